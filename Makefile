@@ -1,0 +1,43 @@
+# Set up and run everything. `make help` lists what there is.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+
+.PHONY: help train test check test-slow test-browser tensorboard clean .venv
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Headscope needs Python 3.11 or newer: make PYTHON=python3.12 train")'
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PY) -m pip install --quiet --editable . --group dev
+	@touch $@
+
+.venv: $(READY)  ## the environment alone, pinned
+
+train: $(READY)  ## set up, then train the quickstart and write a sample (about 2 minutes)
+	$(PY) train.py experiment=quickstart
+
+test: $(READY)  ## set up, then run the tests
+	$(PY) -m pytest
+
+check: $(READY)  ## format, lint, types, tests; warnings are errors
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	$(PY) -m pytest
+
+test-slow: $(READY)  ## the tests that take minutes
+	$(PY) -m pytest -m slow
+
+test-browser: $(READY)  ## the tests that look at pages in headless Chromium
+	$(PY) -m pytest -m browser
+
+tensorboard: $(READY)  ## the dashboard over all runs, every picture kept
+	$(PY) -m tensorboard.main --logdir outputs --samples_per_plugin images=200,text=200
+
+clean:  ## remove the environment and caches, never runs or data
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

@@ -1,0 +1,19 @@
+"""Writes with a trained model. `python generate.py prompt="ROMEO:" max_new_tokens=500`; `--help` lists the rest."""
+
+import hydra
+from omegaconf import DictConfig
+
+from headscope.app import command
+
+typed = command.take("prompt")  # round Hydra's grammar: commas, quotes, ${} and newlines are text
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="generate")
+def main(cfg: DictConfig) -> None:
+    from headscope.app.write import GenerateConfig, parse, write
+
+    write(parse(cfg, GenerateConfig), typed.get("prompt"))
+
+
+if __name__ == "__main__":
+    command.run(main)

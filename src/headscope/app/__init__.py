@@ -1,0 +1,1 @@
+"""What the root scripts call. Nothing here is imported by the rooms."""

@@ -1,0 +1,72 @@
+"""What stands between the shell and Hydra: arguments that Hydra's grammar cannot take, errors, exit codes."""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and what is said of it is said here
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from headscope.errors import RunFailed, UserError
+
+
+def take(*names: str) -> dict[str, str]:
+    """Takes `name=…` out of the command line, as typed, so that any text can be given."""
+    taken = {}
+    for argument in sys.argv[1:]:
+        name, equals, value = argument.partition("=")
+        if equals and name in names:
+            taken[name] = value
+            sys.argv.remove(argument)
+    return taken
+
+
+def run(main: Callable[[], Any]) -> NoReturn:
+    """Calls a command's main function and leaves with its exit code.
+
+    0 done; 2 the user's mistake, in one line; 3 a run that went wrong in a way we foresee; 1 anything else, with its
+    traceback; 130 interrupted.
+    """
+    try:
+        main()
+    except UserError as e:
+        _leave(2, str(e))
+    except (HydraException, OmegaConfBaseException) as e:
+        _leave(2, explain(e))
+    except RunFailed as e:
+        _leave(3, str(e))
+    except KeyboardInterrupt:
+        _leave(130, "interrupted")
+    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(0)
+
+
+def _leave(code: int, message: str) -> NoReturn:
+    sys.stdout.flush()
+    print(f"error: {message}" if code != 130 else message, file=sys.stderr)
+    sys.exit(code)
+
+
+def explain(error: Exception) -> str:
+    """A composition error of Hydra or OmegaConf in one line, with what is allowed."""
+    text = " ".join(f"{error} {error.__cause__ or ''}".split())
+    if m := re.search(r"Could not find '([\w/]+)/([^/']*)'.*?Available options in '[\w/]+': (.*)", text):
+        group, option, options = m.groups()
+        names = re.findall(r"[\w.-]+", options.split(" Config search path")[0])
+        return f"there is no {group}={option}; conf/{group} has {', '.join(names)}"
+    if m := re.search(r"Could not override '([\w.]+)'.*Key '\w+' is not in struct", text):
+        from headscope.app.keys import nearest  # only now: it composes the config once more
+
+        return nearest(m.group(1))
+    if m := re.search(r"Could not override '([\w/]+)'\. No match in the defaults list", text):
+        return f"there is no group {m.group(1)} to choose from; python train.py --help lists the groups"
+    if m := re.search(r"Environment variable '(\w+)' not found", text):
+        return f"the environment variable {m.group(1)} is not set; quote the text in single quotes to keep ${{}} as it is"
+    text = re.sub(r" full_key: \S*| object_type=\S*| Config search path.*| See https?\S*", "", text)
+    return f"{text[:300]}"

@@ -1,0 +1,161 @@
+"""From a checked config to the parts of a run."""
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from omegaconf import DictConfig, OmegaConf
+
+from headscope import checkpoint
+from headscope.app.config import TrainConfig
+from headscope.data.datamodule import CorpusData
+from headscope.data.sources import Corpus
+from headscope.errors import UserError
+from headscope.training.hardware import Choice, Machine, choose
+from headscope.training.module import LanguageModule
+from headscope.watch.history import History
+
+log = logging.getLogger(__name__)
+
+QUIET = (
+    ".*does not have many workers.*",  # a batch is one indexing operation; workers would only copy it
+    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # between Lightning and torch, ours to wait for
+    ".*Checkpoint directory .* exists and is not empty.*",  # a run's folder is its own
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The parts, put together."""
+
+    config: TrainConfig
+    name: str
+    data: CorpusData
+    corpus: Corpus
+    module: LanguageModule
+    trainer: Trainer
+    history: History
+    machine: Machine
+    choice: Choice
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.paths.run_dir)
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "checkpoints" / "best.ckpt"
+
+
+def prepare(config: TrainConfig, composed: DictConfig) -> Run:
+    """Builds everything a run needs; the first thing that cannot work is said before any work.
+
+    Raises:
+        UserError: options that do not go together, or with this machine or this corpus.
+    """
+    for pattern in QUIET:
+        warnings.filterwarnings("ignore", pattern)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    options = config.trainer
+    try:
+        with torch.device("meta"):
+            config.model(vocab_size=1)  # costs nothing and finds sizes that do not go together
+        config.optimizer(torch.nn.Linear(1, 1))
+        machine = Machine.here()
+        choice = choose(machine, options)
+    except ValueError as e:
+        raise UserError(str(e)) from e
+    if config.task == "validate" and config.checkpoint is None:
+        raise UserError("task=validate needs a model; add checkpoint=outputs/…/checkpoints/best.ckpt")
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    torch.set_float32_matmul_precision("high")
+
+    model_config = config.model.keywords  # type: ignore[attr-defined]
+    data = CorpusData(
+        config.data(),
+        model_config["block_size"],
+        config.batch_size,
+        options.accumulate_grad_batches,
+        config.seed,
+        config.same_batch,
+    )
+    corpus = data.corpus
+    name = config.name if _asked_for(composed, corpus) else f"{config.name}-{corpus.name}"
+    seed_everything(config.seed, verbose=False)
+    model = config.model(vocab_size=len(corpus.tokenizer))
+    card = checkpoint.card(
+        model,
+        corpus.tokenizer,
+        name=name,
+        data={"name": corpus.name, "sha256": corpus.sha256},
+        config=OmegaConf.to_container(composed, resolve=True),
+    )
+    module = LanguageModule(model, _with_fused(config, choice), config.schedule(), card, choice.compile)
+    history = History()
+    return Run(config, name, data, corpus, module, _trainer(config, choice, history), history, machine, choice)
+
+
+def validate(run: Run) -> float:
+    """The loss of a checkpoint on this run's validation split, in nats per token.
+
+    Raises:
+        UserError: a checkpoint of another vocabulary.
+    """
+    assert run.config.checkpoint is not None
+    model, tokenizer, _ = checkpoint.load(run.config.checkpoint)
+    vocab, ours = tokenizer.vocab, run.corpus.tokenizer.vocab
+    if vocab != ours:
+        raise UserError(
+            f"{run.config.checkpoint} knows {len(vocab)} {tokenizer.unit}s and data={run.corpus.name} has"
+            f" {len(ours)} others; validate on the data it was trained on"
+        )
+    run.module.model = model
+    run.data.block_size = model.block_size
+    run.data._corpus = None
+    return float(run.trainer.validate(run.module, run.data, verbose=False)[0]["val/loss"])
+
+
+def _asked_for(composed: DictConfig, corpus: Corpus) -> bool:
+    fallback = OmegaConf.select(composed, "data.fallback")
+    return fallback is None or corpus.name != fallback
+
+
+def _with_fused(config: TrainConfig, choice: Choice) -> Any:
+    return lambda model: config.optimizer(model, choice.fused)
+
+
+def _trainer(config: TrainConfig, choice: Choice, history: History) -> Trainer:
+    options, folder = config.trainer, Path(config.paths.run_dir)
+    keep: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
+    best = ModelCheckpoint(filename="best", monitor="val/loss", auto_insert_metric_name=False, **keep)
+    last = ModelCheckpoint(filename="last", **keep)
+    watching = [build() for build in config.callbacks.values()]
+    return Trainer(
+        default_root_dir=folder,
+        accelerator=choice.accelerator,
+        devices=choice.devices,
+        num_nodes=options.num_nodes,
+        strategy=choice.strategy,
+        precision=choice.precision,  # type: ignore[arg-type]
+        max_steps=options.max_steps,
+        max_epochs=-1,
+        val_check_interval=options.val_check_interval * options.accumulate_grad_batches,  # Lightning counts batches
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=options.log_every_n_steps,
+        gradient_clip_val=options.gradient_clip_val,
+        accumulate_grad_batches=options.accumulate_grad_batches,
+        logger=config.logger() if config.logger else False,
+        callbacks=[history, *watching, best, last],  # the resume checkpoint last: it holds the others' state
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        profiler=options.profiler,
+    )

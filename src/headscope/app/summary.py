@@ -1,0 +1,132 @@
+"""What a run says of itself when it ends: `summary.json`, and a few lines for people."""
+
+import json
+import logging
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+
+from headscope import __version__
+from headscope.app.run import Run
+from headscope.data.sources import write_atomically
+from headscope.generation.decode import decode
+from headscope.generation.sampling import Sampling
+
+log = logging.getLogger(__name__)
+
+Status = Literal["completed", "interrupted", "failed"]
+
+
+def write(run: Run, status: Status, started: float, **more: Any) -> dict[str, Any]:
+    """Writes `summary.json` into the run's folder, whole or not at all, and returns it.
+
+    Args:
+        run: what ran.
+        status: how it ended.
+        started: `time.time()` when the process began.
+        more: further entries.
+    """
+    hydra = HydraConfig.get()
+    history = run.history.history
+    losses = [h["val_loss"] for h in history]
+    tokens = run.trainer.global_step * run.config.trainer.accumulate_grad_batches
+    tokens *= run.config.batch_size * _window(run)
+    seconds = run.history.train_seconds
+    summary = {
+        "name": run.name,
+        "status": status,
+        "val_loss": losses[-1] if losses else None,
+        "best_val_loss": min(losses) if losses else None,
+        "train_loss": run.history.train_loss,
+        "steps": run.trainer.global_step,
+        "parameters": sum(p.numel() for p in run.module.model.parameters()),
+        "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
+        "train_seconds": round(seconds, 3),
+        "wall_seconds": round(time.time() - started, 3),
+        "hardware": {
+            "cpu": run.machine.cpu,
+            "cores": run.machine.cores,
+            "gpus": list(run.machine.gpus),
+            "accelerator": run.choice.accelerator,
+            "devices": run.trainer.world_size,
+            "precision": run.choice.precision,
+        },
+        "threads": torch.get_num_threads(),
+        "data": {
+            "name": run.corpus.name,
+            "sha256": run.corpus.sha256,
+            "tokens": run.corpus.tokens,
+            "vocab_size": len(run.corpus.tokenizer),
+            "note": run.corpus.note,
+        },
+        "position": hydra.runtime.choices["position"],
+        "overrides": list(hydra.overrides.task),
+        "seed": run.config.seed,
+        "commit": commit(),
+        "versions": {"headscope": __version__, "torch": str(torch.__version__)},
+        "history": history,
+        **more,
+    }
+    write_atomically(run.folder / "summary.json", json.dumps(summary, indent=2).encode())
+    return summary
+
+
+def _window(run: Run) -> int:
+    """Positions in a training window: T, or the longest sentence."""
+    x, _ = run.corpus.train.cut(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
+    return x.shape[1]
+
+
+def commit() -> str | None:
+    """The commit of this source tree, with a + behind it where files differ from it; None outside git."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--match="]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def sample(run: Run, length: int = 300) -> str:
+    """A text that the model writes as it is now, always from the same seed."""
+    model, tokenizer = run.module.model, run.corpus.tokenizer
+    start = "\n" if "\n" in tokenizer.vocab else tokenizer.vocab[0]
+    training = model.training
+    model.eval()
+    prompt = tokenizer.encode(start).to(next(model.parameters()).device)
+    drawn = decode(
+        model,
+        prompt,
+        length,
+        Sampling(),
+        block_size=model.block_size,
+        new_cache=getattr(model, "new_cache", None),
+        generator=torch.Generator().manual_seed(run.config.seed),
+    )
+    text = tokenizer.decode([*prompt.tolist(), *drawn])
+    model.train(training)
+    return text
+
+
+def say(run: Run, summary: dict[str, Any]) -> None:
+    """The end of a run for people: a sample, the losses, where it lies, what to try next."""
+    folder = os.path.relpath(run.folder)
+    log.info("\n%s\n", sample(run).strip("\n"))
+    note = f" ({summary['data']['note']})" if summary["data"]["note"] else ""
+    log.info(
+        f"{run.name}: val/loss {summary['val_loss']:.4f}, best {summary['best_val_loss']:.4f} nats per"
+        f" {run.corpus.tokenizer.unit} on {run.corpus.name}{note}, {summary['steps']} steps in"
+        f" {summary['train_seconds']:.0f} s of training, {summary['tokens_per_second']:,.0f} tokens/s"
+    )
+    log.info(f"the run lies in {folder}\n\nnext:")
+    log.info(f"  python generate.py checkpoint={folder}/checkpoints/best.ckpt max_new_tokens=500")
+    log.info("  tensorboard --logdir outputs")
+    log.info("  python train.py experiment=quickstart position=alibi")

@@ -1,0 +1,1 @@
+"""Text to ids to (x, y). Knows no model."""

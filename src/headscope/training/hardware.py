@@ -1,0 +1,133 @@
+"""What machine this is, and what follows for a run: accelerator, devices, strategy, precision, kernels."""
+
+import os
+import platform
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+import torch
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A description of a machine, complete enough to choose from."""
+
+    cpu: str = "CPU"
+    cores: int = 1
+    amx: bool = False  #: tile registers, which make bf16 matrix products fast
+    gpus: tuple[str, ...] = ()  #: names of the CUDA devices
+    bf16: bool = False  #: the CUDA devices compute in bf16 natively
+    triton: bool = False  #: torch.compile can generate kernels for them
+    mps: bool = False
+
+    @staticmethod
+    def here() -> "Machine":
+        """This one."""
+        cuda = torch.cuda.is_available()
+        return Machine(
+            cpu=_cpu_name(),
+            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            amx=bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)()),
+            gpus=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) if cuda else (),
+            bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False),
+            triton=cuda and torch.utils._triton.has_triton(),
+            mps=torch.backends.mps.is_available(),
+        )
+
+
+@dataclass(frozen=True)
+class TrainerOptions:
+    """The group `trainer`: how long, how often, and on what. `auto` and null leave a choice to the machine."""
+
+    max_steps: Annotated[int, "[1, inf)"]
+    val_check_interval: Annotated[int, "[1, inf)"]
+    log_every_n_steps: Annotated[int, "[1, inf)"]
+    gradient_clip_val: Annotated[float, "(0, inf)"] | None
+    accumulate_grad_batches: Annotated[int, "[1, inf)"]
+    accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    devices: Annotated[int, "[1, inf)"] | Literal["auto"]
+    num_nodes: Annotated[int, "[1, inf)"]
+    strategy: Literal["auto", "ddp"]
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    fused: bool | None
+    compile: bool | None
+    threads: Annotated[int, "[1, inf)"] | None
+    profiler: Literal["simple", "pytorch"] | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run uses, and why."""
+
+    accelerator: str
+    devices: int
+    strategy: str
+    precision: str
+    fused: bool
+    compile: bool
+    reason: str
+
+    def __str__(self) -> str:
+        parts = [f"{self.accelerator} x {self.devices}", self.precision]
+        parts += [name for name in ("fused", "compile") if getattr(self, name)]
+        parts += [self.strategy] if self.strategy != "auto" else []
+        return f"{', '.join(parts)}: {self.reason}"
+
+
+LONG = 2000  #: steps from which compiling is expected to pay for itself on a GPU
+
+
+def choose(machine: Machine, options: TrainerOptions) -> Choice:
+    """What to use on a machine. A pure function; whatever the options name is kept.
+
+    Raises:
+        ValueError: the options ask for what the machine lacks.
+    """
+    accelerator = options.accelerator
+    if accelerator == "auto":
+        accelerator = "gpu" if machine.gpus else "mps" if machine.mps else "cpu"
+    if accelerator == "gpu" and not machine.gpus:
+        raise ValueError("trainer.accelerator=gpu, but no CUDA device was found; use trainer=cpu or trainer=auto")
+    if accelerator == "mps" and not machine.mps:
+        raise ValueError("trainer.accelerator=mps, but this machine has none; use trainer=cpu or trainer=auto")
+
+    if accelerator == "gpu":
+        number = len(machine.gpus)
+        wanted = number if options.devices == "auto" else options.devices
+        if wanted > number:
+            raise ValueError(f"trainer.devices={wanted}, but {number} CUDA device(s) were found; use at most {number}")
+        pays = machine.triton and machine.bf16 and options.max_steps >= LONG
+        precision = "bf16-mixed" if machine.bf16 else "16-mixed"
+        fused = not (precision == "16-mixed" and options.gradient_clip_val)  # Lightning refuses the three together
+        choice = Choice("gpu", wanted, "auto", precision, fused, pays, machine.gpus[0])
+        choice = replace(choice, reason=f"{choice.reason} {'has' if machine.bf16 else 'lacks'} native bf16")
+    elif accelerator == "mps":
+        choice = Choice("mps", 1, "auto", "32-true", False, False, "Apple GPU")
+    else:
+        precision = "bf16-mixed" if machine.amx else "32-true"
+        reason = f"{machine.cpu}, {machine.cores} cores, {'with' if machine.amx else 'without'} AMX"
+        choice = Choice("cpu", 1 if options.devices == "auto" else options.devices, "auto", precision, True, False, reason)
+
+    if choice.devices * options.num_nodes > 1:
+        if accelerator == "mps":
+            raise ValueError("an Apple GPU is one device; use trainer.devices=1")
+        choice = replace(choice, strategy="ddp")
+    asked = {"strategy": options.strategy, "precision": options.precision}
+    choice = replace(choice, **{k: v for k, v in asked.items() if v != "auto"})
+    if choice.precision == "16-mixed" and accelerator == "cpu":
+        raise ValueError("trainer.precision=16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
+    if options.fused is not None:
+        choice = replace(choice, fused=options.fused)
+    elif choice.precision == "16-mixed" and options.gradient_clip_val:
+        choice = replace(choice, fused=False)
+    if options.compile is not None:
+        choice = replace(choice, compile=options.compile)
+    return choice
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as f:
+            return next(line.split(":", 1)[1].strip() for line in f if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

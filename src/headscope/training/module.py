@@ -1,0 +1,119 @@
+"""The LightningModule: one optimizer, one schedule, losses in nats per token.
+
+Shapes: B batch, T positions, V vocabulary.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+
+from headscope.data.windows import IGNORE, Batch
+from headscope.model.transformer import LanguageModel
+from headscope.training.schedule import Schedule
+
+
+class LanguageModule(LightningModule):
+    """Trains a language model by next-token cross-entropy.
+
+    A step is one parameter update, whatever the accumulation: `train/loss` is the mean over the step's batches, and
+    `val/loss` the mean over every target of the validation split, across all ranks.
+
+    Args:
+        model: ids (B, T) to logits (B, T, V).
+        optimizer: built from the model when training starts.
+        schedule: factor on the learning rate.
+        card: what a checkpoint says of itself beside the weights; plain data.
+        compile: let torch.compile make kernels of the model.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        optimizer: Callable[..., Optimizer],
+        schedule: Schedule,
+        card: dict[str, Any],
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model, self.build_optimizer, self.schedule, self.card = model, optimizer, schedule, card
+        self.compiled = compile
+        self.step_loss: Tensor = torch.zeros(())  #: nats per token of the step that last ended
+        self.grad_norm: Tensor = torch.zeros(())  #: of its gradient, before clipping
+        self.step_before = 0
+        self._parts: list[Tensor] = []
+        self._sums: list[Tensor] = []
+
+    def configure_model(self) -> None:
+        if self.compiled:
+            self.model.compile()  # in place, so that the names of the weights stay
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.build_optimizer(self.model)
+        steps = self.trainer.max_steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def loss(self, batch: Batch, reduction: str = "mean") -> Tensor:
+        """Nats per token of (x, y), (B, T) each."""
+        x, y = batch
+        logits = self.model(x)  # (B, T, V)
+        return F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), ignore_index=IGNORE, reduction=reduction)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = self.loss(batch)
+        self._parts.append(loss.detach())
+        return loss
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        # Always asked for, so that the norm is known; without a limit nothing is scaled.
+        limit = gradient_clip_val if gradient_clip_val is not None else float("inf")
+        self.grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        self.step_loss = torch.stack(self._parts).mean()
+        self._parts.clear()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self.step_before = self.trainer.global_step
+
+    def at_log_step(self) -> bool:
+        """In `on_train_batch_end`: a step has just ended, and it is one to log."""
+        step = self.trainer.global_step
+        return step != self.step_before and step % self.trainer.log_every_n_steps == 0
+
+    def report(self, metrics: dict[str, float]) -> None:
+        """Writes scalars to the logger at the number of steps done; nowhere if there is no logger."""
+        for logger in self.trainer.loggers:
+            logger.log_metrics(metrics, self.trainer.global_step)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.at_log_step():
+            self.report({"train/loss": self.step_loss.item()})
+        if self.trainer.global_step >= self.trainer.max_steps:
+            self.trainer.should_stop = True  # makes the last step validate, whatever the interval
+
+    def on_validation_epoch_start(self) -> None:
+        self._sums = []
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        nats = self.loss(batch, "sum")
+        self._sums.append(torch.stack((nats, (batch[1] != IGNORE).sum().to(nats))))
+
+    def on_validation_epoch_end(self) -> None:
+        total = torch.stack(self._sums).cpu().double().sum(0)  # nats, targets
+        if self.trainer.world_size > 1:
+            total = self.trainer.strategy.reduce(total.to(self.device), reduce_op="sum").cpu()  # type: ignore[union-attr]
+        loss = total[0] / total[1]
+        self.log("val/loss", loss.float(), logger=False)  # for the checkpoint callbacks
+        if not self.trainer.sanity_checking:
+            self.report({"val/loss": loss.item()})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["headscope"] = self.card

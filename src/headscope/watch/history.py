@@ -1,0 +1,40 @@
+"""What a run was like: losses at each validation, and the seconds it took."""
+
+import time
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+
+class History(Callback):
+    """Keeps (step, seconds, val_loss) at every validation; its state travels in the checkpoint.
+
+    `train_seconds` is time inside training steps: validation, checkpoints and pictures are not counted.
+    """
+
+    def __init__(self) -> None:
+        self.train_seconds = 0.0
+        self.train_loss = float("nan")  #: nats per token of the last step logged
+        self.history: list[dict[str, float]] = []
+        self._began = 0.0
+
+    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self._began = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if module.at_log_step():  # type: ignore[operator]
+            self.train_loss = module.step_loss.item()  # type: ignore[union-attr, operator, assignment]
+        self.train_seconds += time.perf_counter() - self._began
+
+    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            loss = trainer.callback_metrics["val/loss"].item()
+            self.history.append({"step": trainer.global_step, "seconds": round(self.train_seconds, 3), "val_loss": loss})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"train_seconds": self.train_seconds, "train_loss": self.train_loss, "history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.__dict__.update(state_dict)
