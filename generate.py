@@ -9,8 +9,10 @@ typed = command.take("prompt")  # round Hydra's grammar: commas, quotes, ${} and
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="generate")
+@command.guarded
 def main(cfg: DictConfig) -> None:
-    from headscope.app.write import GenerateConfig, parse, write
+    from headscope.app.schema import parse  # these import torch: `--help` answers without it
+    from headscope.app.write import GenerateConfig, write
 
     write(parse(cfg, GenerateConfig), typed.get("prompt"))
 

@@ -11,10 +11,12 @@ started = time.time()
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
+@command.guarded
 def main(cfg: DictConfig) -> None:
     from headscope.app import summary  # these import torch: `--help` and `--cfg job` answer without it
-    from headscope.app.config import TrainConfig, parse
+    from headscope.app.config import TrainConfig
     from headscope.app.run import log, prepare, validate
+    from headscope.app.schema import parse
 
     config = parse(cfg, TrainConfig)
     run = prepare(config, cfg)

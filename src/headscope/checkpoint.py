@@ -7,6 +7,7 @@ expected, so that a file can build nothing else.
 
 import inspect
 import pickle
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,9 +45,12 @@ def describe(part: Any) -> dict[str, Any]:
     }
 
 
-def subclasses(base: type) -> dict[str, type]:
+def subclasses(base: Any) -> dict[str, Any]:
     """A class and all below it, by name."""
-    return {base.__name__: base} | {k: v for sub in base.__subclasses__() for k, v in subclasses(sub).items()}
+    found = {base.__name__: base}
+    for below in base.__subclasses__():
+        found |= subclasses(below)
+    return found
 
 
 def constructor(description: dict[str, Any], base: type) -> Any:
@@ -100,9 +104,10 @@ def read(path: str | Path) -> Any:
     if not path.is_file():
         raise UserError(f"there is no checkpoint at {path}; train one, or name another with checkpoint=…")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of a pickle that is no checkpoint: the error says it
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as e:
-        reason = "holds code, not only data," if "GLOBAL" in str(e) or "Unsupported" in str(e) else "is damaged"
+        reason = "holds code, not only data," if "GLOBAL" in str(e) or "reduce" in str(e) else "is damaged"
         raise UserError(f"{path} {reason} and was not loaded; give a checkpoint that Headscope wrote") from e
     except Exception as e:
         raise UserError(f"{path} cannot be read ({type(e).__name__}); it is damaged or no checkpoint") from e

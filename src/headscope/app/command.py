@@ -1,14 +1,18 @@
 """What stands between the shell and Hydra: arguments that Hydra's grammar cannot take, errors, exit codes."""
 
+import errno
+import functools
 import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises, and what is said of it is said here
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from headscope.errors import RunFailed, UserError
@@ -25,6 +29,22 @@ def take(*names: str) -> dict[str, str]:
     return taken
 
 
+def guarded(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    """Keeps an exception of the function below `hydra.main` for `run`, before Hydra prints lines of its own."""
+
+    @functools.wraps(main)
+    def keep(cfg: DictConfig) -> None:
+        try:
+            main(cfg)
+        except Exception as e:
+            _kept.append(e)
+
+    return keep
+
+
+_kept: list[Exception] = []
+
+
 def run(main: Callable[[], Any]) -> NoReturn:
     """Calls a command's main function and leaves with its exit code.
 
@@ -33,9 +53,15 @@ def run(main: Callable[[], Any]) -> NoReturn:
     """
     try:
         main()
+        if _kept:
+            raise _kept[0]
     except UserError as e:
         _leave(2, str(e))
     except (HydraException, OmegaConfBaseException) as e:
+        _leave(2, explain(e))
+    except ValueError as e:
+        if "Config group override" not in str(e):
+            raise
         _leave(2, explain(e))
     except RunFailed as e:
         _leave(3, str(e))
@@ -44,7 +70,16 @@ def run(main: Callable[[], Any]) -> NoReturn:
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as e:
+        if e.errno == errno.ENOSPC:
+            _leave(3, f"the disk is full ({e.filename or 'while writing'}); make room and try again")
+        if e.errno in _NOT_WRITABLE and e.filename:
+            _leave(2, f"{e.filename} cannot be used ({e.strerror}); choose another folder with hydra.run.dir=…")
+        raise
     sys.exit(0)
+
+
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT}
 
 
 def _leave(code: int, message: str) -> NoReturn:
@@ -66,7 +101,27 @@ def explain(error: Exception) -> str:
         return nearest(m.group(1))
     if m := re.search(r"Could not override '([\w/]+)'\. No match in the defaults list", text):
         return f"there is no group {m.group(1)} to choose from; python train.py --help lists the groups"
+    if m := re.search(r"Config group override must be a string", text):
+        return _numbered_option()
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
     if m := re.search(r"Environment variable '(\w+)' not found", text):
-        return f"the environment variable {m.group(1)} is not set; quote the text in single quotes to keep ${{}} as it is"
+        return (
+            f"the environment variable {m.group(1)} is not set; quote the text in single quotes to keep ${{}} as it is"
+        )
     text = re.sub(r" full_key: \S*| object_type=\S*| Config search path.*| See https?\S*", "", text)
     return f"{text[:300]}"
+
+
+def _numbered_option() -> str:
+    """`heads=8`: Hydra takes no number for an option's name."""
+    conf = Path(sys.argv[0]).resolve().parent / "conf"
+    for argument in sys.argv[1:]:
+        group, _, option = argument.partition("=")
+        if option.isdigit() and (conf / group).is_dir():
+            return f"there is no {group}={option}; conf/{group} has {', '.join(_options(conf / group))}"
+    return "an option's name cannot be a number"
+
+
+def _options(group: Path) -> list[str]:
+    return sorted((p.stem for p in group.glob("*.yaml")), key=lambda name: (len(name), name))

@@ -7,7 +7,7 @@ from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from headscope.app.config import unknown_key
+from headscope.app.schema import unknown_key
 
 
 def nearest(key: str) -> str:
@@ -24,7 +24,7 @@ def nearest(key: str) -> str:
 
 def _flat(cfg: DictConfig, prefix: str = "") -> list[str]:
     keys = []
-    for name in cfg:
+    for name in map(str, cfg):
         keys.append(f"{prefix}{name}")
         node = cfg._get_node(name)
         if isinstance(node, DictConfig) and not node._is_none():

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ def prepare(config: TrainConfig, composed: DictConfig) -> Run:
         data={"name": corpus.name, "sha256": corpus.sha256},
         config=OmegaConf.to_container(composed, resolve=True),
     )
-    module = LanguageModule(model, _with_fused(config, choice), config.schedule(), card, choice.compile)
+    optimizer = partial(config.optimizer, fused=choice.fused)
+    module = LanguageModule(model, optimizer, config.schedule(), card, options.log_every_n_steps, choice.compile)
     history = History()
     return Run(config, name, data, corpus, module, _trainer(config, choice, history), history, machine, choice)
 
@@ -119,16 +121,13 @@ def validate(run: Run) -> float:
     run.module.model = model
     run.data.block_size = model.block_size
     run.data._corpus = None
-    return float(run.trainer.validate(run.module, run.data, verbose=False)[0]["val/loss"])
+    run.trainer.validate(run.module, run.data, verbose=False)
+    return run.trainer.callback_metrics["val/loss"].item()
 
 
 def _asked_for(composed: DictConfig, corpus: Corpus) -> bool:
     fallback = OmegaConf.select(composed, "data.fallback")
     return fallback is None or corpus.name != fallback
-
-
-def _with_fused(config: TrainConfig, choice: Choice) -> Any:
-    return lambda model: config.optimizer(model, choice.fused)
 
 
 def _trainer(config: TrainConfig, choice: Choice, history: History) -> Trainer:
@@ -149,7 +148,6 @@ def _trainer(config: TrainConfig, choice: Choice, history: History) -> Trainer:
         val_check_interval=options.val_check_interval * options.accumulate_grad_batches,  # Lightning counts batches
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
-        log_every_n_steps=options.log_every_n_steps,
         gradient_clip_val=options.gradient_clip_val,
         accumulate_grad_batches=options.accumulate_grad_batches,
         logger=config.logger() if config.logger else False,

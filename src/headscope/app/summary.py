@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -14,8 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from headscope import __version__
 from headscope.app.run import Run
 from headscope.data.sources import write_atomically
-from headscope.generation.decode import decode
 from headscope.generation.sampling import Sampling
+from headscope.generation.text import opening, write_text
 
 log = logging.getLogger(__name__)
 
@@ -97,28 +96,15 @@ def commit() -> str | None:
 
 def sample(run: Run, length: int = 300) -> str:
     """A text that the model writes as it is now, always from the same seed."""
-    model, tokenizer = run.module.model, run.corpus.tokenizer
-    start = "\n" if "\n" in tokenizer.vocab else tokenizer.vocab[0]
-    training = model.training
-    model.eval()
-    prompt = tokenizer.encode(start).to(next(model.parameters()).device)
-    drawn = decode(
-        model,
-        prompt,
-        length,
-        Sampling(),
-        block_size=model.block_size,
-        new_cache=getattr(model, "new_cache", None),
-        generator=torch.Generator().manual_seed(run.config.seed),
-    )
-    text = tokenizer.decode([*prompt.tolist(), *drawn])
-    model.train(training)
-    return text
+    model, tokenizer = run.module.model.eval(), run.corpus.tokenizer
+    generator = torch.Generator().manual_seed(run.config.seed)
+    return "".join(write_text(model, tokenizer, opening(tokenizer), length, Sampling(), generator))
 
 
 def say(run: Run, summary: dict[str, Any]) -> None:
     """The end of a run for people: a sample, the losses, where it lies, what to try next."""
-    folder = os.path.relpath(run.folder)
+    here = Path.cwd()
+    folder = run.folder.relative_to(here) if run.folder.is_relative_to(here) else run.folder
     log.info("\n%s\n", sample(run).strip("\n"))
     note = f" ({summary['data']['note']})" if summary["data"]["note"] else ""
     log.info(

@@ -170,9 +170,7 @@ class Toy(Source):
 
     name = "toy"
 
-    def __init__(
-        self, sentences: Sequence[str], path: str | None = None, vocabulary: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, sentences: Sequence[str], path: str | None = None, vocabulary: Sequence[str] = ()) -> None:
         self.sentences, self.path, self.vocabulary = list(sentences), path, list(vocabulary)
 
     def load(self, block_size: int) -> Corpus:

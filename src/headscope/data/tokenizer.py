@@ -47,7 +47,9 @@ class Tokenizer:
             return torch.tensor([self._id[token] for token in self.split(text)], dtype=torch.int64)
         except KeyError as e:
             few = " ".join(self.vocab) if len(self.vocab) <= 12 else f"{len(self.vocab)} of them, {self._sample()}"
-            raise UserError(f"{self.unit} {e} is not in the model's vocabulary ({few}); write the text without it") from e
+            raise UserError(
+                f"{self.unit} {e} is not in the model's vocabulary ({few}); write the text without it"
+            ) from e
 
     def decode(self, ids: Iterable[int]) -> str:
         return self.join(self.vocab[int(i)] for i in ids)

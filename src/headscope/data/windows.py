@@ -152,7 +152,7 @@ class TrainBatches:
         place = torch.arange(first + self.rank, first + self.batch_size, self.world)  # among all windows ever seen
         epochs = place // n
         index, phase = torch.empty_like(place), torch.empty_like(place)
-        for epoch in epochs.unique().tolist():
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
             here = epochs == epoch
             order, number = epoch_order(self.seed, epoch, n)
             index[here], phase[here] = order[place[here] % n], number % self.block_size

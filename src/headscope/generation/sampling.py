@@ -34,7 +34,7 @@ class Sampling:
             logits = logits.masked_fill(logits < kth, float("-inf"))
         p = logits.softmax(-1)
         if self.top_p is not None:
-            ranked, order = p.sort(-1, descending=True, stable=True)
+            ranked, order = p.sort(stable=True, descending=True)  # (B, V) each
             needed = ranked.cumsum(-1) - ranked < self.top_p  # those before it do not reach top_p yet
             p = p * torch.zeros_like(needed).scatter(-1, order, needed)
             p = p / p.sum(-1, keepdim=True)

@@ -113,7 +113,7 @@ class Rotary(Position):
         cos, sin = self.turns[:, offset : offset + q.shape[-2]]  # (T, D/2) each
 
         def turn(u: Tensor) -> Tensor:
-            a, b = u.float().unflatten(-1, (-1, 2)).unbind(-1)  # (B, H, T, D/2) each
+            a, b = u.float().view(*u.shape[:-1], -1, 2).unbind(-1)  # (B, H, T, D/2) each
             return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2).to(u.dtype)
 
         return turn(q), turn(k)

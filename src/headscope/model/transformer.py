@@ -120,8 +120,8 @@ class TransformerLM(LanguageModel):
     def forward(self, ids: Tensor, cache: list[KVCache] | None = None) -> Tensor:
         """Ids (B, T) to logits (B, T, V). With a cache, ids are the tokens that follow those already seen."""
         x = self.embed(ids, cache[0].seen if cache else 0)  # (B, T, C)
-        for block, seen in zip(self.blocks, cache or [None] * self.n_layers, strict=True):
-            x = block(x, seen)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, cache[layer] if cache else None)
         return cast(Tensor, self.head(self.norm(x)))
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 import os
 import platform
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
@@ -106,14 +107,18 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
     else:
         precision = "bf16-mixed" if machine.amx else "32-true"
         reason = f"{machine.cpu}, {machine.cores} cores, {'with' if machine.amx else 'without'} AMX"
-        choice = Choice("cpu", 1 if options.devices == "auto" else options.devices, "auto", precision, True, False, reason)
+        choice = Choice(
+            "cpu", 1 if options.devices == "auto" else options.devices, "auto", precision, True, False, reason
+        )
 
     if choice.devices * options.num_nodes > 1:
         if accelerator == "mps":
             raise ValueError("an Apple GPU is one device; use trainer.devices=1")
         choice = replace(choice, strategy="ddp")
-    asked = {"strategy": options.strategy, "precision": options.precision}
-    choice = replace(choice, **{k: v for k, v in asked.items() if v != "auto"})
+    if options.strategy != "auto":
+        choice = replace(choice, strategy=options.strategy)
+    if options.precision != "auto":
+        choice = replace(choice, precision=options.precision)
     if choice.precision == "16-mixed" and accelerator == "cpu":
         raise ValueError("trainer.precision=16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
     if options.fused is not None:
@@ -127,7 +132,7 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
 
 def _cpu_name() -> str:
     try:
-        with open("/proc/cpuinfo") as f:
-            return next(line.split(":", 1)[1].strip() for line in f if line.startswith("model name"))
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

@@ -28,6 +28,7 @@ class LanguageModule(LightningModule):
         optimizer: built from the model when training starts.
         schedule: factor on the learning rate.
         card: what a checkpoint says of itself beside the weights; plain data.
+        log_every: steps between two entries of `train/loss`.
         compile: let torch.compile make kernels of the model.
     """
 
@@ -37,11 +38,12 @@ class LanguageModule(LightningModule):
         optimizer: Callable[..., Optimizer],
         schedule: Schedule,
         card: dict[str, Any],
+        log_every: int = 10,
         compile: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.build_optimizer, self.schedule, self.card = model, optimizer, schedule, card
-        self.compiled = compile
+        self.log_every, self.compiled = log_every, compile
         self.step_loss: Tensor = torch.zeros(())  #: nats per token of the step that last ended
         self.grad_norm: Tensor = torch.zeros(())  #: of its gradient, before clipping
         self.step_before = 0
@@ -86,7 +88,7 @@ class LanguageModule(LightningModule):
     def at_log_step(self) -> bool:
         """In `on_train_batch_end`: a step has just ended, and it is one to log."""
         step = self.trainer.global_step
-        return step != self.step_before and step % self.trainer.log_every_n_steps == 0
+        return step != self.step_before and step % self.log_every == 0
 
     def report(self, metrics: dict[str, float]) -> None:
         """Writes scalars to the logger at the number of steps done; nowhere if there is no logger."""
@@ -109,7 +111,7 @@ class LanguageModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         total = torch.stack(self._sums).cpu().double().sum(0)  # nats, targets
         if self.trainer.world_size > 1:
-            total = self.trainer.strategy.reduce(total.to(self.device), reduce_op="sum").cpu()  # type: ignore[union-attr]
+            total = self.trainer.strategy.reduce(total.to(self.device), reduce_op="sum").cpu()
         loss = total[0] / total[1]
         self.log("val/loss", loss.float(), logger=False)  # for the checkpoint callbacks
         if not self.trainer.sanity_checking:

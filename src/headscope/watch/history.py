@@ -3,7 +3,9 @@
 import time
 from typing import Any
 
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
+
+from headscope.training.module import LanguageModule
 
 
 class History(Callback):
@@ -18,20 +20,22 @@ class History(Callback):
         self.history: list[dict[str, float]] = []
         self._began = 0.0
 
-    def on_train_batch_start(self, trainer: Trainer, module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
         self._began = time.perf_counter()
 
     def on_train_batch_end(
-        self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if module.at_log_step():  # type: ignore[operator]
-            self.train_loss = module.step_loss.item()  # type: ignore[union-attr, operator, assignment]
+        if module.at_log_step():
+            self.train_loss = module.step_loss.item()
         self.train_seconds += time.perf_counter() - self._began
 
-    def on_validation_end(self, trainer: Trainer, module: LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             loss = trainer.callback_metrics["val/loss"].item()
-            self.history.append({"step": trainer.global_step, "seconds": round(self.train_seconds, 3), "val_loss": loss})
+            self.history.append(
+                {"step": trainer.global_step, "seconds": round(self.train_seconds, 3), "val_loss": loss}
+            )
 
     def state_dict(self) -> dict[str, Any]:
         return {"train_seconds": self.train_seconds, "train_loss": self.train_loss, "history": self.history}

@@ -1,0 +1,50 @@
+"""Text in, text out: what decoding looks like to a person."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+
+from headscope.generation.decode import decode
+from headscope.generation.sampling import Sampling
+
+if TYPE_CHECKING:
+    from headscope.data.tokenizer import Tokenizer
+    from headscope.model.transformer import LanguageModel
+
+
+def opening(tokenizer: "Tokenizer") -> str:
+    """What to begin with where no prompt is given: a new line if the vocabulary has one, else its first token."""
+    return "\n" if "\n" in tokenizer.vocab else tokenizer.vocab[0]
+
+
+def write_text(
+    model: "LanguageModel",
+    tokenizer: "Tokenizer",
+    prompt: str,
+    max_new_tokens: int,
+    sampling: Sampling,
+    generator: torch.Generator,
+) -> Iterator[str]:
+    """Yields the prompt as the tokenizer reads it, then the text of every token as it is drawn.
+
+    Raises:
+        UserError: a token of the prompt that the vocabulary lacks.
+    """
+    ids = tokenizer.encode(prompt if prompt.strip(" ") else opening(tokenizer))
+    yield tokenizer.decode(ids.tolist())
+    last = int(ids[-1])
+    device = next(model.parameters()).device
+    new_cache = getattr(model, "new_cache", None)
+    for drawn in decode(
+        model,
+        ids.to(device),
+        max_new_tokens,
+        sampling,
+        block_size=model.block_size,
+        new_cache=new_cache,
+        generator=generator,
+    ):
+        # Behind its neighbour, because words are joined by what stands between them.
+        yield tokenizer.decode([last, drawn])[len(tokenizer.decode([last])) :]
+        last = drawn

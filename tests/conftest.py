@@ -1,0 +1,132 @@
+"""Shared by all tests: schemes, small models, a short training run, the command line."""
+
+import logging
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import Trainer
+
+from headscope import checkpoint
+from headscope.data.datamodule import CorpusData
+from headscope.data.sources import PyDoc, Source
+from headscope.model.position import ALiBi, Learned, Position, Rotary, Sinusoidal
+from headscope.model.transformer import TransformerLM
+from headscope.training.module import LanguageModule
+from headscope.training.optim import AdamW
+from headscope.training.schedule import Constant
+
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMES = [Sinusoidal, Learned, Rotary, ALiBi, Position]
+
+
+def small(position=Rotary, dropout=0.0, vocab_size=11, d_model=16, n_heads=2, n_layers=2, block_size=16, seed=0):
+    """A small model whose every matrix is random: nothing is hidden by a zero initialisation."""
+    torch.manual_seed(seed)
+    model = TransformerLM(vocab_size, d_model, n_heads, n_layers, block_size, dropout, position)
+    for p in model.parameters():
+        if p.ndim >= 2:
+            torch.nn.init.normal_(p, std=p.shape[-1] ** -0.5)
+    return model
+
+
+class Short(Source):
+    """The first part of a source, so that validation takes no time."""
+
+    def __init__(self, source=None, tokens=6000):
+        self.source, self.tokens = source or PyDoc(), tokens
+
+    def load(self, block_size):
+        whole = self.source.read
+        self.source.read = lambda: whole()[: self.tokens]
+        return self.source.load(block_size)
+
+
+def fit(
+    folder=None,
+    *,
+    steps=20,
+    batch_size=8,
+    accumulate=1,
+    source=None,
+    seed=1,
+    lr=1e-3,
+    callbacks=(),
+    same=False,
+    block_size=16,
+    position=Rotary,
+    dropout=0.0,
+    make=None,
+    log_every=5,
+):
+    """Trains a small model in this process; returns the trainer and the module."""
+    torch.manual_seed(seed)
+    data = CorpusData(source or Short(), block_size, batch_size, accumulate, seed, same)
+    size = len(data.corpus.tokenizer)
+    model = make(size) if make else TransformerLM(size, 32, 2, 2, block_size, dropout, position)
+    card = checkpoint.card(model, data.corpus.tokenizer, data={"name": data.corpus.name})
+    module = LanguageModule(model, partial(AdamW, lr=lr), Constant(), card, log_every)
+    trainer = Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        devices=1,
+        max_steps=steps,
+        max_epochs=-1,
+        accumulate_grad_batches=accumulate,
+        val_check_interval=steps * accumulate,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        gradient_clip_val=1.0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=list(callbacks),
+    )
+    trainer.fit(module, data)
+    return trainer, module
+
+
+def shell(*command, cwd=ROOT, timeout=300, stdin=None, **env):
+    """A command of the project as a user runs it; returns the finished process."""
+    environment = {k: v for k, v in os.environ.items() if k != "HEADSCOPE_DATA_DIR"} | env
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment,
+        **({"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}),
+    )
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory):
+    """The folder and the output of `train.py experiment=toy`, run once."""
+    folder = tmp_path_factory.mktemp("toy")
+    done = shell("train.py", "experiment=toy", f"hydra.run.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="session")
+def pydoc_run(tmp_path_factory):
+    """The folder and the output of a short run on real text with every default, dropout and RoPE."""
+    folder = tmp_path_factory.mktemp("pydoc")
+    done = shell(
+        "train.py",
+        "data=pydoc",
+        "position=rope",
+        "model.dropout=0.1",
+        "trainer.max_steps=30",
+        "trainer.val_check_interval=10",
+        f"hydra.run.dir={folder}",
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout

@@ -1,0 +1,104 @@
+"""From logits to text."""
+
+import itertools
+
+import pytest
+import torch
+
+from headscope.data.tokenizer import CharTokenizer, WordTokenizer
+from headscope.generation.decode import context_start, decode
+from headscope.generation.sampling import Sampling
+from headscope.generation.text import write_text
+from tests.conftest import SCHEMES, shell, small
+
+LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
+
+
+def test_temperature_divides_the_logits():
+    torch.testing.assert_close(Sampling(0.5).probabilities(LOGITS), (LOGITS.double() / 0.5).softmax(-1))
+
+
+def test_top_k_and_top_p_keep_the_most_likely():
+    assert (Sampling(1, top_k=2).probabilities(LOGITS) > 0).tolist() == [[True, True, False, False]]
+    p = LOGITS.softmax(-1)  # .644 .237 .087 .032
+    for top_p, kept in [(0.5, 1), (0.7, 2), (0.95, 3), (0.99, 4), (1.0, 4)]:
+        q = Sampling(1, top_p=top_p).probabilities(LOGITS)
+        assert int((q > 0).sum()) == kept
+        torch.testing.assert_close(q[0, :kept], (p / p[0, :kept].sum())[0, :kept].double())
+
+
+def test_draws_follow_the_probabilities():
+    g = torch.Generator().manual_seed(0)
+    drawn = Sampling(1).draw(LOGITS.expand(20_000, 4), g)
+    frequency = drawn.bincount(minlength=4) / 20_000
+    torch.testing.assert_close(frequency, LOGITS.softmax(-1)[0], atol=0.015, rtol=0)
+
+
+def test_infinite_and_tiny_temperatures_stay_finite():
+    for t in (1e-6, 1e6):
+        assert Sampling(t).probabilities(LOGITS).isfinite().all()
+
+
+def test_a_full_context_drops_its_older_half():
+    starts = [context_start(n, 8) for n in range(1, 22)]
+    assert starts == [0] * 8 + [4] * 4 + [8] * 4 + [12] * 4 + [16]
+    assert all(1 <= n - start <= 8 for n, start in enumerate(starts, 1))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("prompt", [1, 5, 16, 40])
+def test_cached_decoding_equals_uncached(scheme, prompt):
+    model = small(scheme).eval()
+    ids = torch.randint(11, (prompt,))
+
+    def run(**cache):
+        g = torch.Generator().manual_seed(5)
+        return list(decode(model, ids, 50, Sampling(1.0), block_size=16, generator=g, **cache))
+
+    cached = run(new_cache=model.new_cache)
+    assert cached == run()
+    assert len(cached) == 50
+
+
+def test_greedy_ignores_the_seed_and_sampling_does_not():
+    model = small().eval()
+    ids = torch.tensor([1, 2, 3])
+
+    def text(temperature, seed):
+        g = torch.Generator().manual_seed(seed)
+        return list(decode(model, ids, 30, Sampling(temperature), block_size=16, generator=g))
+
+    assert text(0, 1) == text(0, 2)
+    assert text(1, 1) == text(1, 1) != text(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "prompt"),
+    [
+        (CharTokenizer(vocab=list("abcdefghij\n")), "abc\n"),
+        (WordTokenizer(vocab=["I", "love", "cats", "\n", *"defghij"]), "I love \n cats"),
+    ],
+)
+def test_text_in_pieces_is_the_text_of_the_whole(tokenizer, prompt):
+    model = small().eval()
+    pieces = list(write_text(model, tokenizer, prompt, 40, Sampling(1.0), torch.Generator().manual_seed(1)))
+    drawn = decode(
+        model,
+        tokenizer.encode(prompt),
+        40,
+        Sampling(1.0),
+        block_size=16,
+        generator=torch.Generator().manual_seed(1),
+        new_cache=model.new_cache,
+    )
+    assert "".join(pieces) == tokenizer.decode(itertools.chain(tokenizer.encode(prompt).tolist(), drawn))
+    assert len(pieces) == 41
+
+
+def test_generation_imports_no_lightning():
+    done = shell(
+        "-c",
+        "import sys, headscope.generation.text, headscope.app.write, headscope.checkpoint;"
+        "print([m for m in sys.modules if m.split('.')[0] in ('lightning', 'pytorch_lightning')])",
+    )
+    assert done.stdout.strip() == "[]", done.stderr

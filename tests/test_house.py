@@ -1,0 +1,69 @@
+"""Who may import whom, and what costs nothing to ask."""
+
+import ast
+import sys
+
+import pytest
+
+from tests.conftest import ROOT, shell
+
+SRC = ROOT / "src" / "headscope"
+ROOMS = {path.name for path in SRC.iterdir() if path.is_dir() and path.name != "__pycache__"}
+#: What each room may import of the project besides itself, errors and the package's root.
+MAY = {
+    "model": set(),
+    "data": set(),
+    "analysis": set(),
+    "generation": set(),
+    "training": {"model", "data"},
+    "watch": {"analysis", "generation", "model", "data", "training"},
+    "walkthrough": {"model", "analysis"},
+    "checkpoint": {"model", "data"},
+    "app": ROOMS | {"checkpoint"},
+}
+HYDRA = {"app", "sweep"}
+
+
+def imports(path):
+    """(module, always) of every import in a file; those for type checkers alone are left out."""
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+@pytest.mark.parametrize("path", sorted(SRC.rglob("*.py")), ids=lambda p: str(p.relative_to(SRC)))
+def test_a_room_imports_only_what_it_may(path):
+    room = path.relative_to(SRC).parts[0].removesuffix(".py")
+    for module in imports(path):
+        top, *rest = module.split(".")
+        if top == "headscope" and rest and room in MAY:
+            assert rest[0] in MAY[room] | {room, "errors"}, f"{room} imports {module}"
+        if top in ("hydra", "omegaconf"):
+            assert room in HYDRA, f"{room} imports {module}"
+        if room == "model":
+            assert top in {"torch", "headscope"} | sys.stdlib_module_names, f"model imports {module}"
+        if room in ("model", "generation", "analysis", "checkpoint", "walkthrough"):
+            assert top not in ("lightning", "pytorch_lightning"), f"{room} imports {module}"
+
+
+@pytest.mark.parametrize("command", ["train.py", "generate.py"])
+@pytest.mark.parametrize("flag", ["--help", "--cfg"])
+def test_asking_imports_no_torch(command, flag):
+    argv = [command, flag, *(["job"] if flag == "--cfg" else [])]
+    code = (
+        f"import runpy, sys; sys.argv = {argv!r}\n"
+        f"try: runpy.run_path({command!r}, run_name='__main__')\n"
+        "finally: print('TORCH' if 'torch' in sys.modules else 'LIGHT')"
+    )
+    assert shell("-c", code).stdout.splitlines()[-1] == "LIGHT"

@@ -1,0 +1,76 @@
+"""Training: what equals what, to the bit where it should."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from headscope.data.windows import IGNORE
+from headscope.watch.history import History
+from tests.conftest import Short, fit, small
+
+
+def weights(module):
+    return {k: v.clone() for k, v in module.model.state_dict().items()}
+
+
+def test_the_same_seed_gives_bit_identical_runs_and_another_does_not():
+    first, again, other = (weights(fit(dropout=0.2, seed=s)[1]) for s in (1, 1, 2))
+    assert all(torch.equal(first[k], again[k]) for k in first)
+    assert not torch.equal(first["head.weight"], other["head.weight"])
+
+
+def test_accumulation_of_4_equals_a_batch_4_times_as_large():
+    _, whole = fit(batch_size=8, steps=10)
+    trainer, parts = fit(batch_size=2, accumulate=4, steps=10)
+    assert trainer.global_step == 10
+    for a, b in zip(weights(whole).values(), weights(parts).values(), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-6, rtol=1e-5)
+    assert whole.step_loss.item() == pytest.approx(parts.step_loss.item(), abs=1e-5)
+
+
+def test_validation_is_the_mean_over_every_target():
+    history = History()
+    trainer, module = fit(steps=4, callbacks=[history])
+    val = trainer.datamodule.corpus.val
+    model = module.model.eval()
+    nats = count = 0
+    for x, y in val.once(1):
+        logits = model(x).double().log_softmax(-1)
+        for t in range(x.shape[1]):
+            if y[0, t] != IGNORE:
+                nats -= logits[0, t, y[0, t]].item()
+                count += 1
+    assert count == len(val.ids) - 1
+    assert history.history[-1]["val_loss"] == pytest.approx(nats / count, abs=1e-5)
+    assert [h["step"] for h in history.history] == [4]
+
+
+def test_the_first_loss_is_ln_v():
+    _, module = fit(steps=1, lr=1e-9)
+    size = len(module.trainer.datamodule.corpus.tokenizer)
+    assert module.step_loss.item() == pytest.approx(math.log(size), abs=0.05)
+
+
+def test_one_batch_is_learned_by_heart():
+    _, module = fit(steps=150, batch_size=2, same=True, lr=1e-2)
+    assert module.step_loss.item() < 0.05
+
+
+def test_the_last_step_validates_whatever_the_interval():
+    history = History()
+    fit(steps=7, accumulate=3, callbacks=[history], source=Short(tokens=3000))
+    assert [h["step"] for h in history.history] == [7]
+
+
+def test_loss_is_cross_entropy_with_padding_left_out():
+    from headscope.training.module import LanguageModule
+
+    module = LanguageModule(small(), None, None, {})
+    x, y = torch.randint(11, (2, 5)), torch.randint(11, (2, 5))
+    y[1, 3:] = IGNORE
+    logits = module.model(x)
+    rows = [(logits[b, t], y[b, t]) for b in range(2) for t in range(5) if y[b, t] != IGNORE]
+    by_hand = sum(F.cross_entropy(a, c) for a, c in rows) / 8
+    torch.testing.assert_close(module.loss((x, y)), by_hand)
