@@ -70,6 +70,7 @@ def test_a_run_explains_itself(pydoc_run):
     assert [h["step"] for h in summary["history"]] == [10, 20, 30]
     assert summary["val_loss"] == summary["history"][-1]["val_loss"]
     assert summary["best_val_loss"] == min(h["val_loss"] for h in summary["history"])
+    assert summary["train_loss"] == pytest.approx(summary["val_loss"], abs=0.3)
     assert summary["position"] == "rope"
     assert "model.dropout=0.1" in summary["overrides"]
     assert summary["data"]["name"] == "pydoc"

@@ -1,5 +1,6 @@
 """Training: what equals what, to the bit where it should."""
 
+import json
 import math
 
 import pytest
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 
 from headscope.data.windows import IGNORE
 from headscope.watch.history import History
-from tests.conftest import Short, fit, small
+from tests.conftest import Short, fit, shell, small
 
 
 def weights(module):
@@ -74,3 +75,28 @@ def test_loss_is_cross_entropy_with_padding_left_out():
     rows = [(logits[b, t], y[b, t]) for b in range(2) for t in range(5) if y[b, t] != IGNORE]
     by_hand = sum(F.cross_entropy(a, c) for a, c in rows) / 8
     torch.testing.assert_close(module.loss((x, y)), by_hand)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(tmp_path):
+    """Same windows, same total batch: averaged gradients differ from one process by rounding alone."""
+    losses = []
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        done = shell(
+            "train.py",
+            "data=pydoc",
+            "trainer=ddp",
+            "trainer.accelerator=cpu",
+            f"trainer.devices={devices}",
+            "trainer.threads=1",
+            "trainer.max_steps=20",
+            "trainer.val_check_interval=10",
+            f"hydra.run.dir={folder}",
+        )
+        assert done.returncode == 0, done.stderr
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["hardware"]["devices"] == devices
+        losses.append([summary["train_loss"], *(h["val_loss"] for h in summary["history"])])
+        assert len(list(folder.glob("*.log"))) == 1, "only rank 0 writes"
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from headscope import checkpoint
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 QUIET = (
     ".*does not have many workers.*",  # a batch is one indexing operation; workers would only copy it
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # between Lightning and torch, ours to wait for
+    ".*recommended to use `self.log\\('val/loss'.*sync_dist.*",  # it is summed over the ranks already
     ".*Checkpoint directory .* exists and is not empty.*",  # a run's folder is its own
 )
 
@@ -61,6 +64,8 @@ def prepare(config: TrainConfig, composed: DictConfig) -> Run:
     """
     for pattern in QUIET:
         warnings.filterwarnings("ignore", pattern)
+    if getattr(rank_zero_only, "rank", 0):
+        logging.getLogger().setLevel(logging.WARNING)  # one process speaks for all
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     options = config.trainer
@@ -130,6 +135,14 @@ def _asked_for(composed: DictConfig, corpus: Corpus) -> bool:
     return fallback is None or corpus.name != fallback
 
 
+def _profiler(kind: str | None, folder: Path) -> Profiler | None:
+    if kind is None:
+        return None
+    log.info(f"the profile will lie in {folder}/fit-profile.txt")
+    profiler = PyTorchProfiler if kind == "pytorch" else SimpleProfiler
+    return profiler(dirpath=folder, filename="profile")
+
+
 def _trainer(config: TrainConfig, choice: Choice, history: History) -> Trainer:
     options, folder = config.trainer, Path(config.paths.run_dir)
     keep: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
@@ -155,5 +168,5 @@ def _trainer(config: TrainConfig, choice: Choice, history: History) -> Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        profiler=options.profiler,
+        profiler=_profiler(options.profiler, folder),
     )

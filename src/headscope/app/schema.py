@@ -147,7 +147,7 @@ def _arguments(values: Any, kinds: dict[str, Any], at: str, complete: bool = Tru
 
 def unknown_key(key: str, known: Sequence[str]) -> UserError:
     """What to say of a key that does not exist: the one that was probably meant."""
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     last = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
     meant = f"did you mean {(near or last)[0]}?" if near or last else "python train.py --cfg job prints all keys"
     return UserError(f"there is no key {key}; {meant}")

@@ -107,10 +107,11 @@ def say(run: Run, summary: dict[str, Any]) -> None:
     folder = run.folder.relative_to(here) if run.folder.is_relative_to(here) else run.folder
     log.info("\n%s\n", sample(run).strip("\n"))
     note = f" ({summary['data']['note']})" if summary["data"]["note"] else ""
+    losses = ", ".join(f"{k.replace('_', ' ')} {summary[k]:.4f}" for k in ("train_loss", "val_loss", "best_val_loss"))
+    log.info(f"{run.name}: {losses} nats per {run.corpus.tokenizer.unit} on {run.corpus.name}{note}")
     log.info(
-        f"{run.name}: val/loss {summary['val_loss']:.4f}, best {summary['best_val_loss']:.4f} nats per"
-        f" {run.corpus.tokenizer.unit} on {run.corpus.name}{note}, {summary['steps']} steps in"
-        f" {summary['train_seconds']:.0f} s of training, {summary['tokens_per_second']:,.0f} tokens/s"
+        f"{summary['steps']} steps, {summary['train_seconds']:.0f} s of training,"
+        f" {summary['tokens_per_second']:,.0f} tokens/s, {summary['parameters']:,} parameters"
     )
     log.info(f"the run lies in {folder}\n\nnext:")
     log.info(f"  python generate.py checkpoint={folder}/checkpoints/best.ckpt max_new_tokens=500")

@@ -81,6 +81,8 @@ class LanguageModule(LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         self.step_loss = torch.stack(self._parts).mean()
         self._parts.clear()
+        if self.trainer.world_size > 1 and (self.trainer.global_step + 1) % self.log_every == 0:
+            self.step_loss = self.trainer.strategy.reduce(self.step_loss, reduce_op="mean")
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.step_before = self.trainer.global_step

@@ -16,7 +16,7 @@ class History(Callback):
 
     def __init__(self) -> None:
         self.train_seconds = 0.0
-        self.train_loss = float("nan")  #: nats per token of the last step logged
+        self.train_loss = float("nan")  #: nats per token of the step before the last validation
         self.history: list[dict[str, float]] = []
         self._began = 0.0
 
@@ -26,13 +26,12 @@ class History(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if module.at_log_step():
-            self.train_loss = module.step_loss.item()
         self.train_seconds += time.perf_counter() - self._began
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             loss = trainer.callback_metrics["val/loss"].item()
+            self.train_loss = module.step_loss.item()
             self.history.append(
                 {"step": trainer.global_step, "seconds": round(self.train_seconds, 3), "val_loss": loss}
             )
