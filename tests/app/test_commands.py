@@ -88,6 +88,15 @@ def test_tensorboard_gets_the_losses(pydoc_run):
     events = EventAccumulator(str(pydoc_run[0])).Reload()
     assert [e.step for e in events.Scalars("train/loss")] == [10, 20, 30]
     assert [e.step for e in events.Scalars("val/loss")] == [10, 20, 30]
+    assert {p.name.split(".")[0] for p in pydoc_run[0].iterdir() if p.name != "00030"} == {
+        "",  # .hydra
+        "checkpoints",
+        "events",
+        "hparams",
+        "projector_config",
+        "summary",
+        "train",
+    }
 
 
 def test_validating_a_checkpoint_gives_the_loss_of_its_run(pydoc_run, tmp_path):

@@ -1,6 +1,7 @@
 """From a checked config to the parts of a run."""
 
 import logging
+import subprocess
 import warnings
 from dataclasses import dataclass
 from functools import partial
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
@@ -101,6 +103,8 @@ def prepare(config: TrainConfig, composed: DictConfig) -> Run:
         corpus.tokenizer,
         name=name,
         data={"name": corpus.name, "sha256": corpus.sha256},
+        position=HydraConfig.get().runtime.choices["position"],
+        commit=commit(),
         config=OmegaConf.to_container(composed, resolve=True),
     )
     optimizer = partial(config.optimizer, fused=choice.fused)
@@ -128,6 +132,19 @@ def validate(run: Run) -> float:
     run.data._corpus = None
     run.trainer.validate(run.module, run.data, verbose=False)
     return run.trainer.callback_metrics["val/loss"].item()
+
+
+def commit() -> str | None:
+    """The commit of this source tree, with a + behind it where files differ from it; None outside git."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--match="]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 def _asked_for(composed: DictConfig, corpus: Corpus) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-import subprocess
+import math
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from hydra.core.hydra_config import HydraConfig
 
-from headscope import __version__
 from headscope.app.run import Run
 from headscope.data.sources import write_atomically
 from headscope.generation.sampling import Sampling
@@ -30,7 +29,7 @@ def write(run: Run, status: Status, started: float, **more: Any) -> dict[str, An
         started: `time.time()` when the process began.
         more: further entries.
     """
-    hydra = HydraConfig.get()
+    about = run.module.card["about"]
     history = run.history.history
     losses = [h["val_loss"] for h in history]
     tokens = run.trainer.global_step * run.config.trainer.accumulate_grad_batches
@@ -41,7 +40,7 @@ def write(run: Run, status: Status, started: float, **more: Any) -> dict[str, An
         "status": status,
         "val_loss": losses[-1] if losses else None,
         "best_val_loss": min(losses) if losses else None,
-        "train_loss": run.history.train_loss,
+        "train_loss": run.history.train_loss if math.isfinite(run.history.train_loss) else None,
         "steps": run.trainer.global_step,
         "parameters": sum(p.numel() for p in run.module.model.parameters()),
         "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
@@ -63,11 +62,11 @@ def write(run: Run, status: Status, started: float, **more: Any) -> dict[str, An
             "vocab_size": len(run.corpus.tokenizer),
             "note": run.corpus.note,
         },
-        "position": hydra.runtime.choices["position"],
-        "overrides": list(hydra.overrides.task),
+        "position": about["position"],
+        "overrides": list(HydraConfig.get().overrides.task),
         "seed": run.config.seed,
-        "commit": commit(),
-        "versions": {"headscope": __version__, "torch": str(torch.__version__)},
+        "commit": about["commit"],
+        "versions": {"headscope": about["version"], "torch": about["torch"]},
         "history": history,
         **more,
     }
@@ -79,19 +78,6 @@ def _window(run: Run) -> int:
     """Positions in a training window: T, or the longest sentence."""
     x, _ = run.corpus.train.cut(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
     return x.shape[1]
-
-
-def commit() -> str | None:
-    """The commit of this source tree, with a + behind it where files differ from it; None outside git."""
-    root = Path(__file__).resolve().parents[3]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--match="]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
 
 
 def sample(run: Run, length: int = 300) -> str:

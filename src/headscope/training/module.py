@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from headscope.data.windows import IGNORE, Batch
+from headscope.errors import RunFailed
 from headscope.model.transformer import LanguageModel
 from headscope.training.schedule import Schedule
 
@@ -46,6 +47,8 @@ class LanguageModule(LightningModule):
         self.log_every, self.compiled = log_every, compile
         self.step_loss: Tensor = torch.zeros(())  #: nats per token of the step that last ended
         self.grad_norm: Tensor = torch.zeros(())  #: of its gradient, before clipping
+        self.last_norm = float("nan")
+        self.first_bad: Tensor = torch.tensor(-1)  #: the first step whose loss was not finite
         self.step_before = 0
         self._parts: list[Tensor] = []
         self._sums: list[Tensor] = []
@@ -81,6 +84,9 @@ class LanguageModule(LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         self.step_loss = torch.stack(self._parts).mean()
         self._parts.clear()
+        # Remembered on the device and read where something is read anyway: a GPU never waits for it.
+        bad = (self.first_bad < 0) & ~self.step_loss.isfinite()
+        self.first_bad = torch.where(bad, self.trainer.global_step + 1, self.first_bad.to(bad.device))
         if self.trainer.world_size > 1 and (self.trainer.global_step + 1) % self.log_every == 0:
             self.step_loss = self.trainer.strategy.reduce(self.step_loss, reduce_op="mean")
 
@@ -99,6 +105,8 @@ class LanguageModule(LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.at_log_step():
+            self.check_finite()
+            self.last_norm = self.grad_norm.item()
             self.report({"train/loss": self.step_loss.item()})
         if self.trainer.global_step >= self.trainer.max_steps:
             self.trainer.should_stop = True  # makes the last step validate, whatever the interval
@@ -115,9 +123,29 @@ class LanguageModule(LightningModule):
         if self.trainer.world_size > 1:
             total = self.trainer.strategy.reduce(total.to(self.device), reduce_op="sum").cpu()
         loss = total[0] / total[1]
+        if not loss.isfinite():
+            self.first_bad = torch.where(self.first_bad < 0, self.trainer.global_step, self.first_bad)
+        self.check_finite()
         self.log("val/loss", loss.float(), logger=False)  # for the checkpoint callbacks
         if not self.trainer.sanity_checking:
             self.report({"val/loss": loss.item()})
 
+    def check_finite(self) -> None:
+        """Stops a run whose loss is no longer a number; called at log steps, at validations and before each save.
+
+        Raises:
+            RunFailed: with the first such step, its learning rate, and what to try.
+        """
+        step = int(self.first_bad)
+        if step < 0:
+            return
+        lr = self.trainer.optimizers[0].param_groups[0]["initial_lr"] * self.schedule(step - 1, self.trainer.max_steps)
+        raise RunFailed(
+            f"the loss at step {step} is not finite (lr {lr:.3g}, gradient norm at the last step logged"
+            f" {self.last_norm:.3g}).\nTry a lower optimizer.lr, more schedule.warmup_steps, a lower"
+            " trainer.gradient_clip_val, or trainer.precision=32-true.\nThe last good checkpoint, if any, was kept."
+        )
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.check_finite()
         checkpoint["headscope"] = self.card

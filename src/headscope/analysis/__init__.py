@@ -1,0 +1,1 @@
+"""Pure functions: traces to numbers, numbers to pictures."""

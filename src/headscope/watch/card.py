@@ -1,0 +1,82 @@
+"""What a run is, as TensorBoard shows it: config and commit as text, HParams, the embedding projector."""
+
+import json
+from typing import Any
+
+from lightning import Callback, Trainer
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from headscope.analysis.pictures import label
+from headscope.training.module import LanguageModule
+from headscope.watch.board import board, corpus
+from headscope.watch.samples import as_block
+
+#: The columns of the HParams table: few, flat, and the same for every run.
+COLUMNS = (
+    *("model.d_model", "model.n_heads", "model.n_layers", "model.block_size", "model.dropout", "data.name"),
+    *("position", "optimizer.lr", "optimizer.weight_decay", "batch_size", "seed", "trainer.max_steps"),
+)
+
+
+class RunCard(Callback):
+    """The resolved config and the commit as text when training starts; the rest when it ends."""
+
+    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        writer = board(trainer)
+        if writer is None:
+            return
+        about = module.card["about"]
+        writer.add_text("config", as_block(json.dumps(about["config"], indent=2)), trainer.global_step)
+        rest = {k: v for k, v in about.items() if k != "config"}
+        writer.add_text("run", as_block(json.dumps(rest, indent=2)), trainer.global_step)
+
+    def on_train_end(self, trainer: Trainer, module: LanguageModule) -> None:
+        writer = board(trainer)
+        if writer is None:
+            return
+        self._embeddings(writer, trainer, module)
+        losses = trainer.callback_metrics
+        best = getattr(trainer.checkpoint_callback, "best_model_score", None)
+        metrics = {"val/loss": losses["val/loss"].item()} if "val/loss" in losses else {}
+        metrics |= {"val/best": best.item()} if best is not None else {}
+        write_hparams(f"{writer.log_dir}/hparams", columns(module.card["about"]), metrics, trainer.global_step)
+
+    def _embeddings(self, writer: SummaryWriter, trainer: Trainer, module: LanguageModule) -> None:
+        embedding = getattr(module.model, "embedding", None)
+        vocab = corpus(trainer).tokenizer.vocab
+        if embedding is not None and len(vocab) > 1:
+            writer.add_embedding(
+                embedding.weight.detach().cpu(),
+                metadata=[label(token) for token in vocab],
+                global_step=trainer.global_step,
+                tag="embedding",
+            )
+
+
+def columns(about: dict[str, Any]) -> dict[str, Any]:
+    """The values of the HParams table, as far as a run has them; booleans as text."""
+    values = flat(about["config"]) | {"position": about.get("position"), "data.name": about["data"]["name"]}
+    return {k: str(v) if isinstance(v, bool) else v for k in COLUMNS if (v := values.get(k)) is not None}
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves
+
+
+def write_hparams(folder: str, values: dict[str, Any], metrics: dict[str, float], step: int) -> None:
+    """A session of the HParams table in a folder of its own, with nothing but the final metrics.
+
+    The experiment tag that torch would write is left out: TensorBoard reads one run's and drops the columns of the
+    others. Without it the table is the union of all runs.
+    """
+    _, start, end = hparams(values, {})  # type: ignore[no-untyped-call]
+    with SummaryWriter(folder) as writer:
+        writer.file_writer.add_summary(start)
+        for name, value in metrics.items():
+            writer.add_scalar(name, value, step)
+        writer.file_writer.add_summary(end)

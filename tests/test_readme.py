@@ -1,0 +1,31 @@
+"""What the README says of the tree stays true."""
+
+import re
+
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_tree_names_every_module_and_nothing_else():
+    tree = next(block for block in README.split("```") if "src/headscope/\n" in block)
+    folders, found = [], set()
+    for line in tree.splitlines():
+        name, depth = (line.split() or [""])[0], (len(line) - len(line.lstrip())) // 2
+        if name.endswith("/"):
+            folders[depth:] = [name]
+        elif name.endswith(".py"):
+            found.add("".join(folders[:depth]) + name)
+    there = {str(p.relative_to(ROOT)) for p in (ROOT / "src").rglob("*.py") if p.name != "__init__.py"}
+    there |= {p.name for p in ROOT.glob("*.py")} | {str(p.relative_to(ROOT)) for p in ROOT.glob("benchmarks/*.py")}
+    assert found == there
+
+
+def test_every_option_in_the_table_exists_and_none_is_missing():
+    for group in ("model", "heads", "position", "data", "experiment", "debug", "trainer", "callbacks", "logger"):
+        for option in (ROOT / "conf" / group).glob("*.yaml"):
+            assert re.search(rf"\b{option.stem}\b", README), f"{group}={option.stem} is not in the README"
+
+
+def test_it_can_be_read_in_one_sitting():
+    assert len(README.splitlines()) < 250

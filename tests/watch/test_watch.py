@@ -1,0 +1,158 @@
+"""Watching: it changes nothing, and shows what happened."""
+
+import json
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTHING_SIZE_GUIDANCE, EventAccumulator
+
+from headscope.errors import RunFailed
+from headscope.watch.board import picture_steps, validations
+from headscope.watch.card import columns
+from tests.conftest import Short, fit, shell
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory):
+    """The same 200 steps with everything watched and with nothing."""
+    folders = []
+    for choice in (["callbacks=default", "logger=tensorboard"], ["callbacks=none", "logger=none"]):
+        folder = tmp_path_factory.mktemp("twin")
+        done = shell(
+            "train.py",
+            *choice,
+            "data=pydoc",
+            "model.d_model=32",
+            "model.n_layers=2",
+            "model.block_size=32",
+            "model.dropout=0.1",
+            "trainer.max_steps=200",
+            "trainer.val_check_interval=15",
+            f"hydra.run.dir={folder}",
+        )
+        assert done.returncode == 0, done.stderr
+        folders.append(folder)
+    return folders
+
+
+@pytest.fixture(scope="module")
+def events(twins):
+    return EventAccumulator(str(twins[0]), size_guidance=STORE_EVERYTHING_SIZE_GUIDANCE).Reload()
+
+
+def test_watching_changes_nothing(twins):
+    watched, alone = (torch.load(f / "checkpoints" / "last.ckpt", weights_only=True) for f in twins)
+    assert watched["global_step"] == alone["global_step"] == 200
+    for name, weight in watched["state_dict"].items():
+        assert torch.equal(weight, alone["state_dict"][name]), name
+    histories = [json.loads((f / "summary.json").read_text())["history"] for f in twins]
+    assert [h["val_loss"] for h in histories[0]] == [h["val_loss"] for h in histories[1]]
+    assert not list(twins[1].glob("events*"))
+
+
+def test_curves(events):
+    tags = set(events.Tags()["scalars"])
+    assert tags == {
+        "train/loss",
+        "train/lr",
+        "train/grad_norm",
+        "val/loss",
+        "val/bits_per_token",
+        "val/perplexity",
+        "speed/tokens_per_second",
+        "speed/memory_mb",
+    }
+    loss, bits = events.Scalars("val/loss")[-1].value, events.Scalars("val/bits_per_token")[-1].value
+    assert bits == pytest.approx(loss / 0.693147, rel=1e-4)
+    lr = [e.value for e in events.Scalars("train/lr")]
+    assert lr[4] == pytest.approx(1e-3)
+    assert lr[-1] == pytest.approx(1e-4, rel=0.02)
+    assert events.Tags()["tensors"].count("custom_scalars__config__") == 1
+
+
+def test_pictures_go_from_the_first_validation_to_the_last_and_are_ten(events):
+    assert set(events.Tags()["images"]) == {"attention/layer_0", "attention/layer_1", "positions"}
+    for tag in events.Tags()["images"]:
+        steps = [e.step for e in events.Images(tag)]
+        assert len(steps) == 10
+        assert (steps[0], steps[-1]) == (15, 200)
+        assert events.Images(tag)[0].width > 300
+
+
+def test_texts(events):
+    names = {t.removesuffix("/text_summary") for t in events.Tags()["tensors"]}
+    assert {"config", "run", "sample"} <= names
+    assert len(events.Tensors("sample/text_summary")) == 14  # one a validation
+    config = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert '"d_model": 32' in config
+
+
+def test_hparams_lie_in_a_folder_of_their_own_with_final_metrics_only(twins):
+    own = EventAccumulator(str(twins[0] / "hparams")).Reload()
+    assert set(own.Tags()["scalars"]) == {"val/loss", "val/best"}
+    written = (twins[0] / "hparams").glob("events*")
+    content = next(written).read_bytes()
+    assert b"_hparams_/session_start_info" in content
+    assert b"_hparams_/experiment" not in content
+    assert b"model.d_model" in content
+
+
+def test_the_projector_has_a_label_for_every_token(twins):
+    (metadata,) = twins[0].glob("*/embedding/metadata.tsv")
+    labels = metadata.read_text().splitlines()
+    assert "·" in labels
+    assert "↵" in labels
+
+
+def test_columns_are_flat_and_plain():
+    about = {
+        "config": {"model": {"d_model": 8, "position": {"_target_": "x"}}, "seed": True},
+        "position": "rope",
+        "data": {"name": "toy"},
+    }
+    assert columns(about) == {"model.d_model": 8, "data.name": "toy", "position": "rope", "seed": "True"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "interval", "wanted"),
+    [
+        (100, 25, [25, 50, 75, 100]),
+        (7, 25, [7]),
+        (110, 50, [50, 100, 110]),
+        (2000, 100, [100, 300, 500, 700, 900, 1200, 1400, 1600, 1800, 2000]),
+    ],
+)
+def test_pictures_are_spread(steps, interval, wanted):
+    assert picture_steps(validations(steps, interval)) == wanted
+
+
+def test_a_loss_that_is_not_finite_is_named_and_never_saved(tmp_path):
+    done = shell(
+        "train.py",
+        "data=pydoc",
+        "optimizer.lr=1e30",
+        "trainer.max_steps=30",
+        "trainer.val_check_interval=10",
+        f"hydra.run.dir={tmp_path}",
+    )
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert "the loss at step 2 is not finite (lr 4e+28" in done.stderr
+    assert "Try a lower optimizer.lr" in done.stderr
+    assert not list(tmp_path.rglob("*.ckpt"))
+    assert json.loads((tmp_path / "summary.json").read_text())["status"] == "failed"
+
+
+def test_the_last_good_checkpoint_stays(tmp_path):
+    from lightning import Callback
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    class Poison(Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            if trainer.global_step == 12:
+                torch.nn.init.constant_(module.model.head.weight, float("nan"))
+
+    keep = ModelCheckpoint(dirpath=tmp_path, filename="last", every_n_train_steps=5, enable_version_counter=False)
+    with pytest.raises(RunFailed, match="the loss at step 13 is not finite"):
+        fit(steps=30, callbacks=[Poison(), keep], source=Short(tokens=3000), log_every=7)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 10
