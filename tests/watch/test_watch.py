@@ -89,7 +89,7 @@ def test_texts(events):
 
 def test_hparams_lie_in_a_folder_of_their_own_with_final_metrics_only(twins):
     own = EventAccumulator(str(twins[0] / "hparams")).Reload()
-    assert set(own.Tags()["scalars"]) == {"val/loss", "val/best"}
+    assert set(own.Tags()["scalars"]) == {"final/val_loss", "final/best_val_loss"}
     written = (twins[0] / "hparams").glob("events*")
     content = next(written).read_bytes()
     assert b"_hparams_/session_start_info" in content

@@ -3,6 +3,7 @@
 Shapes: H heads, T positions (Tq of queries, Tk of keys), C channels.
 """
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -59,7 +60,8 @@ def heads_picture(maps: NDArray[np.float64], tokens: Sequence[str], title: str) 
     cell = max(3, min(32, HEAD_PIXELS // t))
     labels = [label(x) for x in tokens]
     down, across = _axis(labels, cell, False), _axis(labels, cell, True)
-    columns = min(n_heads, 4 if n_heads != 6 else 3)
+    columns = math.ceil(math.sqrt(n_heads))
+    columns = next((c for c in range(columns, 5) if n_heads % c == 0), columns)  # no gaps if a near shape has none
     rows = -(-n_heads // columns)
     width, height = down.width + t * cell + 16, across.height + t * cell + 28
     page = Image.new("RGB", (columns * width + 16, rows * height + 40), BACKGROUND)

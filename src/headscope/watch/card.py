@@ -38,8 +38,8 @@ class RunCard(Callback):
         self._embeddings(writer, trainer, module)
         losses = trainer.callback_metrics
         best = getattr(trainer.checkpoint_callback, "best_model_score", None)
-        metrics = {"val/loss": losses["val/loss"].item()} if "val/loss" in losses else {}
-        metrics |= {"val/best": best.item()} if best is not None else {}
+        metrics = {"final/val_loss": losses["val/loss"].item()} if "val/loss" in losses else {}
+        metrics |= {"final/best_val_loss": best.item()} if best is not None else {}
         write_hparams(f"{writer.log_dir}/hparams", columns(module.card["about"]), metrics, trainer.global_step)
 
     def _embeddings(self, writer: SummaryWriter, trainer: Trainer, module: LanguageModule) -> None:

@@ -11,22 +11,29 @@ from headscope.training.module import LanguageModule
 class History(Callback):
     """Keeps (step, seconds, val_loss) at every validation; its state travels in the checkpoint.
 
-    `train_seconds` is time inside training steps: validation, checkpoints and pictures are not counted.
+    `train_seconds` is the time from the first step to the last without validations and what hangs on them:
+    checkpoints, pictures, samples.
     """
 
     def __init__(self) -> None:
         self.train_seconds = 0.0
         self.train_loss = float("nan")  #: nats per token of the step before the last validation
         self.history: list[dict[str, float]] = []
-        self._began = 0.0
+        self._mark: float | None = None  # when the step now running began; None outside training
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
-        self._began = time.perf_counter()
+        if self._mark is None:
+            self._mark = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.train_seconds += time.perf_counter() - self._began
+        now = time.perf_counter()
+        self.train_seconds += now - (self._mark or now)
+        self._mark = now  # so that what lies between two steps, fetching and logging, is counted too
+
+    def on_validation_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        self._mark = None
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
