@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headscope.checkpoint import Loaded
+    from headscope.checkpoint.files import Loaded
 
 __version__ = "0.1.0"
 
 
 def load(path: "str | Path") -> "Loaded":
-    """The model (in eval mode, on the CPU) and the tokenizer of a checkpoint; see `headscope.checkpoint.load`."""
-    from headscope.checkpoint import load as read  # here, so that `import headscope` stays free of torch
+    """The model (in eval mode, on the CPU) and the tokenizer of a checkpoint; see `headscope.checkpoint.files.load`."""
+    from headscope.checkpoint.files import load as read  # here, so that `import headscope` stays free of torch
 
     return read(path)

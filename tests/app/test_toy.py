@@ -41,3 +41,12 @@ def test_words_are_joined_by_spaces(toy_run):
         "temperature=0",
     )
     assert done.stdout == "I love cats <eos>\n"
+
+
+def test_the_next_words_are_the_six_of_the_document(toy_run):
+    done = shell("generate.py", f"checkpoint={toy_run[0]}/checkpoints/best.ckpt", "show=next", "prompt=I love")
+    assert done.returncode == 0, done.stderr
+    rows = dict(line.split()[:2] for line in done.stdout.splitlines() if len(line.split()) > 1 and "." in line)
+    assert rows.keys() == {"I", "love", "cats", "dogs", "<pad>", "<eos>"}
+    assert float(rows["cats"]) >= 0.99
+    assert sum(map(float, rows.values())) == pytest.approx(1, abs=1e-3)

@@ -5,13 +5,19 @@ import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 import headscope
+from headscope.analysis.pictures import label
 from headscope.data.sources import read_utf8
 from headscope.errors import UserError
+from headscope.generation.next import next_tokens
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import opening, write_text
 
@@ -31,6 +37,7 @@ class GenerateConfig(Sampling):
     prompt_file: str | None = None
     max_new_tokens: Annotated[int, "[1, inf)"] = 500
     num_samples: Annotated[int, "[1, inf)"] = 1
+    show: Literal["next"] | None = None
     seed: Annotated[int, "[0, 4294967296)"] = 1
     threads: Annotated[int, "[1, inf)"] | None = None
     paths: RunsPath = RunsPath("outputs")
@@ -51,16 +58,27 @@ def write(config: GenerateConfig, typed: str | None) -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     model, tokenizer, about = headscope.load(path)
-    print(f"{about.get('name', 'a model')}, trained on {about['data']['name']}: {path}", file=sys.stderr)
+    print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)
+    start = opening(tokenizer) if prompt is None else prompt
+    if config.show == "next":
+        show_next(next_tokens(model, tokenizer, start, config.top_k or 10))
+        return
     generator = torch.Generator().manual_seed(config.seed)
     for number in range(config.num_samples):
         if config.num_samples > 1:
             sys.stdout.flush()
             print(f"--- sample {number + 1} of {config.num_samples}", file=sys.stderr, flush=True)
-        start = opening(tokenizer) if prompt is None else prompt
         for piece in write_text(model, tokenizer, start, config.max_new_tokens, config, generator):
             print(piece, end="", flush=True)
         print()
+
+
+def show_next(tokens: list[tuple[str, float]]) -> None:
+    """A table of tokens and their probabilities on standard output."""
+    table = Table("next", "probability", "", box=box.SIMPLE)
+    for token, p in tokens:
+        table.add_row(Text(label(token)), f"{p:.4f}", "█" * round(p * 40))
+    Console().print(table)
 
 
 def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:

@@ -20,7 +20,7 @@ def causal_mask(t_q: int, t_k: int, device: torch.device | None = None) -> Tenso
 def attention_scores(
     q: Tensor, k: Tensor, *, scale: float | None = None, bias: Tensor | None = None, causal: bool = True
 ) -> Tensor:
-    """Scaled, biased and masked scores, in fp32.
+    """Scaled, biased and masked scores, in fp32 at least.
 
     Args:
         q: queries (..., Tq, D).
@@ -33,7 +33,8 @@ def attention_scores(
         (..., Tq, Tk).
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
-    scores = q.float() @ k.float().transpose(-2, -1) * scale  # (..., Tq, Tk)
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    scores = q.to(dtype) @ k.to(dtype).transpose(-2, -1) * scale  # (..., Tq, Tk)
     if bias is not None:
         scores = scores + bias
     if causal:

@@ -1,0 +1,32 @@
+"""Export: `python -m headscope.checkpoint CHECKPOINT OUT --format part4|safetensors`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from headscope.checkpoint.files import export
+from headscope.data.sources import write_atomically
+from headscope.errors import UserError
+
+
+def main() -> int:
+    """Returns the exit code: 0, or 2 with one line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m headscope.checkpoint", description="Writes a run's model for others."
+    )
+    parser.add_argument("checkpoint", help="a *.ckpt of a run's folder")
+    parser.add_argument("out", type=Path, help="the file to write")
+    parser.add_argument("--format", choices=("part4", "safetensors"), default="safetensors")
+    arguments = parser.parse_args()
+    try:
+        content = export(arguments.checkpoint, arguments.format)
+        write_atomically(arguments.out, content)
+    except UserError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    print(f"{arguments.out}: {len(content):,} bytes, {arguments.format}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
