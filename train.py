@@ -1,4 +1,4 @@
-"""Trains a language model. `python train.py --help` lists what can be chosen; `-m` runs a sweep."""
+"""Trains a language model: `--help` lists what can be chosen, `-m` runs a sweep, `resume=DIR` goes on with a run."""
 
 import time
 
@@ -6,6 +6,7 @@ import hydra
 from omegaconf import DictConfig
 
 from headscope.app import command
+from headscope.errors import Interrupted
 
 started = time.time()
 
@@ -19,7 +20,7 @@ def main(cfg: DictConfig) -> None:
     from headscope.app.schema import parse
 
     config = parse(cfg, TrainConfig)
-    run = prepare(config, cfg)
+    run = prepare(config, cfg, started)
     log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {run.corpus.tokenizer.unit}s")
     log.info(f"on {run.choice}")
     if config.task == "validate":
@@ -27,14 +28,15 @@ def main(cfg: DictConfig) -> None:
         return
     status: summary.Status = "failed"
     try:
-        run.trainer.fit(run.module, run.data)
+        run.trainer.fit(run.module, run.data, ckpt_path=run.resume_from, weights_only=True)
         status = "completed"
+    except Interrupted:
+        status = "interrupted"
+        raise
     finally:
-        if run.trainer.is_global_zero:
-            result = summary.write(run, status, started)
-    if run.trainer.is_global_zero:
-        summary.say(run, result)
+        result = summary.write(run, status)
+    summary.say(run, result)
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, resume=True)

@@ -15,7 +15,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from headscope.errors import RunFailed, UserError
+from headscope.errors import Interrupted, RunFailed, UserError
 
 
 def take(*names: str) -> dict[str, str]:
@@ -45,13 +45,21 @@ def guarded(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
 _kept: list[Exception] = []
 
 
-def run(main: Callable[[], Any]) -> NoReturn:
+def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     """Calls a command's main function and leaves with its exit code.
 
     0 done; 2 the user's mistake, in one line; 3 a run that went wrong in a way we foresee; 1 anything else, with its
-    traceback; 130 interrupted.
+    traceback; 130 and 143 told to stop, with what was done so far saved.
+
+    Args:
+        main: the function under `hydra.main`.
+        resume: whether `resume=DIR` is known.
     """
     try:
+        if resume:
+            from headscope.app.resume import from_command_line
+
+            from_command_line(take("resume"))
         main()
         if _kept:
             raise _kept[0]
@@ -65,6 +73,8 @@ def run(main: Callable[[], Any]) -> NoReturn:
         _leave(2, explain(e))
     except RunFailed as e:
         _leave(3, str(e))
+    except Interrupted as e:
+        _leave(128 + e.signum, str(e))
     except KeyboardInterrupt:
         _leave(130, "interrupted")
     except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
@@ -84,7 +94,7 @@ _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EE
 
 def _leave(code: int, message: str) -> NoReturn:
     sys.stdout.flush()
-    print(f"error: {message}" if code != 130 else message, file=sys.stderr)
+    print(message if code > 128 else f"error: {message}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -33,8 +33,8 @@ class TrainConfig:
     seed: Annotated[int, "[0, 4294967296)"]
     batch_size: Annotated[int, "[1, inf)"]
     same_batch: bool
-    model: Callable[..., LanguageModel]
     position: Callable[..., Position]
+    model: Callable[..., LanguageModel]
     data: Callable[..., Source]
     optimizer: Callable[..., Optimizer]
     schedule: Callable[..., Schedule]

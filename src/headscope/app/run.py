@@ -6,24 +6,27 @@ import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning import Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from headscope import checkpoint
 from headscope.app.config import TrainConfig
+from headscope.app.resume import resuming
 from headscope.data.datamodule import CorpusData
 from headscope.data.sources import Corpus
 from headscope.errors import UserError
 from headscope.training.hardware import Choice, Machine, choose
 from headscope.training.module import LanguageModule
+from headscope.watch.board import TensorBoard
+from headscope.watch.checkpoints import Checkpoints
 from headscope.watch.history import History
+from headscope.watch.randomness import Randomness
+from headscope.watch.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +34,6 @@ QUIET = (
     ".*does not have many workers.*",  # a batch is one indexing operation; workers would only copy it
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # between Lightning and torch, ours to wait for
     ".*recommended to use `self.log\\('val/loss'.*sync_dist.*",  # it is summed over the ranks already
-    ".*Checkpoint directory .* exists and is not empty.*",  # a run's folder is its own
 )
 
 
@@ -48,18 +50,20 @@ class Run:
     history: History
     machine: Machine
     choice: Choice
+    resume_from: Path | None  #: a checkpoint to go on from
 
     @property
     def folder(self) -> Path:
         return Path(self.config.paths.run_dir)
 
-    @property
-    def best(self) -> Path:
-        return self.folder / "checkpoints" / "best.ckpt"
 
-
-def prepare(config: TrainConfig, composed: DictConfig) -> Run:
+def prepare(config: TrainConfig, composed: DictConfig, started: float) -> Run:
     """Builds everything a run needs; the first thing that cannot work is said before any work.
+
+    Args:
+        config: checked.
+        composed: the same as Hydra composed it, for the checkpoint.
+        started: `time.time()` when the process began.
 
     Raises:
         UserError: options that do not go together, or with this machine or this corpus.
@@ -81,6 +85,13 @@ def prepare(config: TrainConfig, composed: DictConfig) -> Run:
         raise UserError(str(e)) from e
     if config.task == "validate" and config.checkpoint is None:
         raise UserError("task=validate needs a model; add checkpoint=outputs/…/checkpoints/best.ckpt")
+    folder = Path(config.paths.run_dir)
+    resume_from, step = None, 0
+    if resuming(folder):
+        resume_from, step = newest_whole(folder / "checkpoints")
+        log.info(f"resuming {folder} at step {step}")
+    elif config.task == "fit" and ((folder / "summary.json").exists() or (folder / "checkpoints").exists()):
+        raise UserError(f"{folder} holds a run already; go on with resume={folder}, or choose another hydra.run.dir")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("high")
@@ -109,8 +120,22 @@ def prepare(config: TrainConfig, composed: DictConfig) -> Run:
     )
     optimizer = partial(config.optimizer, fused=choice.fused)
     module = LanguageModule(model, optimizer, config.schedule(), card, options.log_every_n_steps, choice.compile)
-    history = History()
-    return Run(config, name, data, corpus, module, _trainer(config, choice, history), history, machine, choice)
+    history = History(started)
+    trainer = _trainer(config, choice, history)
+    if resuming(folder) and isinstance(trainer.logger, TensorBoard):
+        trainer.logger.resume_at(step)
+    return Run(config, name, data, corpus, module, trainer, history, machine, choice, resume_from)
+
+
+def newest_whole(folder: Path) -> tuple[Path | None, int]:
+    """The newest checkpoint of a run that can be read, and its step; (None, 0) where none was saved yet."""
+    for path in (folder / "last.ckpt", folder / "previous.ckpt"):
+        if path.exists():
+            try:
+                return path, int(checkpoint.read(path)["global_step"])
+            except (UserError, KeyError, TypeError, ValueError):
+                log.warning(f"{path} is damaged; trying the one before")
+    return None, 0
 
 
 def validate(run: Run) -> float:
@@ -162,9 +187,7 @@ def _profiler(kind: str | None, folder: Path) -> Profiler | None:
 
 def _trainer(config: TrainConfig, choice: Choice, history: History) -> Trainer:
     options, folder = config.trainer, Path(config.paths.run_dir)
-    keep: dict[str, Any] = {"dirpath": folder / "checkpoints", "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor="val/loss", auto_insert_metric_name=False, **keep)
-    last = ModelCheckpoint(filename="last", **keep)
+    checkpoints = Checkpoints(folder / "checkpoints")
     watching = [build() for build in config.callbacks.values()]
     return Trainer(
         default_root_dir=folder,
@@ -181,7 +204,8 @@ def _trainer(config: TrainConfig, choice: Choice, history: History) -> Trainer:
         gradient_clip_val=options.gradient_clip_val,
         accumulate_grad_batches=options.accumulate_grad_batches,
         logger=config.logger() if config.logger else False,
-        callbacks=[history, *watching, best, last],  # the resume checkpoint last: it holds the others' state
+        callbacks=[history, Randomness(), Stop(checkpoints), *watching, checkpoints],  # it saves the others' state
+        enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,

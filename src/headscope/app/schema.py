@@ -142,7 +142,7 @@ def _arguments(values: Any, kinds: dict[str, Any], at: str, complete: bool = Tru
     for name in kinds:
         if complete and name not in values:
             raise UserError(f"{prefix}{name} is missing from the configuration; add +{prefix}{name}=…")
-    return {name: _parse(value, kinds[name], f"{prefix}{name}") for name, value in values.items()}
+    return {name: _parse(values[name], kind, f"{prefix}{name}") for name, kind in kinds.items() if name in values}
 
 
 def unknown_key(key: str, known: Sequence[str]) -> UserError:

@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import time
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 
 from headscope.app.run import Run
-from headscope.data.sources import write_atomically
+from headscope.data.atomic import write_atomically
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import opening, write_text
 
@@ -20,13 +19,12 @@ log = logging.getLogger(__name__)
 Status = Literal["completed", "interrupted", "failed"]
 
 
-def write(run: Run, status: Status, started: float, **more: Any) -> dict[str, Any]:
-    """Writes `summary.json` into the run's folder, whole or not at all, and returns it.
+def write(run: Run, status: Status, **more: Any) -> dict[str, Any]:
+    """Writes `summary.json` into the run's folder, whole or not at all, from rank 0; returns it.
 
     Args:
         run: what ran.
         status: how it ended.
-        started: `time.time()` when the process began.
         more: further entries.
     """
     about = run.module.card["about"]
@@ -45,7 +43,7 @@ def write(run: Run, status: Status, started: float, **more: Any) -> dict[str, An
         "parameters": sum(p.numel() for p in run.module.model.parameters()),
         "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
         "train_seconds": round(seconds, 3),
-        "wall_seconds": round(time.time() - started, 3),
+        "wall_seconds": round(run.history.wall_seconds(), 3),
         "hardware": {
             "cpu": run.machine.cpu,
             "cores": run.machine.cores,
@@ -70,7 +68,8 @@ def write(run: Run, status: Status, started: float, **more: Any) -> dict[str, An
         "history": history,
         **more,
     }
-    write_atomically(run.folder / "summary.json", json.dumps(summary, indent=2).encode())
+    if run.trainer.is_global_zero:
+        write_atomically(run.folder / "summary.json", json.dumps(summary, indent=2).encode())
     return summary
 
 
@@ -89,6 +88,8 @@ def sample(run: Run, length: int = 300) -> str:
 
 def say(run: Run, summary: dict[str, Any]) -> None:
     """The end of a run for people: a sample, the losses, where it lies, what to try next."""
+    if not run.trainer.is_global_zero:
+        return
     here = Path.cwd()
     folder = run.folder.relative_to(here) if run.folder.is_relative_to(here) else run.folder
     log.info("\n%s\n", sample(run).strip("\n"))

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from headscope.checkpoint.files import export
-from headscope.data.sources import write_atomically
+from headscope.data.atomic import write_atomically
 from headscope.errors import UserError
 
 

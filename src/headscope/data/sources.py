@@ -2,8 +2,6 @@
 
 import hashlib
 import logging
-import os
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Literal
 
 import torch
 
+from headscope.data.atomic import write_atomically
 from headscope.data.tokenizer import EOS, PAD, CharTokenizer, Tokenizer, WordTokenizer, tokenize
 from headscope.data.windows import SentenceWindows, TextWindows, Windows
 from headscope.errors import UserError
@@ -257,24 +256,3 @@ def _fetch(url: str, max_bytes: int, seconds: float) -> bytes:
             if time.monotonic() > deadline:
                 raise requests.Timeout("too slow")
     return bytes(content)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all.
-
-    Raises:
-        UserError: the folder cannot be written to.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as f:
-                f.write(content)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as e:
-        raise UserError(f"{path} cannot be written: {e.strerror}; choose another folder") from e

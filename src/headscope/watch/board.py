@@ -25,6 +25,10 @@ class TensorBoard(TensorBoardLogger):
     def __init__(self, folder: str) -> None:
         super().__init__(folder, name="", version="", default_hp_metric=False)
 
+    def resume_at(self, step: int) -> None:
+        """Drops what was logged after a step, of which the resumed run will log its own; all of it for 0."""
+        self._kwargs["purge_step"] = step + 1 if step else 0
+
     def save(self) -> None:
         """Writes what is pending; the run's config lies in its folder already."""
         self.experiment.flush()

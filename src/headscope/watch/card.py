@@ -1,6 +1,8 @@
 """What a run is, as TensorBoard shows it: config and commit as text, HParams, the embedding projector."""
 
 import json
+import math
+import shutil
 from typing import Any
 
 from lightning import Callback, Trainer
@@ -10,6 +12,7 @@ from torch.utils.tensorboard.summary import hparams
 from headscope.analysis.pictures import label
 from headscope.training.module import LanguageModule
 from headscope.watch.board import board, corpus
+from headscope.watch.checkpoints import Checkpoints
 from headscope.watch.samples import as_block
 
 #: The columns of the HParams table: few, flat, and the same for every run.
@@ -24,7 +27,7 @@ class RunCard(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         writer = board(trainer)
-        if writer is None:
+        if writer is None or trainer.global_step:
             return
         about = module.card["about"]
         writer.add_text("config", as_block(json.dumps(about["config"], indent=2)), trainer.global_step)
@@ -37,9 +40,9 @@ class RunCard(Callback):
             return
         self._embeddings(writer, trainer, module)
         losses = trainer.callback_metrics
-        best = getattr(trainer.checkpoint_callback, "best_model_score", None)
         metrics = {"final/val_loss": losses["val/loss"].item()} if "val/loss" in losses else {}
-        metrics |= {"final/best_val_loss": best.item()} if best is not None else {}
+        best = min((c.best_loss for c in vars(trainer)["callbacks"] if isinstance(c, Checkpoints)), default=math.inf)
+        metrics |= {"final/best_val_loss": best} if math.isfinite(best) else {}
         write_hparams(f"{writer.log_dir}/hparams", columns(module.card["about"]), metrics, trainer.global_step)
 
     def _embeddings(self, writer: SummaryWriter, trainer: Trainer, module: LanguageModule) -> None:
@@ -74,6 +77,7 @@ def write_hparams(folder: str, values: dict[str, Any], metrics: dict[str, float]
     The experiment tag that torch would write is left out: TensorBoard reads one run's and drops the columns of the
     others. Without it the table is the union of all runs.
     """
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was shorter then
     _, start, end = hparams(values, {})  # type: ignore[no-untyped-call]
     with SummaryWriter(folder) as writer:
         writer.file_writer.add_summary(start)

@@ -27,7 +27,7 @@ class Curves(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         writer = board(trainer)
-        if writer is not None:
+        if writer is not None and trainer.global_step == 0:
             writer.add_custom_scalars({"loss": {"train and validation": ["Multiline", ["train/loss", "val/loss"]]}})
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:

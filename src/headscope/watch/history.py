@@ -13,9 +13,14 @@ class History(Callback):
 
     `train_seconds` is the time from the first step to the last without validations and what hangs on them:
     checkpoints, pictures, samples.
+
+    Args:
+        started: `time.time()` when the process began.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, started: float | None = None) -> None:
+        self.started = started if started is not None else time.time()
+        self.earlier_seconds = 0.0  #: of wall time before this process
         self.train_seconds = 0.0
         self.train_loss = float("nan")  #: nats per token of the step before the last validation
         self.history: list[dict[str, float]] = []
@@ -44,7 +49,18 @@ class History(Callback):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"train_seconds": self.train_seconds, "train_loss": self.train_loss, "history": self.history}
+        return {
+            "wall_seconds": self.wall_seconds(),
+            "train_seconds": self.train_seconds,
+            "train_loss": self.train_loss,
+            "history": [dict(entry) for entry in self.history],
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.__dict__.update(state_dict)
+        self.earlier_seconds = state_dict["wall_seconds"]
+        self.train_seconds, self.train_loss = state_dict["train_seconds"], state_dict["train_loss"]
+        self.history = state_dict["history"]
+
+    def wall_seconds(self) -> float:
+        """Since the process began, and those of the processes before it that got as far as a checkpoint."""
+        return self.earlier_seconds + time.time() - self.started

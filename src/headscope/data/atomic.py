@@ -1,0 +1,32 @@
+"""A file that appears whole or not at all."""
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from headscope.errors import RunFailed, UserError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes beside the file, then puts it in place; what stood there before stays until then.
+
+    Raises:
+        RunFailed: the disk is full.
+        UserError: the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as f:
+                f.write(content)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as e:
+        if e.errno == errno.ENOSPC:
+            raise RunFailed(f"the disk is full: {path} was not written; make room and try again") from e
+        raise UserError(f"{path} cannot be written: {e.strerror}; choose another folder") from e

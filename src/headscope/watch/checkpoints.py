@@ -1,0 +1,57 @@
+"""The checkpoints of a run: the last to resume from, the one before it, and the best."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, Trainer
+
+from headscope.training.module import LanguageModule
+
+
+class Checkpoints(Callback):
+    """Saved after each validation, and never before, so that none is lost when a run is resumed.
+
+    Every file appears whole or not at all: it is written beside, then renamed. The one that was last until then stays
+    as `previous.ckpt`. `best.ckpt` has the lowest `val/loss` so far.
+
+    Args:
+        folder: of the checkpoints.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.last, self.previous, self.best = (folder / f"{name}.ckpt" for name in ("last", "previous", "best"))
+        self.best_loss = float("inf")
+
+    def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
+        if trainer.state.fn != "fit":
+            return
+        loss = trainer.callback_metrics["val/loss"].item()
+        is_best = loss < self.best_loss
+        self.best_loss = min(loss, self.best_loss)
+        self.save(trainer)
+        if is_best and trainer.is_global_zero:
+            beside = self.best.with_suffix(".beside")
+            beside.unlink(missing_ok=True)
+            try:
+                os.link(self.last, beside)
+            except OSError:  # a file system without links
+                shutil.copyfile(self.last, beside)
+            beside.replace(self.best)
+
+    def save(self, trainer: Trainer) -> None:
+        """Saves the whole state of the run; all ranks call it together."""
+        beside = self.last.with_suffix(".beside")
+        trainer.save_checkpoint(beside)
+        if trainer.is_global_zero:
+            if self.last.exists():
+                self.last.replace(self.previous)
+            beside.replace(self.last)
+        trainer.strategy.barrier("checkpoint")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best_loss": self.best_loss}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best_loss = state_dict["best_loss"]

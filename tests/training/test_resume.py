@@ -1,0 +1,171 @@
+"""A run that was stopped, in whatever way, ends bit-identical to one that was not."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTHING_SIZE_GUIDANCE, EventAccumulator
+
+from tests.conftest import ROOT, shell
+
+#: Dropout and accumulation on, validations that are no multiple of the steps.
+RUN = (
+    *("train.py", "data=pydoc", "model.d_model=32", "model.n_layers=2", "model.block_size=32", "model.dropout=0.1"),
+    *("position=rope", "trainer.max_steps=90", "trainer.val_check_interval=20", "trainer.accumulate_grad_batches=2"),
+)
+
+
+def stop_at(folder, command, line, signum):
+    """Starts a command, sends it a signal when it has printed a line, and returns its exit code and output."""
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    output = ""
+    for text in process.stdout:
+        output += text
+        if line in text:
+            process.send_signal(signum)
+            break
+    output += process.stdout.read()
+    process.stdout.close()
+    return process.wait(timeout=60), output
+
+
+def weights(folder):
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def assert_same_run(a, b):
+    one, two = weights(a), weights(b)
+    assert one["global_step"] == two["global_step"]
+    for name, weight in one["state_dict"].items():
+        assert torch.equal(weight, two["state_dict"][name]), name
+    for i, state in one["optimizer_states"][0]["state"].items():
+        for name, value in state.items():
+            assert torch.equal(value, two["optimizer_states"][0]["state"][i][name])
+    x, y = (json.loads((f / "summary.json").read_text()) for f in (a, b))
+    for key in ("val_loss", "best_val_loss", "train_loss", "steps", "status"):
+        assert x[key] == y[key], key
+    assert [(h["step"], h["val_loss"]) for h in x["history"]] == [(h["step"], h["val_loss"]) for h in y["history"]]
+    assert steps_of(a) == steps_of(b)
+
+
+def steps_of(folder):
+    """The steps of every tag that TensorBoard would show."""
+    events = EventAccumulator(str(folder), size_guidance=STORE_EVERYTHING_SIZE_GUIDANCE).Reload()
+    tags = events.Tags()
+    steps = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags["scalars"] if "speed" not in tag}
+    steps |= {tag: [e.step for e in events.Images(tag)] for tag in tags["images"]}
+    return steps | {tag: [e.step for e in events.Tensors(tag)] for tag in tags["tensors"]}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    done = shell(*RUN, f"hydra.run.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_stopped_killed_and_resumed_it_is_the_same_run(undisturbed, tmp_path):
+    folder = tmp_path / "a 'run', stopped"  # a name that Hydra's grammar would trip over
+    quoted = str(folder).replace("'", "\\'")
+    code, output = stop_at(folder, (*RUN, f"hydra.run.dir='{quoted}'"), "step     20/90", signal.SIGTERM)
+    assert code == 143, output
+    assert "stopped by SIGTERM; the checkpoint is saved" in output
+    assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
+    code, output = stop_at(folder, ("train.py", f"resume={folder}"), "step     60/90", signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    code, output = stop_at(folder, ("train.py", f"resume={folder}"), "step     80/90", signal.SIGINT)
+    assert code == 130, output
+    done = shell("train.py", f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(undisturbed, folder)
+    assert {p.suffix for p in (folder / "checkpoints").iterdir()} == {".ckpt"}
+
+
+def test_a_completed_run_says_so_and_can_be_extended(undisturbed):
+    done = shell("train.py", f"resume={undisturbed}")
+    assert done.returncode == 0
+    assert "has completed; trainer.max_steps=… extends it" in done.stdout
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    subprocess.run(["cp", "-r", undisturbed, folder], check=True)
+    last = folder / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:5000])
+    done = shell("train.py", f"resume={folder}", "trainer.max_steps=100", "schedule.final=0.1")
+    assert done.returncode == 0, done.stderr
+    assert "last.ckpt is damaged; trying the one before" in done.stdout
+    assert "at step 80" in done.stdout
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["steps"] == 100
+    assert [h["step"] for h in summary["history"]] == [20, 40, 60, 80, 100]
+    assert "trainer.max_steps=100" in (folder / ".hydra" / "overrides.yaml").read_text()
+    assert "trainer.max_steps=100" in summary["overrides"]
+
+
+def test_a_run_that_had_saved_nothing_starts_at_0(undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    code, _ = stop_at(folder, (*RUN, f"hydra.run.dir={folder}"), "on cpu x 1", signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert not (folder / "checkpoints").exists()
+    done = shell("train.py", f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(undisturbed, folder)
+
+
+def test_a_folder_with_a_run_is_not_overwritten(undisturbed):
+    before = weights(undisturbed)["global_step"]
+    done = shell(*RUN, f"hydra.run.dir={undisturbed}")
+    assert done.returncode == 2
+    assert "holds a run already; go on with resume=" in done.stderr
+    assert weights(undisturbed)["global_step"] == before
+
+
+def test_what_cannot_be_resumed_is_refused(tmp_path):
+    done = shell("train.py", f"resume={tmp_path}/nothing")
+    assert done.returncode == 2
+    assert "no run was started there" in done.stderr
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_any_time_change_nothing(undisturbed, tmp_path):
+    """SIGKILL and SIGTERM at random moments, in start-up, training, validation and saving."""
+    folder, rng = tmp_path / "run", random.Random(1)
+    landed, tries = 0, 0
+    while landed < 20:
+        tries += 1
+        assert tries < 80
+        started = (folder / ".hydra" / "overrides.yaml").exists()
+        command = ("train.py", f"resume={folder}") if started else (*RUN, f"hydra.run.dir={folder}")
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            # The first step comes after about 4 s, all 90 take less than 3: most moments lie in between.
+            process.wait(rng.uniform(0.5, 9))
+        except subprocess.TimeoutExpired:
+            process.send_signal(rng.choice((signal.SIGKILL, signal.SIGTERM)))
+            landed += 1
+        errors = process.stderr.read()
+        process.stderr.close()
+        code = process.wait(timeout=60)
+        assert code in (0, 143, -signal.SIGTERM, -signal.SIGKILL), errors
+        if code == 0 and landed < 20:
+            if os.environ.get("CI"):
+                print(f"completed after {landed} kills; starting over")
+            assert_same_run(undisturbed, folder)
+            subprocess.run(["rm", "-r", folder], check=True)
+    if not (folder / ".hydra" / "overrides.yaml").exists():
+        assert shell(*RUN, f"hydra.run.dir={folder}").returncode == 0
+    done = shell("train.py", f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(undisturbed, folder)
+    assert {p.suffix for p in (folder / "checkpoints").iterdir()} == {".ckpt"}
