@@ -122,7 +122,7 @@ def prepare(config: TrainConfig, composed: DictConfig, started: float) -> Run:
     module = LanguageModule(model, optimizer, config.schedule(), card, options.log_every_n_steps, choice.compile)
     history = History(started)
     trainer = _trainer(config, choice, history)
-    if resuming(folder) and isinstance(trainer.logger, TensorBoard):
+    if resuming(folder) and isinstance(trainer.logger, TensorBoard) and trainer.is_global_zero:
         trainer.logger.resume_at(step)
     return Run(config, name, data, corpus, module, trainer, history, machine, choice, resume_from)
 

@@ -4,9 +4,13 @@ Kept per tag by TensorBoard: 1000 scalars, 100 texts and 10 images, so nothing h
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
 from headscope.data.datamodule import CorpusData
@@ -26,12 +30,29 @@ class TensorBoard(TensorBoardLogger):
         super().__init__(folder, name="", version="", default_hp_metric=False)
 
     def resume_at(self, step: int) -> None:
-        """Drops what was logged after a step, of which the resumed run will log its own; all of it for 0."""
-        self._kwargs["purge_step"] = step + 1 if step else 0
+        """Drops what was logged after a step, which the resumed run will log again; all of it for 0."""
+        keep_until(Path(self.log_dir), step)
+        self._kwargs["purge_step"] = step + 1 if step else 0  # for a TensorBoard that is looking on
 
     def save(self) -> None:
         """Writes what is pending; the run's config lies in its folder already."""
         self.experiment.flush()
+
+
+def keep_until(folder: Path, step: int) -> None:
+    """Takes what was logged after a step out of a folder's event files, and a record that was cut off.
+
+    `purge_step` alone hides scalars and images, not texts: those would stand twice.
+    """
+    for path in folder.glob("events.out.tfevents.*"):
+        beside = path.with_name(f"beside.{path.name}")
+        with beside.open("wb") as f:
+            writer = RecordWriter(f)
+            for record in RawEventFileLoader(str(path)).Load():
+                event = Event.FromString(record)
+                if event.HasField("file_version") or 0 < step >= event.step:
+                    writer.write(record)
+        beside.replace(path)
 
 
 def board(trainer: Trainer) -> SummaryWriter | None:
