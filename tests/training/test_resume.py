@@ -21,7 +21,7 @@ RUN = (
 
 
 def stop_at(folder, command, line, signum):
-    """Starts a command, sends it a signal when it has printed a line, and returns its exit code and output."""
+    """Starts a command, sends it a signal (or calls it) when it has printed a line; its exit code and output."""
     process = subprocess.Popen(
         [sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -29,7 +29,7 @@ def stop_at(folder, command, line, signum):
     for text in process.stdout:
         output += text
         if line in text:
-            process.send_signal(signum)
+            signum() if callable(signum) else process.send_signal(signum)
             break
     output += process.stdout.read()
     process.stdout.close()
@@ -133,6 +133,34 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
     done = shell("train.py", f"resume={tmp_path}/nothing")
     assert done.returncode == 2
     assert "no run was started there" in done.stderr
+
+
+TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.threads=1")
+
+
+def rank_1(folder):
+    """The process id of the second rank of a run."""
+    found = subprocess.run(
+        ["pgrep", "-f", f"{folder}.*train_ddp_process_1"], capture_output=True, text=True, check=True
+    )
+    return int(found.stdout.split()[0])
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together_fail_together_and_resume_exactly(tmp_path):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    assert shell(*RUN, *TWO, f"hydra.run.dir={whole}").returncode == 0
+    code, output = stop_at(folder, (*RUN, *TWO, f"hydra.run.dir={folder}"), "step     20/90", signal.SIGTERM)
+    assert code == 143, output
+    assert output.count("stopped by SIGTERM") == 1
+    for signum, line, wanted in ((signal.SIGTERM, "step     40/90", 143), (signal.SIGKILL, "step     60/90", 3)):
+        command = ("train.py", f"resume={folder}")
+        code, output = stop_at(folder, command, line, lambda signum=signum: os.kill(rank_1(folder), signum))
+        assert code == wanted, output
+        assert ("another process of this run died" in output) == (wanted == 3)
+    done = shell("train.py", f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(whole, folder)
 
 
 @pytest.mark.slow

@@ -67,6 +67,10 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
         _leave(2, str(e))
     except (HydraException, OmegaConfBaseException) as e:
         _leave(2, explain(e))
+    except RuntimeError as e:
+        if not re.search(r"gloo|NCCL|by peer", str(e)):
+            raise
+        _leave(3, "another process of this run died; resume=DIR goes on from its last checkpoint")
     except ValueError as e:
         if "Config group override" not in str(e):
             raise
@@ -74,6 +78,8 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     except RunFailed as e:
         _leave(3, str(e))
     except Interrupted as e:
+        if os.environ.get("LOCAL_RANK", "0") != "0":
+            sys.exit(0)  # rank 0 speaks for all; Lightning kills every rank when one leaves with another code
         _leave(128 + e.signum, str(e))
     except KeyboardInterrupt:
         _leave(130, "interrupted")
