@@ -93,6 +93,53 @@ def table_picture(table: NDArray[np.float64], title: str) -> RGB:
     return np.asarray(page)
 
 
+def matrix_picture(
+    values: NDArray[np.float64], rows: Sequence[str], columns: Sequence[str], title: str, weights: bool
+) -> RGB:
+    """A labelled matrix (R, C), with its numbers in the cells where these are few.
+
+    What is not finite has the background's colour, and so has a weight of exactly 0: hidden, not small.
+
+    Args:
+        values: (R, C).
+        rows: R labels.
+        columns: C labels.
+        title: above everything.
+        weights: values from 0 to 1, coloured by their square root as in `attention_colours`; if false, values with a
+            sign, white at zero.
+    """
+    r, c = values.shape
+    numbers = r * c <= 128 and c <= 16
+    names = [label(x) for x in columns]
+    longest = max(_font(13).getlength(x) for x in names) + 8
+    cell = (max(56, min(96, int(longest))), 26) if numbers else (max(3, min(24, 960 // c)), max(3, min(24, 960 // r)))
+    hidden = ~np.isfinite(values) | (weights & (values == 0))
+    shown = np.where(hidden, 0, values)
+    limit = max(float(np.abs(shown).max()), 1e-9)
+    rgb = colours(np.sqrt(shown)) if weights else colours((shown / limit + 1) / 2, DIVERGING)
+    rgb[hidden] = BACKGROUND
+    wide = longest <= cell[0] + 1  # names fit above their columns, unturned
+    across = Image.new("RGB", (c * cell[0], 20), BACKGROUND) if wide else _axis(names, cell[0], True)
+    down = _axis([label(x) for x in rows], cell[1], False)
+    left, top = 12 + down.width, 34 + across.height
+    width = max(left + c * cell[0], 12 + int(_font(16).getlength(title)), 12 + 280) + 12
+    page = Image.new("RGB", (width, top + r * cell[1] + 30), BACKGROUND)
+    draw = ImageDraw.Draw(page)
+    draw.text((12, 8), title, INK, _font(16))
+    page.paste(across, (left, 34))
+    page.paste(down, (12, top))
+    page.paste(Image.fromarray(rgb).resize((c * cell[0], r * cell[1]), 0), (left, top))
+    for j, name in enumerate(names if wide else []):
+        draw.text((left + (j + 0.5) * cell[0], 44), name, INK, _font(13), anchor="mm")
+    for i, j in np.argwhere(~hidden) if numbers else []:
+        ink = INK if rgb[i, j].mean() > 140 else (255, 255, 255)
+        middle = left + (j + 0.5) * cell[0], top + (i + 0.5) * cell[1]
+        draw.text(middle, f"{shown[i, j]:z.3f}" if limit < 100 else f"{shown[i, j]:.3g}", ink, _font(13), anchor="mm")
+    scale = "white is 0, dark blue is 1" if weights else f"white is 0, blue up to {limit:.3g}, red down to -{limit:.3g}"
+    draw.text((12, page.height - 20), scale, INK, _font(12))
+    return np.asarray(page)
+
+
 @lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

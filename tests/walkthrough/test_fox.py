@@ -1,0 +1,114 @@
+"""fox shows what the document's own code computes, and what the formula gives."""
+
+import re
+
+import numpy as np
+import pytest
+
+from headscope.errors import UserError
+from headscope.walkthrough import fox
+from tests.walkthrough.reference import agree, attend, matrices, softmax
+
+
+def document(seed, sentences):
+    """The document's own program, its current word being the one in the middle; probabilities and prediction."""
+    np.random.seed(seed)
+    word_to_index, index_to_word, embeddings = {}, {}, []
+    for sentence in sentences:
+        for word in sentence.split():
+            if word not in word_to_index:
+                word_to_index[word] = len(word_to_index)
+                index_to_word[len(index_to_word)] = word
+                embeddings.append(np.random.rand(3))
+    embeddings = np.array(embeddings)
+    words = sentences[-1].split()
+    at = words.index(words[len(words) // 2])
+    query = embeddings[[word_to_index[w] for w in words[max(0, at - 2) : at]]].mean(0)
+    keys = np.array([embeddings[word_to_index[w]] for w in words])
+    weights = np.exp(np.dot(query, keys.T) / np.sqrt(3))
+    probabilities = softmax(weights)
+    return embeddings, query, keys, weights, probabilities, index_to_word.get(int(np.argmax(probabilities)))
+
+
+DEFAULT = [fox.SENTENCE]
+OTHERS = ["A rolling stone gathers no moss", "time flies like an arrow and fruit flies like a banana", "two words"]
+
+
+@pytest.mark.parametrize("seed", [0, 42])
+@pytest.mark.parametrize("sentences", [DEFAULT, OTHERS[:1], OTHERS[:2], OTHERS])
+def test_every_number_again_in_float64(seed, sentences):
+    embeddings, query, keys, exps, theirs, _ = document(seed, sentences)
+    right = attend(query[None], keys, keys)
+    context = right["output"]
+    told = fox.tell(seed, sentences)
+    expected = {
+        "embeddings": embeddings,
+        "exponentials": exps,
+        "scores": np.stack((right["scores"][0], right["scaled"][0]), -1),
+        "weights": np.stack((theirs, right["weights"][0]), -1),
+        "weighted values": np.concatenate((right["weights"][0][:, None] * keys, context)),
+        "distances": np.sqrt(((embeddings - context) ** 2).sum(-1)),
+    }
+    agree(told, expected, 1e-12)
+    shown = matrices(told)
+    np.testing.assert_allclose(shown["query"][-1], query, atol=1e-12)
+    np.testing.assert_allclose(shown["probabilities"].sum(0), 1, atol=1e-12)
+    assert shown.keys() == expected.keys() | {"tokens", "query", "probabilities"}
+
+
+def notes(told):
+    step = told.steps[-1]
+    return {note: word for word, note in zip(step.rows, step.notes, strict=True) if note}
+
+
+def test_the_default_is_the_document_s_sentence_word_and_window():
+    told = fox.tell(0)
+    tokens = told.steps[0]
+    assert dict(zip(tokens.notes, tokens.rows, strict=True))["current word"] == "jumps"
+    assert [w for w, note in zip(tokens.rows, tokens.notes, strict=True) if note == "context"] == ["brown", "fox"]
+    *_, prediction = document(0, DEFAULT)
+    assert notes(told) == {"the document predicts this": prediction, "right prediction": "The"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_document_s_prediction_is_told_even_where_its_code_looks_it_up_wrongly(seed):
+    for sentences in (DEFAULT, [DEFAULT[0], "over and over we go on and on"], ["so so so it goes so"]):
+        *_, theirs, prediction = document(seed, sentences)
+        words = sentences[-1].split()
+        told = fox.tell(seed, sentences)
+        best = words[int(np.argmax(theirs))]
+        assert f"the largest weight, “{best}”" in told.departure
+        assert ("but then answers" in told.departure) == (prediction is not None and prediction != best)
+        assert ("and then fails" in told.departure) == (prediction is None)
+        if prediction:
+            assert any(w == prediction and "document" in note for note, w in notes(told).items())
+
+
+def test_a_place_beyond_the_vocabulary_is_told():
+    sentence = "a a a a b a a c"  # places 4 and 7 of a vocabulary of 3
+    failing = [seed for seed in range(30) if document(seed, [sentence])[-1] is None]
+    assert failing
+    for seed in failing:
+        assert re.search("and then fails, as place [47] is not in a vocab", fox.tell(seed, [sentence]).departure)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said"),
+    [
+        ("no I said no you did", "in place 0, not of this one, and fail"),
+        ("I say no no no way", "in place 2, not of"),
+    ],
+)
+def test_a_current_word_that_came_before_is_told(sentence, said):
+    assert said in fox.tell(0, [sentence]).departure
+
+
+@pytest.mark.parametrize(("sentences", "said"), [([""], "0 words"), (["one"], "1 word"), (["a b", "c"], "1 word")])
+def test_too_short_a_sentence_is_refused(sentences, said):
+    with pytest.raises(UserError, match=said):
+        fox.tell(0, sentences)
+
+
+def test_too_long_a_sentence_is_refused():
+    with pytest.raises(UserError, match="1,000"):
+        fox.tell(0, ["a " * 1001])

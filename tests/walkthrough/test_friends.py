@@ -1,0 +1,44 @@
+"""friends shows every intermediate."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from headscope.walkthrough import friends
+from tests.walkthrough.reference import agree, attend, double, matrices
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_every_number_again_in_float64(seed):
+    torch.manual_seed(seed)
+    w_q, w_k, w_v = (double(torch.nn.Linear(3, 3, bias=False).weight) for _ in range(3))
+    x = np.array([[0.2, 0.4, 0.6], [0.1, 0.3, 0.5], [0.9, 0.1, 0.2], [0.7, 0.5, 0.9]])
+    q, k, v = x @ w_q.T, x @ w_k.T, x @ w_v.T
+    right = attend(q, k, v)
+    expected = {
+        "embeddings": x,
+        "projections": np.concatenate((w_q, w_k, w_v)),
+        "queries": q,
+        "keys": k,
+        "values": v,
+        "scores": right["scores"],
+        "scaled scores": right["scaled"],
+        "weights": right["weights"],
+        "row sums": np.ones(4),
+        "weighted values": right["weights"][0, :, None] * v,
+        "output": right["output"],
+    }
+    told = friends.tell(seed)
+    agree(told, expected, 1e-6)
+    assert expected.keys() == matrices(told).keys()
+
+
+def test_the_departure_counts():
+    told = friends.tell(0)
+    weights = matrices(told)["weights"]
+    low, high = (float(x) for x in re.search(r"between (\S+) and (\S+), about", told.departure).groups())
+    assert low == pytest.approx(weights.min(), abs=6e-5)
+    assert high == pytest.approx(weights.max(), abs=6e-5)
+    assert "weight 1.0000 in place of" in told.departure
