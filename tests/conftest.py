@@ -42,10 +42,10 @@ class Short(Source):
     def __init__(self, source=None, tokens=6000):
         self.source, self.tokens = source or PyDoc(), tokens
 
-    def load(self, block_size):
+    def load(self, block_size, tokenizer=None):
         whole = self.source.read
         self.source.read = lambda: whole()[: self.tokens]
-        return self.source.load(block_size)
+        return self.source.load(block_size, tokenizer)
 
 
 def fit(

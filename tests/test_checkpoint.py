@@ -212,12 +212,8 @@ def test_what_part4_cannot_hold_is_refused(tmp_path):
 
 def test_generate_reads_every_kind(toy_run, tmp_path):
     best = toy_run[0] / "checkpoints" / "best.ckpt"
-    told = []
-    for kind in ("ckpt", "part4", "safetensors"):
-        path = best if kind == "ckpt" else tmp_path / kind
-        if kind != "ckpt":
-            path.write_bytes(checkpoint.files.export(best, kind))
+    for kind in ("part4", "safetensors"):
+        path = tmp_path / kind
+        path.write_bytes(checkpoint.files.export(best, kind))
         done = shell("generate.py", f"checkpoint={path}", "prompt=I love", "temperature=0", "max_new_tokens=2")
-        assert done.returncode == 0, done.stderr
-        told.append(done.stdout)
-    assert told == ["I love cats <eos>\n"] * 3
+        assert done.stdout == "I love cats <eos>\n", done.stderr

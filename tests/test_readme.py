@@ -11,11 +11,12 @@ def test_the_tree_names_every_module_and_nothing_else():
     tree = next(block for block in README.split("```") if "src/headscope/\n" in block)
     folders, found = [], set()
     for line in tree.splitlines():
-        name, depth = (line.split() or [""])[0], (len(line) - len(line.lstrip())) // 2
-        if name.endswith("/"):
-            folders[depth:] = [name]
-        elif name.endswith(".py"):
-            found.add("".join(folders[:depth]) + name)
+        depth = (len(line) - len(line.lstrip())) // 2
+        for name in line.split():
+            if name.endswith("/") and line.split()[0] == name:
+                folders[depth:] = [name]
+            elif name.endswith(".py"):
+                found.add("".join(folders[:depth]) + name)
     there = {str(p.relative_to(ROOT)) for p in (ROOT / "src").rglob("*.py") if p.name != "__init__.py"}
     there |= {p.name for p in ROOT.glob("*.py")} | {str(p.relative_to(ROOT)) for p in ROOT.glob("benchmarks/*.py")}
     assert found == there

@@ -5,6 +5,10 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from headscope.app.schema import parse
+from headscope.app.write import GenerateConfig, write
+from headscope.errors import UserError
+from tests.app.test_schema import composed
 from tests.conftest import shell
 
 OFFLINE = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
@@ -105,8 +109,30 @@ def test_validating_a_checkpoint_gives_the_loss_of_its_run(pydoc_run, tmp_path):
     checkpoint = f"checkpoint={folder}/checkpoints/last.ckpt"
     done = shell("train.py", "task=validate", "data=pydoc", checkpoint, f"hydra.run.dir={tmp_path}")
     assert f"val/loss {loss:.4f}" in done.stdout, done.stderr
-    done = shell("train.py", "task=validate", "data=toy", checkpoint, f"hydra.run.dir={tmp_path}")
-    assert "validate on" in refused(done)
+
+
+def test_a_model_validates_on_any_data_that_fits_its_vocabulary(pydoc_run, tmp_path):
+    checkpoint = f"checkpoint={pydoc_run[0]}/checkpoints/last.ckpt"
+    (tmp_path / "fits.txt").write_text("The operator is not a name. " * 200)
+    (tmp_path / "not.txt").write_text("Snow \N{SNOWMAN} falls. " * 200)
+    text = ("train.py", "task=validate", "data=text", checkpoint, f"hydra.run.dir={tmp_path}/run")
+    done = shell(*text, f"data.path={tmp_path}/fits.txt")
+    assert "val/loss" in done.stdout, done.stderr
+    assert "character '\N{SNOWMAN}' is not in the model's vocabulary" in refused(
+        shell(*text, f"data.path={tmp_path}/not.txt")
+    )
+
+
+def test_a_new_run_starts_from_old_weights(pydoc_run, tmp_path):
+    init = f"init={pydoc_run[0]}/checkpoints/last.ckpt"
+    loss = json.loads((pydoc_run[0] / "summary.json").read_text())["val_loss"]
+    run = ("train.py", "data=pydoc", "position=rope", init, f"hydra.run.dir={tmp_path}/run", "trainer.max_steps=1")
+    assert "does not fit: embedding.weight is (103, 128) there and (103, 64) here" in refused(
+        shell(*run, "model.d_model=64")
+    )
+    done = shell(*run, "optimizer.lr=1e-12", "optimizer.weight_decay=0")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["val_loss"] == pytest.approx(loss, abs=1e-4)
 
 
 def test_generate_writes_text_and_nothing_else_to_standard_output(pydoc_run):
@@ -140,23 +166,31 @@ def test_generate_reads_a_prompt_from_a_file_and_a_pipe(pydoc_run, tmp_path):
     ("arguments", "message"),
     [
         (["prompt=\N{SNOWMAN}"], "is not in the model's vocabulary"),
-        (["prompt=a ${x}"], "character '$' is not in the model's vocabulary"),
         (["temperature=-1"], "temperature=-1.0 is out of range"),
         (["top_p=0"], "top_p=0.0 is out of range; it must be above 0 and at most 1"),
-        (["max_new_token=3"], "there is no key max_new_token; did you mean max_new_tokens?"),
         (["prompt_file=/nonexistent"], "prompt_file=/nonexistent does not exist"),
         (["checkpoint=/nonexistent.ckpt"], "there is no checkpoint at /nonexistent.ckpt"),
         (["paths.runs=/nonexistent"], "no run in /nonexistent/ has a checkpoint"),
     ],
 )
-def test_generate_refuses_in_one_line(arguments, message, pydoc_run):
-    given = (
-        []
-        if "checkpoint" in arguments[0] or "paths" in arguments[0]
-        else [f"checkpoint={pydoc_run[0]}/checkpoints/best.ckpt"]
-    )
-    done = shell("generate.py", *given, *arguments)
-    *rest, last = done.stderr.strip().splitlines()
+def test_generate_refuses_in_one_line(arguments, message, pydoc_run, monkeypatch, capsys):
+    """In this process, as `command.run` would: each mistake costs a start otherwise."""
+    given = [f"checkpoint={pydoc_run[0]}/checkpoints/best.ckpt"]
+    given = given if not arguments[0].startswith(("checkpoint", "paths")) else []
+    typed = [a.removeprefix("prompt=") for a in arguments if a.startswith("prompt=")]
+    rest = [a for a in arguments if not a.startswith("prompt=")]
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UserError) as error:
+        write(parse(composed(*given, *rest, name="generate"), GenerateConfig), typed[0] if typed else None)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not capsys.readouterr().out
+
+
+def test_generate_leaves_with_one_line_and_2(pydoc_run):
+    done = shell("generate.py", f"checkpoint={pydoc_run[0]}/checkpoints/best.ckpt", "prompt=a ${x}")
+    told, error = done.stderr.strip().splitlines()
     assert done.returncode == 2
-    assert message in last
-    assert all("trained on" in line for line in rest)
+    assert "trained on pydoc" in told
+    assert "character '$' is not in the model's vocabulary" in error
+    assert "did you mean max_new_tokens?" in refused(shell("generate.py", "max_new_token=3"))

@@ -111,6 +111,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(undisturbed, t
     assert "trainer.max_steps=100" in summary["overrides"]
 
 
+@pytest.mark.slow
 def test_a_run_that_had_saved_nothing_starts_at_0(undisturbed, tmp_path):
     folder = tmp_path / "run"
     code, _ = stop_at(folder, (*RUN, f"hydra.run.dir={folder}"), "on cpu x 1", signal.SIGKILL)

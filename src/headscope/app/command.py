@@ -67,6 +67,8 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
         _leave(2, str(e))
     except (HydraException, OmegaConfBaseException) as e:
         _leave(2, explain(e))
+    except RunFailed as e:
+        _leave(3, str(e))
     except RuntimeError as e:
         if not re.search(r"gloo|NCCL|by peer", str(e)):
             raise
@@ -75,8 +77,6 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
         if "Config group override" not in str(e):
             raise
         _leave(2, explain(e))
-    except RunFailed as e:
-        _leave(3, str(e))
     except Interrupted as e:
         if os.environ.get("LOCAL_RANK", "0") != "0":
             sys.exit(0)  # rank 0 speaks for all; Lightning kills every rank when one leaves with another code

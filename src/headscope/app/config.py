@@ -30,6 +30,7 @@ class TrainConfig:
     name: str
     task: Literal["fit", "validate"]
     checkpoint: str | None
+    init: str | None
     seed: Annotated[int, "[0, 4294967296)"]
     batch_size: Annotated[int, "[1, inf)"]
     same_batch: bool

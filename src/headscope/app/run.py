@@ -20,6 +20,7 @@ from headscope.app.resume import resuming
 from headscope.data.datamodule import CorpusData
 from headscope.data.sources import Corpus
 from headscope.errors import UserError
+from headscope.model.transformer import LanguageModel
 from headscope.training.hardware import Choice, Machine, choose
 from headscope.training.module import LanguageModule
 from headscope.watch.board import TensorBoard
@@ -66,49 +67,36 @@ def prepare(config: TrainConfig, composed: DictConfig, started: float) -> Run:
         started: `time.time()` when the process began.
 
     Raises:
-        UserError: options that do not go together, or with this machine or this corpus.
+        UserError: options that do not go together, or with this machine, this corpus or an earlier model.
     """
-    for pattern in QUIET:
-        warnings.filterwarnings("ignore", pattern)
-    if getattr(rank_zero_only, "rank", 0):
-        logging.getLogger().setLevel(logging.WARNING)  # one process speaks for all
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    _quiet()
+    machine, choice = _possible(config)
+    resume_from, step = _going_on(config)
     options = config.trainer
-    try:
-        with torch.device("meta"):
-            config.model(vocab_size=1)  # costs nothing and finds sizes that do not go together
-        config.optimizer(torch.nn.Linear(1, 1))
-        machine = Machine.here()
-        choice = choose(machine, options)
-    except ValueError as e:
-        raise UserError(str(e)) from e
-    if config.task == "validate" and config.checkpoint is None:
-        raise UserError("task=validate needs a model; add checkpoint=outputs/…/checkpoints/best.ckpt")
-    folder = Path(config.paths.run_dir)
-    resume_from, step = None, 0
-    if resuming(folder):
-        resume_from, step = newest_whole(folder / "checkpoints")
-        log.info(f"resuming {folder} at step {step}")
-    elif config.task == "fit" and ((folder / "summary.json").exists() or (folder / "checkpoints").exists()):
-        raise UserError(f"{folder} holds a run already; go on with resume={folder}, or choose another hydra.run.dir")
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("high")
 
-    model_config = config.model.keywords  # type: ignore[attr-defined]
+    path = config.checkpoint if config.task == "validate" else config.init
+    earlier = checkpoint.load(path) if path else None
+    block_size = config.model.keywords["block_size"]  # type: ignore[attr-defined]
     data = CorpusData(
         config.data(),
-        model_config["block_size"],
+        earlier.model.block_size if earlier and config.task == "validate" else block_size,
         config.batch_size,
         options.accumulate_grad_batches,
         config.seed,
         config.same_batch,
+        earlier.tokenizer if earlier else None,
     )
     corpus = data.corpus
     name = config.name if _asked_for(composed, corpus) else f"{config.name}-{corpus.name}"
     seed_everything(config.seed, verbose=False)
     model = config.model(vocab_size=len(corpus.tokenizer))
+    if earlier and config.task == "validate":
+        model = earlier.model
+    elif earlier:
+        _take_weights(model, earlier.model, str(path))
     card = checkpoint.card(
         model,
         corpus.tokenizer,
@@ -122,9 +110,61 @@ def prepare(config: TrainConfig, composed: DictConfig, started: float) -> Run:
     module = LanguageModule(model, optimizer, config.schedule(), card, options.log_every_n_steps, choice.compile)
     history = History(started)
     trainer = _trainer(config, choice, history)
-    if resuming(folder) and isinstance(trainer.logger, TensorBoard) and trainer.is_global_zero:
+    if resuming(Path(config.paths.run_dir)) and isinstance(trainer.logger, TensorBoard) and trainer.is_global_zero:
         trainer.logger.resume_at(step)
     return Run(config, name, data, corpus, module, trainer, history, machine, choice, resume_from)
+
+
+def validate(run: Run) -> float:
+    """The loss of the run's model on its validation split, in nats per token."""
+    run.trainer.validate(run.module, run.data, verbose=False)
+    return run.trainer.callback_metrics["val/loss"].item()
+
+
+def _quiet() -> None:
+    """Leaves what a reader of the log can use."""
+    for pattern in QUIET:
+        warnings.filterwarnings("ignore", pattern)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if getattr(rank_zero_only, "rank", 0):
+        logging.getLogger().setLevel(logging.WARNING)  # one process speaks for all
+
+
+def _possible(config: TrainConfig) -> tuple[Machine, Choice]:
+    """The machine and what to use of it, having tried what can be tried without data."""
+    if config.task == "validate" and config.checkpoint is None:
+        raise UserError("task=validate needs a model; add checkpoint=outputs/…/checkpoints/best.ckpt")
+    try:
+        with torch.device("meta"):
+            config.model(vocab_size=1)  # costs nothing and finds sizes that do not go together
+        config.optimizer(torch.nn.Linear(1, 1))
+        machine = Machine.here()
+        return machine, choose(machine, config.trainer)
+    except ValueError as e:
+        raise UserError(str(e)) from e
+
+
+def _going_on(config: TrainConfig) -> tuple[Path | None, int]:
+    """The checkpoint and step to go on from; (None, 0) for a new run, whose folder must hold no other."""
+    folder = Path(config.paths.run_dir)
+    if resuming(folder):
+        path, step = newest_whole(folder / "checkpoints")
+        log.info(f"resuming {folder} at step {step}")
+        return path, step
+    if config.task == "fit" and ((folder / "summary.json").exists() or (folder / "checkpoints").exists()):
+        raise UserError(f"{folder} holds a run already; go on with resume={folder}, or choose another hydra.run.dir")
+    return None, 0
+
+
+def _take_weights(model: LanguageModel, earlier: LanguageModel, path: str) -> None:
+    """Gives a new model the weights of an earlier one of the same shape."""
+    ours, theirs = ({k: tuple(v.shape) for k, v in m.state_dict().items()} for m in (model, earlier))
+    for name in ours | theirs:
+        here, there = ours.get(name, "absent"), theirs.get(name, "absent")
+        if here != there:
+            raise UserError(f"init={path} does not fit: {name} is {there} there and {here} here; use the same model")
+    model.load_state_dict(earlier.state_dict())
 
 
 def newest_whole(folder: Path) -> tuple[Path | None, int]:
@@ -136,27 +176,6 @@ def newest_whole(folder: Path) -> tuple[Path | None, int]:
             except (UserError, KeyError, TypeError, ValueError):
                 log.warning(f"{path} is damaged; trying the one before")
     return None, 0
-
-
-def validate(run: Run) -> float:
-    """The loss of a checkpoint on this run's validation split, in nats per token.
-
-    Raises:
-        UserError: a checkpoint of another vocabulary.
-    """
-    assert run.config.checkpoint is not None
-    model, tokenizer, _ = checkpoint.load(run.config.checkpoint)
-    vocab, ours = tokenizer.vocab, run.corpus.tokenizer.vocab
-    if vocab != ours:
-        raise UserError(
-            f"{run.config.checkpoint} knows {len(vocab)} {tokenizer.unit}s and data={run.corpus.name} has"
-            f" {len(ours)} others; validate on the data it was trained on"
-        )
-    run.module.model = model
-    run.data.block_size = model.block_size
-    run.data._corpus = None
-    run.trainer.validate(run.module, run.data, verbose=False)
-    return run.trainer.callback_metrics["val/loss"].item()
 
 
 def commit() -> str | None:

@@ -19,13 +19,12 @@ log = logging.getLogger(__name__)
 Status = Literal["completed", "interrupted", "failed"]
 
 
-def write(run: Run, status: Status, **more: Any) -> dict[str, Any]:
+def write(run: Run, status: Status) -> dict[str, Any]:
     """Writes `summary.json` into the run's folder, whole or not at all, from rank 0; returns it.
 
     Args:
         run: what ran.
         status: how it ended.
-        more: further entries.
     """
     about = run.module.card["about"]
     history = run.history.history
@@ -66,7 +65,6 @@ def write(run: Run, status: Status, **more: Any) -> dict[str, Any]:
         "commit": about["commit"],
         "versions": {"headscope": about["version"], "torch": about["torch"]},
         "history": history,
-        **more,
     }
     if run.trainer.is_global_zero:
         write_atomically(run.folder / "summary.json", json.dumps(summary, indent=2).encode())

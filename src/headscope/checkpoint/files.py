@@ -21,6 +21,7 @@ from headscope.data.tokenizer import Tokenizer
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel, TransformerLM
 
+MOST_POSITIONS = 1 << 17  #: of a file's model: tables of positions are made from a number alone
 PREFIX = "model."  #: of the weights' names inside a LightningModule
 
 
@@ -49,14 +50,33 @@ def load(path: str | Path) -> Loaded:
             weights = {k.removeprefix(PREFIX): v for k, v in saved["state_dict"].items()}
         else:
             raise UserError(f"{path} is not a Headscope checkpoint; give a *.ckpt of a run's folder")
-        model = constructor(described["model"], LanguageModel)()
         tokenizer = constructor(described["tokenizer"], Tokenizer)()
+        build = constructor(described["model"], LanguageModel)
+        _check(build, tokenizer, weights)
+        model = build()
         model.load_state_dict(weights)
         return Loaded(model.eval(), tokenizer, described["about"])
     except UserError:
         raise
     except Exception as e:
         raise UserError(f"{path} is damaged or of another version ({type(e).__name__}); give another checkpoint") from e
+
+
+def _check(build: Any, tokenizer: Tokenizer, weights: dict[str, Tensor]) -> None:
+    """Compares what a card describes with the weights beside it, before anything of that size is made.
+
+    Raises:
+        ValueError: they do not belong together.
+    """
+    sizes = build.keywords
+    if not (sizes.get("n_layers", 0) <= len(weights) and sizes["block_size"] <= MOST_POSITIONS):
+        raise ValueError("sizes")
+    if sizes["vocab_size"] != len(tokenizer):
+        raise ValueError("vocabulary")
+    with torch.device("meta"):
+        wanted = {k: v.shape for k, v in build().state_dict().items()}
+    if wanted != {k: v.shape for k, v in weights.items()}:
+        raise ValueError("shapes")
 
 
 def read(path: str | Path) -> dict[str, Any]:

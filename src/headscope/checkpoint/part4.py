@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headscope.checkpoint.card import card
-from headscope.data.tokenizer import CharTokenizer, Tokenizer, WordTokenizer
+from headscope.data.tokenizer import Tokenizer
 from headscope.errors import UserError
 from headscope.model.position import Sinusoidal
 from headscope.model.transformer import TransformerLM
@@ -67,9 +66,12 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
 
 def read(saved: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """A card and weights from the dictionary that Part 4 saves."""
-    with torch.device("meta"):
-        model = TransformerLM(**saved["model_config"], position=Sinusoidal)
-    vocab = [saved["itos"][i] for i in range(model.vocab_size)]
-    kind = CharTokenizer if all(len(token) == 1 for token in vocab) else WordTokenizer
-    weights = {rename(k, back=True): v for k, v in saved["model_state_dict"].items() if k != TABLE}
-    return card(model, kind(vocab=vocab), name="part4", data={"name": "a text that the file does not name"}), weights
+    vocab = [saved["itos"][i] for i in range(len(saved["itos"]))]
+    kind = "CharTokenizer" if all(len(token) == 1 for token in vocab) else "WordTokenizer"
+    position = {"class": "Sinusoidal", "base": 10000.0}
+    described = {
+        "model": {"class": "TransformerLM", "dropout": 0.0, "position": position} | saved["model_config"],
+        "tokenizer": {"class": kind, "vocab": vocab},
+        "about": {"name": "part4", "data": {"name": "a text that the file does not name"}},
+    }
+    return described, {rename(k, back=True): v for k, v in saved["model_state_dict"].items() if k != TABLE}

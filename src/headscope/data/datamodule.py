@@ -7,6 +7,7 @@ import torch
 from lightning import LightningDataModule
 
 from headscope.data.sources import Corpus, Source
+from headscope.data.tokenizer import Tokenizer
 from headscope.data.windows import Batch, TrainBatches
 
 
@@ -30,14 +31,22 @@ class CorpusData(LightningDataModule):
         accumulate: forward passes that make one step.
         seed: of the order of the data.
         same: train on one batch for ever.
+        tokenizer: of an earlier model, in place of one made of this text.
     """
 
     def __init__(
-        self, source: Source, block_size: int, batch_size: int, accumulate: int = 1, seed: int = 0, same: bool = False
+        self,
+        source: Source,
+        block_size: int,
+        batch_size: int,
+        accumulate: int = 1,
+        seed: int = 0,
+        same: bool = False,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
         super().__init__()
         self.source, self.block_size, self.batch_size = source, block_size, batch_size
-        self.accumulate, self.seed, self.same = accumulate, seed, same
+        self.accumulate, self.seed, self.same, self.tokenizer = accumulate, seed, same, tokenizer
         self._corpus: Corpus | None = None
 
     @property
@@ -48,7 +57,7 @@ class CorpusData(LightningDataModule):
             UserError: see `Source.load`.
         """
         if self._corpus is None:
-            self._corpus = self.source.load(self.block_size)
+            self._corpus = self.source.load(self.block_size, self.tokenizer)
         return self._corpus
 
     def train_dataloader(self) -> TrainBatches:

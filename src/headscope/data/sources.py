@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from headscope.data.atomic import write_atomically
+from headscope.data.packed import pack
 from headscope.data.tokenizer import EOS, PAD, CharTokenizer, Tokenizer, WordTokenizer, tokenize
 from headscope.data.windows import SentenceWindows, TextWindows, Windows
 from headscope.errors import UserError
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 
 TOKENIZERS: dict[str, type[Tokenizer]] = {"char": CharTokenizer, "word": WordTokenizer}
 TRAIN_FRACTION = 0.9
+MOST_VALIDATION = 2_000_000  #: tokens: of gigabytes a tenth would validate for hours and be no more exact
+LARGE = 64_000_000  #: bytes from which text is kept on disk, not in memory
 
 
 class Unavailable(UserError):
@@ -41,11 +45,15 @@ class Corpus:
 class Source:
     """Something that gives a corpus."""
 
-    def load(self, block_size: int) -> Corpus:
+    def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         """Both splits in windows of `block_size` tokens.
 
+        Args:
+            block_size: T.
+            tokenizer: an earlier one, which must fit; None makes one of this text.
+
         Raises:
-            UserError: text that is missing, empty, not UTF-8, or too short for the context.
+            UserError: text that is missing, empty, not UTF-8, too short for the context, or not of the tokenizer.
         """
         raise NotImplementedError
 
@@ -63,16 +71,19 @@ class TextSource(Source):
         """The whole text."""
         raise NotImplementedError
 
-    def load(self, block_size: int) -> Corpus:
+    def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         text = self.read()
         if not text:
             raise UserError(f"the corpus {self.name} is empty; give a file with text in it")
-        tokenizer, ids = tokenize(text, TOKENIZERS[self.tokenizer])
-        border = int(len(ids) * TRAIN_FRACTION)
-        train, val = ids[:border], ids[border:]
-        val_windows = TextWindows(val, block_size, "validation")
-        sha256 = hashlib.sha256(text.encode()).hexdigest()
-        return Corpus(self.name, sha256, len(ids), tokenizer, TextWindows(train, block_size, "training"), val_windows)
+        tokenizer, ids = tokenize(text, tokenizer or TOKENIZERS[self.tokenizer])
+        return self.split(tokenizer, ids, hashlib.sha256(text.encode()).hexdigest(), block_size)
+
+    def split(self, tokenizer: Tokenizer, ids: Tensor, sha256: str, block_size: int) -> Corpus:
+        """Ids (N,) cut in two by position, each in windows of `block_size` tokens."""
+        border = max(int(len(ids) * TRAIN_FRACTION), len(ids) - MOST_VALIDATION)
+        val = TextWindows(ids[border:], block_size, "validation")
+        train = TextWindows(ids[:border], block_size, "training")
+        return Corpus(self.name, sha256, len(ids), tokenizer, train, val)
 
 
 class TinyShakespeare(TextSource):
@@ -109,15 +120,15 @@ class TinyShakespeare(TextSource):
             )
         return content.decode()
 
-    def load(self, block_size: int) -> Corpus:
+    def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         try:
-            return super().load(block_size)
+            return super().load(block_size, tokenizer)
         except Unavailable as e:
             if self.fallback is None:
                 raise
             log.warning("%s", e)
             log.warning("NO TINY SHAKESPEARE: training on %s instead, Python's own documentation.", self.fallback)
-            return PyDoc(self.tokenizer).load(block_size)
+            return PyDoc(self.tokenizer).load(block_size, tokenizer)
 
 
 class PyDoc(TextSource):
@@ -140,18 +151,30 @@ class TextFiles(TextSource):
     Args:
         path: the file or folder.
         tokenizer: what a token is.
+        data_dir: where the ids of large text are kept, in a folder `packed`.
     """
 
-    def __init__(self, path: str, tokenizer: Literal["char", "word"] = "char") -> None:
-        self.path, self.tokenizer = Path(path), tokenizer
+    def __init__(self, path: str, tokenizer: Literal["char", "word"] = "char", data_dir: str = "data") -> None:
+        self.path, self.tokenizer, self.packed = Path(path), tokenizer, Path(data_dir) / "packed"
         self.name = self.path.name or "text"
 
-    def read(self) -> str:
+    def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
+        files = self.files()
+        if self.tokenizer != "char" or tokenizer or sum(f.stat().st_size for f in files) < LARGE:
+            return super().load(block_size, tokenizer)
+        vocab, ids, sha256 = pack(files, self.packed)
+        return self.split(CharTokenizer(vocab=vocab), ids, sha256, block_size)
+
+    def files(self) -> list[Path]:
+        """The file, or those of the folder, hidden ones left out."""
         if not self.path.exists():
             raise UserError(f"data.path={self.path} does not exist; give a UTF-8 text file or a folder of them")
-        files = [self.path]
-        if self.path.is_dir():
-            files = sorted(f for f in self.path.rglob("*") if f.is_file() and not f.name.startswith("."))
+        if not self.path.is_dir():
+            return [self.path]
+        return sorted(f for f in self.path.rglob("*") if f.is_file() and not f.name.startswith("."))
+
+    def read(self) -> str:
+        files = self.files()
         try:
             return "\n".join(read_utf8(f) for f in files)
         except OSError as e:
@@ -172,16 +195,16 @@ class Toy(Source):
     def __init__(self, sentences: Sequence[str], path: str | None = None, vocabulary: Sequence[str] = ()) -> None:
         self.sentences, self.path, self.vocabulary = list(sentences), path, list(vocabulary)
 
-    def load(self, block_size: int) -> Corpus:
+    def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         sentences = TextFiles(self.path).read().splitlines() if self.path else self.sentences
         words = [WordTokenizer.split(s) for s in sentences if s.strip()]
         if not words:
             raise UserError("data=toy has no sentences; give some: 'data.sentences=[I love cats, I love dogs]'")
         vocab = dict.fromkeys([*self.vocabulary, PAD, EOS, *(w for sentence in words for w in sentence)])
-        tokenizer = WordTokenizer(vocab=list(vocab))
-        eos = tokenizer.encode(EOS)
+        tokenizer = tokenizer or WordTokenizer(vocab=list(vocab))
+        pad, eos = tokenizer.encode(PAD), tokenizer.encode(EOS)
         ids = [torch.cat((tokenizer.encode(" ".join(s)), eos)) for s in words]
-        windows = SentenceWindows(ids, list(vocab).index(PAD), block_size)
+        windows = SentenceWindows(ids, int(pad), block_size)
         sha256 = hashlib.sha256("\n".join(map(" ".join, words)).encode()).hexdigest()
         note = "validates on its training sentences"
         return Corpus(self.name, sha256, sum(map(len, ids)), tokenizer, windows, windows, note)

@@ -89,17 +89,22 @@ class WordTokenizer(Tokenizer):
         return re.sub(r" ?\n ?", "\n", " ".join(tokens))
 
 
-def tokenize(text: str, kind: type[Tokenizer]) -> tuple[Tokenizer, Tensor]:
-    """A tokenizer whose vocabulary is all of the text, in code-point order, and the text's ids (N,).
+def tokenize(text: str, by: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor]:
+    """A tokenizer and a text's ids (N,), in the narrowest integer type that holds the vocabulary.
 
-    The ids have the narrowest integer type that holds them.
+    Args:
+        text: anything.
+        by: a tokenizer, or a kind of one, which gets all of the text for its vocabulary, in code-point order.
+
+    Raises:
+        UserError: a token that the given tokenizer lacks.
     """
-    if kind is CharTokenizer:  # the same in one sort, for megabytes of text
+    if by is CharTokenizer:  # the same as below in one sort, for megabytes of text
         codes = torch.frombuffer(bytearray(text, "utf-32-le"), dtype=torch.int32)
         found, ids = torch.unique(codes, return_inverse=True)
-        tokenizer: Tokenizer = kind(vocab=[chr(c) for c in found.tolist()])
+        tokenizer: Tokenizer = CharTokenizer(vocab=[chr(c) for c in found.tolist()])
     else:
-        tokenizer = kind(vocab=sorted(set(kind.split(text))))
+        tokenizer = by(vocab=sorted(set(by.split(text)))) if isinstance(by, type) else by
         ids = tokenizer.encode(text)
     return tokenizer, ids.to(narrowest(len(tokenizer)))
 

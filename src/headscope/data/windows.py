@@ -103,11 +103,11 @@ class SentenceWindows(Windows):
             yield self.x[first : first + batch_size], self.y[first : first + batch_size]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)  # an epoch and the next, of millions of windows perhaps
 def epoch_order(seed: int, epoch: int, n: int) -> tuple[Tensor, int]:
     """The order of an epoch's n windows, (n,), and a large number that its phase is made of."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-    return torch.randperm(n, generator=generator), int(torch.randint(2**31, (), generator=generator))
+    return torch.randperm(n, generator=generator, dtype=torch.int32), int(torch.randint(2**31, (), generator=generator))
 
 
 class TrainBatches:
@@ -151,11 +151,11 @@ class TrainBatches:
         first = 0 if self.same else (step * self.accumulate + part) * self.batch_size
         place = torch.arange(first + self.rank, first + self.batch_size, self.world)  # among all windows ever seen
         epochs = place // n
-        index, phase = torch.empty_like(place), torch.empty_like(place)
+        index, phase = torch.empty_like(place), torch.empty_like(place)  # (B / world,) each
         for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
             here = epochs == epoch
             order, number = epoch_order(self.seed, epoch, n)
-            index[here], phase[here] = order[place[here] % n], number % self.block_size
+            index[here], phase[here] = order[place[here] % n].long(), number % self.block_size
         return self.windows.cut(index, phase)
 
     def __iter__(self) -> Iterator[Batch]:

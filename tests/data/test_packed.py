@@ -1,0 +1,75 @@
+"""Text on disk is the same as text in memory."""
+
+import json
+import os
+
+import pytest
+import torch
+
+from headscope.data import packed, sources
+from headscope.data.sources import TextFiles
+from headscope.errors import UserError
+
+TEXT = ("First Citizen:\r\nBäume, ↵ 𝒳 and \N{SNOWMAN}\n" * 200, "second file " * 300, "é")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(packed, "CHUNK", 101)  # cuts characters of several bytes
+    (tmp_path / "text").mkdir()
+    for number, text in enumerate(TEXT):
+        (tmp_path / "text" / f"{number}.txt").write_bytes((b"\xef\xbb\xbf" if number == 1 else b"") + text.encode())
+    return tmp_path
+
+
+def load(folder, monkeypatch, large):
+    monkeypatch.setattr(sources, "LARGE", large)
+    return TextFiles(str(folder / "text"), data_dir=str(folder)).load(8)
+
+
+def test_the_array_on_disk_equals_the_text_in_memory(folder, monkeypatch):
+    memory, disk = load(folder, monkeypatch, 10**9), load(folder, monkeypatch, 0)
+    assert disk.tokenizer.vocab == memory.tokenizer.vocab
+    assert disk.sha256 == memory.sha256
+    assert disk.tokens == memory.tokens
+    for split in ("train", "val"):
+        assert torch.equal(getattr(disk, split).ids, getattr(memory, split).ids)
+        assert getattr(disk, split).ids.dtype == torch.uint8
+
+
+def test_it_is_made_once_and_again_when_the_source_changes(folder, monkeypatch):
+    load(folder, monkeypatch, 0)
+    assert sorted(p.suffix for p in (folder / "packed").iterdir()) == [".ids", ".json"]
+    built = []
+    monkeypatch.setattr(packed, "_build", lambda *a, build=packed._build: built.append(1) or build(*a))
+    load(folder, monkeypatch, 0)
+    assert not built
+    changed = folder / "text" / "2.txt"
+    changed.write_text("more " * 50)
+    assert "more " * 50 in _text(load(folder, monkeypatch, 0))
+    assert len(built) == 1
+    (array,) = (folder / "packed").glob("*.ids")
+    os.truncate(array, 100)
+    load(folder, monkeypatch, 0)
+    assert len(built) == 2
+    (manifest,) = (folder / "packed").glob("*.json")
+    manifest.write_text("{")
+    load(folder, monkeypatch, 0)
+    assert len(built) == 3
+    assert json.loads(manifest.read_text())["tokens"] > 0
+
+
+def _text(corpus):
+    return corpus.tokenizer.decode(torch.cat((corpus.train.ids, corpus.val.ids)).tolist())
+
+
+def test_what_is_not_utf8_leaves_nothing(folder, monkeypatch):
+    (folder / "text" / "3.txt").write_bytes(b"a" * 500 + b"\xff\xfe")
+    with pytest.raises(UserError, match=r"3\.txt is not UTF-8"):
+        load(folder, monkeypatch, 0)
+    assert not (folder / "packed").exists()
+
+
+def test_the_validation_split_of_much_text_is_bounded(folder, monkeypatch):
+    monkeypatch.setattr(sources, "MOST_VALIDATION", 50)
+    assert len(load(folder, monkeypatch, 0).val.ids) == 50
