@@ -1,5 +1,6 @@
 """Where text comes from, over real sockets and files."""
 
+import contextlib
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +30,19 @@ def server():
                 Handler.failed = True
                 self.send_error(503)
                 return
+            if self.path == "/moved":
+                self.send_response(302)
+                self.send_header("Location", "/good")
+                self.end_headers()
+                return
+            if self.path == "/drip":
+                self.send_response(200)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    for byte in BODY:
+                        self.wfile.write(bytes([byte]))
+                        threading.Event().wait(0.1)
+                return
             body = {"/wrong": b"not it", "/endless": BODY * 9}.get(self.path, BODY)
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -50,7 +64,7 @@ def _no_pauses(monkeypatch):
     monkeypatch.setattr(sources.time, "sleep", lambda seconds: None)
 
 
-@pytest.mark.parametrize("path", ["/good", "/flaky"])
+@pytest.mark.parametrize("path", ["/good", "/flaky", "/moved"])
 def test_a_download_arrives_whole(server, tmp_path, path):
     target = tmp_path / "data" / "corpus.txt"
     download(server + path, target, SHA, 20_000)
@@ -66,6 +80,17 @@ def test_a_bad_download_is_refused_and_leaves_nothing(server, tmp_path, path, re
     with pytest.raises(Unavailable, match=f"corpus.txt cannot be had .*{reason}.*data=pydoc"):
         download(server + path, tmp_path / "corpus.txt", SHA, 20_000)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_drip_ends(server, tmp_path):
+    with pytest.raises(Unavailable, match="Timeout"):
+        download(server + "/drip", tmp_path / "corpus.txt", SHA, 20_000, tries=1, seconds=0.5)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_such_host(tmp_path):
+    with pytest.raises(Unavailable, match="ConnectionError"):
+        download("http://nowhere.invalid/corpus.txt", tmp_path / "corpus.txt", SHA, 20_000)
 
 
 def test_no_server(tmp_path):

@@ -239,6 +239,7 @@ def download(url: str, path: Path, sha256: str, max_bytes: int, tries: int = 3, 
         Unavailable: not to be had, in one line with what to do.
     """
     import requests  # here: a quarter of a second that only a download needs
+    import urllib3
 
     log.info("fetching %s", url)
     reason = ""
@@ -247,7 +248,7 @@ def download(url: str, path: Path, sha256: str, max_bytes: int, tries: int = 3, 
             time.sleep(2**attempt / 2)
         try:
             content = _fetch(url, max_bytes, seconds)
-        except (requests.RequestException, OSError) as e:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as e:
             reason = f"{type(e).__name__}"
             response = getattr(e, "response", None)
             if response is not None:
@@ -272,7 +273,7 @@ def _fetch(url: str, max_bytes: int, seconds: float) -> bytes:
     content = bytearray()
     with requests.get(url, stream=True, timeout=(5, 15)) as response:
         response.raise_for_status()
-        for piece in response.iter_content(1 << 16):
+        while piece := response.raw.read1(1 << 16, decode_content=True):  # what is there: a drip is noticed
             content += piece
             if len(content) > max_bytes:
                 raise requests.RequestException("more than was expected")
