@@ -121,6 +121,8 @@ def explain(error: Exception) -> str:
         return _numbered_option()
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
+    if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
+        return f"{m.group(1)} has a comma: add -m for a sweep over its values, or write a list as [a, b]"
     if m := re.search(r"Environment variable '(\w+)' not found", text):
         return (
             f"the environment variable {m.group(1)} is not set; quote the text in single quotes to keep ${{}} as it is"
