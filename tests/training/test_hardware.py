@@ -24,7 +24,7 @@ AUTO = TrainerOptions(
 )
 LAPTOP = Machine("Laptop", 8)
 AMX = Machine("Server", 2, amx=True)
-H100 = Machine(gpus=("H100",), bf16=True, triton=True)
+H100 = Machine(cores=8, gpus=("H100",), bf16=True, triton=True)
 T4 = Machine(gpus=("T4",), triton=True)
 TWO = Machine(gpus=("H100", "H100"), bf16=True, triton=True)
 MAC = Machine("Apple M3", 8, mps=True)
@@ -77,6 +77,7 @@ def test_fp16_with_clipping_is_never_fused_unless_asked():
         (LAPTOP, {"accelerator": "gpu"}, "no CUDA device was found; use trainer=cpu"),
         (LAPTOP, {"accelerator": "mps"}, "this machine has none"),
         (H100, {"devices": 3}, "use at most 1"),
+        (LAPTOP, {"devices": 99}, "there are 8 cores"),
         (LAPTOP, {"precision": "16-mixed"}, "needs a GPU"),
         (MAC, {"num_nodes": 2}, "one device"),
     ],

@@ -123,17 +123,18 @@ def test_a_run_that_had_saved_nothing_starts_at_0(undisturbed, tmp_path):
 
 
 def test_a_folder_with_a_run_is_not_overwritten(undisturbed):
-    before = weights(undisturbed)["global_step"]
-    done = shell(*RUN, f"hydra.run.dir={undisturbed}")
+    before = {p: p.read_bytes() for p in undisturbed.rglob("*") if p.is_file()}
+    done = shell("train.py", "data=pydoc", "trainer.max_steps=1", f"hydra.run.dir={undisturbed}")
     assert done.returncode == 2
     assert "holds a run already; go on with resume=" in done.stderr
-    assert weights(undisturbed)["global_step"] == before
+    assert {p: p.read_bytes() for p in undisturbed.rglob("*") if p.is_file()} == before
 
 
 def test_what_cannot_be_resumed_is_refused(tmp_path):
-    done = shell("train.py", f"resume={tmp_path}/nothing")
-    assert done.returncode == 2
-    assert "no run was started there" in done.stderr
+    for folder, message in ((f"{tmp_path}/nothing", "no run was started there"), ("", "resume= is empty")):
+        done = shell("train.py", f"resume={folder}")
+        assert done.returncode == 2
+        assert message in done.stderr
 
 
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.threads=1")

@@ -15,6 +15,7 @@ RGB = NDArray[np.uint8]
 
 BACKGROUND = (246, 246, 244)
 INK = (40, 40, 40)
+SOFT = (48, 112, 178)
 #: Weight 0 to weight 1, equal steps of lightness: dark is much, and it prints in grey.
 RAMP = np.array([(255, 255, 255), (201, 220, 239), (124, 174, 215), (48, 112, 178), (8, 40, 96)], dtype=float)
 #: -1 to 1, for values with a sign.
@@ -145,7 +146,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int) -> None:
+def _text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, ink: tuple[int, int, int]) -> None:
     """Text, with the arrows drawn by hand that the font does not have."""
     x, y = at
     for part in text.replace("↵", "\0↵\0").replace("→", "\0→\0").split("\0"):
@@ -154,13 +155,13 @@ def _text(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: i
             tip = left if part == "↵" else right
             draw.line(
                 [(right, top), (right, middle), (left, middle)] if part == "↵" else [(left, middle), (right, middle)],
-                INK,
+                ink,
             )
             back = 2 if part == "↵" else -2
-            draw.line([(tip + back, middle - 2), (tip, middle), (tip + back, middle + 2)], INK)
+            draw.line([(tip + back, middle - 2), (tip, middle), (tip + back, middle + 2)], ink)
             x += size * 0.75
         elif part:
-            draw.text((x, y), part, INK, _font(size))
+            draw.text((x, y), part, ink, _font(size))
             x += draw.textlength(part, _font(size))
 
 
@@ -180,13 +181,14 @@ def _axis(labels: Sequence[str], cell: int, across: bool) -> Image.Image:
     draw = ImageDraw.Draw(image)
     for i, text in enumerate(shown):
         middle, offset = (i + 0.5) * cell, (lanes - 1 - i % lanes) * lane
+        ink = INK if i % lanes % 2 == 0 else SOFT  # lanes that alternate read as what they are: one text, interleaved
         width = probe.textlength(text.replace("↵", "M"), _font(size))
         if upright:
-            _text(draw, (middle - width / 2, offset), text, size)
+            _text(draw, (middle - width / 2, offset), text, size, ink)
         elif across:  # turned below: what is left will be next to the map
-            _text(draw, (i % lanes * lane + 3, middle - size * 0.65), text, size)
+            _text(draw, (i % lanes * lane + 3, middle - size * 0.65), text, size, ink)
         else:
-            _text(draw, (offset + lane - 3 - width, middle - size * 0.65), text, size)
+            _text(draw, (offset + lane - 3 - width, middle - size * 0.65), text, size, ink)
     return image.transpose(Image.Transpose.ROTATE_90) if across and not upright else image
 
 

@@ -9,6 +9,8 @@ from omegaconf import DictConfig
 
 from headscope.app.schema import unknown_key
 
+TYPED = ("prompt", "resume")  #: keys that Hydra never sees
+
 
 def nearest(key: str) -> str:
     """One line on an unknown key, naming the key that was probably meant."""
@@ -19,7 +21,7 @@ def nearest(key: str) -> str:
     with initialize_config_dir(str(Path(sys.argv[0]).resolve().parent / "conf"), version_base="1.3"):
         groups = [a for a in sys.argv[1:] if "=" in a and "." not in a.split("=")[0] and "," not in a]
         known = _flat(compose(script, [g for g in groups if not g.startswith(("-", f"{key}="))]))
-    return str(unknown_key(key, known))
+    return str(unknown_key(key, [*known, *TYPED]))
 
 
 def _flat(cfg: DictConfig, prefix: str = "") -> list[str]:

@@ -27,6 +27,8 @@ def rewrite(folder: str, overrides: list[str]) -> list[str] | None:
     Raises:
         UserError: no run was started in that folder.
     """
+    if not folder:
+        raise UserError("resume= is empty; give the folder of a run")
     run = Path(folder)
     saved = run / ".hydra" / "overrides.yaml"
     try:
@@ -34,7 +36,9 @@ def rewrite(folder: str, overrides: list[str]) -> list[str] | None:
         assert isinstance(loaded, ListConfig)
         before = [str(o) for o in loaded]
     except Exception as e:
-        raise UserError(f"resume={folder}: no run was started there; give the folder that holds its .hydra") from e
+        raise UserError(
+            f"resume={folder}: no run was started there; give a run's folder, the one with checkpoints in it"
+        ) from e
     new = [o for o in overrides if not o.lstrip("+~").startswith("hydra.")]
     steps = [o for o in new if o.lstrip("+").startswith("trainer.max_steps=")]
     if _status(run) == "completed" and not steps:
@@ -45,7 +49,7 @@ def rewrite(folder: str, overrides: list[str]) -> list[str] | None:
         print(f"resuming {folder} with {' '.join(new)}")
         write_atomically(saved, OmegaConf.to_yaml(OmegaConf.create(task)).encode())
     os.environ[RESUMING] = str(run.resolve())
-    return [*task, f"hydra.run.dir='{_quoted(str(run))}'", "hydra.output_subdir=null"]
+    return [*task, f"hydra.run.dir='{_quoted(str(run))}'"]
 
 
 def resuming(folder: Path) -> bool:

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from headscope import checkpoint
 from headscope.app.config import TrainConfig
 from headscope.app.resume import resuming
+from headscope.data.atomic import write_atomically
 from headscope.data.datamodule import CorpusData
 from headscope.data.sources import Corpus
 from headscope.errors import UserError
@@ -78,7 +79,7 @@ def prepare(config: TrainConfig, composed: DictConfig, started: float) -> Run:
     torch.set_float32_matmul_precision("high")
 
     path = config.checkpoint if config.task == "validate" else config.init
-    earlier = checkpoint.load(path) if path else None
+    earlier = checkpoint.load(path) if path is not None else None
     block_size = config.model.keywords["block_size"]  # type: ignore[attr-defined]
     data = CorpusData(
         config.data(),
@@ -106,6 +107,8 @@ def prepare(config: TrainConfig, composed: DictConfig, started: float) -> Run:
         commit=commit(),
         config=OmegaConf.to_container(composed, resolve=True),
     )
+    if config.task == "fit" and not getattr(rank_zero_only, "rank", 0):
+        _record(composed, Path(config.paths.run_dir))
     optimizer = partial(config.optimizer, fused=choice.fused)
     module = LanguageModule(model, optimizer, config.schedule(), card, options.log_every_n_steps, choice.compile)
     history = History(started)
@@ -152,9 +155,18 @@ def _going_on(config: TrainConfig) -> tuple[Path | None, int]:
         path, step = newest_whole(folder / "checkpoints")
         log.info(f"resuming {folder} at step {step}")
         return path, step
+    if folder.resolve() == Path.cwd():
+        raise UserError("hydra.run.dir is the current folder; choose one of its own, such as outputs/NAME")
     if config.task == "fit" and ((folder / "summary.json").exists() or (folder / "checkpoints").exists()):
         raise UserError(f"{folder} holds a run already; go on with resume={folder}, or choose another hydra.run.dir")
     return None, 0
+
+
+def _record(composed: DictConfig, folder: Path) -> None:
+    """Writes what was composed, and of which overrides, to where Hydra would have: it would not have asked first."""
+    overrides = OmegaConf.create(list(HydraConfig.get().overrides.task))
+    write_atomically(folder / ".hydra" / "config.yaml", OmegaConf.to_yaml(composed, resolve=True).encode())
+    write_atomically(folder / ".hydra" / "overrides.yaml", OmegaConf.to_yaml(overrides).encode())
 
 
 def _take_weights(model: LanguageModel, earlier: LanguageModel, path: str) -> None:

@@ -58,8 +58,9 @@ def write(config: GenerateConfig, typed: str | None) -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     model, tokenizer, about = headscope.load(path)
-    print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)
     start = opening(tokenizer) if prompt is None else prompt
+    tokenizer.encode(start)  # says what it lacks before anything else is said
+    print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)
     if config.show == "next":
         show_next(next_tokens(model, tokenizer, start, config.top_k or 10))
         return

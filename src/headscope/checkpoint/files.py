@@ -86,8 +86,10 @@ def read(path: str | Path) -> dict[str, Any]:
         UserError: see `load`.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file in it, such as a run's checkpoints/best.ckpt")
     if not path.is_file():
-        raise UserError(f"there is no checkpoint at {path}; train one, or name another with checkpoint=…")
+        raise UserError(f"there is no checkpoint at {path}; train one, or name another")
     try:
         if _is_safetensors(path):
             return _read_safetensors(path)

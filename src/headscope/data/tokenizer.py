@@ -51,6 +51,11 @@ class Tokenizer:
                 f"{self.unit} {e} is not in the model's vocabulary ({few}); write the text without it"
             ) from e
 
+    @property
+    def end(self) -> int | None:
+        """The id of the token that ends a text, if there is one."""
+        return self._id.get(EOS)
+
     def decode(self, ids: Iterable[int]) -> str:
         return self.join(self.vocab[int(i)] for i in ids)
 

@@ -26,7 +26,7 @@ def write_text(
     sampling: Sampling,
     generator: torch.Generator,
 ) -> Iterator[str]:
-    """Yields the prompt as the tokenizer reads it, then the text of every token as it is drawn.
+    """Yields the prompt as the tokenizer reads it, then the text of each token drawn, up to one that ends a text.
 
     Raises:
         UserError: a token of the prompt that the vocabulary lacks.
@@ -48,3 +48,5 @@ def write_text(
         # Behind its neighbour, because words are joined by what stands between them.
         yield tokenizer.decode([last, drawn])[len(tokenizer.decode([last])) :]
         last = drawn
+        if drawn == tokenizer.end:
+            return

@@ -105,6 +105,10 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
     elif accelerator == "mps":
         choice = Choice("mps", 1, "auto", "32-true", False, False, "Apple GPU")
     else:
+        if options.devices != "auto" and options.devices > machine.cores:
+            raise ValueError(
+                f"trainer.devices={options.devices}, but there are {machine.cores} cores; use at most that"
+            )
         precision = "bf16-mixed" if machine.amx else "32-true"
         reason = f"{machine.cpu}, {machine.cores} cores, {'with' if machine.amx else 'without'} AMX"
         choice = Choice(

@@ -17,6 +17,13 @@ WALKS = {walk.name: walk for walk in (toy.WALK, friends.WALK, fox.WALK, causal_h
 SEEDS = 2**32  #: what NumPy and PyTorch both take
 
 
+class _Console(Console):
+    """One whose reader, `head` say, may leave early."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class _Parser(argparse.ArgumentParser):
     """One whose mistakes are one line, as everywhere in the project."""
 
@@ -39,7 +46,7 @@ def run(argv: list[str] | None = None) -> None:
     Raises:
         UserError: something on it cannot be used.
     """
-    given, console = _arguments(argv), Console(highlight=False)
+    given, console = _arguments(argv), _Console(highlight=False)
     if given.name is None:
         if given.seed or given.out or given.sentence:
             raise UserError(f"which walk? the name is missing; there are {', '.join(WALKS)}")

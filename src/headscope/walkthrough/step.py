@@ -64,7 +64,7 @@ def number(x: float) -> str:
         return f"{x:,}"
     if x == float("-inf"):
         return "-∞"
-    return f"{x:.1e}" if 0 < abs(x) < 5e-5 else f"{x:.4f}"
+    return f"{x:.0e}" if 0 < abs(x) < 5e-5 else f"{x:.4f}"
 
 
 class Told(NamedTuple):
