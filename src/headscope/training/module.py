@@ -127,8 +127,7 @@ class LanguageModule(LightningModule):
             self.first_bad = torch.where(self.first_bad < 0, self.trainer.global_step, self.first_bad)
         self.check_finite()
         self.log("val/loss", loss.float(), logger=False)  # for the checkpoint callbacks
-        if not self.trainer.sanity_checking:
-            self.report({"val/loss": loss.item()})
+        self.report({"val/loss": loss.item()})
 
     def check_finite(self) -> None:
         """Stops a run whose loss is no longer a number; called at log steps, at validations and before each save.

@@ -41,7 +41,7 @@ class History(Callback):
         self._mark = None
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if trainer.state.fn == "fit":
             loss = trainer.callback_metrics["val/loss"].item()
             self.train_loss = module.step_loss.item()
             self.history.append(
