@@ -1,99 +1,165 @@
 """Tokens a second of `train.py` against a plain PyTorch loop of the same model, batch, precision and optimizer.
 
-    python benchmarks/train_step.py            both sizes, about 6 minutes on 2 cores
-    python benchmarks/train_step.py nano 5     one size, rounds
+    python benchmarks/train_step.py            both sizes, about 5 minutes on 2 cores
+    python benchmarks/train_step.py nano 60    one size, turns
 
-The contestants take turns, each in a process of its own, because the speed of a shared machine drifts: the ratio of
-neighbours is what to quote.
+The contestants are processes that stand side by side and take turns of half a second or so, one at a time, because the
+speed of a shared machine drifts within seconds: each turn is compared with its neighbour's, and the median quoted.
 """
 
-import json
+import runpy
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
-from common import ROOT, run, save, table
+from common import ROOT, save, table
 
-#: steps a turn, windows a batch
-SIZES = {"nano": (150, 16), "part4": (6, 64)}
+#: steps a turn, windows a batch, turns
+SIZES = {"nano": (10, 16, 60), "part4": (1, 64, 15)}
+TURN = "turn took "
+
+
+class Turns:
+    """Before each step: after as many as a turn has, says how long they took and waits for the next turn."""
+
+    def __init__(self, steps):
+        self.steps, self.done, self.began = steps, 0, 0.0
+
+    def step(self):
+        if self.done % self.steps == 0:
+            if self.done:
+                print(f"\n{TURN}{time.perf_counter() - self.began}", flush=True)
+            sys.stdin.readline()
+            self.began = time.perf_counter()
+        self.done += 1
+
+
+def model(size):
+    """The options of `conf/model`."""
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        options = compose("train", [f"model={size}"]).model
+    return {k: v for k, v in options.items() if k not in ("_target_", "position")}
 
 
 def plain(size):
-    """The loop that everyone writes: gather, forward, backward, clip, step. Prints its tokens a second."""
+    """The loop that everyone writes: gather, forward, backward, clip, step."""
     import torch
     import torch.nn.functional as F
-    from hydra import compose, initialize_config_dir
 
     from headscope.data.sources import PyDoc
     from headscope.model.position import Sinusoidal
     from headscope.model.transformer import TransformerLM
 
-    steps, batch_size = SIZES[size]
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        shape = {
-            k: v for k, v in compose("train", [f"model={size}"]).model.items() if k not in ("_target_", "position")
-        }
+    steps, batch_size, _ = SIZES[size]
+    shape = model(size)
     corpus = PyDoc().load(shape["block_size"])
     torch.manual_seed(1)
-    model = TransformerLM(len(corpus.tokenizer), **shape, position=Sinusoidal)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1, fused=True)
+    lm = TransformerLM(len(corpus.tokenizer), **shape, position=Sinusoidal)
+    optimizer = torch.optim.AdamW(lm.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1, fused=True)
     ids, t = corpus.train.ids, shape["block_size"]
-    began = time.perf_counter()
-    for _ in range(steps):
+    turns = Turns(steps)
+    while True:
+        turns.step()
         starts = torch.randint(len(ids) - t, (batch_size,))
         window = ids[starts[:, None] + torch.arange(t + 1)].long()
-        logits = model(window[:, :-1])
+        logits = lm(window[:, :-1])
         loss = F.cross_entropy(logits.flatten(0, 1), window[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(lm.parameters(), 1.0)
         optimizer.step()
-    print(steps * batch_size * t / (time.perf_counter() - began))
 
 
 def ours(size, *more):
-    """`train.py` with the same work; its tokens a second, validation left out."""
-    steps, batch_size = SIZES[size]
+    """`train.py` with the same work; a turn is everything from one step's start to another's."""
+    from headscope.watch.history import History
+
+    steps, batch_size, n_turns = SIZES[size]
+    turns, start = Turns(steps), History.on_train_batch_start
+
+    def step(*args):
+        turns.step()
+        start(*args)
+
+    History.on_train_batch_start = step
+    many = 10 * steps * n_turns  # it is ended before
+    sys.argv = ["train.py", f"model={size}", "data=pydoc", f"batch_size={batch_size}", "trainer.precision=32-true"]
+    sys.argv += [f"trainer.max_steps={many}", f"trainer.val_check_interval={many}", *more]
+    runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+
+
+class Contestant:
+    """A process that works when it is told to."""
+
+    def __init__(self, *arguments):
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, *arguments],
+            cwd=ROOT,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def turn(self):
+        """Gives it a turn; the seconds that it took."""
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        said = []
+        for line in self.process.stdout:
+            if line.startswith(TURN):
+                return float(line.removeprefix(TURN))
+            said.append(line)
+        raise SystemExit("".join(said[-20:]))
+
+
+def measure(size, turns):
+    """Seconds a turn of each contestant, after one turn to warm up."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["train.py", f"model={size}", "data=pydoc", f"batch_size={batch_size}", "trainer.precision=32-true"]
-        command += [
-            f"trainer.max_steps={steps}",
-            f"trainer.val_check_interval={steps}",
-            f"hydra.run.dir={folder}",
-            *more,
-        ]
-        run(*command)
-        return json.loads((Path(folder) / "summary.json").read_text())["tokens_per_second"]
+        contestants = {
+            "plain loop": Contestant("--plain", size),
+            "train.py, nothing watched": Contestant(
+                "--ours", size, f"hydra.run.dir={folder}/none", "callbacks=none", "logger=none"
+            ),
+            "train.py": Contestant("--ours", size, f"hydra.run.dir={folder}/all"),
+        }
+        try:
+            rounds = [{name: c.turn() for name, c in contestants.items()} for _ in range(turns + 1)]
+        finally:
+            for c in contestants.values():
+                c.process.kill()
+                c.process.wait()
+    return {name: [r[name] for r in rounds[1:]] for name in contestants}
 
 
-def main(sizes, rounds):
-    contestants = {
-        "plain loop": lambda size: float(run(__file__, "--plain", size)[0]),
-        "train.py, nothing watched": lambda size: ours(size, "callbacks=none", "logger=none"),
-        "train.py": lambda size: ours(size),
-    }
+def main(sizes, turns=None):
     figures, rows = {}, [("", "tokens/s", "of the plain loop", "of nothing watched")]
     for size in sizes:
-        speeds = {name: [] for name in contestants}
-        for _ in range(rounds):
-            for name, contestant in contestants.items():
-                speeds[name].append(contestant(size))
-        figures[size] = {"rounds": rounds, "tokens_per_second": speeds, "ratio": {}}
-        for name, values in speeds.items():
+        steps, batch_size, usual = SIZES[size]
+        seconds = measure(size, turns or usual)
+        figures[size] = {"steps_a_turn": steps, "seconds": seconds, "ratio": {}}
+        for name, values in seconds.items():
             ratios = []
             for other in ("plain loop", "train.py, nothing watched"):
-                pairs = [a / b for a, b in zip(values, speeds[other], strict=True)]
-                figures[size]["ratio"][f"{name} / {other}"] = statistics.median(pairs)
-                ratios.append(f"{statistics.median(pairs):.3f}")
-            rows.append((f"{size}: {name}", f"{statistics.median(values):,.0f}", *ratios))
+                ratio = statistics.median(b / a for a, b in zip(values, seconds[other], strict=True))
+                figures[size]["ratio"][f"{name} / {other}"] = ratio
+                ratios.append(f"{ratio:.3f}")
+            speed = steps * batch_size * model(size)["block_size"] / statistics.median(values)
+            rows.append((f"{size}: {name}", f"{speed:,.0f}", *ratios))
     table(rows)
     save("train_step", figures)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--plain"]:
-        plain(sys.argv[2])
+    role, *rest = sys.argv[1:] or [""]
+    if role == "--plain":
+        plain(*rest)
+    elif role == "--ours":
+        ours(*rest)
     else:
-        main(sys.argv[1:2] or list(SIZES), int((sys.argv[2:3] or [5])[0]))
+        main([role] if role else list(SIZES), *map(int, rest))
