@@ -64,6 +64,7 @@ def fit(
     dropout=0.0,
     make=None,
     log_every=5,
+    plugins=None,
 ):
     """Trains a small model in this process; returns the trainer and the module."""
     torch.manual_seed(seed)
@@ -88,6 +89,7 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=list(callbacks),
+        plugins=plugins,
     )
     trainer.fit(module, data)
     return trainer, module

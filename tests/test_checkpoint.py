@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -69,6 +70,20 @@ def test_nothing_in_a_file_is_run(tmp_path):
     with pytest.raises(UserError, match=r"pickle\.ckpt .* was not loaded"):
         headscope.load(tmp_path / "pickle.ckpt")
     assert not owned.exists()
+
+
+def test_what_lightning_would_have_called_is_ignored(pydoc_run, tmp_path):
+    """`_instantiator` ran code up to Lightning 2.6.5, in spite of `weights_only=True` (PL#21822)."""
+    folder = tmp_path / "run"
+    shutil.copytree(pydoc_run[0], folder)
+    last = folder / "checkpoints" / "last.ckpt"
+    saved = torch.load(last, weights_only=True)
+    hostile = {"_instantiator": "os.system", "_class_path": "os.system", "command": f"touch {tmp_path}/owned"}
+    torch.save(saved | {"hyper_parameters": hostile, "datamodule_hyper_parameters": hostile}, last)
+    headscope.load(last)
+    done = shell("train.py", f"resume={folder}", "trainer.max_steps=31")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "owned").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"noise" * 100, b"PK\x03\x04" + b"\0" * 100])

@@ -13,6 +13,7 @@ import headscope
 from headscope.app.config import TrainConfig
 from headscope.app.schema import parse
 from headscope.checkpoint.files import export
+from headscope.data.bytepair import BytePairTokenizer
 from headscope.data.sources import TextFiles
 from headscope.data.tokenizer import CharTokenizer, WordTokenizer
 from headscope.errors import UserError
@@ -99,21 +100,24 @@ def test_any_value_of_a_key_is_taken_or_refused(key, value):
         pass  # the command line says these in a line of their own; surrogates cannot be typed
 
 
+BYTES = BytePairTokenizer.of(["abc"], 256)
+
+
 @quick
 @given(st.text())
 def test_any_prompt_is_read_or_refused(text):
-    for tokenizer in (CharTokenizer(vocab=list("abc \n")), WordTokenizer(vocab=["a", "b", "\n"])):
+    for tokenizer in (CharTokenizer(vocab=list("abc \n")), WordTokenizer(vocab=["a", "b", "\n"]), BYTES):
         try:
             ids = tokenizer.encode(text)
         except UserError as e:
             assert "is not in the model's vocabulary" in str(e)
             continue
-        if isinstance(tokenizer, CharTokenizer):
+        if not isinstance(tokenizer, WordTokenizer):
             assert tokenizer.decode(ids.tolist()) == text
 
 
 @quick
-@given(st.binary(max_size=400), st.sampled_from(("char", "word")))
+@given(st.binary(max_size=400), st.sampled_from(("char", "word", "bpe")))
 def test_any_bytes_are_a_corpus_or_refused(tmp_path_factory, content, tokenizer):
     path = tmp_path_factory.mktemp("corpus") / "a.txt"
     path.write_bytes(content)

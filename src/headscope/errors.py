@@ -1,6 +1,10 @@
 """What can go wrong in ways we foresee. The commands turn each into its lines and its exit code."""
 
+import errno
 import signal
+
+#: Of an `OSError`: no room, over the quota, over the largest file allowed.
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class UserError(ValueError):
@@ -11,13 +15,27 @@ class RunFailed(RuntimeError):
     """A run that went wrong in a way we foresee: a few lines, with what to try."""
 
 
+class JobsFailed(RuntimeError):
+    """Some jobs of a sweep did not complete, a line each.
+
+    Args:
+        total: jobs in all.
+        reasons: of each that failed, by name.
+    """
+
+    def __init__(self, total: int, reasons: dict[str, str]) -> None:
+        lines = [f"  {name}: {reason.splitlines()[0]}" for name, reason in reasons.items()]
+        super().__init__("\n".join([f"{len(reasons)} of {total} jobs did not complete", *lines]))
+
+
 class Interrupted(Exception):
-    """The run was told to stop and has saved its state.
+    """Told to stop, with the state saved.
 
     Args:
         signum: the signal that told it.
+        then: what holds now.
     """
 
-    def __init__(self, signum: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name}; the checkpoint is saved")
+    def __init__(self, signum: int, then: str = "the checkpoint is saved") -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}; {then}")
         self.signum = signum

@@ -8,6 +8,7 @@ import torch
 
 from headscope.data import packed, sources
 from headscope.data.sources import TextFiles
+from headscope.data.tokenizer import narrowest
 from headscope.errors import UserError
 
 TEXT = ("First Citizen:\r\nBäume, ↵ 𝒳 and \N{SNOWMAN}\n" * 200, "second file " * 300, "é")
@@ -22,19 +23,20 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def load(folder, monkeypatch, large):
+def load(folder, monkeypatch, large, kind="char"):
     monkeypatch.setattr(sources, "LARGE", large)
-    return TextFiles(str(folder / "text"), data_dir=str(folder)).load(8)
+    return TextFiles(str(folder / "text"), kind, data_dir=str(folder)).load(8)
 
 
-def test_the_array_on_disk_equals_the_text_in_memory(folder, monkeypatch):
-    memory, disk = load(folder, monkeypatch, 10**9), load(folder, monkeypatch, 0)
-    assert disk.tokenizer.vocab == memory.tokenizer.vocab
+@pytest.mark.parametrize("kind", ["char", "word", "bpe"])
+def test_the_array_on_disk_equals_the_text_in_memory(folder, monkeypatch, kind):
+    memory, disk = load(folder, monkeypatch, 10**9, kind), load(folder, monkeypatch, 0, kind)
+    assert disk.tokenizer.arguments == memory.tokenizer.arguments
     assert disk.sha256 == memory.sha256
     assert disk.tokens == memory.tokens
     for split in ("train", "val"):
         assert torch.equal(getattr(disk, split).ids, getattr(memory, split).ids)
-        assert getattr(disk, split).ids.dtype == torch.uint8
+        assert getattr(disk, split).ids.dtype == narrowest(len(disk.tokenizer))
 
 
 def test_it_is_made_once_and_again_when_the_source_changes(folder, monkeypatch):

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import resource
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -9,7 +10,7 @@ import pytest
 
 from headscope.data import sources
 from headscope.data.sources import PyDoc, TextFiles, TinyShakespeare, Toy, Unavailable, download
-from headscope.errors import UserError
+from headscope.errors import RunFailed, UserError
 
 BODY = b"First Citizen: " * 1000
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -107,6 +108,17 @@ def test_two_downloads_at_once(server, tmp_path):
         thread.join()
     assert target.read_bytes() == BODY
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(server, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # no file may be longer: for a program, a full disk
+    try:
+        with pytest.raises(RunFailed, match=r"the disk is full: .*corpus.txt was not written"):
+            download(server + "/good", tmp_path / "corpus.txt", SHA, 20_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_existing_file_is_verified_and_left_alone(tmp_path):

@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from headscope.data.bytepair import BytePairTokenizer
 from headscope.data.tokenizer import CharTokenizer, WordTokenizer
 from headscope.generation.decode import context_start, decode
 from headscope.generation.sampling import Sampling
@@ -93,6 +94,33 @@ def test_text_in_pieces_is_the_text_of_the_whole(tokenizer, prompt):
     )
     assert "".join(pieces) == tokenizer.decode(itertools.chain(tokenizer.encode(prompt).tolist(), drawn))
     assert len(pieces) == 41
+
+
+class Reciter(torch.nn.Module):
+    """Knows one text by heart: after n of its tokens comes the next."""
+
+    block_size = 1000
+
+    def __init__(self, ids, size):
+        super().__init__()
+        self.nothing = torch.nn.Parameter(torch.zeros(()))
+        self.ids, self.size = ids, size
+
+    def forward(self, ids):
+        following = self.ids[1 : ids.shape[1] + 1]
+        return torch.nn.functional.one_hot(following, self.size)[None].float()
+
+
+def test_a_character_of_several_tokens_is_written_whole():
+    text = "a日本é, and \N{REPLACEMENT CHARACTER} 𝒳!\n"
+    tokenizer = BytePairTokenizer.of(["nothing"], 256)  # bytes alone
+    ids = tokenizer.encode(text)
+    assert len(ids) == len(text.encode())
+    pieces = list(
+        write_text(Reciter(ids, 256), tokenizer, "a", len(ids) - 1, Sampling(0), torch.Generator().manual_seed(0))
+    )
+    assert "".join(pieces) == text
+    assert {"日", "本", "é", "𝒳"} <= set(pieces)
 
 
 def test_generation_imports_no_lightning():

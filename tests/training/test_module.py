@@ -1,11 +1,13 @@
 """Training: what equals what, to the bit where it should."""
 
+import csv
 import json
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.plugins.precision import MixedPrecision
 
 from headscope.data.windows import IGNORE
 from headscope.watch.history import History
@@ -77,6 +79,16 @@ def test_loss_is_cross_entropy_with_padding_left_out():
     torch.testing.assert_close(module.loss((x, y)), by_hand)
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_an_fp16_scaler_that_overflows_is_no_loss_that_is_not_finite():
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    _, module = fit(steps=5, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+    assert scaler.get_scale() < 2.0**127, "it did overflow"
+    assert not module.grad_norm.isfinite()
+    assert int(module.first_bad) == -1
+    assert all(p.isfinite().all() for p in module.model.parameters())
+
+
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does(tmp_path):
     """Same windows, same total batch: averaged gradients differ from one process by rounding alone."""
@@ -90,13 +102,19 @@ def test_two_processes_learn_what_one_does(tmp_path):
             "trainer.accelerator=cpu",
             f"trainer.devices={devices}",
             "trainer.threads=1",
-            "trainer.max_steps=20",
-            "trainer.val_check_interval=10",
+            "trainer.max_steps=50",
+            "trainer.val_check_interval=25",
+            "trainer.log_every_n_steps=1",
+            "logger=csv",
             f"hydra.run.dir={folder}",
         )
         assert done.returncode == 0, done.stderr
         summary = json.loads((folder / "summary.json").read_text())
         assert summary["hardware"]["devices"] == devices
-        losses.append([summary["train_loss"], *(h["val_loss"] for h in summary["history"])])
+        (metrics,) = folder.rglob("metrics.csv")
+        rows = csv.DictReader(metrics.read_text().splitlines())
+        curve = [float(row["train/loss"]) for row in rows if row["train/loss"]]
+        assert len(curve) == 50
+        losses.append(curve + [h["val_loss"] for h in summary["history"]])
         assert len(list(folder.glob("*.log"))) == 1, "only rank 0 writes"
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)

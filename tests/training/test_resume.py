@@ -3,9 +3,13 @@
 import json
 import os
 import random
+import re
+import resource
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -21,7 +25,7 @@ RUN = (
 
 
 def stop_at(folder, command, line, signum):
-    """Starts a command, sends it a signal (or calls it) when it has printed a line; its exit code and output."""
+    """Starts a command, sends it a signal (or calls one with it) when it has printed a line; its exit code, output."""
     process = subprocess.Popen(
         [sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -29,7 +33,7 @@ def stop_at(folder, command, line, signum):
     for text in process.stdout:
         output += text
         if line in text:
-            signum() if callable(signum) else process.send_signal(signum)
+            signum(process) if callable(signum) else process.send_signal(signum)
             break
     output += process.stdout.read()
     process.stdout.close()
@@ -53,6 +57,19 @@ def assert_same_run(a, b):
         assert x[key] == y[key], key
     assert [(h["step"], h["val_loss"]) for h in x["history"]] == [(h["step"], h["val_loss"]) for h in y["history"]]
     assert steps_of(a) == steps_of(b)
+    for folder in (a, b):
+        strange = [f for f in files(folder) if not re.fullmatch(DECLARED, f)]
+        assert not strange, "nothing but what the README declares"
+
+
+DECLARED = (
+    r"\.hydra/(config|overrides)\.yaml|(train|job)\.log|(summary|progress)\.json|checkpoints/(last|previous|best)\.ckpt"
+    r"|(hparams/)?events\.out\.tfevents\..*|projector_config\.pbtxt|\d+/embedding/(tensors|metadata)\.tsv"
+)
+
+
+def files(folder):
+    return [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()]
 
 
 def steps_of(folder):
@@ -86,7 +103,6 @@ def test_stopped_killed_and_resumed_it_is_the_same_run(undisturbed, tmp_path):
     done = shell("train.py", f"resume={folder}")
     assert done.returncode == 0, done.stderr
     assert_same_run(undisturbed, folder)
-    assert {p.suffix for p in (folder / "checkpoints").iterdir()} == {".ckpt"}
 
 
 def test_a_completed_run_says_so_and_can_be_extended(undisturbed):
@@ -109,6 +125,34 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(undisturbed, t
     assert [h["step"] for h in summary["history"]] == [20, 40, 60, 80, 100]
     assert "trainer.max_steps=100" in (folder / ".hydra" / "overrides.yaml").read_text()
     assert "trainer.max_steps=100" in summary["overrides"]
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(undisturbed, tmp_path):
+    """No file may grow any more from the first validation on: for a program that is a full disk."""
+    folder = tmp_path / "run"
+
+    def fill(process):
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+
+    code, output = stop_at(folder, (*RUN, f"hydra.run.dir={folder}"), "step     40/90", fill)
+    assert code == 3, output
+    assert "error: the disk is full" in output
+    assert "Traceback" not in output
+    assert weights(folder)["global_step"] == 20
+    assert {p.suffix for p in (folder / "checkpoints").iterdir()} == {".ckpt"}
+    done = shell("train.py", f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(undisturbed, folder)
+
+
+def test_other_text_under_the_same_name_is_not_resumed(tmp_path):
+    (tmp_path / "a.txt").write_text("to be or not " * 100)
+    run = ("train.py", "data=text", f"data.path={tmp_path}/a.txt", "model.block_size=8", "trainer.max_steps=2")
+    assert shell(*run, "trainer.val_check_interval=1", f"hydra.run.dir={tmp_path}/run").returncode == 0
+    (tmp_path / "a.txt").write_text("or not to be " * 100)
+    done = shell("train.py", f"resume={tmp_path}/run", "trainer.max_steps=4")
+    assert done.returncode == 2
+    assert "a.txt is not the text that" in done.stderr
 
 
 @pytest.mark.slow
@@ -157,7 +201,7 @@ def test_two_processes_stop_together_fail_together_and_resume_exactly(tmp_path):
     assert output.count("stopped by SIGTERM") == 1
     for signum, line, wanted in ((signal.SIGTERM, "step     40/90", 143), (signal.SIGKILL, "step     60/90", 3)):
         command = ("train.py", f"resume={folder}")
-        code, output = stop_at(folder, command, line, lambda signum=signum: os.kill(rank_1(folder), signum))
+        code, output = stop_at(folder, command, line, lambda _, signum=signum: os.kill(rank_1(folder), signum))
         assert code == wanted, output
         assert ("another process of this run died" in output) == (wanted == 3)
     done = shell("train.py", f"resume={folder}")
@@ -198,4 +242,81 @@ def test_twenty_kills_at_any_time_change_nothing(undisturbed, tmp_path):
     done = shell("train.py", f"resume={folder}")
     assert done.returncode == 0, done.stderr
     assert_same_run(undisturbed, folder)
-    assert {p.suffix for p in (folder / "checkpoints").iterdir()} == {".ckpt"}
+
+
+@pytest.mark.slow
+def test_two_processes_end_whatever_is_sent_to_whom(tmp_path):
+    """SIGTERM ten times to the group, ten times to the second rank: a checkpoint each time, within 30 s."""
+    folder, slowest = tmp_path / "run", 0.0
+    command = (*RUN, *TWO, f"hydra.run.dir={folder}", "trainer.max_steps=100000")
+    for i in range(20):
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command if i == 0 else ("train.py", f"resume={folder}"))],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        output = ""
+        for line in process.stdout:
+            output += line
+            if line.startswith("step "):
+                break
+        began, before = time.monotonic(), weights(folder)["global_step"] if i else 0
+        if i % 2:
+            os.kill(rank_1(folder), signal.SIGTERM)
+        else:
+            os.killpg(process.pid, signal.SIGTERM)
+        output += process.stdout.read()
+        process.stdout.close()
+        assert process.wait(timeout=30) == 143, output
+        slowest = max(slowest, time.monotonic() - began)
+        assert weights(folder)["global_step"] > before
+        assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
+        assert output.count("stopped by SIGTERM; the checkpoint is saved") == 1
+    assert slowest < 30
+    assert not subprocess.run(["pgrep", "-f", folder], capture_output=True, check=False).stdout, "no process is left"
+
+
+@pytest.mark.slow
+def test_ten_kills_of_one_of_two_processes_change_nothing(tmp_path):
+    whole, folder, rng = tmp_path / "whole", tmp_path / "run", random.Random(2)
+    assert shell(*RUN, *TWO, f"hydra.run.dir={whole}").returncode == 0
+    landed = 0
+    while landed < 10:
+        started = (folder / ".hydra" / "overrides.yaml").exists()
+        command = ("train.py", f"resume={folder}") if started else (*RUN, *TWO, f"hydra.run.dir={folder}")
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        killed = None
+        try:
+            process.wait(rng.uniform(5, 16))
+        except subprocess.TimeoutExpired:
+            killed = rng.choice(("the first", "the second"))
+            try:
+                os.kill(process.pid if killed == "the first" else rank_1(folder), signal.SIGKILL)
+                landed += 1
+            except subprocess.CalledProcessError:
+                killed = None  # the second had not started, or had ended
+        code = process.wait(timeout=60)  # whoever is left ends, and soon
+        errors = process.stderr.read()
+        process.stderr.close()
+        if killed == "the second":
+            assert code in (3, -signal.SIGKILL), errors
+            assert code != 3 or "another process of this run died" in errors
+        wait_until_gone(folder)
+        if (folder / "summary.json").exists() and code == 0 and landed < 10:
+            assert_same_run(whole, folder)
+            shutil.rmtree(folder)
+    done = shell("train.py", f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(whole, folder)
+
+
+def wait_until_gone(folder):
+    deadline = time.monotonic() + 60
+    while subprocess.run(["pgrep", "-f", folder], capture_output=True, check=False).stdout:
+        assert time.monotonic() < deadline, "a rank outlived the others"
+        time.sleep(0.2)

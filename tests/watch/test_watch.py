@@ -57,12 +57,12 @@ def test_curves(events):
         "train/lr",
         "train/grad_norm",
         "val/loss",
-        "val/bits_per_token",
+        "val/bits_per_character",
         "val/perplexity",
         "speed/tokens_per_second",
         "speed/memory_mb",
     }
-    loss, bits = events.Scalars("val/loss")[-1].value, events.Scalars("val/bits_per_token")[-1].value
+    loss, bits = events.Scalars("val/loss")[-1].value, events.Scalars("val/bits_per_character")[-1].value
     assert bits == pytest.approx(loss / 0.693147, rel=1e-4)
     lr = [e.value for e in events.Scalars("train/lr")]
     assert lr[4] == pytest.approx(1e-3)

@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 
 from headscope.app.run import Run
 from headscope.data.atomic import write_atomically
+from headscope.errors import RunFailed
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import opening, write_text
 
@@ -37,6 +38,7 @@ def write(run: Run, status: Status) -> dict[str, Any]:
         "status": status,
         "val_loss": losses[-1] if losses else None,
         "best_val_loss": min(losses) if losses else None,
+        "val_bits_per_character": losses[-1] / math.log(2) / run.corpus.characters if losses else None,
         "train_loss": run.history.train_loss if math.isfinite(run.history.train_loss) else None,
         "steps": run.trainer.global_step,
         "parameters": sum(p.numel() for p in run.module.model.parameters()),
@@ -56,7 +58,9 @@ def write(run: Run, status: Status) -> dict[str, Any]:
             "name": run.corpus.name,
             "sha256": run.corpus.sha256,
             "tokens": run.corpus.tokens,
+            "tokenizer": run.corpus.tokenizer.unit,
             "vocab_size": len(run.corpus.tokenizer),
+            "block_size": run.data.block_size,
             "note": run.corpus.note,
         },
         "position": about["position"],
@@ -67,7 +71,12 @@ def write(run: Run, status: Status) -> dict[str, Any]:
         "history": history,
     }
     if run.trainer.is_global_zero:
-        write_atomically(run.folder / "summary.json", json.dumps(summary, indent=2).encode())
+        try:
+            write_atomically(run.folder / "summary.json", json.dumps(summary, indent=2).encode())
+        except RunFailed as e:
+            if status != "failed":
+                raise
+            log.warning("%s", e)  # what failed before is what to say
     return summary
 
 

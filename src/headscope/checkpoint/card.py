@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from headscope import __version__
-from headscope.data.tokenizer import Tokenizer
+from headscope.data.bytepair import BytePairTokenizer
+from headscope.data.tokenizer import CharTokenizer, Tokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Position
@@ -18,6 +19,7 @@ from headscope.model.transformer import LanguageModel, TransformerLM
 
 FORMAT = 1
 MODELS = (TransformerLM, FixedContextMLP)  #: imported here, so that they are among the subclasses of LanguageModel
+TOKENIZERS = (CharTokenizer, WordTokenizer, BytePairTokenizer)
 
 
 def describe(part: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headscope.data.tokenizer import Tokenizer
+from headscope.data.tokenizer import CharTokenizer, Tokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.model.position import Sinusoidal
 from headscope.model.transformer import TransformerLM
@@ -43,13 +43,15 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
     """The file that Part 4 would have saved of this model.
 
     Raises:
-        UserError: positions that its classes do not have.
+        UserError: positions or tokens that its classes do not have.
     """
     if type(model.position) is not Sinusoidal or model.position.base != 10000.0:
         raise UserError(
             f"Part 4 knows sinusoidal positions alone and this model has {type(model.position).__name__};"
             " use --format safetensors, or train with position=sinusoidal"
         )
+    if not isinstance(tokenizer, CharTokenizer | WordTokenizer):
+        raise UserError("Part 4 has a table of characters and no byte pairs; use --format safetensors")
     weights = {rename(k): v for k, v in model.state_dict().items()}
     sizes = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")
     saved = {

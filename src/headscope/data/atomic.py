@@ -1,11 +1,12 @@
 """A file that appears whole or not at all."""
 
-import errno
 import os
 import tempfile
 from pathlib import Path
 
-from headscope.errors import RunFailed, UserError
+from headscope.errors import FULL, RunFailed, UserError
+
+BESIDE = ".beside"  #: ends the name of a file that is not whole yet
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -17,7 +18,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=BESIDE)
         try:
             with os.fdopen(handle, "wb") as f:
                 f.write(content)
@@ -27,6 +28,12 @@ def write_atomically(path: Path, content: bytes) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as e:
-        if e.errno == errno.ENOSPC:
+        if e.errno in FULL:
             raise RunFailed(f"the disk is full: {path} was not written; make room and try again") from e
         raise UserError(f"{path} cannot be written: {e.strerror}; choose another folder") from e
+
+
+def clear(folder: Path) -> None:
+    """Takes away what a process that was killed while it wrote has left in a folder of its own."""
+    for path in folder.rglob(f"*{BESIDE}"):
+        path.unlink(missing_ok=True)

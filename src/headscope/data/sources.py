@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from headscope.data.atomic import write_atomically
+from headscope.data.bytepair import BytePairTokenizer
 from headscope.data.packed import pack
 from headscope.data.tokenizer import EOS, PAD, CharTokenizer, Tokenizer, WordTokenizer, tokenize
 from headscope.data.windows import SentenceWindows, TextWindows, Windows
@@ -19,7 +20,9 @@ from headscope.errors import UserError
 
 log = logging.getLogger(__name__)
 
-TOKENIZERS: dict[str, type[Tokenizer]] = {"char": CharTokenizer, "word": WordTokenizer}
+Kind = Literal["char", "word", "bpe"]
+KINDS: dict[str, type[Tokenizer]] = {"char": CharTokenizer, "word": WordTokenizer, "bpe": BytePairTokenizer}
+VocabSize = Annotated[int, "[256, 65536]"]  #: of byte pairs; characters and words bring their own
 TRAIN_FRACTION = 0.9
 MOST_VALIDATION = 2_000_000  #: tokens: of gigabytes a tenth would validate for hours and be no more exact
 LARGE = 64_000_000  #: bytes from which text is kept on disk, not in memory
@@ -39,6 +42,7 @@ class Corpus:
     tokenizer: Tokenizer
     train: Windows
     val: Windows
+    characters: float  #: per token of the validation split
     note: str = ""  #: what a reader of its losses must know
 
 
@@ -65,17 +69,20 @@ class TextSource(Source):
     """
 
     name: str
-    tokenizer: str
+
+    def __init__(self, tokenizer: Kind, vocab_size: int) -> None:
+        self.kind, self.vocab_size = KINDS[tokenizer], vocab_size
 
     def read(self) -> str:
         """The whole text."""
         raise NotImplementedError
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
+        self.kind.ready()
         text = self.read()
         if not text:
             raise UserError(f"the corpus {self.name} is empty; give a file with text in it")
-        tokenizer, ids = tokenize(text, tokenizer or TOKENIZERS[self.tokenizer])
+        tokenizer, ids = tokenize(text, tokenizer or self.kind, self.vocab_size)
         return self.split(tokenizer, ids, hashlib.sha256(text.encode()).hexdigest(), block_size)
 
     def split(self, tokenizer: Tokenizer, ids: Tensor, sha256: str, block_size: int) -> Corpus:
@@ -83,7 +90,8 @@ class TextSource(Source):
         border = max(int(len(ids) * TRAIN_FRACTION), len(ids) - MOST_VALIDATION)
         val = TextWindows(ids[border:], block_size, "validation")
         train = TextWindows(ids[:border], block_size, "training")
-        return Corpus(self.name, sha256, len(ids), tokenizer, train, val)
+        characters = len(tokenizer.decode(ids[border:].tolist())) / len(val.ids)
+        return Corpus(self.name, sha256, len(ids), tokenizer, train, val, characters)
 
 
 class TinyShakespeare(TextSource):
@@ -92,6 +100,7 @@ class TinyShakespeare(TextSource):
     Args:
         data_dir: where the file lies or will lie.
         tokenizer: what a token is.
+        vocab_size: how many byte pairs at most.
         fallback: what to train on, and say so, where the corpus cannot be had; None makes that an error.
     """
 
@@ -103,9 +112,11 @@ class TinyShakespeare(TextSource):
     def __init__(
         self,
         data_dir: str = "data",
-        tokenizer: Literal["char", "word"] = "char",
+        tokenizer: Kind = "char",
+        vocab_size: VocabSize = 1024,
         fallback: Literal["pydoc"] | None = None,
     ) -> None:
+        super().__init__(tokenizer, vocab_size)
         self.path = Path(data_dir) / "tiny_shakespeare.txt"
         self.tokenizer, self.fallback = tokenizer, fallback
 
@@ -128,16 +139,21 @@ class TinyShakespeare(TextSource):
                 raise
             log.warning("%s", e)
             log.warning("NO TINY SHAKESPEARE: training on %s instead, Python's own documentation.", self.fallback)
-            return PyDoc(self.tokenizer).load(block_size, tokenizer)
+            return PyDoc(self.tokenizer, self.vocab_size).load(block_size, tokenizer)
 
 
 class PyDoc(TextSource):
-    """The language-reference topics that every CPython carries: half a megabyte of English, no network needed."""
+    """The language-reference topics that every CPython carries: half a megabyte of English, no network needed.
+
+    Args:
+        tokenizer: what a token is.
+        vocab_size: how many byte pairs at most.
+    """
 
     name = "pydoc"
 
-    def __init__(self, tokenizer: Literal["char", "word"] | str = "char") -> None:
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: Kind = "char", vocab_size: VocabSize = 1024) -> None:
+        super().__init__(tokenizer, vocab_size)
 
     def read(self) -> str:
         from pydoc_data.topics import topics
@@ -151,19 +167,24 @@ class TextFiles(TextSource):
     Args:
         path: the file or folder.
         tokenizer: what a token is.
+        vocab_size: how many byte pairs at most.
         data_dir: where the ids of large text are kept, in a folder `packed`.
     """
 
-    def __init__(self, path: str, tokenizer: Literal["char", "word"] = "char", data_dir: str = "data") -> None:
-        self.path, self.tokenizer, self.packed = Path(path), tokenizer, Path(data_dir) / "packed"
+    def __init__(
+        self, path: str, tokenizer: Kind = "char", vocab_size: VocabSize = 1024, data_dir: str = "data"
+    ) -> None:
+        super().__init__(tokenizer, vocab_size)
+        self.path, self.packed = Path(path), Path(data_dir) / "packed"
         self.name = self.path.name or "text"
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         files = self.files()
-        if self.tokenizer != "char" or tokenizer or sum(f.stat().st_size for f in files) < LARGE:
+        if sum(f.stat().st_size for f in files) < LARGE:
             return super().load(block_size, tokenizer)
-        vocab, ids, sha256 = pack(files, self.packed)
-        return self.split(CharTokenizer(vocab=vocab), ids, sha256, block_size)
+        self.kind.ready()
+        tokenizer, ids, sha256 = pack(files, self.packed, tokenizer or self.kind, self.vocab_size)
+        return self.split(tokenizer, ids, sha256, block_size)
 
     def files(self) -> list[Path]:
         """The file, or those of the folder, hidden ones left out."""
@@ -206,8 +227,10 @@ class Toy(Source):
         ids = [torch.cat((tokenizer.encode(" ".join(s)), eos)) for s in words]
         windows = SentenceWindows(ids, int(pad), block_size)
         sha256 = hashlib.sha256("\n".join(map(" ".join, words)).encode()).hexdigest()
+        tokens = sum(map(len, ids))
+        characters = sum(len(" ".join(s)) for s in words) / tokens
         note = "validates on its training sentences"
-        return Corpus(self.name, sha256, sum(map(len, ids)), tokenizer, windows, windows, note)
+        return Corpus(self.name, sha256, tokens, tokenizer, windows, windows, characters, note)
 
 
 def read_utf8(path: Path) -> str:

@@ -31,4 +31,4 @@ def next_tokens(model: "LanguageModel", tokenizer: "Tokenizer", prompt: str, mos
     ids = ids[context_start(len(ids), model.block_size) :]
     p = model(ids[None])[0, -1].double().softmax(-1)  # (V,)
     top = p.topk(min(most, len(p)))
-    return [(tokenizer.vocab[i], float(q)) for q, i in zip(top.values, top.indices.tolist(), strict=True)]
+    return [(tokenizer.show(i), float(q)) for q, i in zip(top.values, top.indices.tolist(), strict=True)]

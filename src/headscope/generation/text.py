@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from headscope.errors import UserError
 from headscope.generation.decode import decode
 from headscope.generation.sampling import Sampling
 
@@ -12,10 +13,17 @@ if TYPE_CHECKING:
     from headscope.data.tokenizer import Tokenizer
     from headscope.model.transformer import LanguageModel
 
+BROKEN = "\N{REPLACEMENT CHARACTER}"  #: what bytes decode to that are no whole character
+LONGEST = 4  #: bytes of a character
+
 
 def opening(tokenizer: "Tokenizer") -> str:
     """What to begin with where no prompt is given: a new line if the vocabulary has one, else its first token."""
-    return "\n" if "\n" in tokenizer.vocab else tokenizer.vocab[0]
+    try:
+        tokenizer.encode("\n")
+    except UserError:
+        return tokenizer.show(0)
+    return "\n"
 
 
 def write_text(
@@ -33,7 +41,8 @@ def write_text(
     """
     ids = tokenizer.encode(prompt if prompt.strip(" ") else opening(tokenizer))
     yield tokenizer.decode(ids.tolist())
-    last = int(ids[-1])
+    tail = ids[-1:].tolist()  # what stands before the next text, and tokens that are no whole character yet
+    said = tokenizer.decode(tail)
     device = next(model.parameters()).device
     new_cache = getattr(model, "new_cache", None)
     for drawn in decode(
@@ -46,7 +55,13 @@ def write_text(
         generator=generator,
     ):
         # Behind its neighbour, because words are joined by what stands between them.
-        yield tokenizer.decode([last, drawn])[len(tokenizer.decode([last])) :]
-        last = drawn
+        tail.append(drawn)
+        text = tokenizer.decode(tail)
+        if text.endswith(BROKEN) and len(tail) <= LONGEST:
+            continue
+        yield text[len(said) :]
+        tail, said = [drawn], tokenizer.decode([drawn])
         if drawn == tokenizer.end:
             return
+    if len(tail) > 1:
+        yield tokenizer.decode(tail)[len(said) :]

@@ -45,7 +45,7 @@ def keep_until(folder: Path, step: int) -> None:
     `purge_step` alone hides scalars and images, not texts: those would stand twice.
     """
     for path in folder.glob("events.out.tfevents.*"):
-        beside = path.with_name(f"beside.{path.name}")
+        beside = path.with_name("events.beside")
         with beside.open("wb") as f:
             writer = RecordWriter(f)
             for record in RawEventFileLoader(str(path)).Load():

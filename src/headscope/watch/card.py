@@ -47,11 +47,11 @@ class RunCard(Callback):
 
     def _embeddings(self, writer: SummaryWriter, trainer: Trainer, module: LanguageModule) -> None:
         embedding = getattr(module.model, "embedding", None)
-        vocab = corpus(trainer).tokenizer.vocab
-        if embedding is not None and len(vocab) > 1:
+        tokenizer = corpus(trainer).tokenizer
+        if embedding is not None and len(tokenizer) > 1:
             writer.add_embedding(
                 embedding.weight.detach().cpu(),
-                metadata=[label(token) for token in vocab],
+                metadata=[label(tokenizer.show(i)) for i in range(len(tokenizer))],
                 global_step=trainer.global_step,
                 tag="embedding",
             )

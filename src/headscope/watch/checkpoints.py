@@ -7,6 +7,8 @@ from typing import Any
 
 from lightning import Callback, Trainer
 
+from headscope.data.atomic import BESIDE
+from headscope.errors import FULL, RunFailed
 from headscope.training.module import LanguageModule
 
 
@@ -32,7 +34,7 @@ class Checkpoints(Callback):
         self.best_loss = min(loss, self.best_loss)
         self.save(trainer)
         if is_best and trainer.is_global_zero:
-            beside = self.best.with_suffix(".beside")
+            beside = self.best.with_suffix(BESIDE)
             beside.unlink(missing_ok=True)
             try:
                 os.link(self.last, beside)
@@ -41,9 +43,22 @@ class Checkpoints(Callback):
             beside.replace(self.best)
 
     def save(self, trainer: Trainer) -> None:
-        """Saves the whole state of the run; all ranks call it together."""
-        beside = self.last.with_suffix(".beside")
-        trainer.save_checkpoint(beside)
+        """Saves the whole state of the run; all ranks call it together.
+
+        Raises:
+            RunFailed: the disk is full; what was saved before is still there.
+        """
+        beside = self.last.with_suffix(BESIDE)
+        try:
+            trainer.save_checkpoint(beside)
+        except OSError as e:
+            beside.unlink(missing_ok=True)
+            if e.errno in FULL:
+                raise RunFailed(
+                    f"the disk is full: the checkpoint of step {trainer.global_step} was not written, the one before"
+                    f" is kept.\nMake room, then go on with resume={self.last.parents[1]}"
+                ) from e
+            raise
         if trainer.is_global_zero:
             if self.last.exists():
                 self.last.replace(self.previous)

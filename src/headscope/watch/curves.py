@@ -10,13 +10,13 @@ import torch
 from lightning import Callback, Trainer
 
 from headscope.training.module import LanguageModule
-from headscope.watch.board import board
+from headscope.watch.board import board, corpus
 
 
 class Curves(Callback):
     """At log steps: learning rate, gradient norm before clipping, tokens a second, memory at its peak.
 
-    At validations: bits per token (per character, for characters) and perplexity. Train against validation is a chart
+    At validations: bits per character and perplexity, which is per token. Train against validation is a chart
     of its own under Custom Scalars.
     """
 
@@ -52,7 +52,8 @@ class Curves(Callback):
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
         loss = trainer.callback_metrics["val/loss"].item()
-        module.report({"val/bits_per_token": loss / math.log(2), "val/perplexity": math.exp(min(loss, 700.0))})
+        bits = loss / math.log(2) / corpus(trainer).characters
+        module.report({"val/bits_per_character": bits, "val/perplexity": math.exp(min(loss, 700.0))})
 
 
 def peak_megabytes(device: torch.device) -> float:

@@ -24,8 +24,7 @@ class Heatmaps(Callback):
         trace = getattr(module.model, "trace", None)
         if trace is not None:
             ids = probe(trainer)
-            vocab = corpus(trainer).tokenizer.vocab
-            tokens = [vocab[i] for i in ids[0].tolist()]
+            tokens = [corpus(trainer).tokenizer.show(i) for i in ids[0].tolist()]
             maps = trace(ids.to(module.device)).maps  # (L, 1, H, T, T)
             for layer, heads in enumerate(maps[:, 0].double().cpu().numpy()):
                 title = f"layer {layer}, step {step}: every row attends to its columns"

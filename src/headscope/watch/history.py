@@ -1,24 +1,31 @@
 """What a run was like: losses at each validation, and the seconds it took."""
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 from lightning import Callback, Trainer
 
+from headscope.data.atomic import write_atomically
 from headscope.training.module import LanguageModule
+
+SECONDS = 1.0  #: between two writings of the progress, at least
 
 
 class History(Callback):
     """Keeps (step, seconds, val_loss) at every validation; its state travels in the checkpoint.
 
     `train_seconds` is the time from the first step to the last without validations and what hangs on them:
-    checkpoints, pictures, samples.
+    checkpoints, pictures, samples. While the run goes on, `progress.json` says how far it is.
 
     Args:
         started: `time.time()` when the process began.
+        folder: the run's; None writes no progress.
     """
 
-    def __init__(self, started: float | None = None) -> None:
+    def __init__(self, started: float | None = None, folder: Path | None = None) -> None:
+        self.folder, self._said = folder, 0.0
         self.started = started if started is not None else time.time()
         self.earlier_seconds = 0.0  #: of wall time before this process
         self.train_seconds = 0.0
@@ -36,6 +43,9 @@ class History(Callback):
         now = time.perf_counter()
         self.train_seconds += now - (self._mark or now)
         self._mark = now  # so that what lies between two steps, fetching and logging, is counted too
+        if module.at_log_step() and now - self._said >= SECONDS:
+            self._said = now
+            self._say(trainer)
 
     def on_validation_start(self, trainer: Trainer, module: LanguageModule) -> None:
         self._mark = None
@@ -47,6 +57,12 @@ class History(Callback):
             self.history.append(
                 {"step": trainer.global_step, "seconds": round(self.train_seconds, 3), "val_loss": loss}
             )
+            self._say(trainer)
+
+    def _say(self, trainer: Trainer) -> None:
+        if self.folder is not None and trainer.is_global_zero:
+            now = {"step": trainer.global_step, "max_steps": trainer.max_steps, "history": self.history}
+            write_atomically(self.folder / "progress.json", json.dumps(now).encode())
 
     def state_dict(self) -> dict[str, Any]:
         return {
