@@ -4,7 +4,10 @@ import errno
 import functools
 import os
 import re
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +18,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from headscope.errors import Interrupted, RunFailed, UserError
+from headscope.errors import FULL, Interrupted, JobsFailed, RunFailed, UserError
 
 
 def take(*names: str) -> dict[str, str]:
@@ -55,6 +58,8 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
         main: the function under `hydra.main`.
         resume: whether `resume=DIR` is known.
     """
+    threading.excepthook = _in_a_thread
+    _end_with_parent()
     try:
         if resume:
             from headscope.app.resume import from_command_line
@@ -69,10 +74,14 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
         _leave(2, explain(e))
     except RunFailed as e:
         _leave(3, str(e))
+    except JobsFailed as e:
+        _leave(1, str(e))
     except RuntimeError as e:
         if not re.search(r"gloo|NCCL|by peer", str(e)):
             raise
-        _leave(3, "another process of this run died; resume=DIR goes on from its last checkpoint")
+        from headscope.training.ranks import DIED
+
+        _leave(3, DIED)
     except ValueError as e:
         if "Config group override" not in str(e):
             raise
@@ -87,12 +96,39 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as e:
-        if e.errno == errno.ENOSPC:
+        if e.errno in FULL:
             _leave(3, f"the disk is full ({e.filename or 'while writing'}); make room and try again")
         if e.errno in _NOT_WRITABLE and e.filename:
             _leave(2, f"{e.filename} cannot be used ({e.strerror}); choose another folder with hydra.run.dir=…")
         raise
     sys.exit(0)
+
+
+PARENT = "HEADSCOPE_PARENT"  #: set for what we start ourselves: the process without which it has no business
+
+
+def _end_with_parent() -> None:
+    """Lets a job of a sweep end when its sweep does, in whatever way, and a rank of a run when its first process does.
+
+    Nothing else can be relied on: a parent that is killed tells nobody.
+    """
+    parent = os.environ.get(PARENT)
+    os.environ[PARENT] = str(os.getpid())  # for the ranks that this process may start
+    if parent is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(parent):
+            time.sleep(0.3)
+        os._exit(128 + signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _in_a_thread(args: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread hands a full disk to the main one, which says it; anything else is said at once."""
+    if not (isinstance(args.exc_value, OSError) and args.exc_value.errno in FULL):
+        threading.__excepthook__(args)
 
 
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT}

@@ -2,21 +2,19 @@
 
 import json
 import os
-import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import ListConfig, OmegaConf
 
 from headscope.data.atomic import write_atomically
 from headscope.errors import UserError
-
-#: Tells this process, and the ranks it starts, that the folder's run is to go on.
-RESUMING = "HEADSCOPE_RESUMING"
+from headscope.sweep.jobs import MANIFEST, RESUMING, Manifest, quoted, split
 
 
 def rewrite(folder: str, overrides: list[str]) -> list[str] | None:
-    """The command line that continues a run: its saved overrides, then new ones, its folder fixed.
+    """The command line that continues a run or a sweep: its saved overrides, then new ones, its folder fixed.
 
     The union is saved first, so that the next resume knows it too. None if there is nothing left to do.
 
@@ -30,6 +28,9 @@ def rewrite(folder: str, overrides: list[str]) -> list[str] | None:
     if not folder:
         raise UserError("resume= is empty; give the folder of a run")
     run = Path(folder)
+    os.environ[RESUMING] = str(run.resolve())
+    if (run / MANIFEST).exists():
+        return [*merged(Manifest.read(run).command, overrides), f"hydra.sweep.dir={quoted(str(run))}"]
     saved = run / ".hydra" / "overrides.yaml"
     try:
         loaded = OmegaConf.load(saved)
@@ -44,17 +45,18 @@ def rewrite(folder: str, overrides: list[str]) -> list[str] | None:
     if _status(run) == "completed" and not steps:
         print(f"{folder} has completed; trainer.max_steps=… extends it")
         return None
-    task = [*before, *(o for o in new if o not in before)]
+    task = merged(before, new)
     if task != before:
         print(f"resuming {folder} with {' '.join(new)}")
         write_atomically(saved, OmegaConf.to_yaml(OmegaConf.create(task)).encode())
-    os.environ[RESUMING] = str(run.resolve())
-    return [*task, f"hydra.run.dir='{_quoted(str(run))}'"]
+    return [*task, f"hydra.run.dir={quoted(str(run))}", "hydra.mode=RUN"]
 
 
-def resuming(folder: Path) -> bool:
-    """Whether this process continues the run of a folder."""
-    return os.environ.get(RESUMING) == str(folder.resolve())
+def merged(before: Sequence[str], new: Sequence[str]) -> list[str]:
+    """Overrides with new ones in place of those that have the same key, or after them."""
+    keys = [split(o)[0] for o in new]
+    kept = [o for o in before if split(o)[0] not in keys or "=" not in o]
+    return [*kept, *(o for o in new if "=" in o or o not in kept)]
 
 
 def _status(run: Path) -> str | None:
@@ -63,10 +65,6 @@ def _status(run: Path) -> str | None:
     except (OSError, ValueError, KeyError):
         return None
     return str(status)
-
-
-def _quoted(text: str) -> str:
-    return re.sub(r"(['\\])", r"\\\1", text)
 
 
 def from_command_line(typed: dict[str, str]) -> None:

@@ -16,14 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from headscope import checkpoint
 from headscope.app.config import TrainConfig
-from headscope.app.resume import resuming
-from headscope.data.atomic import write_atomically
+from headscope.data.atomic import clear, write_atomically
 from headscope.data.datamodule import CorpusData
 from headscope.data.sources import Corpus
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
+from headscope.sweep.jobs import resuming
 from headscope.training.hardware import Choice, Machine, choose
 from headscope.training.module import LanguageModule
+from headscope.training.ranks import replace_observer
 from headscope.watch.board import TensorBoard
 from headscope.watch.checkpoints import Checkpoints
 from headscope.watch.history import History
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 QUIET = (
     ".*does not have many workers.*",  # a batch is one indexing operation; workers would only copy it
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # between Lightning and torch, ours to wait for
+    ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # an fp16 scaler that left out its first step
     ".*recommended to use `self.log\\('val/loss'.*sync_dist.*",  # it is summed over the ranks already
 )
 
@@ -78,7 +80,7 @@ def prepare(config: TrainConfig, composed: DictConfig, started: float) -> Run:
         torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("high")
 
-    path = config.checkpoint if config.task == "validate" else config.init
+    path = resume_from or (config.checkpoint if config.task == "validate" else config.init)
     earlier = checkpoint.load(path) if path is not None else None
     block_size = config.model.keywords["block_size"]  # type: ignore[attr-defined]
     data = CorpusData(
@@ -88,9 +90,11 @@ def prepare(config: TrainConfig, composed: DictConfig, started: float) -> Run:
         options.accumulate_grad_batches,
         config.seed,
         config.same_batch,
-        earlier.tokenizer if earlier else None,
+        earlier.tokenizer if earlier and not resume_from else None,
     )
     corpus = data.corpus
+    if earlier and resume_from and not _same_text(earlier, corpus):
+        raise UserError(f"{corpus.name} is not the text that {path} was trained on; bring it back, or use init={path}")
     name = config.name if _asked_for(composed, corpus) else f"{config.name}-{corpus.name}"
     seed_everything(config.seed, verbose=False)
     model = config.model(vocab_size=len(corpus.tokenizer))
@@ -111,10 +115,12 @@ def prepare(config: TrainConfig, composed: DictConfig, started: float) -> Run:
         _record(composed, Path(config.paths.run_dir))
     optimizer = partial(config.optimizer, fused=choice.fused)
     module = LanguageModule(model, optimizer, config.schedule(), card, options.log_every_n_steps, choice.compile)
-    history = History(started)
+    history = History(started, Path(config.paths.run_dir))
     trainer = _trainer(config, choice, history)
-    if resuming(Path(config.paths.run_dir)) and isinstance(trainer.logger, TensorBoard) and trainer.is_global_zero:
-        trainer.logger.resume_at(step)
+    if _resuming(Path(config.paths.run_dir)) and trainer.is_global_zero:
+        clear(Path(config.paths.run_dir))
+        if isinstance(trainer.logger, TensorBoard):
+            trainer.logger.resume_at(step)
     return Run(config, name, data, corpus, module, trainer, history, machine, choice, resume_from)
 
 
@@ -126,6 +132,7 @@ def validate(run: Run) -> float:
 
 def _quiet() -> None:
     """Leaves what a reader of the log can use."""
+    logging.raiseExceptions = False  # a log that finds no room is no reason to print a traceback
     for pattern in QUIET:
         warnings.filterwarnings("ignore", pattern)
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -151,7 +158,7 @@ def _possible(config: TrainConfig) -> tuple[Machine, Choice]:
 def _going_on(config: TrainConfig) -> tuple[Path | None, int]:
     """The checkpoint and step to go on from; (None, 0) for a new run, whose folder must hold no other."""
     folder = Path(config.paths.run_dir)
-    if resuming(folder):
+    if _resuming(folder):
         path, step = newest_whole(folder / "checkpoints")
         log.info(f"resuming {folder} at step {step}")
         return path, step
@@ -160,6 +167,10 @@ def _going_on(config: TrainConfig) -> tuple[Path | None, int]:
     if config.task == "fit" and ((folder / "summary.json").exists() or (folder / "checkpoints").exists()):
         raise UserError(f"{folder} holds a run already; go on with resume={folder}, or choose another hydra.run.dir")
     return None, 0
+
+
+def _resuming(folder: Path) -> bool:
+    return resuming(folder, ".hydra/overrides.yaml")
 
 
 def _record(composed: DictConfig, folder: Path) -> None:
@@ -175,8 +186,13 @@ def _take_weights(model: LanguageModel, earlier: LanguageModel, path: str) -> No
     for name in ours | theirs:
         here, there = ours.get(name, "absent"), theirs.get(name, "absent")
         if here != there:
-            raise UserError(f"init={path} does not fit: {name} is {there} there and {here} here; use the same model")
+            raise UserError(f"{path} does not fit: {name} is {there} there and {here} here; use the same model")
     model.load_state_dict(earlier.state_dict())
+
+
+def _same_text(earlier: checkpoint.Loaded, corpus: Corpus) -> bool:
+    same = earlier.tokenizer.arguments == corpus.tokenizer.arguments
+    return same and earlier.about["data"]["sha256"] == corpus.sha256
 
 
 def newest_whole(folder: Path) -> tuple[Path | None, int]:
@@ -218,6 +234,7 @@ def _profiler(kind: str | None, folder: Path) -> Profiler | None:
 
 def _trainer(config: TrainConfig, choice: Choice, history: History) -> Trainer:
     options, folder = config.trainer, Path(config.paths.run_dir)
+    replace_observer()
     checkpoints = Checkpoints(folder / "checkpoints")
     watching = [build() for build in config.callbacks.values()]
     return Trainer(
