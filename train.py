@@ -1,14 +1,10 @@
 """Trains a language model: `--help` lists what can be chosen, `-m` runs a sweep, `resume=DIR` goes on with a run."""
 
-import time
-
 import hydra
 from omegaconf import DictConfig
 
 from headscope.app import command
 from headscope.errors import Interrupted
-
-started = time.time()
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -20,7 +16,7 @@ def main(cfg: DictConfig) -> None:
     from headscope.app.schema import parse
 
     config = parse(cfg, TrainConfig)
-    run = prepare(config, cfg, started)
+    run = prepare(config, cfg, command.started)
     log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {run.corpus.tokenizer.unit}s")
     log.info(f"on {run.choice}")
     if config.task == "validate":

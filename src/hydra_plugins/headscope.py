@@ -1,6 +1,7 @@
 """Where Hydra finds our launcher and sweepers. It reads this file at every start, so nothing heavy is imported."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
@@ -56,7 +57,13 @@ class Grid(Sweeper):
         assert self.launcher is not None
         jobs = combinations(self.params, arguments, self.hydra_context.config_loader)
         self.validate_batch_is_legal(jobs)
-        return self.launcher.launch(jobs, 0)
+        done = self.launcher.launch(jobs, 0)
+        if not isinstance(self.launcher, Processes):
+            from headscope.sweep.report import write_report
+
+            assert self.config is not None
+            print(write_report(Path(self.config.hydra.sweep.dir)))
+        return [job.return_value for job in done]  # raises where a job of another launcher has failed
 
 
 class Search(Sweeper):

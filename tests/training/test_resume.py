@@ -304,8 +304,8 @@ def test_ten_kills_of_one_of_two_processes_change_nothing(tmp_path):
         errors = process.stderr.read()
         process.stderr.close()
         if killed == "the second":
-            assert code in (3, -signal.SIGKILL), errors
-            assert code != 3 or "another process of this run died" in errors
+            assert code in (0, 3), errors  # 0 where the first was done already
+            assert code == 0 or "another process of this run died" in errors
         wait_until_gone(folder)
         if (folder / "summary.json").exists() and code == 0 and landed < 10:
             assert_same_run(whole, folder)

@@ -40,12 +40,16 @@ def guarded(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
         try:
             main(cfg)
         except Exception as e:
+            if not _commanded:
+                raise  # in a process of another launcher, which has its own way with errors
             _kept.append(e)
 
     return keep
 
 
 _kept: list[Exception] = []
+_commanded: list[bool] = []  #: not empty where `run` will see what was kept
+started = time.time()  #: of this process, nearly
 
 
 def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
@@ -58,6 +62,7 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
         main: the function under `hydra.main`.
         resume: whether `resume=DIR` is known.
     """
+    _commanded.append(True)
     threading.excepthook = _in_a_thread
     _end_with_parent()
     try:
@@ -159,6 +164,8 @@ def explain(error: Exception) -> str:
         return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
     if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
         return f"{m.group(1)} has a comma: add -m for a sweep over its values, or write a list as [a, b]"
+    if "hydra_submitit_launcher" in text:
+        return "hydra/launcher=submitit_slurm needs an extra: pip install --editable '.[slurm]'"
     if m := re.search(r"Environment variable '(\w+)' not found", text):
         return (
             f"the environment variable {m.group(1)} is not set; quote the text in single quotes to keep ${{}} as it is"

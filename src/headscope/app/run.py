@@ -109,6 +109,7 @@ def prepare(config: TrainConfig, composed: DictConfig, started: float) -> Run:
         data={"name": corpus.name, "sha256": corpus.sha256},
         position=HydraConfig.get().runtime.choices["position"],
         commit=commit(),
+        overrides=list(HydraConfig.get().overrides.task),
         config=OmegaConf.to_container(composed, resolve=True),
     )
     if config.task == "fit" and not getattr(rank_zero_only, "rank", 0):

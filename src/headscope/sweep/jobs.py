@@ -58,8 +58,9 @@ def split(override: str) -> tuple[str, str]:
 
 
 def quoted(text: str) -> str:
-    """A value as Hydra's grammar takes it, whatever is in it."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A value as Hydra's grammar takes it, whatever is in it: backslashes count only before a quote."""
+    inside = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return f"'{inside}'"
 
 
 def swept(jobs: Sequence[Job]) -> list[str]:

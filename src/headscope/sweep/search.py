@@ -43,7 +43,7 @@ def search(sweeper: Any, typed: list[str], folder: str, n_jobs: int | None, gpus
     optuna = _optuna()
     overrides = parsed(sweeper.params, typed, sweeper.hydra_context.config_loader)
     space = {o.get_key_element(): distribution(o) for o in overrides if o.is_sweep_override()}
-    fixed = [f"{o.get_key_element()}={o.get_value_element_as_str()}" for o in overrides if not o.is_sweep_override()]
+    fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
     if not space:
         raise UserError("a search needs something to choose: optimizer.lr='tag(log, interval(1e-4, 1e-2))', say")
     for number in (0, -1):  # the ends of the space: what cannot be composed is refused before anything is run

@@ -21,6 +21,9 @@ COLUMNS = (
     *("position", "optimizer.lr", "optimizer.weight_decay", "batch_size", "seed", "trainer.max_steps"),
 )
 
+#: Typed, but no column: what they choose is in other columns, or is no choice.
+OPTIONS = {"data", "trainer", "sweep", "logger", "callbacks", "debug", "data.path", "paths.data_dir"}
+
 
 class RunCard(Callback):
     """The resolved config and the commit as text when training starts; the rest when it ends."""
@@ -58,9 +61,12 @@ class RunCard(Callback):
 
 
 def columns(about: dict[str, Any]) -> dict[str, Any]:
-    """The values of the HParams table, as far as a run has them; booleans as text."""
-    values = flat(about["config"]) | {"position": about.get("position"), "data.name": about["data"]["name"]}
-    return {k: str(v) if isinstance(v, bool) else v for k in COLUMNS if (v := values.get(k)) is not None}
+    """The values of the HParams table: the usual columns, as far as a run has them, and whatever was typed for it."""
+    typed = dict(o.lstrip("+").split("=", 1) for o in about.get("overrides", ()) if "=" in o)
+    values = typed | flat(about["config"]) | {"position": about.get("position"), "data.name": about["data"]["name"]}
+    columns = dict.fromkeys((*COLUMNS, *(key for key in typed if key not in OPTIONS)))
+    found = {k: values[k] for k in columns if values.get(k) is not None}
+    return {k: v if type(v) in (int, float, str) else str(v) for k, v in found.items()}
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

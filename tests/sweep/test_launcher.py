@@ -1,0 +1,260 @@
+"""Sweeps: what their jobs are, how they end, and how they go on."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from headscope.app.resume import merged
+from headscope.errors import UserError
+from headscope.sweep.jobs import Job, Manifest, failure, named, status
+from headscope.sweep.launcher import combinations, ready, with_names
+from headscope.sweep.pool import gpus_of, quoted
+from tests.app.test_commands import refused
+from tests.conftest import ROOT, shell
+from tests.sweep.conftest import JOB, ranking, table
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        ({"position": "rope", "seed": "1"}, "03-rope-s1"),
+        ({"heads": "h8", "optimizer.lr": "0.0030"}, "03-h8-lr0.003"),
+        ({"optimizer.lr": "0.000123456789"}, "03-lr0.0001235"),
+        ({"trainer.compile": "true", "data.path": "/a/b c.txt"}, "03-compiletrue-abc.txt"),
+        ({"data.sentences": "[I love cats]"}, "03-sentencesIlovecats"),
+        ({}, "03"),
+    ],
+)
+def test_folders_have_short_readable_names(values, name):
+    assert named(3, values) == name
+
+
+def test_every_combination_of_what_a_file_and_a_person_gave():
+    jobs = combinations({"position": "rope,alibi", "seed": "1,2"}, ["-m", "seed=3,4", "batch_size=8"][1:], None)
+    assert jobs == [[f"position={p}", f"seed={s}", "batch_size=8"] for p in ("rope", "alibi") for s in ("3", "4")]
+    with pytest.raises(UserError, match="an interval is for sweep=search"):
+        combinations({}, ["optimizer.lr=interval(0, 1)"], None)
+
+
+def test_a_sweep_that_grows_keeps_its_names():
+    first = with_names(combinations({}, ["position=rope,alibi", "seed=1,2", "batch_size=8"], None), ())
+    assert [j.name for j in first] == ["00-rope-s1", "01-rope-s2", "02-alibi-s1", "03-alibi-s2"]
+    grown = with_names(combinations({}, ["position=rope,alibi", "seed=1,2,3", "batch_size=16"], None), first)
+    assert [j.name for j in grown] == [
+        "00-rope-s1",
+        "01-rope-s2",
+        "04-rope-s3",
+        "02-alibi-s1",
+        "03-alibi-s2",
+        "05-alibi-s3",
+    ]
+
+
+def test_new_overrides_take_the_place_of_old_ones():
+    before = ["-m", "position=rope,alibi", "trainer.max_steps=10", "+x=1"]
+    assert merged(before, ["trainer.max_steps=20", "seed=2"]) == [
+        "-m", "position=rope,alibi", "+x=1", "trainer.max_steps=20", "seed=2"
+    ]  # fmt: skip
+
+
+def test_each_job_has_its_own_gpus(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert [gpus_of(slot, 1, 4) for slot in range(4)] == ["0", "1", "2", "3"]
+    assert [gpus_of(slot, 2, 4) for slot in range(2)] == ["0,1", "2,3"]
+    assert gpus_of(0, 1, 0) is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    assert [gpus_of(slot, 1, 2) for slot in range(2)] == ["5", "7"]
+
+
+def test_any_folder_can_be_quoted():
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    for text in ("/a b/c", "it's, {x} $y", "a\\b", "ends\\"):
+        assert OverridesParser.create().parse_override(f"x={quoted(text)}").value() == text
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("=== start\nall is well\n", ""),
+        ("=== start\nrun\nerror: no such thing\n", "no such thing"),
+        ("=== start\nerror: the first\n=== again\nfine\n", ""),
+        ("=== start\nTraceback (most recent call last):\n  File\nKeyError: 'x'\n", "KeyError: 'x'"),
+    ],
+)
+def test_the_reason_of_a_failure_is_the_last_word(tmp_path, log, reason):
+    (tmp_path / "job.log").write_text(log)
+    assert failure(tmp_path / "job.log") == reason
+    assert status(tmp_path).state == ("failed" if reason else "waiting")
+
+
+def test_a_folder_in_use_and_numbers_out_of_range_are_refused(tmp_path):
+    for n_jobs, gpus in ((0, 1), ("two", 1), (1, 0), (1, None)):
+        with pytest.raises(UserError, match="is not a number of at least 1"):
+            ready(tmp_path, n_jobs, gpus)
+    Manifest((), (Job("00", ()),)).write(tmp_path)
+    with pytest.raises(UserError, match="go on with resume="):
+        ready(tmp_path, 1, 1)
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(UserError, match=r"sweep\.json is damaged"):
+        Manifest.read(tmp_path)
+
+
+def test_a_failing_job_is_named_and_the_others_complete(swept):
+    folder, done = swept
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "error: 2 of 4 jobs did not complete\n  02-h6-s1: 6 heads do not divide the width d_model=32" in done.stderr
+    assert {name: row[0] for name, row in table(folder).items()} == {"00-h4-s1": "completed", "01-h4-s2": "completed"}
+    report = (folder / "report.md").read_text()
+    assert "6 heads do not divide" in report
+    assert "4 jobs: 2 completed, 2 failed. Swept: 2 of heads × 2 of seed." in report
+
+
+def test_a_finished_sweep_reruns_what_failed_and_nothing_else(swept):
+    folder, _ = swept
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("checkpoints/*")}
+    done = shell("train.py", f"resume={folder}")
+    assert done.returncode == 1
+    assert "00-h4-s1 completed" in done.stdout
+    assert "00-h4-s1 started" not in done.stdout
+    assert "02-h6-s1 started" in done.stdout
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("checkpoints/*")} == before
+
+
+def test_an_option_that_does_not_exist_refuses_the_whole_sweep(tmp_path):
+    line = refused(shell("train.py", "-m", *JOB, "position=rope,ropee", f"hydra.sweep.dir={tmp_path}/s"))
+    assert "there is no position=ropee" in line
+    assert not (tmp_path / "s").exists()
+    line = refused(
+        shell("train.py", "-m", *JOB, "seed=1,2", "hydra.launcher.n_jobs=0", f"hydra.sweep.dir={tmp_path}/s")
+    )
+    assert "hydra.launcher.n_jobs=0" in line
+
+
+def test_hparams_have_every_run_and_every_swept_column(swept):
+    folder, _ = swept
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    for run in ("00-h4-s1", "01-h4-s2"):
+        found = EventAccumulator(str(folder / run / "hparams")).Reload()
+        assert {"final/val_loss", "final/best_val_loss"} <= set(found.Tags()["scalars"])
+        content = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+        hparams = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+        assert {"heads", "seed", "position", "model.n_heads", "optimizer.lr"} <= set(hparams)
+        assert hparams["heads"].string_value == "h4"
+
+
+GRID = ("train.py", "-m", *JOB, "position=rope,alibi", "heads=h2,h4", "seed=1,2,3")
+
+
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("twelve") / "s"
+    began = time.monotonic()
+    done = shell(*GRID, "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={folder}", timeout=600)
+    assert done.returncode == 0, done.stderr
+    print(f"12 jobs, 2 at once: {time.monotonic() - began:.1f} s")
+    return folder
+
+
+@pytest.mark.slow
+def test_killed_half_way_and_resumed_the_table_is_the_same(twelve, tmp_path):
+    folder = tmp_path / "s"
+    process = subprocess.Popen(
+        [sys.executable, *GRID, "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={folder}"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while sum(row[0] == "completed" for row in table(folder).values()) < 5:
+        time.sleep(0.1)
+    time.sleep(2)
+    process.kill()  # the launcher alone: its jobs must notice
+    process.wait()
+    deadline = time.monotonic() + 10
+    while subprocess.run(["pgrep", "-f", folder], capture_output=True, check=False).stdout:
+        assert time.monotonic() < deadline, "a job outlived the launcher"
+        time.sleep(0.1)
+    completed = [name for name, row in table(folder).items() if row[0] == "completed"]
+    assert 5 <= len(completed) < 12
+    before = {name: (folder / name / "summary.json").stat().st_mtime_ns for name in completed}
+    done = shell("train.py", f"resume={folder}", timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert {name: (folder / name / "summary.json").stat().st_mtime_ns for name in completed} == before
+    assert table(folder) == table(twelve)
+    assert ranking(folder) == ranking(twelve)
+
+
+@pytest.mark.slow
+def test_losses_do_not_depend_on_how_many_jobs_run_at_once(twelve, tmp_path):
+    folder = tmp_path / "s"
+    done = shell(*GRID[:-1], "seed=1", "hydra.launcher.n_jobs=1", f"hydra.sweep.dir={folder}", timeout=600)
+    assert done.returncode == 0, done.stderr
+    alone = {row[1:] for row in table(folder).values()}
+    assert len(alone) == 4
+    assert alone <= {row[1:] for row in table(twelve).values()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_told_to_stop_a_sweep_saves_and_goes_on(tmp_path, signum, code):
+    folder = tmp_path / "s"
+    job = ("trainer.max_steps=400", "trainer.val_check_interval=20")
+    command = ("train.py", "-m", *JOB, *job, "seed=1,2,3", "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={folder}")
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while len(list(folder.glob("*/checkpoints/last.ckpt"))) < 2:
+        time.sleep(0.1)
+    process.send_signal(signum)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == code, output
+    assert f"stopped by {signum.name}; go on with resume={folder}" in output
+    assert [row[0] for row in table(folder).values()] == ["interrupted", "interrupted"]
+    done = shell("train.py", f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert [row[0] for row in table(folder).values()] == ["completed"] * 3
+
+
+@pytest.mark.slow
+def test_a_job_of_two_processes_and_one_that_crashes(tmp_path):
+    folder = tmp_path / "s"
+    two = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
+    command = ("train.py", "-m", *JOB[:4], *JOB[5:], *two, "seed=1", "optimizer.lr=1e-3,1e30")
+    done = shell(*command, f"hydra.sweep.dir={folder}")
+    assert done.returncode == 1
+    summary = json.loads((folder / "00-lr0.001" / "summary.json").read_text())
+    assert summary["hardware"]["devices"] == 2
+    assert summary["status"] == "completed"
+    assert "01-lr1e+30: the loss at step" in done.stderr
+    assert "is not finite" in (folder / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_path_to_a_cluster_works_with_its_local_executor(tmp_path):
+    folder = tmp_path / "s"
+    done = shell(
+        "train.py", "-m", *JOB, "seed=1,2", "hydra/launcher=submitit_local", f"hydra.sweep.dir={folder}",
+        "hydra.launcher.timeout_min=5",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [row[0] for row in table(folder).values()] == ["completed", "completed"]
+    assert "Swept: 2 of seed" in (folder / "report.md").read_text()
+    wall = json.loads((folder / "0" / "summary.json").read_text())["wall_seconds"]
+    assert wall < 60, "since the job's own process began"
+    failed = shell(
+        "train.py", "-m", *JOB, "heads=h4,h6", "hydra/launcher=submitit_local", f"hydra.sweep.dir={folder}2",
+        "hydra.launcher.timeout_min=5",
+    )  # fmt: skip
+    assert failed.returncode != 0
+    assert (tmp_path / "s2" / "0" / "summary.json").exists()
