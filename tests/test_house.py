@@ -19,6 +19,7 @@ MAY = {
     "watch": {"analysis", "generation", "model", "data", "training"},
     "walkthrough": {"model", "analysis"},
     "checkpoint": {"model", "data"},
+    "sweep": {"data"},
     "app": ROOMS | {"checkpoint"},
 }
 HYDRA = {"app", "sweep"}

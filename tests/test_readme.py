@@ -23,7 +23,18 @@ def test_the_tree_names_every_module_and_nothing_else():
 
 
 def test_every_option_in_the_table_exists_and_none_is_missing():
-    for group in ("model", "heads", "position", "data", "experiment", "debug", "trainer", "callbacks", "logger"):
+    for group in (
+        "model",
+        "heads",
+        "position",
+        "data",
+        "experiment",
+        "sweep",
+        "debug",
+        "trainer",
+        "callbacks",
+        "logger",
+    ):
         for option in (ROOT / "conf" / group).glob("*.yaml"):
             assert re.search(rf"\b{option.stem}\b", README), f"{group}={option.stem} is not in the README"
 

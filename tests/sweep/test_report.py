@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from headscope.sweep.chart import COLOURS, Series, chart
 from headscope.sweep.jobs import Job, Manifest
@@ -14,6 +15,7 @@ from headscope.sweep.report import Sweep, markdown, page, sentence, write_report
 from headscope.sweep.statistics import Difference, Group, differences, stretch
 from tests.app.test_commands import refused
 from tests.conftest import shell
+from tests.walkthrough.test_command import photograph
 
 
 def test_mean_and_deviation():
@@ -63,7 +65,7 @@ def test_a_chart_is_svg_with_marks_dashes_and_names():
     ]
     root = ET.fromstring(chart(series, "steps", "loss", "a title"))
     space = "{http://www.w3.org/2000/svg}"
-    lines = root.findall(f"{space}polyline")
+    lines = list(root.iter(f"{space}polyline"))
     assert len(lines) == 9
     assert len({(e.get("stroke"), e.get("stroke-dasharray")) for e in lines if e.get("stroke") in COLOURS}) == 7
     texts = [e.text for e in root.iter(f"{space}text")]
@@ -143,7 +145,7 @@ def test_the_page_stands_alone_and_is_well_formed(folder):
     assert not checker.open
     assert not checker.outside
     assert "the loss is &lt;not&gt; | finite" in html
-    assert html.count("<svg") == 3
+    assert html.count("<svg viewBox") == 3
 
 
 @pytest.mark.parametrize(
@@ -168,6 +170,16 @@ def test_runs_of_another_launcher_have_a_report_too(folder):
     text = markdown(Sweep(folder))
     assert "10 jobs: 10 completed. Swept: 2 of position × 2 of heads × 3 of seed." in text
     assert "started by another launcher" in text
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("window", ["1200,2000", "420,2000"])
+def test_the_page_opens_without_a_complaint(folder, window, tmp_path):
+    (folder / "report.html").write_text(page(Sweep(folder)))
+    assert photograph(folder / "report.html", tmp_path / "shot.png", f"--window-size={window}") == []
+    pixels = np.asarray(Image.open(tmp_path / "shot.png").convert("RGB")).reshape(-1, 3)
+    colours = {f"#{r:02X}{g:02X}{b:02X}" for r, g, b in np.unique(pixels, axis=0)}
+    assert set(COLOURS[:4]) <= colours, "each of the four combinations is drawn"
 
 
 def test_the_command(folder, tmp_path_factory):

@@ -31,11 +31,12 @@ def test_what_can_be_chosen():
 
 
 def test_a_search_needs_something_to_choose(tmp_path):
+    fixed = ("optimizer.lr=1e-3", "heads=h2", "schedule.warmup_steps=5", f"hydra.sweep.dir={tmp_path}/s")
     assert "a search needs something to choose" in refused(
-        shell("train.py", "-m", "hydra/sweeper=search", *JOB, f"hydra.sweep.dir={tmp_path}/s")
+        shell("train.py", "sweep=search", *JOB, *fixed, "position=rope")
     )
     assert "there is no position=ropee" in refused(
-        shell("train.py", "-m", "hydra/sweeper=search", *JOB, "position=rope,ropee", f"hydra.sweep.dir={tmp_path}/s")
+        shell("train.py", "sweep=search", *JOB, *fixed, "position=rope,ropee")
     )
     assert not (tmp_path / "s").exists()
 
@@ -44,8 +45,8 @@ def test_a_search_needs_something_to_choose(tmp_path):
 def test_a_search_of_twelve_trials_is_killed_goes_on_and_prunes(tmp_path):
     folder = tmp_path / "s"
     command = (
-        *("train.py", "sweep=search", *JOB, "experiment=null", "trainer.max_steps=100", "heads=h2,h4", "position=rope"),
-        *("trainer.val_check_interval=10", "optimizer.lr='tag(log, interval(1e-6, 1e-1))'", "schedule.warmup_steps=0"),
+        *("train.py", "sweep=search", *JOB, "~experiment", "trainer.max_steps=100", "heads=h2,h4", "position=rope"),
+        *("trainer.val_check_interval=10", "optimizer.lr=tag(log, interval(1e-6, 1e-1))", "schedule.warmup_steps=0"),
         *("hydra.sweeper.n_trials=12", "hydra.sweeper.warmup_steps=20", "hydra.launcher.n_jobs=2"),
     )
     process = subprocess.Popen(
@@ -55,6 +56,7 @@ def test_a_search_of_twelve_trials_is_killed_goes_on_and_prunes(tmp_path):
         stderr=subprocess.DEVNULL,
     )
     while len(list(folder.glob("*/summary.json"))) < 5:
+        assert process.poll() is None
         time.sleep(0.1)
     process.kill()
     process.wait()

@@ -21,11 +21,11 @@ FLAGS += ("--disable-background-networking", "--disable-component-update", "--wi
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The address of a TensorBoard over three runs with different positions."""
+    """The address of a TensorBoard over a sweep of three runs with different positions."""
     folder = tmp_path_factory.mktemp("runs")
-    for position in ("rope", "learned", "alibi"):
-        done = shell("train.py", "experiment=toy", f"position={position}", f"hydra.run.dir={folder}/{position}")
-        assert done.returncode == 0, done.stderr
+    swept = ("position=rope,learned,alibi", "optimizer.lr=3e-3", "schedule.warmup_steps=1")
+    done = shell("train.py", "-m", "experiment=toy", *swept, f"hydra.sweep.dir={folder}")
+    assert done.returncode == 0, done.stderr
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -73,7 +73,8 @@ def test_a_tab_is_not_empty(server, tab, tmp_path):
 
 def test_the_table_has_every_run_and_column_and_final_metrics_only(server):
     experiment = fetch(server, "/data/plugin/hparams/experiment", {"experimentName": ""})
-    assert {c["name"] for c in experiment["hparamInfos"]} >= {"position", "model.d_model", "optimizer.lr", "seed"}
+    columns = {"position", "model.d_model", "optimizer.lr", "seed", "schedule.warmup_steps", "experiment"}
+    assert {c["name"] for c in experiment["hparamInfos"]} >= columns
     assert {m["name"]["tag"] for m in experiment["metricInfos"]} == {"final/val_loss", "final/best_val_loss"}
     groups = fetch(
         server,
@@ -88,10 +89,12 @@ def test_the_table_has_every_run_and_column_and_final_metrics_only(server):
     )
     rows = groups["sessionGroups"]
     assert {row["hparams"]["position"] for row in rows} == {"rope", "learned", "alibi"}
+    names = {session["name"].partition("/")[0] for row in rows for session in row["sessions"]}
+    assert names == {"00-rope", "01-learned", "02-alibi"}
     assert all(len(row["metricValues"]) == 2 for row in rows)
 
 
 def test_attention_pictures_are_served(server):
     tags = fetch(server, "/data/plugin/images/tags")
-    assert {"attention/layer_0", "positions"} <= tags["learned"].keys()
-    assert "positions" not in tags["rope"]
+    assert {"attention/layer_0", "positions"} <= tags["01-learned"].keys()
+    assert "positions" not in tags["00-rope"]

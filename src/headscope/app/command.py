@@ -179,6 +179,8 @@ def _numbered_option() -> str:
     conf = Path(sys.argv[0]).resolve().parent / "conf"
     for argument in sys.argv[1:]:
         group, _, option = argument.partition("=")
+        if option == "null" and (conf / group).is_dir():
+            return f"{group}=null cannot be said; ~{group} leaves it out"
         if option.isdigit() and (conf / group).is_dir():
             return f"there is no {group}={option}; conf/{group} has {', '.join(_options(conf / group))}"
     return "an option's name cannot be a number"

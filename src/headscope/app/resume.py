@@ -68,9 +68,12 @@ def _status(run: Path) -> str | None:
 
 
 def from_command_line(typed: dict[str, str]) -> None:
-    """Replaces `resume=` by what it stands for; leaves with exit code 0 where there is nothing to do."""
+    """Replaces `resume=` by what it stands for, and adds -m to `sweep=`; leaves with 0 where nothing is to be done."""
     if "resume" in typed:
         argv = rewrite(typed["resume"], sys.argv[1:])
         if argv is None:
             sys.exit(0)
         sys.argv[1:] = argv
+    several = any(o.startswith("sweep=") and o != "sweep=null" for o in sys.argv) and "hydra.mode=RUN" not in sys.argv
+    if several and not any(o.startswith("-") for o in sys.argv[1:]):
+        sys.argv.insert(1, "-m")  # Hydra would refuse values with a comma beside a file that asks for a sweep

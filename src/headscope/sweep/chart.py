@@ -15,6 +15,16 @@ DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 4", "4 4", "1 5")
 REST = "#999999"  #: of lines beyond the seventh, which have no name
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 360, 58, 150, 12, 44
 GAP = 14  #: between two names at the ends of lines
+EARLY = 0.15  #: of the way, which does not count for the height of a chart
+#: A mark for each colour but the first, which has a disc: corners around its place.
+MARKS = (
+    ((0, -6), (5.5, 4), (-5.5, 4)),
+    ((-4.5, -4.5), (4.5, -4.5), (4.5, 4.5), (-4.5, 4.5)),
+    ((0, -6.5), (5, 0), (0, 6.5), (-5, 0)),
+    ((0, 6), (5.5, -4), (-5.5, -4)),
+    ((-2, -6), (2, -6), (2, -2), (6, -2), (6, 2), (2, 2), (2, 6), (-2, 6), (-2, 2), (-6, 2), (-6, -2), (-2, -2)),
+    ((0, -6), (2, -2), (6, 0), (2, 2), (0, 6), (-2, 2), (-6, 0), (-2, -2)),
+)
 
 Place = Callable[[float, float], tuple[float, float]]  #: of data on the page
 
@@ -41,9 +51,16 @@ def chart(series: Sequence[Series], x_label: str, y_label: str, title: str, log_
         log_x: a logarithmic axis.
     """
     xs = [x for s in series for x in s.x]
-    ys = [y for s in series for y in (*s.low, *s.high)]
     if not xs:
         return ""
+    late = min(xs) + EARLY * (max(xs) - min(xs))  # the steep beginning would flatten all that follows
+    ys = [
+        y
+        for s in series
+        for x, *spread in zip(s.x, s.low, s.high, strict=True)
+        for y in spread
+        if x >= late or len(s.x) == 1
+    ]
     place = (lambda x: math.log10(max(x, 1e-12))) if log_x else float
     x_low, x_high = _widened(min(map(place, xs)), max(map(place, xs)), 0.02 if not log_x else 0.08)
     y_low, y_high = _widened(min(ys), max(ys), 0.05)
@@ -56,7 +73,8 @@ def chart(series: Sequence[Series], x_label: str, y_label: str, title: str, log_
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}"'
         ' xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="12">'
     ]
-    ticks = _powers(x_low, x_high) if log_x else _ticks(x_low, x_high)
+    powers = _powers(x_low, x_high) if log_x else []
+    ticks = powers if len(powers) > 1 else sorted(set(xs)) if log_x else _ticks(x_low, x_high)
     for x in ticks:
         px, _ = at(x, y_low)
         parts.append(f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#ddd"/>')
@@ -69,8 +87,13 @@ def chart(series: Sequence[Series], x_label: str, y_label: str, title: str, log_
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts.append(f'<g transform="rotate(-90 14 {middle})">{_text(14, middle, y_label, "middle")}</g>')
     named = list(series[: len(COLOURS)])
+    width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
+    frame = f'x="{LEFT}" y="{TOP}" width="{width}" height="{height}" viewBox="{LEFT} {TOP} {width} {height}"'
+    parts.append(f"<svg {frame}>")  # cuts off what lies outside
     for number in reversed(range(len(series))):  # the first on top
         parts += _draw(series[number], number, at)
+    parts.append("</svg>")
+    parts += [_mark(number, *at(s.x[-1], s.y[-1])) for number, s in reversed([*enumerate(named)])]
     ends = [at(s.x[-1], s.y[-1])[1] for s in named]
     for number, y in zip(range(len(named)), _apart(ends), strict=True):
         x = WIDTH - RIGHT + 10
@@ -81,6 +104,8 @@ def chart(series: Sequence[Series], x_label: str, y_label: str, title: str, log_
 
 def _draw(s: Series, number: int, place: Place) -> list[str]:
     points = [place(x, y) for x, y in zip(s.x, s.y, strict=True)]
+    if number >= len(COLOURS) and len(points) == 1:
+        return [f'<circle cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="2.5" fill="{REST}"/>']
     if number >= len(COLOURS):
         return [f'<polyline points="{_points(points)}" fill="none" stroke="{REST}" stroke-width="1"/>']
     colour = COLOURS[number]
@@ -96,7 +121,6 @@ def _draw(s: Series, number: int, place: Place) -> list[str]:
     else:
         (x, top), (_, bottom) = highs[0], lows[0]
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}" stroke="{colour}"/>')
-    parts.append(_mark(number, *points[-1]))
     return parts
 
 
@@ -105,13 +129,12 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _mark(number: int, x: float, y: float) -> str:
-    """A regular polygon of its own for each line; a disc for the first."""
-    colour, corners = COLOURS[number], number + 2
+    """At a place, so that lines can be told apart without colour."""
+    colour = COLOURS[number]
     if number == 0:
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>'
-    turn = [2 * math.pi * i / corners - math.pi / 2 for i in range(corners)]
-    around = [(x + 5 * math.cos(a), y + 5 * math.sin(a)) for a in turn]
-    return f'<polygon points="{_points(around)}" fill="{colour}" stroke="{colour}"/>'
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}"/>'
+    around = [(x + right, y + down) for right, down in MARKS[number - 1]]
+    return f'<polygon points="{_points(around)}" fill="{colour}"/>'
 
 
 def _text(x: float, y: float, text: str, anchor: str, colour: str = "#333") -> str:

@@ -73,12 +73,21 @@ def named(number: int, values: dict[str, str], width: int = 2) -> str:
     """A short readable folder name, `03-rope-s1`: the seed as s1, a number with the last part of its key."""
     parts = [f"{number:0{width}}"]
     for key, value in values.items():
-        last = key.rpartition(".")[2]
-        if re.fullmatch(r"-?\d*\.?\d+(e-?\d+)?", value):
-            value = f"{float(value):.4g}"
-        prefix = "s" if key == "seed" else last if re.match(r"[-+.\d\[]|null$|true$|false$", value.lower()) else ""
-        parts.append(re.sub(r"[^\w.]+", "", f"{prefix}{value}"))
+        text = f"s{value}" if key == "seed" else said(key, value)
+        parts.append(re.sub(r"[^\w.-]+", "", text))
     return "-".join(parts)[:LONGEST_NAME].rstrip("-.")
+
+
+def said(key: str, value: str) -> str:
+    """A value in few words: of a number the last part of its key too, `lr 0.003`."""
+    if re.match(r"[-+.\d\[]|(null|true|false)$", value):
+        return f"{key.rpartition('.')[2]} {shortened(value)}"
+    return value
+
+
+def shortened(value: str) -> str:
+    """A number with four digits at most; anything else as it is."""
+    return f"{float(value):.4g}" if re.fullmatch(r"-?\d*\.\d+(e-?\d+)?|-?\d+e-?\d+", value) else value
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from headscope.data.atomic import write_atomically
 from headscope.errors import UserError
 from headscope.sweep.chart import Series, chart
-from headscope.sweep.jobs import Job, Manifest, Status, status, swept
+from headscope.sweep.jobs import Job, Manifest, Status, said, shortened, status, swept
 from headscope.sweep.statistics import Difference, Group, differences
 
 #: Facts in which runs must agree for their losses to be compared, with what to say of each.
@@ -54,12 +54,13 @@ class Result:
 class Combination:
     """All seeds of one combination of what was swept."""
 
+    keys: tuple[str, ...]
     values: tuple[str, ...]
     results: tuple[Result, ...]
 
     @property
     def name(self) -> str:
-        return ", ".join(self.values) or "all runs"
+        return ", ".join(map(said, self.keys, self.values)) or "all runs"
 
     @property
     def losses(self) -> list[float]:
@@ -99,7 +100,7 @@ class Sweep:
         groups: dict[tuple[str, ...], list[Result]] = {}
         for r in self.completed:
             groups.setdefault(tuple(r.job.values.get(key, "") for key in keys), []).append(r)
-        found = [Combination(values, tuple(results)) for values, results in groups.items()]
+        found = [Combination(tuple(keys), values, tuple(results)) for values, results in groups.items()]
         return sorted(found, key=lambda c: Group.of(c.losses).mean)
 
     @cached_property
@@ -141,6 +142,11 @@ class Sweep:
         if len(self.ranked) < 2:
             return []
         best = self.ranked[0]
+        if all(len(c.losses) == 1 for c in self.ranked):
+            return [
+                f"{best.name} has the lowest loss. Each combination ran once, so nobody can say which differences are"
+                " noise: add seed=1,2,3."
+            ]
         against = differences({c.name: c.losses for c in self.ranked}, best.name)
         return [sentence(best.name, c.name, against[c.name], len(c.losses)) for c in self.ranked[1:]]
 
@@ -186,7 +192,7 @@ def ranking(sweep: Sweep) -> Rows:
         group = Group.of(c.losses)
         deviation = f"{group.deviation:.4f}" if group.n > 1 else ""
         numbers = (f"{c.mean(key):,.0f}" for key in ("parameters", "train_seconds", "tokens_per_second"))
-        rows.append((str(place), *c.values, f"{group.mean:.4f}", deviation, str(group.n), *numbers))
+        rows.append((str(place), *map(shortened, c.values), f"{group.mean:.4f}", deviation, str(group.n), *numbers))
     return rows
 
 
@@ -197,7 +203,7 @@ def effects(sweep: Sweep) -> Rows:
         for c in sweep.by([key]):
             group = Group.of(c.losses)
             deviation = f"{group.deviation:.4f}" if group.n > 1 else ""
-            rows.append((key, *c.values, f"{group.mean:.4f}", deviation, str(group.n)))
+            rows.append((key, *map(shortened, c.values), f"{group.mean:.4f}", deviation, str(group.n)))
     return rows
 
 
@@ -209,7 +215,7 @@ def jobs(sweep: Sweep) -> Rows:
         loss, best = s.val_loss, r.fact("best_val_loss")
         texts = [f"{x:.4f}" if x is not None else "" for x in (loss, best)]
         seconds = f"{r.fact('train_seconds'):.1f}" if r.fact("train_seconds") else ""
-        values = (r.job.values.get(key, "") for key in sweep.swept)
+        values = (shortened(r.job.values.get(key, "")) for key in sweep.swept)
         rows.append((r.job.name, *values, s.state, str(s.steps[0] or ""), *texts, seconds))
     return rows
 
@@ -287,12 +293,12 @@ def markdown(sweep: Sweep) -> str:
             lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |")
             lines += ["|" + " --- |" * len(row)] if number == 0 else []
         lines.append("")
-    lines += ["## Command", "", "```bash", said(sweep), "```", "", "## Held fixed", ""]
+    lines += ["## Command", "", "```bash", command_of(sweep), "```", "", "## Held fixed", ""]
     lines += [f"- `{key}`: {value}" for key, value in sweep.fixed().items()]
     return "\n".join(lines) + "\n"
 
 
-def said(sweep: Sweep) -> str:
+def command_of(sweep: Sweep) -> str:
     """The command that makes this sweep again."""
     if not sweep.command:
         return "# started by another launcher, which wrote down no command"
@@ -333,7 +339,7 @@ def page(sweep: Sweep) -> str:
         if title == "Ranking":
             figures = (f"<figure><figcaption>{escape(t)}</figcaption>{svg}</figure>" for t, svg in charts(sweep))
             parts += ['<div class="charts">', *figures, "</div>"]
-    parts.append(f"<h2>Command</h2><pre>{escape(said(sweep))}</pre>")
+    parts.append(f"<h2>Command</h2><pre>{escape(command_of(sweep))}</pre>")
     fixed = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in sweep.fixed().items())
     parts.append(f"<h2>Held fixed</h2><details open><summary>every key of the config</summary><table>{fixed}</table>")
     return "\n".join([*parts, "</details></body></html>\n"])

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from headscope.sweep.jobs import Job, Status
+from headscope.sweep.jobs import Job, Status, shortened
 
 MARKS = {"completed": "green", "failed": "red", "running": "cyan", "pruned": "yellow", "interrupted": "yellow"}
 
@@ -78,7 +78,7 @@ class Table:
             done, steps = now.steps
             loss = f"{now.val_loss:.4f}" if now.val_loss is not None else ""
             color = MARKS.get(now.state, "default")
-            cells = [escape(job.values.get(key, "")) for key in self.varied]
+            cells = [escape(shortened(job.values.get(key, ""))) for key in self.varied]
             step = f"{done}/{steps}" if steps else ""
             grid.add_row(job.name, *cells, f"[{color}]{now.state}[/]", step, loss, self._left(job, now))
         minutes = (time.monotonic() - self.start) / 60
