@@ -1,7 +1,6 @@
 """Where Hydra finds our launcher and sweepers. It reads this file at every start, so nothing heavy is imported."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
@@ -51,19 +50,17 @@ class Grid(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        from headscope.sweep.launcher import combinations
+        from headscope.sweep.launcher import by_another, combinations
 
         assert self.hydra_context is not None
         assert self.launcher is not None
         jobs = combinations(self.params, arguments, self.hydra_context.config_loader)
         self.validate_batch_is_legal(jobs)
-        done = self.launcher.launch(jobs, 0)
-        if not isinstance(self.launcher, Processes):
-            from headscope.sweep.report import write_report
-
-            assert self.config is not None
-            print(write_report(Path(self.config.hydra.sweep.dir)))
-        return [job.return_value for job in done]  # raises where a job of another launcher has failed
+        launcher = self.launcher
+        if isinstance(launcher, Processes):
+            return launcher.launch(jobs, 0)
+        assert self.config is not None
+        return by_another(self.config.hydra.sweep.dir, jobs, lambda: launcher.launch(jobs, 0))
 
 
 class Search(Sweeper):

@@ -259,5 +259,11 @@ def test_the_path_to_a_cluster_works_with_its_local_executor(tmp_path):
         "train.py", "-m", *JOB, "heads=h4,h6", "hydra/launcher=submitit_local", f"hydra.sweep.dir={folder}2",
         "hydra.launcher.timeout_min=5",
     )  # fmt: skip
-    assert failed.returncode != 0
+    assert failed.returncode == 1
+    assert "error: 1 of 2 jobs did not complete\n  1: 6 heads do not divide" in failed.stderr
+    assert "6 heads do not divide" in (tmp_path / "s2" / "report.md").read_text()
+    before = table(folder)
+    done = shell("train.py", f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert table(folder) == before
     assert (tmp_path / "s2" / "0" / "summary.json").exists()

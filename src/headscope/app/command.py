@@ -40,7 +40,7 @@ def guarded(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
         try:
             main(cfg)
         except Exception as e:
-            if not _commanded:
+            if os.getpid() not in _commanded:
                 raise  # in a process of another launcher, which has its own way with errors
             _kept.append(e)
 
@@ -48,7 +48,7 @@ def guarded(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
 
 
 _kept: list[Exception] = []
-_commanded: list[bool] = []  #: not empty where `run` will see what was kept
+_commanded: list[int] = []  #: this process, if `run` will see what was kept; elsewhere this is a copy
 started = time.time()  #: of this process, nearly
 
 
@@ -62,7 +62,7 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
         main: the function under `hydra.main`.
         resume: whether `resume=DIR` is known.
     """
-    _commanded.append(True)
+    _commanded.append(os.getpid())
     threading.excepthook = _in_a_thread
     _end_with_parent()
     try:

@@ -41,14 +41,15 @@ class Job:
 
 
 def resuming(folder: Path, marker: str) -> bool:
-    """Whether what a folder holds is to go on: this process was asked to, or SLURM has requeued its job.
+    """Whether what a folder holds is to go on: it or its sweep was asked to, or SLURM has requeued its job.
 
     Args:
         folder: of a run or a sweep.
         marker: the file in it that says that it was started.
     """
+    asked, here = os.environ.get(RESUMING), folder.resolve()
     requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
-    return os.environ.get(RESUMING) == str(folder.resolve()) or (requeued and (folder / marker).exists())
+    return asked == str(here) or ((requeued or asked == str(here.parent)) and (folder / marker).exists())
 
 
 def split(override: str) -> tuple[str, str]:

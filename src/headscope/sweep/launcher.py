@@ -9,9 +9,11 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn
 
+from headscope.data.atomic import write_atomically
 from headscope.errors import JobsFailed, UserError
-from headscope.sweep.jobs import MANIFEST, Job, Manifest, Status, named, resuming, split, status, swept
+from headscope.sweep.jobs import MANIFEST, STARTED, Job, Manifest, Status, named, resuming, split, status, swept
 from headscope.sweep.pool import Plan, Pool
 from headscope.sweep.report import write_report
 from headscope.sweep.table import Table
@@ -146,3 +148,30 @@ def finish(folder: Path, run: Callable[[], None]) -> None:
     failed = {name: s for name, s in states.items() if s.state not in ("completed", "pruned")}
     if failed:
         raise JobsFailed(len(jobs), {name: s.reason or s.state for name, s in failed.items()})
+
+
+def by_another(folder: str, overrides: Sequence[Sequence[str]], launch: Callable[[], Sequence[JobReturn]]) -> None:
+    """A grid of jobs that another launcher runs, in folders that it numbers, with our manifest and report.
+
+    Args:
+        folder: of the sweep.
+        overrides: of each job.
+        launch: runs them all.
+
+    Raises:
+        UserError: the folder holds something else.
+        JobsFailed: some did; the others were done.
+    """
+    path = ready(Path(folder), None, 1)
+    jobs = [Job(str(number), tuple(job)) for number, job in enumerate(overrides)]
+    Manifest(command(), tuple(jobs)).write(path)
+
+    def run() -> None:
+        for job, done in zip(jobs, launch(), strict=True):
+            try:
+                done.return_value  # noqa: B018, it raises what the job did
+            except Exception as e:
+                log = path / job.name / "job.log"
+                write_atomically(log, f"{STARTED}{job.name}\nerror: {e}\n".encode())
+
+    finish(path, run)
