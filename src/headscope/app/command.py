@@ -1,5 +1,7 @@
 """What stands between the shell and Hydra: arguments that Hydra's grammar cannot take, errors, exit codes."""
 
+import atexit
+import contextlib
 import errno
 import functools
 import os
@@ -106,7 +108,7 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
         if e.errno in _NOT_WRITABLE and e.filename:
             _leave(2, f"{e.filename} cannot be used ({e.strerror}); choose another folder with hydra.run.dir=…")
         raise
-    sys.exit(0)
+    _exit(0)
 
 
 PARENT = "HEADSCOPE_PARENT"  #: set for what we start ourselves: the process without which it has no business
@@ -142,7 +144,18 @@ _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EE
 def _leave(code: int, message: str) -> NoReturn:
     sys.stdout.flush()
     print(message if code > 128 else f"error: {message}", file=sys.stderr)
-    sys.exit(code)
+    _exit(code)
+
+
+def _exit(code: int) -> NoReturn:
+    """Leaves. Taking torch apart module by module would last a second more, for nothing."""
+    if "torch" not in sys.modules:
+        sys.exit(code)
+    atexit._run_exitfuncs()  # what libraries have asked for: logs and event files are closed
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def explain(error: Exception) -> str:

@@ -17,7 +17,7 @@ from headscope.errors import Interrupted
 from headscope.sweep.jobs import STARTED, Job, Status, quoted, status
 from headscope.sweep.table import Table
 
-POLL = 0.2  #: seconds between two looks at the jobs
+POLL = 0.1  #: seconds between two looks at the jobs
 PATIENCE = 60.0  #: seconds that a job has to save its checkpoint when it is told to stop
 
 
