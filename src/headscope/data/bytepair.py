@@ -5,7 +5,7 @@ Shapes: N tokens.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Self
 
@@ -47,7 +47,7 @@ class BytePairTokenizer(Tokenizer):
 
         engine = cls._engine_of([], [])
         trainer = BpeTrainer(vocab_size=vocab_size, initial_alphabet=_alphabet(), show_progress=False)
-        engine.train_from_iterator(pieces, trainer)
+        engine.train_from_iterator((line for piece in pieces for line in lines(piece)), trainer)
         model = json.loads(engine.to_str())["model"]
         return cls(vocab=sorted(model["vocab"], key=model["vocab"].get), merges=[" ".join(m) for m in model["merges"]])
 
@@ -71,9 +71,8 @@ class BytePairTokenizer(Tokenizer):
         return self._engine_of(self.vocab, self.merges)
 
     def encode(self, text: str) -> Tensor:
-        lines = re.findall(r"[^\n]*\n|[^\n]+", text)  # many at once are encoded in parallel
-        ids = [i for line in self._engine.encode_batch_fast(lines) for i in line.ids]
-        return torch.tensor(ids, dtype=torch.int64)
+        encoded = self._engine.encode_batch_fast(list(lines(text)))  # in parallel
+        return torch.tensor([i for line in encoded for i in line.ids], dtype=torch.int64)
 
     def decode(self, ids: Iterable[int]) -> str:
         text: str = self._engine.decode([int(i) for i in ids], skip_special_tokens=False)
@@ -85,6 +84,11 @@ class BytePairTokenizer(Tokenizer):
     @property
     def arguments(self) -> dict[str, Any]:
         return {"vocab": self.vocab, "merges": self.merges}
+
+
+def lines(text: str) -> Iterator[str]:
+    """Text in lines, each with its end: the library takes much memory for long pieces."""
+    return (m[0] for m in re.finditer(r"[^\n]*\n|[^\n]+", text))
 
 
 def _alphabet() -> list[str]:

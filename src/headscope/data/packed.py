@@ -20,7 +20,7 @@ from headscope.data.atomic import BESIDE, write_atomically
 from headscope.data.tokenizer import Tokenizer, between_tokens, narrowest
 from headscope.errors import FULL, RunFailed, UserError
 
-CHUNK = 1 << 22  #: bytes read at a time
+CHUNK = 1 << 20  #: bytes read at a time
 ABANDONED = 600  #: seconds after which an array that nobody goes on writing is one of a process that was killed
 
 

@@ -15,7 +15,7 @@ from headscope.errors import UserError
 
 PAD, EOS = "<pad>", "<eos>"
 CODES = 0x110000  #: code points there are
-PIECE = 1 << 22  #: characters that are tokenised at a time
+PIECE = 1 << 20  #: characters that are tokenised at a time
 
 
 class Tokenizer:
