@@ -103,6 +103,7 @@ def test_tensorboard_gets_the_losses(pydoc_run):
         "checkpoints",
         "events",
         "hparams",
+        "progress",
         "projector_config",
         "summary",
         "train",

@@ -82,6 +82,7 @@ def test_two_tasks_of_slurm(one_machine, tmp_path):
     assert len(list(folder.glob("*.log"))) == 1, "only one process writes"
 
 
+@pytest.mark.slow
 def test_a_job_that_slurm_starts_again_goes_on(pydoc_run, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(pydoc_run[0], folder)

@@ -127,6 +127,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(undisturbed, t
     assert "trainer.max_steps=100" in summary["overrides"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_good_checkpoint(undisturbed, tmp_path):
     """No file may grow any more from the first validation on: for a program that is a full disk."""
     folder = tmp_path / "run"
@@ -145,6 +146,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(undisturbed, tmp_path):
     assert_same_run(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_other_text_under_the_same_name_is_not_resumed(tmp_path):
     (tmp_path / "a.txt").write_text("to be or not " * 100)
     run = ("train.py", "data=text", f"data.path={tmp_path}/a.txt", "model.block_size=8", "trainer.max_steps=2")
