@@ -1,7 +1,9 @@
 """What can go wrong in ways we foresee. The commands turn each into its lines and its exit code."""
 
+import argparse
 import errno
 import signal
+from typing import NoReturn
 
 #: Of an `OSError`: no room, over the quota, over the largest file allowed.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -9,6 +11,13 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 class UserError(ValueError):
     """The user's mistake, or a corpus that cannot be had: one line, what was given, what is allowed, what to do."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Arguments of the small commands; a mistake in them is one line too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; --help lists what there is")
 
 
 class RunFailed(RuntimeError):

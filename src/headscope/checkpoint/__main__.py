@@ -1,25 +1,16 @@
 """Export: `python -m headscope.checkpoint CHECKPOINT OUT --format part4|safetensors`."""
 
-import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 from headscope.checkpoint.files import export
 from headscope.data.atomic import write_atomically
-from headscope.errors import UserError
-
-
-class _Parser(argparse.ArgumentParser):
-    """One whose mistakes are one line, as everywhere in the project."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists what there is")
+from headscope.errors import Parser, UserError
 
 
 def main() -> int:
     """Returns the exit code: 0, or 2 with one line."""
-    parser = _Parser(prog="python -m headscope.checkpoint", description="Writes a run's model for others.")
+    parser = Parser(prog="python -m headscope.checkpoint", description="Writes a run's model for others.")
     parser.add_argument("checkpoint", help="a *.ckpt of a run's folder")
     parser.add_argument("out", type=Path, help="the file to write")
     parser.add_argument("--format", choices=("part4", "safetensors"), default="safetensors")

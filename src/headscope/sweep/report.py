@@ -5,7 +5,6 @@
 writes `report.md` and `report.html` into the sweep's folder, of nothing but the files of its jobs.
 """
 
-import argparse
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 from headscope.data.atomic import write_atomically
-from headscope.errors import UserError
+from headscope.errors import Parser, UserError
 from headscope.sweep.chart import Series, chart
 from headscope.sweep.jobs import Job, Manifest, Status, said, shortened, status, swept
 from headscope.sweep.statistics import Difference, Group, differences
@@ -378,7 +377,7 @@ def write_report(folder: Path) -> str:
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser("python -m headscope.sweep.report", description="Writes the report of a sweep.")
+    parser = Parser("python -m headscope.sweep.report", description="Writes the report of a sweep.")
     parser.add_argument("folder", type=Path, help="the folder that train.py -m named")
     try:
         print(write_report(parser.parse_args().folder))

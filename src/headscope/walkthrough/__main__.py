@@ -5,12 +5,11 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 from rich.console import Console
 
-from headscope.errors import UserError
+from headscope.errors import Parser, UserError
 from headscope.walkthrough import causal_head, fox, friends, page, part4, terminal, toy
 
 WALKS = {walk.name: walk for walk in (toy.WALK, friends.WALK, fox.WALK, causal_head.WALK, part4.WALK)}
@@ -24,15 +23,8 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-class _Parser(argparse.ArgumentParser):
-    """One whose mistakes are one line, as everywhere in the project."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists what there is")
-
-
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="python -m headscope.walkthrough", description="A small system, step by step.")
+    parser = Parser(prog="python -m headscope.walkthrough", description="A small system, step by step.")
     parser.add_argument("name", nargs="?", help=f"which: {', '.join(WALKS)}; none lists them")
     parser.add_argument("--seed", help="a whole number from 0; the document's own where it has one")
     parser.add_argument("--out", help="a folder for pictures and a page")
