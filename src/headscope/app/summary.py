@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,6 +109,9 @@ def say(run: Run, summary: dict[str, Any]) -> None:
         f" {summary['tokens_per_second']:,.0f} tokens/s, {summary['parameters']:,} parameters"
     )
     log.info(f"the run lies in {folder}\n\nnext:")
-    log.info(f"  python generate.py checkpoint={folder}/checkpoints/best.ckpt max_new_tokens=500")
-    log.info("  tensorboard --logdir outputs")
-    log.info("  python train.py experiment=quickstart position=alibi")
+    best = shlex.quote(f"checkpoint={folder}/checkpoints/best.ckpt")
+    log.info(f"  python generate.py {best} max_new_tokens=500")
+    log.info(f"  python generate.py {best} show=next")
+    log.info(f"  tensorboard --logdir {shlex.quote(str(folder.parent))}")
+    again = [o for o in summary["overrides"] if not o.startswith("seed=")]
+    log.info(f"  python train.py -m {shlex.join([*again, 'seed=1,2,3'])}")

@@ -6,6 +6,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
+from rich.table import Column
 from rich.table import Table as Grid
 
 from headscope.sweep.jobs import Job, Status, shortened
@@ -73,7 +74,7 @@ class Table:
             self.live.update(self._grid(max(self.console.height - 6, 4)), refresh=True)
 
     def _grid(self, most: int | None = None) -> Grid:
-        grid = Grid("job", *(key.rpartition(".")[2] for key in self.varied), "state", "step", "val/loss", "left")
+        grid = Grid(Column("job", no_wrap=True), *(key.rpartition(".")[2] for key in self.varied), "state", "step", "val/loss", "left")
         for job, now in list(self.rows.values())[-most if most else None :]:
             done, steps = now.steps
             loss = f"{now.val_loss:.4f}" if now.val_loss is not None else ""
