@@ -28,6 +28,7 @@ from tests.sweep.conftest import JOB, ranking, table
         ({"optimizer.lr": "1.2345678e-05"}, "03-lr1.235e-05"),
         ({"trainer.compile": "true", "data.path": "/a/b c.txt"}, "03-compiletrue-abc.txt"),
         ({"data.sentences": "[I love cats]"}, "03-sentencesIlovecats"),
+        ({"optimizer.betas": "[0.9,0.95]", "name": "°"}, "03-betas0.90.95"),
         ({}, "03"),
     ],
 )
@@ -42,10 +43,10 @@ def test_every_combination_of_what_a_file_and_a_person_gave():
         combinations({}, ["optimizer.lr=interval(0, 1)"], None)
 
 
-def test_a_sweep_that_grows_keeps_its_names():
-    first = with_names(combinations({}, ["position=rope,alibi", "seed=1,2", "batch_size=8"], None), ())
+def test_a_sweep_that_grows_keeps_its_names(tmp_path):
+    first = with_names(combinations({}, ["position=rope,alibi", "seed=1,2", "batch_size=8"], None), (), tmp_path)
     assert [j.name for j in first] == ["00-rope-s1", "01-rope-s2", "02-alibi-s1", "03-alibi-s2"]
-    grown = with_names(combinations({}, ["position=rope,alibi", "seed=1,2,3", "batch_size=16"], None), first)
+    grown = with_names(combinations({}, ["position=rope,alibi", "seed=1,2,3", "batch_size=16"], None), first, tmp_path)
     assert [j.name for j in grown] == [
         "00-rope-s1",
         "01-rope-s2",
@@ -54,6 +55,21 @@ def test_a_sweep_that_grows_keeps_its_names():
         "03-alibi-s2",
         "05-alibi-s3",
     ]
+
+
+def test_a_seed_that_is_swept_only_now_is_found_in_the_config(tmp_path):
+    first = with_names(combinations({}, ["position=rope,none"], None), (), tmp_path)
+    for job in first:
+        (tmp_path / job.name / ".hydra").mkdir(parents=True)
+        (tmp_path / job.name / ".hydra" / "config.yaml").write_text("seed: 1\nmodel: {d_model: 8}\n")
+    grown = with_names(combinations({}, ["position=rope,none", "seed=1,2"], None), first, tmp_path)
+    assert [j.name for j in grown] == ["00-rope", "02-rope-s2", "01-none", "03-none-s2"]
+
+
+def test_the_same_value_twice_is_one_job():
+    assert combinations({}, ["seed=1,1,2"], None) == [["seed=1"], ["seed=2"]]
+    with pytest.raises(UserError, match="leave out -m"):
+        combinations({}, ["task=validate", "seed=1,2"], None)
 
 
 def test_new_overrides_take_the_place_of_old_ones():
@@ -85,6 +101,7 @@ def test_any_folder_can_be_quoted():
         ("=== start\nall is well\n", ""),
         ("=== start\nrun\nerror: no such thing\n", "no such thing"),
         ("=== start\nerror: the first\n=== again\nfine\n", ""),
+        ("=== start\nno end of the line, then\nerror: killed\n", "killed"),
         ("=== start\nTraceback (most recent call last):\n  File\nKeyError: 'x'\n", "KeyError: 'x'"),
     ],
 )
@@ -132,6 +149,9 @@ def test_an_option_that_does_not_exist_refuses_the_whole_sweep(tmp_path):
     line = refused(shell("train.py", "-m", *JOB, "position=rope,ropee", f"hydra.sweep.dir={tmp_path}/s"))
     assert "there is no position=ropee" in line
     assert not (tmp_path / "s").exists()
+    assert "is not a whole number of at least 1" in refused(
+        shell("train.py", "sweep=search", *JOB, "hydra.sweeper.n_trials=0", f"hydra.sweep.dir={tmp_path}/s")
+    )
     line = refused(
         shell("train.py", "-m", *JOB, "seed=1,2", "hydra.launcher.n_jobs=0", f"hydra.sweep.dir={tmp_path}/s")
     )

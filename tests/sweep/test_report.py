@@ -54,7 +54,7 @@ def test_one_seed_says_nothing_of_noise():
     assert found.value == 0.5
     assert not found.measured
     assert not found.clear
-    assert "nobody can say" in sentence("a", "b", found, 1)
+    assert "so few runs cannot tell" in sentence("a", "b", found, 1)
     assert "not distinguishable" in sentence("a", "b", Difference(0.1, -0.1, 0.3), 3)
     assert "is worse than a by 0.2000" in sentence("a", "b", Difference(0.2, 0.1, 0.3), 3)
 
@@ -163,6 +163,23 @@ def test_what_cannot_be_compared_is_said(folder, changed, warning):
     fake(folder, "00", ["position=rope", "heads=h2", "seed=1"], 1.8, **changed)
     assert warning in markdown(Sweep(folder))
     assert warning in write_report(folder)
+
+
+def test_odd_sweeps_have_a_report(tmp_path):
+    """Nothing completed; values that look the same when they are shortened; no validation in common."""
+    jobs = [Job(f"{i}", (f"optimizer.lr={lr}", f"seed={s}")) for i, (lr, s) in enumerate(
+        (lr, s) for lr in ("0.00123441", "0.00123442") for s in (1, 2))]  # fmt: skip
+    Manifest((), tuple(jobs)).write(tmp_path)
+    assert "4 jobs: 4 waiting" in markdown(Sweep(tmp_path))
+    assert "<table>" in page(Sweep(tmp_path))
+    for job in jobs:
+        fake(tmp_path, job.name, list(job.overrides), 1.8)
+    summary = tmp_path / "0" / "summary.json"
+    content = json.loads(summary.read_text())
+    summary.write_text(json.dumps(content | {"history": [], "steps": 10}))
+    assert "steps differ" in markdown(Sweep(tmp_path))
+    assert len(Sweep(tmp_path).ranked) == 2
+    assert "<svg" in page(Sweep(tmp_path))
 
 
 def test_runs_of_another_launcher_have_a_report_too(folder):

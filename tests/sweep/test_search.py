@@ -26,8 +26,9 @@ def test_what_can_be_chosen():
     layers = parsed("model.n_layers=range(2, 7, 2)")
     assert (layers.low, layers.high, layers.step) == (2, 6, 2)
     assert parsed("position=rope,alibi").choices == ("rope", "alibi")
-    with pytest.raises(UserError, match="cannot be searched"):
-        parsed("x=glob(*)")
+    for text in ("x=glob(*)", "x=tag(log, interval(0, 1))", "x=interval(1, 0.5)", "x=range(5, 1)"):
+        with pytest.raises(UserError, match="cannot be searched"):
+            parsed(text)
 
 
 def test_a_search_needs_something_to_choose(tmp_path):
@@ -69,6 +70,9 @@ def test_a_search_of_twelve_trials_is_killed_goes_on_and_prunes(tmp_path):
     assert set(states) == {"completed", "pruned"}
     best = min(status(folder / j["name"]).val_loss for j, s in zip(jobs, states, strict=True) if s == "completed")
     assert f"{best:.4f}" in (folder / "report.md").read_text().partition("| 1 |")[2].splitlines()[0]
+    assert "chooses among other values" in refused(shell("train.py", f"resume={folder}", "heads=h1,h2"))
+    with (folder / "search.log").open("a") as log:
+        log.write('{"op_code": 4, "wor')  # a disk that was full
     again = shell("train.py", f"resume={folder}")
-    assert again.returncode == 0
+    assert again.returncode == 0, again.stderr
     assert "started" not in again.stdout

@@ -109,6 +109,20 @@ def test_a_completed_run_says_so_and_can_be_extended(undisturbed):
     done = shell("train.py", f"resume={undisturbed}")
     assert done.returncode == 0
     assert "has completed; trainer.max_steps=… extends it" in done.stdout
+    mistyped = shell("train.py", f"resume={undisturbed}", "trainer.max_steps=95", "trainer.max_stepz=5")
+    assert mistyped.returncode == 2
+    assert "max_step" not in (undisturbed / ".hydra" / "overrides.yaml").read_text().replace("trainer.max_steps=90", "")
+
+
+@pytest.mark.slow
+def test_an_extension_that_is_killed_is_not_complete(undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    command = ("train.py", f"resume={folder}", "trainer.max_steps=110")
+    assert stop_at(folder, command, "on cpu x 1", signal.SIGKILL)[0] == -signal.SIGKILL
+    done = shell("train.py", f"resume={folder}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "summary.json").read_text())["steps"] == 110
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(undisturbed, tmp_path):

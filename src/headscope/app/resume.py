@@ -8,7 +8,6 @@ from pathlib import Path
 
 from omegaconf import ListConfig, OmegaConf
 
-from headscope.data.atomic import write_atomically
 from headscope.errors import UserError
 from headscope.sweep.jobs import MANIFEST, RESUMING, Manifest, quoted, split
 
@@ -16,7 +15,8 @@ from headscope.sweep.jobs import MANIFEST, RESUMING, Manifest, quoted, split
 def rewrite(folder: str, overrides: list[str]) -> list[str] | None:
     """The command line that continues a run or a sweep: its saved overrides, then new ones, its folder fixed.
 
-    The union is saved first, so that the next resume knows it too. None if there is nothing left to do.
+    The run saves the union once it has checked it, so that the next resume knows it too. None if there is nothing left
+    to do.
 
     Args:
         folder: of the run.
@@ -48,7 +48,6 @@ def rewrite(folder: str, overrides: list[str]) -> list[str] | None:
     task = merged(before, new)
     if task != before:
         print(f"resuming {folder} with {' '.join(new)}")
-        write_atomically(saved, OmegaConf.to_yaml(OmegaConf.create(task)).encode())
     return [*task, f"hydra.run.dir={quoted(str(run))}", "hydra.mode=RUN"]
 
 

@@ -1,5 +1,7 @@
 """From a checked config to the parts of a run."""
 
+import contextlib
+import json
 import logging
 import subprocess
 import warnings
@@ -113,6 +115,7 @@ def prepare(config: TrainConfig, composed: DictConfig, started: float) -> Run:
         config=OmegaConf.to_container(composed, resolve=True),
     )
     if config.task == "fit" and not getattr(rank_zero_only, "rank", 0):
+        _no_longer_completed(Path(config.paths.run_dir) / "summary.json")
         _record(composed, Path(config.paths.run_dir))
     optimizer = partial(config.optimizer, fused=choice.fused)
     module = LanguageModule(model, optimizer, config.schedule(), card, options.log_every_n_steps, choice.compile)
@@ -172,6 +175,13 @@ def _going_on(config: TrainConfig) -> tuple[Path | None, int]:
 
 def _resuming(folder: Path) -> bool:
     return resuming(folder, ".hydra/overrides.yaml")
+
+
+def _no_longer_completed(summary: Path) -> None:
+    """What an extended run said of itself before is true no more, whatever becomes of it now."""
+    with contextlib.suppress(OSError, ValueError):  # there is none, or none that can be read
+        before = json.loads(summary.read_text())
+        write_atomically(summary, json.dumps(before | {"status": "interrupted"}, indent=2).encode())
 
 
 def _record(composed: DictConfig, folder: Path) -> None:

@@ -50,6 +50,7 @@ def chart(series: Sequence[Series], x_label: str, y_label: str, title: str, log_
         title: for people who cannot see it.
         log_x: a logarithmic axis.
     """
+    series = [s for s in series if s.x]
     xs = [x for s in series for x in s.x]
     if not xs:
         return ""

@@ -6,10 +6,12 @@ This room reads files and starts processes; it imports no torch, so that a sweep
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from omegaconf import OmegaConf
 
 from headscope.data.atomic import write_atomically
 from headscope.errors import UserError
@@ -76,7 +78,7 @@ def named(number: int, values: dict[str, str], width: int = 2) -> str:
     for key, value in values.items():
         text = f"s{value}" if key == "seed" else said(key, value)
         parts.append(re.sub(r"[^\w.-]+", "", text))
-    return "-".join(parts)[:LONGEST_NAME].rstrip("-.")
+    return "-".join(filter(None, parts))[:LONGEST_NAME].rstrip("-.")
 
 
 def said(key: str, value: str) -> str:
@@ -153,15 +155,22 @@ class Status:
         return self.history[-1]["val_loss"] if self.history else None
 
 
-def status(folder: Path) -> Status:
-    """How the job in a folder fares, of its own files alone; `running` is for whoever runs it to say."""
+def status(folder: Path, running: bool = False) -> Status:
+    """How the job in a folder fares, of its own files alone.
+
+    Args:
+        folder: of the job.
+        running: its process lives, so that its log is still being written.
+    """
     summary, progress = _load(folder / "summary.json"), _load(folder / "progress.json")
     history = summary.get("history") or progress.get("history") or []
     steps = int(progress.get("step", summary.get("steps", 0))), int(progress.get("max_steps", 0))
-    reason = failure(folder / "job.log")
+    reason = "" if running else failure(folder / "job.log")
     state: State = "waiting"
     if (folder / "pruned.json").exists():
         state, reason = "pruned", ""
+    elif running:
+        state = "running"
     elif summary.get("status") == "completed":
         state, reason = "completed", ""
     elif reason or summary.get("status") == "failed":
@@ -169,6 +178,22 @@ def status(folder: Path) -> Status:
     elif summary or progress or (folder / ".hydra").exists():
         state = "interrupted"
     return Status(state, reason, steps, history, summary)
+
+
+def read_config(folder: Path) -> dict[str, str]:
+    """The config of a run as it was composed: values as text by dotted key; empty where there is none."""
+    path = folder / ".hydra" / "config.yaml"
+    if not path.exists():
+        return {}
+
+    def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+        for key, value in tree.items():
+            if isinstance(value, dict) and value:
+                yield from flat(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", "null" if value is None else str(value)
+
+    return dict(flat(OmegaConf.to_container(OmegaConf.load(path))))
 
 
 def failure(log: Path) -> str:

@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,19 @@ from hydra.core.utils import JobReturn
 
 from headscope.data.atomic import write_atomically
 from headscope.errors import JobsFailed, UserError
-from headscope.sweep.jobs import MANIFEST, STARTED, Job, Manifest, Status, named, resuming, split, status, swept
+from headscope.sweep.jobs import (
+    MANIFEST,
+    STARTED,
+    Job,
+    Manifest,
+    Status,
+    named,
+    read_config,
+    resuming,
+    split,
+    status,
+    swept,
+)
 from headscope.sweep.pool import Plan, Pool
 from headscope.sweep.report import write_report
 from headscope.sweep.table import Table
@@ -30,7 +42,7 @@ def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader)
     """The overrides of each job: every combination of the values given, the last key varying fastest.
 
     Raises:
-        UserError: an interval, which only a search takes.
+        UserError: an interval, which only a search takes, or what no sweep can do.
     """
     choices = []
     for override in parsed(params, typed, loader):
@@ -44,14 +56,20 @@ def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader)
                 f"{override.input_line}: an interval is for sweep=search; give values, a comma between them"
             )
         choices.append([f"{key}={value}".rstrip("=") if override.is_delete() else f"{key}={value}" for value in values])
-    return [list(job) for job in itertools.product(*choices)]
+    if any("task=validate" in choice for choice in choices):
+        raise UserError("task=validate measures one checkpoint; leave out -m")
+    return [list(job) for job in dict.fromkeys(itertools.product(*choices))]
 
 
-def with_names(jobs: Sequence[Sequence[str]], known: Sequence[Job]) -> list[Job]:
-    """Jobs with their names: those of known jobs where all that is swept is the same, else new ones."""
+def with_names(jobs: Sequence[Sequence[str]], known: Sequence[Job], folder: Path) -> list[Job]:
+    """Jobs with their names: those of known jobs where all that is swept is the same, else new ones.
+
+    A key that is swept only now, the seed say, has in a known job the value of that job's config.
+    """
     plain = [Job("", tuple(job)) for job in jobs]
     keys = dict.fromkeys([*swept(known), *swept(plain)])
-    names = {tuple(job.values.get(key) for key in keys): job.name for job in known}
+    configs = {job.name: read_config(folder / job.name) for job in known}
+    names = {tuple(job.values.get(key, configs[job.name].get(key)) for key in keys): job.name for job in known}
     numbers = itertools.count(len(known))
     width = max(2, len(str(len(jobs) - 1)))
     return [
@@ -105,7 +123,7 @@ def launch(folder: str, overrides: Sequence[Sequence[str]], n_jobs: int | None, 
     """
     path = ready(Path(folder), n_jobs, gpus_per_job)
     known = Manifest.read(path).jobs if (path / MANIFEST).exists() else ()
-    jobs = with_names(overrides, known)
+    jobs = with_names(overrides, known, path)
     gone = [job for job in known if job.name not in {j.name for j in jobs}]
     Manifest(command(), (*gone, *jobs)).write(path)
     table = Table(len(jobs), swept(jobs))
@@ -164,14 +182,31 @@ def by_another(folder: str, overrides: Sequence[Sequence[str]], launch: Callable
     """
     path = ready(Path(folder), None, 1)
     jobs = [Job(str(number), tuple(job)) for number, job in enumerate(overrides)]
+    known = Manifest.read(path).jobs if (path / MANIFEST).exists() else ()
+    keys = swept(known)
+    for old, new in zip(known, jobs, strict=False):
+        if any(old.values.get(key) != new.values.get(key) for key in keys):
+            raise UserError(f"{path} numbers its jobs in another order; start the larger sweep in a new folder")
     Manifest(command(), tuple(jobs)).write(path)
 
     def run() -> None:
-        for job, done in zip(jobs, launch(), strict=True):
-            try:
-                done.return_value  # noqa: B018, it raises what the job did
-            except Exception as e:
-                log = path / job.name / "job.log"
-                write_atomically(log, f"{STARTED}{job.name}\nerror: {e}\n".encode())
+        for job, e in _failures(jobs, launch, path):
+            write_atomically(path / job.name / "job.log", f"{STARTED}{job.name}\nerror: {e}\n".encode())
 
     finish(path, run)
+
+
+def _failures(
+    jobs: Sequence[Job], launch: Callable[[], Sequence[JobReturn]], folder: Path
+) -> Iterator[tuple[Job, Exception]]:
+    """Runs the jobs; yields those that failed with what they raised."""
+    try:
+        ended = launch()
+    except RuntimeError as e:  # one that died without a word takes the others' words along
+        yield from ((job, e) for job in jobs if status(folder / job.name).state != "completed")
+        return
+    for job, done in zip(jobs, ended, strict=True):
+        try:
+            done.return_value  # noqa: B018, it raises what the job did
+        except Exception as e:
+            yield job, e

@@ -13,7 +13,7 @@ from types import FrameType
 
 from omegaconf import ListConfig, OmegaConf
 
-from headscope.errors import Interrupted
+from headscope.errors import Interrupted, UserError
 from headscope.sweep.jobs import STARTED, Job, Status, quoted, status
 from headscope.sweep.table import Table
 
@@ -97,6 +97,10 @@ class Pool:
     def __init__(self, folder: Path, n_jobs: int | None, gpus_per_job: int) -> None:
         self.folder, self.gpus_per_job, self.gpus = folder, gpus_per_job, n_gpus()
         self.n_jobs = n_jobs or max(self.gpus // gpus_per_job, 1)
+        if self.gpus and gpus_per_job > 1 and self.n_jobs * gpus_per_job > self.gpus:
+            raise UserError(
+                f"{self.n_jobs} jobs of {gpus_per_job} GPUs each do not fit {self.gpus}; use fewer of either"
+            )
         self.running: list[Running] = []
         self.signals: list[int] = []
 
@@ -134,9 +138,9 @@ class Pool:
     def _look(self, plan: Plan, table: Table) -> None:
         """At all that runs: how far it is, whether to stop it, whether it has ended."""
         for r in list(self.running):
-            now = status(self.folder / r.job.name)
             code = r.process.poll()
             if code is None:
+                now = status(self.folder / r.job.name, running=True)
                 table.running(r.job, now)
                 if not r.told and plan.unpromising(r.job, now):
                     self._tell(r)
@@ -180,8 +184,10 @@ class Pool:
         return Running(job, slot, process)
 
     def _note(self, job: Job, line: str) -> None:
-        with (self.folder / job.name / "job.log").open("a") as log:
-            log.write(f"{line}\n")
+        with (self.folder / job.name / "job.log").open("ab+") as log:
+            log.seek(max(log.tell() - 1, 0))
+            cut_off = log.read() not in (b"", b"\n")
+            log.write(b"\n" * cut_off + f"{line}\n".encode())
 
 
 def _end(r: Running, signum: int) -> None:

@@ -7,7 +7,7 @@ writes `report.md` and `report.html` into the sweep's folder, of nothing but the
 
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from headscope.data.atomic import write_atomically
 from headscope.errors import Parser, UserError
 from headscope.sweep.chart import Series, chart
-from headscope.sweep.jobs import Job, Manifest, Status, said, shortened, status, swept
+from headscope.sweep.jobs import Job, Manifest, Status, read_config, said, shortened, status, swept
 from headscope.sweep.statistics import Difference, Group, differences
 
 #: Facts in which runs must agree for their losses to be compared, with what to say of each.
@@ -31,7 +30,13 @@ COMPARABLE = {
     "data.block_size": "context",
 }
 #: Facts that may change a loss a little, or its seconds.
-CONDITIONS = {"commit": "commit", "hardware.cpu": "machine", "hardware.gpus": "GPU", "threads": "threads"}
+CONDITIONS = {
+    "steps": "steps",
+    "commit": "commit",
+    "hardware.cpu": "machine",
+    "hardware.gpus": "GPU",
+    "threads": "threads",
+}
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ class Sweep:
 
     @cached_property
     def completed(self) -> list[Result]:
-        return [r for r in self.results if r.status.state == "completed" and r.status.summary["val_loss"] is not None]
+        return [r for r in self.results if r.status.state == "completed" and r.fact("val_loss") is not None]
 
     def by(self, keys: Sequence[str]) -> list[Combination]:
         """The completed runs grouped by the values of some keys, the lowest mean loss first."""
@@ -130,7 +135,9 @@ class Sweep:
                 f"Losses here are NOT comparable: the runs differ in {' and '.join(apart)}."
                 + (" Across tokenizers, compare bits per character." if {"tokenizer", "vocabulary"} & {*apart} else "")
             )
-        if apart := varied(CONDITIONS):
+        if apart := varied(
+            {k: v for k, v in CONDITIONS.items() if k != "steps" or "trainer.max_steps" not in self.swept}
+        ):
             found.append(f"The runs were not made under the same conditions: {' and '.join(apart)} differ.")
         if notes := {r.fact("data.note") for r in self.completed} - {None, ""}:
             found.append("Of the data: " + "; ".join(sorted(notes)) + ".")
@@ -146,12 +153,12 @@ class Sweep:
                 f"{best.name} has the lowest loss. Each combination ran once, so nobody can say which differences are"
                 " noise: add seed=1,2,3."
             ]
-        against = differences({c.name: c.losses for c in self.ranked}, best.name)
-        return [sentence(best.name, c.name, against[c.name], len(c.losses)) for c in self.ranked[1:]]
+        against = differences({c.values: c.losses for c in self.ranked}, best.values)
+        return [sentence(best.name, c.name, against[c.values], len(c.losses)) for c in self.ranked[1:]]
 
     def fixed(self) -> dict[str, str]:
         """Every key of the config that all runs had alike."""
-        configs = [c for r in self.completed if (c := _config(self.folder / r.job.name))]
+        configs = [c for r in self.completed if (c := read_config(self.folder / r.job.name))]
         first = configs[0] if configs else {}
         return {k: v for k, v in first.items() if all(c.get(k) == v for c in configs) and not k.startswith("paths.")}
 
@@ -159,26 +166,11 @@ class Sweep:
 def sentence(best: str, other: str, d: Difference, n: int) -> str:
     """A difference in words."""
     if not d.measured:
-        return f"{other} lies {d.value:.4f} above {best}; of one seed each, nobody can say whether that is noise."
+        return f"{other} lies {d.value:.4f} above {best}; so few runs cannot tell whether that is noise."
     interval = f"95% interval {d.low:+.4f} to {d.high:+.4f}, {n} run{'s' * (n > 1)}"
     if d.clear:
         return f"{other} is worse than {best} by {d.value:.4f} ({interval})."
     return f"{other} is not distinguishable from {best}: {d.value:+.4f} is within the noise ({interval})."
-
-
-def _config(folder: Path) -> dict[str, str]:
-    path = folder / ".hydra" / "config.yaml"
-    if not path.exists():
-        return {}
-
-    def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-        for key, value in tree.items():
-            if isinstance(value, dict) and value:
-                yield from flat(value, f"{prefix}{key}.")
-            else:
-                yield f"{prefix}{key}", "null" if value is None else str(value)
-
-    return dict(flat(OmegaConf.to_container(OmegaConf.load(path))))
 
 
 Rows = list[tuple[str, ...]]  #: of text, the header first

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 
 from headscope.data.atomic import write_atomically
 from headscope.errors import UserError
-from headscope.sweep.jobs import Job, Manifest, Status, named, status
+from headscope.sweep.jobs import MANIFEST, Job, Manifest, Status, named, status
 from headscope.sweep.launcher import command, finish, parsed, ready
 from headscope.sweep.pool import Plan, Pool
 from headscope.sweep.table import Table
@@ -41,6 +41,10 @@ def search(sweeper: Any, typed: list[str], folder: str, n_jobs: int | None, gpus
         Interrupted: told to stop.
     """
     optuna = _optuna()
+    for key, least in (("n_trials", 1), ("warmup_steps", 0)):
+        value = getattr(sweeper, key)
+        if type(value) is not int or value < least:
+            raise UserError(f"hydra.sweeper.{key}={value} is not a whole number of at least {least}; give one")
     overrides = parsed(sweeper.params, typed, sweeper.hydra_context.config_loader)
     space = {o.get_key_element(): distribution(o) for o in overrides if o.is_sweep_override()}
     fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
@@ -50,6 +54,7 @@ def search(sweeper: Any, typed: list[str], folder: str, n_jobs: int | None, gpus
         sweeper.validate_batch_is_legal([[*fixed, *(f"{key}={_ends(d)[number]}" for key, d in space.items())]])
     path = ready(Path(folder), n_jobs, gpus_per_job)
     path.mkdir(parents=True, exist_ok=True)
+    _mend(path / STORAGE)
     backend = optuna.storages.journal.JournalFileBackend(str(path / STORAGE))
     study = optuna.create_study(
         study_name="search",
@@ -57,6 +62,8 @@ def search(sweeper: Any, typed: list[str], folder: str, n_jobs: int | None, gpus
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=sweeper.warmup_steps),
     )
+    if any(t.distributions not in ({}, space) for t in study.get_trials(deepcopy=False)):
+        raise UserError(f"the search in {path} chooses among other values; start a new one in another folder")
     # A seed of its own after each restart: the same would choose again what was chosen.
     seed = sweeper.seed + len(study.get_trials(deepcopy=False))
     study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=True)
@@ -75,14 +82,23 @@ def distribution(override: Override) -> "optuna.distributions.BaseDistribution":
 
     value: Any = override.value()
     log = "log" in getattr(value, "tags", ())
-    if isinstance(value, IntervalSweep) and value.start is not None and value.end is not None:
-        return FloatDistribution(float(value.start), float(value.end), log=log)
-    if isinstance(value, RangeSweep) and isinstance(value.start, int) and isinstance(value.stop, int):
-        step = int(value.step)
-        return IntDistribution(value.start, value.start + (value.stop - 1 - value.start) // step * step, step=step)
+    try:
+        if isinstance(value, IntervalSweep) and value.start is not None and value.end is not None:
+            return FloatDistribution(float(value.start), float(value.end), log=log)
+        if isinstance(value, RangeSweep) and isinstance(value.start, int) and isinstance(value.stop, int):
+            step = int(value.step)
+            return IntDistribution(value.start, value.start + (value.stop - 1 - value.start) // step * step, step=step)
+    except (ValueError, ZeroDivisionError) as e:
+        raise UserError(f"{override.input_line} cannot be searched: {' '.join(str(e).split())}") from e
     if isinstance(value, ChoiceSweep):
         return CategoricalDistribution(list(override.sweep_string_iterator()))
     raise UserError(f"{override.input_line} cannot be searched; give a,b or range(…) or interval(…) or tag(log, …)")
+
+
+def _mend(storage: Path) -> None:
+    """Cuts off a line that a full disk left half written; Optuna would never read on."""
+    if storage.exists() and (content := storage.read_bytes()) and not content.endswith(b"\n"):
+        write_atomically(storage, content[: content.rfind(b"\n") + 1])
 
 
 def _ends(d: Any) -> tuple[Any, Any]:
@@ -101,6 +117,8 @@ class Trials(Plan):
     ) -> None:
         self.folder, self.study, self.space, self.fixed = folder, study, space, fixed
         self.n_trials, self.table = n_trials, table
+        known = Manifest.read(folder).jobs if (folder / MANIFEST).exists() else ()
+        self.names = {int(job.name.partition("-")[0]): job.name for job in known}
         self.jobs: list[Job] = []
         self.trials: dict[str, tuple[int, optuna.Trial]] = {}  # of each job: its number, and what Optuna knows of it
         self.left: list[Job] = []
@@ -119,7 +137,8 @@ class Trials(Plan):
 
     def _job(self, number: int, params: dict[str, Any]) -> Job:
         values = {key: str(params[key]) for key in self.space}
-        job = Job(named(number, values), (*self.fixed, *(f"{key}={value}" for key, value in values.items())))
+        name = self.names.setdefault(number, named(number, values))
+        job = Job(name, (*self.fixed, *(f"{key}={value}" for key, value in values.items())))
         self.jobs.append(job)
         return job
 

@@ -3,14 +3,16 @@
 Shapes: K groups (combinations of what was swept), n losses in each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 10_000
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Difference:
         return self.measured and not self.low <= 0 <= self.high
 
 
-def differences(groups: Mapping[str, Sequence[float]], to: str, seed: int = 0) -> dict[str, Difference]:
+def differences(groups: Mapping[K, Sequence[float]], to: K, seed: int = 0) -> dict[K, Difference]:
     """Each group's mean loss less that of one group, with an interval from a bootstrap of residuals.
 
     A few losses in each group say little about their own spread, so residuals are pooled over all groups, inflated by

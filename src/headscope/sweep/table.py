@@ -1,5 +1,6 @@
 """The progress of a whole sweep in one place: a table that lives where there is a terminal, else a line an event."""
 
+import contextlib
 import time
 from types import TracebackType
 
@@ -49,8 +50,7 @@ class Table:
 
     def running(self, job: Job, now: Status) -> None:
         """How far a job is."""
-        state = now.state if now.state == "pruned" else "running"
-        self.rows[job.name] = job, Status(state, "", now.steps, now.history, now.summary)
+        self.rows[job.name] = job, now
         if now.steps[0] and job.name not in self.began:
             self.began[job.name] = time.monotonic(), now.steps[0]
         self._draw()
@@ -67,14 +67,17 @@ class Table:
 
     def _say(self, line: str) -> None:
         if not self.console.is_terminal:
-            self.console.print(line, soft_wrap=True, markup=False, highlight=False)
+            # A reader who has gone, `tee` at Ctrl-C say, is no reason to leave the jobs alone; rich would exit.
+            with contextlib.suppress(OSError, SystemExit):
+                self.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
     def _draw(self) -> None:
         if self.console.is_terminal:
             self.live.update(self._grid(max(self.console.height - 6, 4)), refresh=True)
 
     def _grid(self, most: int | None = None) -> Grid:
-        grid = Grid(Column("job", no_wrap=True), *(key.rpartition(".")[2] for key in self.varied), "state", "step", "val/loss", "left")
+        varied = [key.rpartition(".")[2] for key in self.varied]
+        grid = Grid(Column("job", no_wrap=True), *varied, "state", "step", "val/loss", "left")
         for job, now in list(self.rows.values())[-most if most else None :]:
             done, steps = now.steps
             loss = f"{now.val_loss:.4f}" if now.val_loss is not None else ""

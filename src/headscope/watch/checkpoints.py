@@ -32,18 +32,14 @@ class Checkpoints(Callback):
         loss = trainer.callback_metrics["val/loss"].item()
         is_best = loss < self.best_loss
         self.best_loss = min(loss, self.best_loss)
-        self.save(trainer)
-        if is_best and trainer.is_global_zero:
-            beside = self.best.with_suffix(BESIDE)
-            beside.unlink(missing_ok=True)
-            try:
-                os.link(self.last, beside)
-            except OSError:  # a file system without links
-                shutil.copyfile(self.last, beside)
-            beside.replace(self.best)
+        self.save(trainer, is_best)
 
-    def save(self, trainer: Trainer) -> None:
+    def save(self, trainer: Trainer, is_best: bool = False) -> None:
         """Saves the whole state of the run; all ranks call it together.
+
+        Args:
+            trainer: of the run.
+            is_best: also as `best.ckpt`, and first: a kill in between leaves nothing that is not saved again.
 
         Raises:
             RunFailed: the disk is full; what was saved before is still there.
@@ -60,6 +56,14 @@ class Checkpoints(Callback):
                 ) from e
             raise
         if trainer.is_global_zero:
+            if is_best:
+                second = self.best.with_suffix(BESIDE)
+                second.unlink(missing_ok=True)
+                try:
+                    os.link(beside, second)
+                except OSError:  # a file system without links
+                    shutil.copyfile(beside, second)
+                second.replace(self.best)
             if self.last.exists():
                 self.last.replace(self.previous)
             beside.replace(self.last)
