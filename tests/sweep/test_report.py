@@ -11,7 +11,9 @@ from PIL import Image
 
 from headscope.sweep.chart import COLOURS, Series, chart
 from headscope.sweep.jobs import Job, Manifest
-from headscope.sweep.report import Sweep, markdown, page, sentence, write_report
+from headscope.sweep.page import markdown, page
+from headscope.sweep.report import write_report
+from headscope.sweep.results import Sweep, sentence
 from headscope.sweep.statistics import Difference, Group, differences, stretch
 from tests.app.test_commands import refused
 from tests.conftest import shell

@@ -131,6 +131,11 @@ class Manifest:
             raise UserError(f"{folder / MANIFEST} is damaged ({type(e).__name__}); start the sweep anew") from e
 
 
+def known_jobs(folder: Path) -> tuple[Job, ...]:
+    """The jobs of the sweep in a folder; none where none was started."""
+    return Manifest.read(folder).jobs if (folder / MANIFEST).exists() else ()
+
+
 @dataclass(frozen=True)
 class Status:
     """How a job fares.

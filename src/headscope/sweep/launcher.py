@@ -19,6 +19,7 @@ from headscope.sweep.jobs import (
     Job,
     Manifest,
     Status,
+    known_jobs,
     named,
     read_config,
     resuming,
@@ -27,8 +28,8 @@ from headscope.sweep.jobs import (
     swept,
 )
 from headscope.sweep.pool import Plan, Pool
+from headscope.sweep.progress import Table
 from headscope.sweep.report import write_report
-from headscope.sweep.table import Table
 
 
 def parsed(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[Override]:
@@ -46,16 +47,12 @@ def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader)
     """
     choices = []
     for override in parsed(params, typed, loader):
-        key = override.get_key_element()
         if not override.is_sweep_override():
-            values = [override.get_value_element_as_str()] if not override.is_delete() else [""]
+            choices.append([str(override.input_line)])
         elif override.is_discrete_sweep():
-            values = list(override.sweep_string_iterator())
+            choices.append([f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()])
         else:
-            raise UserError(
-                f"{override.input_line}: an interval is for sweep=search; give values, a comma between them"
-            )
-        choices.append([f"{key}={value}".rstrip("=") if override.is_delete() else f"{key}={value}" for value in values])
+            raise UserError(f"{override.input_line}: an interval is for sweep=search; give values with commas between")
     if any("task=validate" in choice for choice in choices):
         raise UserError("task=validate measures one checkpoint; leave out -m")
     return [list(job) for job in dict.fromkeys(itertools.product(*choices))]
@@ -122,7 +119,7 @@ def launch(folder: str, overrides: Sequence[Sequence[str]], n_jobs: int | None, 
         Interrupted: told to stop.
     """
     path = ready(Path(folder), n_jobs, gpus_per_job)
-    known = Manifest.read(path).jobs if (path / MANIFEST).exists() else ()
+    known = known_jobs(path)
     jobs = with_names(overrides, known, path)
     gone = [job for job in known if job.name not in {j.name for j in jobs}]
     Manifest(command(), (*gone, *jobs)).write(path)
@@ -182,7 +179,7 @@ def by_another(folder: str, overrides: Sequence[Sequence[str]], launch: Callable
     """
     path = ready(Path(folder), None, 1)
     jobs = [Job(str(number), tuple(job)) for number, job in enumerate(overrides)]
-    known = Manifest.read(path).jobs if (path / MANIFEST).exists() else ()
+    known = known_jobs(path)
     keys = swept(known)
     for old, new in zip(known, jobs, strict=False):
         if any(old.values.get(key) != new.values.get(key) for key in keys):

@@ -15,7 +15,7 @@ from omegaconf import ListConfig, OmegaConf
 
 from headscope.errors import Interrupted, UserError
 from headscope.sweep.jobs import STARTED, Job, Status, quoted, status
-from headscope.sweep.table import Table
+from headscope.sweep.progress import Table
 
 POLL = 0.1  #: seconds between two looks at the jobs
 PATIENCE = 60.0  #: seconds that a job has to save its checkpoint when it is told to stop

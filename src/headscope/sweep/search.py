@@ -13,10 +13,10 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 
 from headscope.data.atomic import write_atomically
 from headscope.errors import UserError
-from headscope.sweep.jobs import MANIFEST, Job, Manifest, Status, named, status
+from headscope.sweep.jobs import Job, Manifest, Status, known_jobs, named, status
 from headscope.sweep.launcher import command, finish, parsed, ready
 from headscope.sweep.pool import Plan, Pool
-from headscope.sweep.table import Table
+from headscope.sweep.progress import Table
 
 if TYPE_CHECKING:
     import optuna
@@ -117,8 +117,7 @@ class Trials(Plan):
     ) -> None:
         self.folder, self.study, self.space, self.fixed = folder, study, space, fixed
         self.n_trials, self.table = n_trials, table
-        known = Manifest.read(folder).jobs if (folder / MANIFEST).exists() else ()
-        self.names = {int(job.name.partition("-")[0]): job.name for job in known}
+        self.names = {int(job.name.partition("-")[0]): job.name for job in known_jobs(folder)}
         self.jobs: list[Job] = []
         self.trials: dict[str, tuple[int, optuna.Trial]] = {}  # of each job: its number, and what Optuna knows of it
         self.left: list[Job] = []
