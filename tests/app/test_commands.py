@@ -91,7 +91,7 @@ def test_a_run_explains_itself(pydoc_run):
     assert (folder / ".hydra" / "config.yaml").exists()
     assert "val/loss" in (folder / "train.log").read_text()
     assert f"the run lies in {folder}" in output
-    assert output.count("  python ") == 2
+    assert output.count("  python ") == 3, "write, look at what may come next, sweep"
 
 
 def test_tensorboard_gets_the_losses(pydoc_run):
