@@ -1,6 +1,5 @@
 """`resume=DIR`: goes on with a run in its folder. Works on the command line, before Hydra sees it."""
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from omegaconf import ListConfig, OmegaConf
 
+from headscope.data.atomic import read_json
 from headscope.errors import UserError
 from headscope.sweep.jobs import MANIFEST, RESUMING, Manifest, quoted, split
 
@@ -42,7 +42,7 @@ def rewrite(folder: str, overrides: list[str]) -> list[str] | None:
         ) from e
     new = [o for o in overrides if not o.lstrip("+~").startswith("hydra.")]
     steps = [o for o in new if o.lstrip("+").startswith("trainer.max_steps=")]
-    if _status(run) == "completed" and not steps:
+    if read_json(run / "summary.json").get("status") == "completed" and not steps:
         print(f"{folder} has completed; trainer.max_steps=… extends it")
         return None
     task = merged(before, new)
@@ -56,14 +56,6 @@ def merged(before: Sequence[str], new: Sequence[str]) -> list[str]:
     keys = [split(o)[0] for o in new]
     kept = [o for o in before if split(o)[0] not in keys or "=" not in o]
     return [*kept, *(o for o in new if "=" in o or o not in kept)]
-
-
-def _status(run: Path) -> str | None:
-    try:
-        status = json.loads((run / "summary.json").read_text())["status"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return str(status)
 
 
 def from_command_line(typed: dict[str, str]) -> None:

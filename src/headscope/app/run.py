@@ -1,6 +1,5 @@
 """From a checked config to the parts of a run."""
 
-import contextlib
 import json
 import logging
 import subprocess
@@ -18,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from headscope import checkpoint
 from headscope.app.config import TrainConfig
-from headscope.data.atomic import clear, write_atomically
+from headscope.data.atomic import clear, read_json, write_atomically
 from headscope.data.datamodule import CorpusData
 from headscope.data.sources import Corpus
 from headscope.errors import UserError
@@ -179,8 +178,7 @@ def _resuming(folder: Path) -> bool:
 
 def _no_longer_completed(summary: Path) -> None:
     """What an extended run said of itself before is true no more, whatever becomes of it now."""
-    with contextlib.suppress(OSError, ValueError):  # there is none, or none that can be read
-        before = json.loads(summary.read_text())
+    if before := read_json(summary):
         write_atomically(summary, json.dumps(before | {"status": "interrupted"}, indent=2).encode())
 
 

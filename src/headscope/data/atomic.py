@@ -1,8 +1,10 @@
 """A file that appears whole or not at all."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from headscope.errors import FULL, RunFailed, UserError
 
@@ -31,6 +33,15 @@ def write_atomically(path: Path, content: bytes) -> None:
         if e.errno in FULL:
             raise RunFailed(f"the disk is full: {path} was not written; make room and try again") from e
         raise UserError(f"{path} cannot be written: {e.strerror}; choose another folder") from e
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a file of this kind holds; empty where there is none, or none that can be read."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def clear(folder: Path) -> None:

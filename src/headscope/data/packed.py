@@ -16,7 +16,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from headscope.data.atomic import BESIDE, write_atomically
+from headscope.data.atomic import BESIDE, read_json, write_atomically
 from headscope.data.tokenizer import Tokenizer, between_tokens, narrowest
 from headscope.errors import FULL, RunFailed, UserError
 
@@ -51,7 +51,7 @@ def pack(
     wanted = [kind.__name__, vocab_size if isinstance(by, type) else by.arguments]
     name = hashlib.sha256(json.dumps([[s[0] for s in stamp], wanted]).encode()).hexdigest()[:16]
     array, manifest = folder / f"{name}.ids", folder / f"{name}.json"
-    known = _read(manifest)
+    known = read_json(manifest)
     if known.get("files") != stamp or not array.exists() or array.stat().st_size != known["bytes"]:
         known = {"files": stamp} | _build(files, array, by, vocab_size)
         write_atomically(manifest, json.dumps(known).encode())
@@ -123,11 +123,3 @@ def _decode(decoder: codecs.IncrementalDecoder, content: bytes, final: bool, pat
         return decoder.decode(content, final)
     except UnicodeDecodeError as e:
         raise UserError(f"{path} is not UTF-8 text; convert it: iconv -f latin1 -t utf-8 {path.name}") from e
-
-
-def _read(manifest: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(manifest.read_text())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}

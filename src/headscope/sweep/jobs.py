@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
-from headscope.data.atomic import write_atomically
+from headscope.data.atomic import read_json, write_atomically
 from headscope.errors import UserError
 
 MANIFEST = "sweep.json"
@@ -126,7 +126,7 @@ class Manifest:
             runs = sorted(folder.glob("*/summary.json"), key=lambda p: (len(p.parent.name), p.parent.name))
             if not runs:
                 raise UserError(f"{folder} holds no sweep; give the folder that train.py -m named") from None
-            return Manifest((), tuple(Job(p.parent.name, tuple(_load(p).get("overrides", ()))) for p in runs))
+            return Manifest((), tuple(Job(p.parent.name, tuple(read_json(p).get("overrides", ()))) for p in runs))
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise UserError(f"{folder / MANIFEST} is damaged ({type(e).__name__}); start the sweep anew") from e
 
@@ -167,7 +167,7 @@ def status(folder: Path, running: bool = False) -> Status:
         folder: of the job.
         running: its process lives, so that its log is still being written.
     """
-    summary, progress = _load(folder / "summary.json"), _load(folder / "progress.json")
+    summary, progress = read_json(folder / "summary.json"), read_json(folder / "progress.json")
     history = summary.get("history") or progress.get("history") or []
     steps = int(progress.get("step", summary.get("steps", 0))), int(progress.get("max_steps", 0))
     reason = "" if running else failure(folder / "job.log")
@@ -213,11 +213,3 @@ def failure(log: Path) -> str:
     if "\nTraceback (most recent call last)" in last:
         return last.splitlines()[-1]
     return ""
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

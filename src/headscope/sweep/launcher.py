@@ -89,7 +89,7 @@ class Grid(Plan):
         while self.left:
             job = self.left.pop(0)
             now = status(self.folder / job.name)
-            if now.state != "completed" or _extended(self.folder / job.name, job):
+            if now.state != "completed" or _extended(job, now):
                 return job
             self.table.ended(job, now)
         return None
@@ -98,10 +98,10 @@ class Grid(Plan):
         pass
 
 
-def _extended(folder: Path, job: Job) -> bool:
+def _extended(job: Job, now: Status) -> bool:
     """Whether a completed job is asked for more steps than it has done."""
     steps = job.values.get("trainer.max_steps", "")
-    return steps.isdigit() and int(steps) > status(folder).steps[0]
+    return steps.isdigit() and int(steps) > now.steps[0]
 
 
 def launch(folder: str, overrides: Sequence[Sequence[str]], n_jobs: int | None, gpus_per_job: int) -> None:

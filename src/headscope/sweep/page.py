@@ -21,7 +21,7 @@ def markdown(sweep: Sweep) -> str:
             lines += ["|" + " --- |" * len(row)] if number == 0 else []
         lines.append("")
     lines += ["## Command", "", "```bash", command_of(sweep), "```", "", "## Held fixed", ""]
-    lines += [f"- `{key}`: {value}" for key, value in sweep.fixed().items()]
+    lines += [f"- `{key}`: {value}" for key, value in sweep.fixed.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -60,7 +60,7 @@ def page(sweep: Sweep) -> str:
             figures = (f"<figure><figcaption>{escape(t)}</figcaption>{svg}</figure>" for t, svg in charts(sweep))
             parts += ['<div class="charts">', *figures, "</div>"]
     parts.append(f"<h2>Command</h2><pre>{escape(command_of(sweep))}</pre>")
-    fixed = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in sweep.fixed().items())
+    fixed = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in sweep.fixed.items())
     parts.append(f"<h2>Held fixed</h2><details open><summary>every key of the config</summary><table>{fixed}</table>")
     return "\n".join([*parts, "</details></body></html>\n"])
 

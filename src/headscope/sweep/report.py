@@ -28,7 +28,7 @@ def write_report(folder: Path) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     table = ["  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in rows[:11]]
     more = [f"… and {len(rows) - 11} more"] if len(rows) > 11 else []
-    body = [*table, *more, "", *sweep.sentences()[:10], ""] if len(rows) > 1 else []
+    body = [*table, *more, "", *sweep.sentences[:10], ""] if len(rows) > 1 else []
     return "\n".join([*sweep.warnings(), *body, f"report: {folder}/report.html and report.md"])
 
 

@@ -61,6 +61,11 @@ class Combination:
         """Final validation losses, nats per token."""
         return [r.status.summary["val_loss"] for r in self.results]
 
+    @cached_property
+    def group(self) -> Group:
+        """Their mean and deviation."""
+        return Group.of(self.losses)
+
     def mean(self, key: str) -> float:
         """Of a number in the summaries."""
         return float(np.mean([r.fact(key) or 0 for r in self.results]))
@@ -95,7 +100,7 @@ class Sweep:
         for r in self.completed:
             groups.setdefault(tuple(r.job.values.get(key, "") for key in keys), []).append(r)
         found = [Combination(tuple(keys), values, tuple(results)) for values, results in groups.items()]
-        return sorted(found, key=lambda c: Group.of(c.losses).mean)
+        return sorted(found, key=lambda c: c.group.mean)
 
     @cached_property
     def ranked(self) -> list[Combination]:
@@ -133,6 +138,7 @@ class Sweep:
             found.append("Of the data: " + "; ".join(sorted(notes)) + ".")
         return found
 
+    @cached_property
     def sentences(self) -> list[str]:
         """What the ranking means, a sentence for each combination but the best."""
         if len(self.ranked) < 2:
@@ -146,6 +152,7 @@ class Sweep:
         against = differences({c.values: c.losses for c in self.ranked}, best.values)
         return [sentence(best.name, c.name, against[c.values], len(c.losses)) for c in self.ranked[1:]]
 
+    @cached_property
     def fixed(self) -> dict[str, str]:
         """Every key of the config that all runs had alike."""
         configs = [c for r in self.completed if (c := read_config(self.folder / r.job.name))]

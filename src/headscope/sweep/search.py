@@ -120,6 +120,7 @@ class Trials(Plan):
         self.names = {int(job.name.partition("-")[0]): job.name for job in known_jobs(folder)}
         self.jobs: list[Job] = []
         self.trials: dict[str, tuple[int, optuna.Trial]] = {}  # of each job: its number, and what Optuna knows of it
+        self.heard: dict[str, int] = {}  # of each job: validations that were looked at
         self.left: list[Job] = []
         for frozen in study.get_trials(deepcopy=False):
             if frozen.params.keys() != space.keys():  # killed before all of its values were chosen
@@ -158,6 +159,9 @@ class Trials(Plan):
         return job
 
     def unpromising(self, job: Job, status: Status) -> bool:
+        if len(status.history) == self.heard.get(job.name, 0):
+            return False  # asked ten times a second; Optuna reads its file each time
+        self.heard[job.name] = len(status.history)
         number, trial = self.trials[job.name]
         known = self.study.get_trials(deepcopy=False)[number].intermediate_values
         new = [h for h in status.history if h["step"] not in known]

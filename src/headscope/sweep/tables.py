@@ -16,10 +16,8 @@ def ranking(sweep: Sweep) -> Rows:
     """Each combination with the mean and deviation of its losses."""
     rows: Rows = [("", *sweep.keys, "val/loss", "± sd", "runs", "parameters", "seconds", "tokens/s")]
     for place, c in enumerate(sweep.ranked, 1):
-        group = Group.of(c.losses)
-        deviation = f"{group.deviation:.4f}" if group.n > 1 else ""
         numbers = (f"{c.mean(key):,.0f}" for key in ("parameters", "train_seconds", "tokens_per_second"))
-        rows.append((str(place), *map(shortened, c.values), f"{group.mean:.4f}", deviation, str(group.n), *numbers))
+        rows.append((str(place), *map(shortened, c.values), *_spread(c.group), *numbers))
     return rows
 
 
@@ -28,10 +26,13 @@ def effects(sweep: Sweep) -> Rows:
     rows: Rows = [("key", "value", "val/loss", "± sd", "runs")]
     for key in sweep.keys if len(sweep.keys) > 1 else ():
         for c in sweep.by([key]):
-            group = Group.of(c.losses)
-            deviation = f"{group.deviation:.4f}" if group.n > 1 else ""
-            rows.append((key, *map(shortened, c.values), f"{group.mean:.4f}", deviation, str(group.n)))
+            rows.append((key, *map(shortened, c.values), *_spread(c.group)))
     return rows
+
+
+def _spread(group: Group) -> tuple[str, str, str]:
+    """Mean, deviation and number, as a table shows them."""
+    return f"{group.mean:.4f}", f"{group.deviation:.4f}" if group.n > 1 else "", str(group.n)
 
 
 def jobs(sweep: Sweep) -> Rows:
@@ -81,7 +82,7 @@ def _curve(c: Combination, along: str) -> Series:
 
 
 def _point(c: Combination) -> Series:
-    return _series(c.name, [c.mean("parameters")], [Group.of(c.losses)])
+    return _series(c.name, [c.mean("parameters")], [c.group])
 
 
 def _series(name: str, x: list[float], groups: list[Group]) -> Series:
@@ -97,7 +98,7 @@ Section = tuple[str, list[str], Rows]  #: title, paragraphs, a table
 def sections(sweep: Sweep) -> list[Section]:
     """The report but for its charts, its command and what was held fixed."""
     losses = f"Final validation loss in {sweep.unit}, mean and standard deviation over the runs of each combination."
-    found: list[Section] = [("Ranking", [losses, *sweep.sentences()], ranking(sweep))]
+    found: list[Section] = [("Ranking", [losses, *sweep.sentences], ranking(sweep))]
     if len(rows := effects(sweep)) > 1:
         found.append(("Each choice alone", ["Means over everything else that was swept."], rows))
     if len(rows := failed(sweep)) > 1:
