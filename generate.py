@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from headscope.app import command
+from headscope.cli import command
 
 typed = command.take("prompt")  # round Hydra's grammar: commas, quotes, ${} and newlines are text
 
@@ -11,8 +11,8 @@ typed = command.take("prompt")  # round Hydra's grammar: commas, quotes, ${} and
 @hydra.main(version_base="1.3", config_path="conf", config_name="generate")
 @command.guarded
 def main(cfg: DictConfig) -> None:
-    from headscope.app.schema import parse  # these import torch: `--help` answers without it
-    from headscope.app.write import GenerateConfig, write
+    from headscope.cli.generate import GenerateConfig, write
+    from headscope.run.schema import parse  # these import torch: `--help` answers without it
 
     write(parse(cfg, GenerateConfig), typed.get("prompt"))
 

@@ -37,7 +37,7 @@ def table(rows):
 
 def save(name, figures):
     """Writes figures with the machine and the commit they were measured on."""
-    from headscope.app.run import commit
+    from headscope.run.prepare import commit
     from headscope.training.hardware import Machine
 
     machine = Machine.here()

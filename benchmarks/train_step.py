@@ -76,7 +76,7 @@ def plain(size):
 
 def ours(size, *more):
     """`train.py` with the same work; a turn is everything from one step's start to another's."""
-    from headscope.watch.history import History
+    from headscope.run.history import History
 
     steps, batch_size, n_turns = SIZES[size]
     turns, start = Turns(steps), History.on_train_batch_start

@@ -10,14 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import headscope
-from headscope.app.config import TrainConfig
-from headscope.app.schema import parse
 from headscope.checkpoint.files import export
-from headscope.data.bytepair import BytePairTokenizer
 from headscope.data.sources import TextFiles
-from headscope.data.tokenizer import CharTokenizer, WordTokenizer
+from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError
-from tests.app.test_schema import composed
+from headscope.run.config import TrainConfig
+from headscope.run.schema import parse
+from tests.run.test_schema import composed
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 

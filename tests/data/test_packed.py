@@ -8,7 +8,7 @@ import torch
 
 from headscope.data import packed, sources
 from headscope.data.sources import TextFiles
-from headscope.data.tokenizer import narrowest
+from headscope.data.tokenizers.base import narrowest
 from headscope.errors import UserError
 
 TEXT = ("First Citizen:\r\nBäume, ↵ 𝒳 and \N{SNOWMAN}\n" * 200, "second file " * 300, "é")

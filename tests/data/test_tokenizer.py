@@ -5,9 +5,9 @@ import sys
 import pytest
 import torch
 
-from headscope.data.bytepair import BytePairTokenizer
 from headscope.data.sources import PyDoc
-from headscope.data.tokenizer import CharTokenizer, WordTokenizer, between_tokens, narrowest, tokenize
+from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
+from headscope.data.tokenizers.base import between_tokens, narrowest, tokenize
 from headscope.errors import UserError
 
 

@@ -5,8 +5,7 @@ import itertools
 import pytest
 import torch
 
-from headscope.data.bytepair import BytePairTokenizer
-from headscope.data.tokenizer import CharTokenizer, WordTokenizer
+from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.generation.decode import context_start, decode
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import write_text
@@ -126,7 +125,7 @@ def test_a_character_of_several_tokens_is_written_whole():
 def test_generation_imports_no_lightning():
     done = shell(
         "-c",
-        "import sys, headscope.generation.text, headscope.app.write, headscope.checkpoint;"
+        "import sys, headscope.generation.text, headscope.cli.generate, headscope.checkpoint;"
         "print([m for m in sys.modules if m.split('.')[0] in ('lightning', 'pytorch_lightning')])",
     )
     assert done.stdout.strip() == "[]", done.stderr

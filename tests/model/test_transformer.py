@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from headscope.data.windows import IGNORE
+from headscope.heads.trace import trace
 from headscope.model.position import ALiBi, Learned, Rotary, Sinusoidal
 from headscope.model.transformer import TransformerLM
 from tests.conftest import SCHEMES, small
@@ -68,7 +69,7 @@ def test_cached_equals_uncached(scheme):
 def test_a_trace_sees_what_forward_does(scheme):
     model = small(scheme, dropout=0.5)
     ids = torch.randint(11, (2, 16))
-    logits, maps, values, residuals = model.trace(ids)
+    logits, maps, values, residuals = trace(model, ids)
     assert model.training
     torch.testing.assert_close(logits, model.eval()(ids), atol=1e-5, rtol=1e-5)
     assert maps.shape == (2, 2, 2, 16, 16)
@@ -82,9 +83,9 @@ def test_a_closed_gate_removes_a_head():
     model = small(Rotary).eval()
     ids = torch.randint(11, (1, 16))
     gates = torch.ones(2, 2)
-    torch.testing.assert_close(model.trace(ids, gates).logits, model.trace(ids).logits)
+    torch.testing.assert_close(trace(model, ids, gates).logits, trace(model, ids).logits)
     gates[1, 0] = 0
-    closed = model.trace(ids, gates).logits
+    closed = trace(model, ids, gates).logits
     with torch.no_grad():
         model.blocks[1].attention.out.weight[:, :8] = 0  # head 0 writes through the first D columns
     torch.testing.assert_close(closed, model(ids), atol=1e-5, rtol=1e-5)
@@ -145,4 +146,4 @@ def test_maps_equal_an_explicit_softmax(scheme):
     scores = np.where(place > place[:, None], -np.inf, scores)
     a = np.exp(scores - scores.max(-1, keepdims=True))
     a /= a.sum(-1, keepdims=True)
-    np.testing.assert_allclose(model.trace(ids).maps[0, 0].numpy(), a, atol=1e-6)
+    np.testing.assert_allclose(trace(model, ids).maps[0, 0].numpy(), a, atol=1e-6)

@@ -9,12 +9,13 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from headscope.app.resume import merged
+from headscope.cli.resume import merged
 from headscope.errors import UserError
-from headscope.sweep.jobs import Job, Manifest, failure, named, status
+from headscope.run.folder import RunFolder
+from headscope.sweep.jobs import Job, Manifest, named
 from headscope.sweep.launcher import combinations, ready, with_names
 from headscope.sweep.pool import gpus_of, quoted
-from tests.app.test_commands import refused
+from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
 from tests.sweep.conftest import JOB, ranking, table
 
@@ -107,8 +108,8 @@ def test_any_folder_can_be_quoted():
 )
 def test_the_reason_of_a_failure_is_the_last_word(tmp_path, log, reason):
     (tmp_path / "job.log").write_text(log)
-    assert failure(tmp_path / "job.log") == reason
-    assert status(tmp_path).state == ("failed" if reason else "waiting")
+    assert RunFolder(tmp_path).failure() == reason
+    assert RunFolder(tmp_path).status().state == ("failed" if reason else "waiting")
 
 
 def test_a_folder_in_use_and_numbers_out_of_range_are_refused(tmp_path):

@@ -9,9 +9,9 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from headscope.errors import UserError
-from headscope.sweep.jobs import status
+from headscope.run.folder import RunFolder
 from headscope.sweep.search import distribution
-from tests.app.test_commands import refused
+from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
 from tests.sweep.conftest import JOB
 
@@ -66,9 +66,11 @@ def test_a_search_of_twelve_trials_is_killed_goes_on_and_prunes(tmp_path):
     jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
     assert [job["name"][:2] for job in jobs] == [f"{i:02}" for i in range(12)]
     assert len({tuple(job["overrides"]) for job in jobs}) == 12, "nothing is tried twice"
-    states = [status(folder / job["name"]).state for job in jobs]
+    states = [RunFolder(folder / job["name"]).status().state for job in jobs]
     assert set(states) == {"completed", "pruned"}
-    best = min(status(folder / j["name"]).val_loss for j, s in zip(jobs, states, strict=True) if s == "completed")
+    best = min(
+        RunFolder(folder / j["name"]).status().val_loss for j, s in zip(jobs, states, strict=True) if s == "completed"
+    )
     assert f"{best:.4f}" in (folder / "report.md").read_text().partition("| 1 |")[2].splitlines()[0]
     assert "chooses among other values" in refused(shell("train.py", f"resume={folder}", "heads=h1,h2"))
     with (folder / "search.log").open("a") as log:

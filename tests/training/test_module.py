@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from lightning.pytorch.plugins.precision import MixedPrecision
 
 from headscope.data.windows import IGNORE
-from headscope.watch.history import History
+from headscope.run.history import History
 from tests.conftest import Short, fit, shell, small
 
 

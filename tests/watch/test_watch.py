@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTH
 
 from headscope.errors import RunFailed
 from headscope.watch.board import picture_steps, validations
-from headscope.watch.card import columns
+from headscope.watch.run_card import columns
 from tests.conftest import Short, fit, shell
 
 

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from headscope.checkpoint.files import export
-from headscope.data.atomic import write_atomically
 from headscope.errors import Parser, UserError
+from headscope.files import write_atomically
 
 
 def main() -> int:

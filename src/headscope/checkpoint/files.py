@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from headscope.checkpoint import part4
-from headscope.checkpoint.card import card, constructor
-from headscope.data.tokenizer import Tokenizer
+from headscope.checkpoint import part4_layout
+from headscope.checkpoint.format import card, constructor
+from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel, TransformerLM
 
@@ -44,7 +44,7 @@ def load(path: str | Path) -> Loaded:
     saved = read(path)
     try:
         if "model_state_dict" in saved:
-            described, weights = part4.read(saved)
+            described, weights = part4_layout.read(saved)
         elif isinstance(saved.get("headscope"), dict):
             described = saved["headscope"]
             weights = {k.removeprefix(PREFIX): v for k, v in saved["state_dict"].items()}
@@ -124,7 +124,7 @@ def export(path: str | Path, kind: str) -> bytes:
     if not isinstance(loaded.model, TransformerLM):
         raise UserError(f"{path} holds a {type(loaded.model).__name__}; --format part4 is for a TransformerLM")
     history = read(path).get("callbacks", {}).get("History", {})
-    return part4.write(loaded.model, loaded.tokenizer, history.get("train_loss"))
+    return part4_layout.write(loaded.model, loaded.tokenizer, history.get("train_loss"))
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -7,7 +7,7 @@ import torch
 from lightning import LightningDataModule
 
 from headscope.data.sources import Corpus, Source
-from headscope.data.tokenizer import Tokenizer
+from headscope.data.tokenizers import Tokenizer
 from headscope.data.windows import Batch, TrainBatches
 
 

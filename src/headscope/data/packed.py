@@ -16,9 +16,10 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from headscope.data.atomic import BESIDE, read_json, write_atomically
-from headscope.data.tokenizer import Tokenizer, between_tokens, narrowest
+from headscope.data.tokenizers import Tokenizer
+from headscope.data.tokenizers.base import between_tokens, narrowest
 from headscope.errors import FULL, RunFailed, UserError
+from headscope.files import BESIDE, read_json, write_atomically
 
 CHUNK = 1 << 20  #: bytes read at a time
 ABANDONED = 600  #: seconds after which an array that nobody goes on writing is one of a process that was killed

@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from headscope.data.atomic import write_atomically
-from headscope.data.bytepair import BytePairTokenizer
 from headscope.data.packed import pack
-from headscope.data.tokenizer import EOS, PAD, CharTokenizer, Tokenizer, WordTokenizer, tokenize
+from headscope.data.tokenizers import EOS, PAD, BytePairTokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from headscope.data.tokenizers.base import tokenize
 from headscope.data.windows import SentenceWindows, TextWindows, Windows
 from headscope.errors import UserError
+from headscope.files import write_atomically
 
 log = logging.getLogger(__name__)
 

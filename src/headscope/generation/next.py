@@ -10,7 +10,7 @@ import torch
 from headscope.generation.decode import context_start
 
 if TYPE_CHECKING:
-    from headscope.data.tokenizer import Tokenizer
+    from headscope.data.tokenizers import Tokenizer
     from headscope.model.transformer import LanguageModel
 
 

@@ -10,7 +10,7 @@ from headscope.generation.decode import decode
 from headscope.generation.sampling import Sampling
 
 if TYPE_CHECKING:
-    from headscope.data.tokenizer import Tokenizer
+    from headscope.data.tokenizers import Tokenizer
     from headscope.model.transformer import LanguageModel
 
 BROKEN = "\N{REPLACEMENT CHARACTER}"  #: what bytes decode to that are no whole character

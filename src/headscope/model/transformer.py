@@ -4,12 +4,11 @@ Shapes: B batch, T positions, C = d_model, H heads, D = C / H, V vocabulary, L l
 """
 
 from collections.abc import Callable
-from typing import Annotated, NamedTuple, cast
+from typing import Annotated, cast
 
-import torch
 from torch import Tensor, nn
 
-from headscope.model.attention import KVCache, MultiHeadAttention, attention_weights
+from headscope.model.attention import KVCache, MultiHeadAttention
 from headscope.model.feedforward import FeedForward
 from headscope.model.position import Position, Sinusoidal
 
@@ -39,15 +38,6 @@ class Block(nn.Module):
         """(B, T, C) to (B, T, C)."""
         x = x + self.dropout(self.attention(self.norm1(x), cache))
         return cast(Tensor, x + self.dropout(self.feedforward(self.norm2(x))))
-
-
-class Trace(NamedTuple):
-    """What happened inside one forward pass."""
-
-    logits: Tensor  #: (B, T, V)
-    maps: Tensor  #: attention weights (L, B, H, T, T), query before key, rows sum to one
-    values: Tensor  #: (L, B, H, T, D)
-    residuals: Tensor  #: the stream before each block and after the last, (L + 1, B, T, C)
 
 
 class TransformerLM(LanguageModel):
@@ -123,28 +113,3 @@ class TransformerLM(LanguageModel):
         for layer, block in enumerate(self.blocks):
             x = block(x, cache[layer] if cache else None)
         return cast(Tensor, self.head(self.norm(x)))
-
-    @torch.no_grad()
-    def trace(self, ids: Tensor, head_gates: Tensor | None = None) -> Trace:
-        """A forward pass that keeps what it saw. Dropout is off whatever the mode; nothing of the model changes.
-
-        Args:
-            ids: (B, T).
-            head_gates: factors on the output of every head, (L, H); 0 removes a head (Michel et al. 2019).
-        """
-        x = self.position.embed(self.embedding(ids), 0)
-        maps, values, residuals = [], [], [x]
-        for layer, block in enumerate(self.layers()):
-            attn = block.attention
-            q, k, v = attn.heads(block.norm1(x))
-            bias = attn.position.bias(0, q.shape[-2], k.shape[-2])
-            a = attention_weights(q, k, scale=attn.position.scale, bias=bias)  # (B, H, T, T)
-            out = a.to(v.dtype) @ v  # (B, H, T, D)
-            if head_gates is not None:
-                out = out * head_gates[layer][:, None, None]
-            x = x + attn.merge(out)
-            x = x + block.feedforward(block.norm2(x))
-            maps.append(a)
-            values.append(v)
-            residuals.append(x)
-        return Trace(self.head(self.norm(x)), torch.stack(maps), torch.stack(values), torch.stack(residuals))

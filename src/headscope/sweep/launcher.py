@@ -11,25 +11,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn
 
-from headscope.data.atomic import write_atomically
 from headscope.errors import JobsFailed, UserError
-from headscope.sweep.jobs import (
-    MANIFEST,
-    STARTED,
-    Job,
-    Manifest,
-    Status,
-    known_jobs,
-    named,
-    read_config,
-    resuming,
-    split,
-    status,
-    swept,
-)
+from headscope.files import write_atomically
+from headscope.report.writing import write_report
+from headscope.run.folder import STARTED, RunFolder, Status, resuming
+from headscope.sweep.jobs import MANIFEST, Job, Manifest, known_jobs, named, split, swept
 from headscope.sweep.pool import Plan, Pool
-from headscope.sweep.progress import Table
-from headscope.sweep.report import write_report
+from headscope.sweep.table import Table
 
 
 def parsed(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[Override]:
@@ -65,7 +53,7 @@ def with_names(jobs: Sequence[Sequence[str]], known: Sequence[Job], folder: Path
     """
     plain = [Job("", tuple(job)) for job in jobs]
     keys = dict.fromkeys([*swept(known), *swept(plain)])
-    configs = {job.name: read_config(folder / job.name) for job in known}
+    configs = {job.name: RunFolder(folder / job.name).config() for job in known}
     names = {tuple(job.values.get(key, configs[job.name].get(key)) for key in keys): job.name for job in known}
     numbers = itertools.count(len(known))
     width = max(2, len(str(len(jobs) - 1)))
@@ -88,7 +76,7 @@ class Grid(Plan):
     def next(self) -> Job | None:
         while self.left:
             job = self.left.pop(0)
-            now = status(self.folder / job.name)
+            now = RunFolder(self.folder / job.name).status()
             if now.state != "completed" or _extended(job, now):
                 return job
             self.table.ended(job, now)
@@ -143,7 +131,9 @@ def ready(folder: Path, n_jobs: int | None, gpus_per_job: int) -> Path:
             raise UserError(f"hydra.launcher.{key}={value} is not a number of at least 1; give one")
     if folder.resolve() == Path.cwd():
         raise UserError("hydra.sweep.dir is the current folder; choose one of its own, such as outputs/NAME")
-    if (folder / "summary.json").exists() or ((folder / MANIFEST).exists() and not resuming(folder, MANIFEST)):
+    if RunFolder(folder).summary_file.exists() or (
+        (folder / MANIFEST).exists() and not resuming(folder, folder / MANIFEST)
+    ):
         raise UserError(f"{folder} holds something already; go on with resume={folder}, or choose another folder")
     return folder
 
@@ -159,7 +149,7 @@ def finish(folder: Path, run: Callable[[], None]) -> None:
     finally:
         print("\n" + write_report(folder), flush=True)
     jobs = Manifest.read(folder).jobs
-    states = {job.name: status(folder / job.name) for job in jobs}
+    states = {job.name: RunFolder(folder / job.name).status() for job in jobs}
     failed = {name: s for name, s in states.items() if s.state not in ("completed", "pruned")}
     if failed:
         raise JobsFailed(len(jobs), {name: s.reason or s.state for name, s in failed.items()})
@@ -188,7 +178,7 @@ def by_another(folder: str, overrides: Sequence[Sequence[str]], launch: Callable
 
     def run() -> None:
         for job, e in _failures(jobs, launch, path):
-            write_atomically(path / job.name / "job.log", f"{STARTED}{job.name}\nerror: {e}\n".encode())
+            write_atomically(RunFolder(path / job.name).job_log, f"{STARTED}{job.name}\nerror: {e}\n".encode())
 
     finish(path, run)
 
@@ -200,7 +190,7 @@ def _failures(
     try:
         ended = launch()
     except RuntimeError as e:  # one that died without a word takes the others' words along
-        yield from ((job, e) for job in jobs if status(folder / job.name).state != "completed")
+        yield from ((job, e) for job in jobs if RunFolder(folder / job.name).status().state != "completed")
         return
     for job, done in zip(jobs, ended, strict=True):
         try:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from omegaconf import ListConfig, OmegaConf
-
 from headscope.errors import Interrupted, UserError
-from headscope.sweep.jobs import STARTED, Job, Status, quoted, status
-from headscope.sweep.progress import Table
+from headscope.run.folder import STARTED, RunFolder, Status
+from headscope.sweep.jobs import Job, quoted
+from headscope.sweep.table import Table
 
 POLL = 0.1  #: seconds between two looks at the jobs
 PATIENCE = 60.0  #: seconds that a job has to save its checkpoint when it is told to stop
@@ -74,19 +73,18 @@ def gpus_of(slot: int, per_job: int, gpus: int) -> str | None:
 
 def arguments(job: Job, folder: Path) -> list[str]:
     """The command line of a job: as it was composed, or `resume=` where it has begun, with what is new."""
-    begun = folder / ".hydra" / "overrides.yaml"
-    if not begun.exists():
+    run = RunFolder(folder)
+    if not run.started:
         return [*job.overrides, f"hydra.run.dir={quoted(str(folder))}", "hydra.mode=RUN"]
-    before = OmegaConf.load(begun)
-    assert isinstance(before, ListConfig)
-    return [f"resume={folder}", *(o for o in job.overrides if o not in set(before))]
+    before = set(run.overrides())
+    return [f"resume={folder}", *(o for o in job.overrides if o not in before)]
 
 
 class Pool:
     """Runs the jobs of a plan.
 
     Told to stop, it tells the jobs and waits for their checkpoints; told twice, it ends them. A job in turn ends when
-    it finds that its parent has: see `headscope.app.command`.
+    it finds that its parent has: see `headscope.cli.command`.
 
     Args:
         folder: of the sweep.
@@ -140,7 +138,7 @@ class Pool:
         for r in list(self.running):
             code = r.process.poll()
             if code is None:
-                now = status(self.folder / r.job.name, running=True)
+                now = RunFolder(self.folder / r.job.name).status(running=True)
                 table.running(r.job, now)
                 if not r.told and plan.unpromising(r.job, now):
                     self._tell(r)
@@ -153,7 +151,7 @@ class Pool:
             _end(r, signal.SIGKILL)  # a rank of it that may be left
             if code < 0 and not r.told:
                 self._note(r.job, f"error: the process was killed by {signal.Signals(-code).name}")
-            ended = status(self.folder / r.job.name)
+            ended = RunFolder(self.folder / r.job.name).status()
             plan.ended(r.job, ended)
             table.ended(r.job, ended)
 
@@ -166,13 +164,13 @@ class Pool:
         folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, script(), *arguments(job, folder)]
         self._note(job, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(command[1:])}")
-        environment = dict(os.environ)  # tells it whose end is its own: see `headscope.app.command`
+        environment = dict(os.environ)  # tells it whose end is its own: see `headscope.cli.command`
         if self.n_jobs > 1:  # threads that spin while they wait take the cores from other jobs: 34 s for 12
             environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         devices = gpus_of(slot, self.gpus_per_job, self.gpus)
         if devices is not None:
             environment["CUDA_VISIBLE_DEVICES"] = devices
-        with (folder / "job.log").open("ab") as log:
+        with RunFolder(folder).job_log.open("ab") as log:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -184,7 +182,7 @@ class Pool:
         return Running(job, slot, process)
 
     def _note(self, job: Job, line: str) -> None:
-        with (self.folder / job.name / "job.log").open("ab+") as log:
+        with RunFolder(self.folder / job.name).job_log.open("ab+") as log:
             log.seek(max(log.tell() - 1, 0))
             cut_off = log.read() not in (b"", b"\n")
             log.write(b"\n" * cut_off + f"{line}\n".encode())

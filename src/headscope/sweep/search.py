@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 
-from headscope.data.atomic import write_atomically
 from headscope.errors import UserError
-from headscope.sweep.jobs import Job, Manifest, Status, known_jobs, named, status
+from headscope.files import write_atomically
+from headscope.run.folder import RunFolder, Status
+from headscope.sweep.jobs import Job, Manifest, known_jobs, named
 from headscope.sweep.launcher import command, finish, parsed, ready
 from headscope.sweep.pool import Plan, Pool
-from headscope.sweep.progress import Table
+from headscope.sweep.table import Table
 
 if TYPE_CHECKING:
     import optuna
@@ -129,7 +130,7 @@ class Trials(Plan):
                 continue
             job = self._job(frozen.number, frozen.params)
             if frozen.state.is_finished():
-                table.ended(job, status(folder / job.name))
+                table.ended(job, RunFolder(folder / job.name).status())
             else:
                 self.trials[job.name] = frozen.number, _trial(study, frozen)
                 self.left.append(job)
@@ -145,7 +146,7 @@ class Trials(Plan):
     def next(self) -> Job | None:
         while self.left:
             job = self.left.pop(0)
-            now = status(self.folder / job.name)
+            now = RunFolder(self.folder / job.name).status()
             if now.state not in ("completed", "pruned"):
                 return job
             self.ended(job, now)
@@ -169,7 +170,7 @@ class Trials(Plan):
             trial.report(h["val_loss"], int(h["step"]))
         if not new or status.steps[0] >= status.steps[1] or not trial.should_prune():
             return False
-        write_atomically(self.folder / job.name / "pruned.json", json.dumps(new[-1]).encode())
+        write_atomically(RunFolder(self.folder / job.name).pruned_file, json.dumps(new[-1]).encode())
         return True
 
     def ended(self, job: Job, status: Status) -> None:

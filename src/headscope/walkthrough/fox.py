@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headscope.analysis.pictures import label
 from headscope.errors import UserError
 from headscope.model.attention import attention, attention_scores, attention_weights
+from headscope.render.pictures import label
 from headscope.walkthrough.step import Step, Told, Walk
 
 SENTENCE = "The quick brown fox jumps over the lazy dog"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from headscope.analysis.pictures import matrix_picture
+from headscope.render.pictures import matrix_picture
 from headscope.walkthrough.step import Step, Told, Walk
 
 #: The page may load nothing: the browser itself refuses whatever is not in the file.

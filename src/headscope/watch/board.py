@@ -15,11 +15,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from headscope.data.datamodule import CorpusData
 from headscope.data.sources import Corpus
+from headscope.run.recorder import Recorder
 
 PICTURES = 10  #: that TensorBoard keeps of a tag
 
 
-class TensorBoard(TensorBoardLogger):
+class TensorBoard(Recorder, TensorBoardLogger):
     """Events straight into a run's folder, so that `--logdir outputs` names runs by their folders.
 
     Args:

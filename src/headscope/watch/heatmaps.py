@@ -3,7 +3,9 @@
 from lightning import Callback, Trainer
 from torch import Tensor
 
-from headscope.analysis.pictures import heads_picture, table_picture
+from headscope.heads.trace import trace
+from headscope.model.transformer import TransformerLM
+from headscope.render.pictures import heads_picture, table_picture
 from headscope.training.module import LanguageModule
 from headscope.watch.board import board, corpus, is_picture_step
 
@@ -21,11 +23,10 @@ class Heatmaps(Callback):
         if writer is None or not is_picture_step(trainer):
             return
         step = trainer.global_step
-        trace = getattr(module.model, "trace", None)
-        if trace is not None:
+        if isinstance(module.model, TransformerLM):
             ids = probe(trainer)
             tokens = [corpus(trainer).tokenizer.show(i) for i in ids[0].tolist()]
-            maps = trace(ids.to(module.device)).maps  # (L, 1, H, T, T)
+            maps = trace(module.model, ids.to(module.device)).maps  # (L, 1, H, T, T)
             for layer, heads in enumerate(maps[:, 0].double().cpu().numpy()):
                 title = f"layer {layer}, step {step}: every row attends to its columns"
                 writer.add_image(

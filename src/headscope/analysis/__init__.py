@@ -1,1 +1,0 @@
-"""Pure functions: traces to numbers, numbers to pictures."""

@@ -1,1 +1,0 @@
-"""What the root scripts call. Nothing here is imported by the rooms."""

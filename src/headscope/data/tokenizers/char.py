@@ -1,0 +1,56 @@
+"""Characters as tokens.
+
+Shapes: N tokens.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from headscope.data.tokenizers.base import Tokenizer
+
+CODES = 0x110000  #: code points in Unicode
+
+
+class CharTokenizer(Tokenizer):
+    """Every character is a token."""
+
+    unit = "character"
+
+    def __init__(self, *, vocab: Sequence[str]) -> None:
+        super().__init__(vocab=vocab)
+        if any(len(token) != 1 for token in self.vocab):
+            raise ValueError("a character is one")
+
+    @classmethod
+    def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
+        seen = torch.zeros(CODES, dtype=torch.bool)
+        for piece in pieces:
+            seen[code_points(piece)] = True
+        return cls(vocab=[chr(c) for c in seen.nonzero().flatten().tolist()])
+
+    @cached_property
+    def _table(self) -> Tensor:
+        """(CODES,): the id of a code point, -1 where there is none."""
+        table = torch.full((CODES,), -1)
+        table[[ord(token) for token in self.vocab]] = torch.arange(len(self))
+        return table
+
+    def encode(self, text: str) -> Tensor:
+        ids = self._table[code_points(text)]
+        if (ids < 0).any():
+            raise self._lacks(repr(text[int((ids < 0).int().argmax())]))
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return "".join(self.vocab[int(i)] for i in ids)
+
+
+def code_points(text: str) -> Tensor:
+    """(N,) int64."""
+    if not text:
+        return torch.empty(0, dtype=torch.int64)
+    return torch.frombuffer(bytearray(text, "utf-32-le"), dtype=torch.int32).long()
