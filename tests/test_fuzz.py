@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import headscope
-from headscope.checkpoint.files import export
+from headscope.checkpoint.export import export
 from headscope.data.sources import TextFiles
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError

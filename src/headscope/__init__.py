@@ -1,7 +1,7 @@
-"""Small self-attention language models, and what every head of them is doing.
+"""Small self-attention language models, and what each of their heads does.
 
 >>> import headscope
->>> model, tokenizer = headscope.load("outputs/.../checkpoints/best.ckpt")  # doctest: +SKIP
+>>> model, tokenizer, about = headscope.load("outputs/.../checkpoints/best.ckpt")  # doctest: +SKIP
 """
 
 from typing import TYPE_CHECKING
@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from headscope.checkpoint.files import Loaded
+    from headscope.checkpoint import Loaded
 
 __version__ = "0.1.0"
 
 
 def load(path: "str | Path") -> "Loaded":
-    """The model (in eval mode, on the CPU) and the tokenizer of a checkpoint; see `headscope.checkpoint.files.load`."""
-    from headscope.checkpoint.files import load as read  # here, so that `import headscope` stays free of torch
+    """A checkpoint's model (in eval mode, on the CPU), its tokenizer, and a description of the run.
+
+    Raises:
+        UserError: see `headscope.checkpoint.reading.load`.
+    """
+    from headscope.checkpoint import load as read  # imported here, so that `import headscope` does not import torch
 
     return read(path)

@@ -9,6 +9,7 @@ import torch
 
 import headscope
 from headscope import checkpoint
+from headscope.checkpoint.export import export
 from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
 from headscope.model.mlp import FixedContextMLP
@@ -204,7 +205,7 @@ def test_safetensors_carry_config_and_vocabulary(scheme, tmp_path):
 
     model = small(scheme).eval()
     save(model, tmp_path / "a.ckpt")
-    (tmp_path / "a.safetensors").write_bytes(checkpoint.files.export(tmp_path / "a.ckpt", "safetensors"))
+    (tmp_path / "a.safetensors").write_bytes(export(tmp_path / "a.ckpt", "safetensors"))
     with safe_open(tmp_path / "a.safetensors", framework="pt") as f:
         assert '"vocab": ["a", "b"' in f.metadata()["headscope"]
     loaded = headscope.load(tmp_path / "a.safetensors")
@@ -229,6 +230,6 @@ def test_generate_reads_every_kind(toy_run, tmp_path):
     best = toy_run[0] / "checkpoints" / "best.ckpt"
     for kind in ("part4", "safetensors"):
         path = tmp_path / kind
-        path.write_bytes(checkpoint.files.export(best, kind))
+        path.write_bytes(export(best, kind))
         done = shell("generate.py", f"checkpoint={path}", "prompt=I love", "temperature=0", "max_new_tokens=2")
         assert done.stdout == "I love cats <eos>\n", done.stderr

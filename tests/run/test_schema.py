@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from headscope.cli.generate import GenerateConfig
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+from headscope.cli.generate import GenerateConfig
 from headscope.errors import UserError
 from headscope.run.config import TrainConfig
 from headscope.run.schema import parse

@@ -3,15 +3,15 @@
 import sys
 from pathlib import Path
 
-from headscope.checkpoint.files import export
+from headscope.checkpoint.export import export
 from headscope.errors import Parser, UserError
 from headscope.files import write_atomically
 
 
 def main() -> int:
     """Returns the exit code: 0, or 2 with one line."""
-    parser = Parser(prog="python -m headscope.checkpoint", description="Writes a run's model for others.")
-    parser.add_argument("checkpoint", help="a *.ckpt of a run's folder")
+    parser = Parser(prog="python -m headscope.checkpoint", description="Exports a run's model.")
+    parser.add_argument("checkpoint", help="a *.ckpt in a run's folder")
     parser.add_argument("out", type=Path, help="the file to write")
     parser.add_argument("--format", choices=("part4", "safetensors"), default="safetensors")
     try:

@@ -1,6 +1,6 @@
-"""What a checkpoint says of itself beside the weights: plain data that names classes and their arguments.
+"""How a checkpoint describes its model, tokenizer and run: plain data that names classes and their arguments.
 
-The names are looked up among the subclasses of the base that is expected, so that a file can build nothing else.
+A name is looked up among the subclasses of the base that is expected there, so a file can build nothing else.
 """
 
 import inspect
@@ -16,15 +16,15 @@ from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Position
 from headscope.model.transformer import LanguageModel, TransformerLM
 
-FORMAT = 1
-MODELS = (TransformerLM, FixedContextMLP)  #: imported here, so that they are among the subclasses of LanguageModel
+FORMAT = 1  #: raised when this file changes what it writes; see `migration`
+MODELS = (TransformerLM, FixedContextMLP)  #: imported so that they are among the subclasses of LanguageModel
 TOKENIZERS = (CharTokenizer, WordTokenizer, BytePairTokenizer)
 
 
 def describe(part: Any) -> dict[str, Any]:
     """A part as plain data: the name of its class and the arguments that rebuild it.
 
-    Of a positional scheme only the options (the keyword-only arguments) are its own; the model knows the rest.
+    A positional scheme stores its options (keyword-only arguments) only; the model supplies the other arguments.
     """
     parameters = inspect.signature(type(part)).parameters.values()
     own = [p for p in parameters if p.kind is p.KEYWORD_ONLY or not isinstance(part, Position)]
@@ -35,7 +35,7 @@ def describe(part: Any) -> dict[str, Any]:
 
 
 def subclasses(base: Any) -> dict[str, Any]:
-    """A class and all below it, by name."""
+    """A class and all its subclasses, by name."""
     found = {base.__name__: base}
     for below in base.__subclasses__():
         found |= subclasses(below)
@@ -48,13 +48,13 @@ def constructor(description: dict[str, Any], base: type) -> Any:
     name = options.pop("class")
     known = subclasses(base)
     if name not in known:
-        raise UserError(f"this checkpoint wants a {base.__name__} called {name!r}, which this version does not have")
+        raise UserError(f"this checkpoint needs a {base.__name__} called {name!r}, which this version does not have")
     if "position" in options:
         options["position"] = constructor(options["position"], Position)
     return partial(known[name], **options)
 
 
 def card(model: LanguageModel, tokenizer: Tokenizer, **about: Any) -> dict[str, Any]:
-    """What a checkpoint says of itself beside the weights."""
+    """The description that is saved beside the weights."""
     about = {"version": __version__, "torch": str(torch.__version__)} | about
     return {"format": FORMAT, "model": describe(model), "tokenizer": describe(tokenizer), "about": about}

@@ -1,6 +1,6 @@
-"""Reading a model from a file of any kind we know, and writing the two kinds that others read.
+"""A model and its tokenizer from a file: a run's checkpoint, its export to safetensors, or Part 4's dictionary.
 
-A file is data: tensors, numbers, strings, lists and dicts. Nothing in it is run.
+A file is data: tensors, numbers, strings, lists and dicts. Nothing in it is executed.
 """
 
 import json
@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from headscope.checkpoint import part4_layout
-from headscope.checkpoint.format import card, constructor
+from headscope.checkpoint.format import constructor
+from headscope.checkpoint.migration import to_current
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
-from headscope.model.transformer import LanguageModel, TransformerLM
+from headscope.model.transformer import LanguageModel
 
-MOST_POSITIONS = 1 << 17  #: of a file's model: tables of positions are made from a number alone
-PREFIX = "model."  #: of the weights' names inside a LightningModule
+MAX_POSITIONS = 1 << 17  #: a file's block_size alone decides how large a table of positions becomes
+PREFIX = "model."  #: before each weight's name inside a LightningModule
 
 
 class Loaded(NamedTuple):
@@ -34,19 +34,20 @@ class Loaded(NamedTuple):
 
 
 def load(path: str | Path) -> Loaded:
-    """The model, in eval mode on the CPU, its tokenizer, and what the run was.
+    """The model (in eval mode, on the CPU), its tokenizer, and a description of the run.
 
-    Reads a run's checkpoint, its export to safetensors, and the dictionary of Part 4.
+    Args:
+        path: a run's `*.ckpt`, an export to safetensors, or the dictionary that Part 4 saves.
 
     Raises:
-        UserError: no such file, a damaged one, one of another kind, or one that would run code.
+        UserError: the file does not exist, is damaged, is no checkpoint of ours, or would run code.
     """
     saved = read(path)
     try:
         if "model_state_dict" in saved:
             described, weights = part4_layout.read(saved)
         elif isinstance(saved.get("headscope"), dict):
-            described = saved["headscope"]
+            described = to_current(saved["headscope"], path)
             weights = {k.removeprefix(PREFIX): v for k, v in saved["state_dict"].items()}
         else:
             raise UserError(f"{path} is not a Headscope checkpoint; give a *.ckpt of a run's folder")
@@ -59,17 +60,17 @@ def load(path: str | Path) -> Loaded:
     except UserError:
         raise
     except Exception as e:
-        raise UserError(f"{path} is damaged or of another version ({type(e).__name__}); give another checkpoint") from e
+        raise UserError(f"{path} is damaged or of another version ({type(e).__name__}); use another checkpoint") from e
 
 
 def _check(build: Any, tokenizer: Tokenizer, weights: dict[str, Tensor]) -> None:
-    """Compares what a card describes with the weights beside it, before anything of that size is made.
+    """Compares a description with the weights beside it, before memory for them is allocated.
 
     Raises:
         ValueError: they do not belong together.
     """
     sizes = build.keywords
-    if not (sizes.get("n_layers", 0) <= len(weights) and sizes["block_size"] <= MOST_POSITIONS):
+    if not (sizes.get("n_layers", 0) <= len(weights) and sizes["block_size"] <= MAX_POSITIONS):
         raise ValueError("sizes")
     if sizes["vocab_size"] != len(tokenizer):
         raise ValueError("vocabulary")
@@ -87,13 +88,15 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if path.is_dir():
-        raise UserError(f"{path} is a folder; give a file in it, such as a run's checkpoints/best.ckpt")
+        raise UserError(f"{path} is a folder; give a file in it, such as the run's checkpoints/best.ckpt")
     if not path.is_file():
-        raise UserError(f"there is no checkpoint at {path}; train one, or name another")
+        raise UserError(f"there is no checkpoint at {path}; train one, or give another path")
     try:
         if _is_safetensors(path):
             return _read_safetensors(path)
-        with warnings.catch_warnings(action="ignore"):  # of a pickle that is no checkpoint: the error says it
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # torch warns about a pickle that is no checkpoint; the error says so
             saved = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as e:
         reason = "holds code, not only data," if "GLOBAL" in str(e) or "reduce" in str(e) else "is damaged"
@@ -103,28 +106,6 @@ def read(path: str | Path) -> dict[str, Any]:
     if not isinstance(saved, dict):
         raise UserError(f"{path} is not a Headscope checkpoint; give a *.ckpt of a run's folder")
     return saved
-
-
-def export(path: str | Path, kind: str) -> bytes:
-    """A checkpoint as a file of another kind.
-
-    Args:
-        path: the checkpoint.
-        kind: `part4`, the dictionary that Part 4 saves, which its own classes accept; `safetensors`, weights with the
-            card in the metadata.
-
-    Raises:
-        UserError: see `load`; for `part4`, a model that its classes cannot hold.
-    """
-    loaded = load(path)
-    if kind == "safetensors":
-        described = card(loaded.model, loaded.tokenizer, **loaded.about)
-        weights = {k: v.contiguous() for k, v in loaded.model.state_dict().items()}
-        return to_safetensors(weights, {"headscope": json.dumps(described)})
-    if not isinstance(loaded.model, TransformerLM):
-        raise UserError(f"{path} holds a {type(loaded.model).__name__}; --format part4 is for a TransformerLM")
-    history = read(path).get("callbacks", {}).get("History", {})
-    return part4_layout.write(loaded.model, loaded.tokenizer, history.get("train_loss"))
 
 
 def _is_safetensors(path: Path) -> bool:

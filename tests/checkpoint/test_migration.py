@@ -1,0 +1,48 @@
+"""Checkpoints of every format that was ever written still load."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import headscope
+from headscope.checkpoint import migration
+from headscope.checkpoint.format import FORMAT
+from headscope.errors import UserError
+
+FIXTURES = Path(__file__).parent / "fixtures"
+#: Logits after "I love", as the version that wrote each file computed them:
+#: format 1 by commit d5ccd9a, `experiment=toy model.d_model=8 callbacks=none trainer.max_steps=50`.
+LOGITS = {1: [-1.5271477, -0.1604364, 3.0563197, -1.5271477, -1.5271477, -0.2913186]}
+
+
+@pytest.mark.parametrize("number", range(1, FORMAT + 1))
+def test_every_format_loads_and_computes_the_same(number):
+    model, tokenizer, about = headscope.load(FIXTURES / f"format{number}.ckpt")
+    logits = model(tokenizer.encode("I love")[None])[0, -1]
+    torch.testing.assert_close(logits, torch.tensor(LOGITS[number]), atol=1e-5, rtol=0)
+    assert about["data"]["name"] == "toy"
+
+
+def test_older_formats_go_through_every_step(monkeypatch):
+    monkeypatch.setattr(migration, "FORMAT", 3)
+    monkeypatch.setattr(migration, "STEPS", {n: lambda card, n=n: card | {f"step{n}": True} for n in (1, 2)})
+    assert migration.to_current({"format": 1}, "x") == {"format": 1, "step1": True, "step2": True}
+    assert migration.to_current({"format": 2}, "x") == {"format": 2, "step2": True}
+
+
+@pytest.mark.parametrize("number", [None, 0, "1", True])
+def test_a_file_without_a_format_is_damaged(tmp_path, number):
+    saved = torch.load(FIXTURES / "format1.ckpt", weights_only=True)
+    saved["headscope"]["format"] = number
+    torch.save(saved, tmp_path / "a.ckpt")
+    with pytest.raises(UserError, match="damaged"):
+        headscope.load(tmp_path / "a.ckpt")
+
+
+def test_a_newer_format_asks_for_an_upgrade(tmp_path):
+    saved = torch.load(FIXTURES / "format1.ckpt", weights_only=True)
+    saved["headscope"]["format"] = FORMAT + 1
+    torch.save(saved, tmp_path / "a.ckpt")
+    with pytest.raises(UserError, match=f"has format {FORMAT + 1}, and this version reads up to {FORMAT}; upgrade"):
+        headscope.load(tmp_path / "a.ckpt")
