@@ -3,9 +3,9 @@
 import hydra
 from omegaconf import DictConfig
 
-from headscope.cli import command
+from headscope.cli import arguments, command
 
-typed = command.take("prompt")  # round Hydra's grammar: commas, quotes, ${} and newlines are text
+typed = arguments.take("prompt")  # past Hydra's grammar: commas, quotes, ${} and newlines are text
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="generate")

@@ -63,7 +63,7 @@ def assert_same_run(a, b):
 
 
 DECLARED = (
-    r"\.hydra/(config|overrides)\.yaml|(train|job)\.log|(summary|progress)\.json|checkpoints/(last|previous|best)\.ckpt"
+    r"\.lock|changes\.json|\.hydra/(config|overrides)\.yaml|(train|job)\.log|(summary|progress)\.json|checkpoints/(last|previous|best)\.ckpt"
     r"|(hparams/)?events\.out\.tfevents\..*|projector_config\.pbtxt|\d+/embedding/(tensors|metadata)\.tsv"
 )
 
@@ -108,7 +108,7 @@ def test_stopped_killed_and_resumed_it_is_the_same_run(undisturbed, tmp_path):
 def test_a_completed_run_says_so_and_can_be_extended(undisturbed):
     done = shell("train.py", f"resume={undisturbed}")
     assert done.returncode == 0
-    assert "has completed; trainer.max_steps=… extends it" in done.stdout
+    assert "has completed; add trainer.max_steps=… to train further" in done.stdout
     mistyped = shell("train.py", f"resume={undisturbed}", "trainer.max_steps=95", "trainer.max_stepz=5")
     assert mistyped.returncode == 2
     assert "max_step" not in (undisturbed / ".hydra" / "overrides.yaml").read_text().replace("trainer.max_steps=90", "")

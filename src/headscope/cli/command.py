@@ -20,20 +20,10 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from headscope.cli.arguments import for_hydra
 from headscope.errors import FULL, Interrupted, JobsFailed, RunFailed, UserError
 
 T = TypeVar("T")
-
-
-def take(*names: str) -> dict[str, str]:
-    """Takes `name=…` out of the command line, as typed, so that any text can be given."""
-    taken = {}
-    for argument in sys.argv[1:]:
-        name, equals, value = argument.partition("=")
-        if equals and name in names:
-            taken[name] = value
-            sys.argv.remove(argument)
-    return taken
 
 
 def guarded(main: Callable[[DictConfig], T]) -> Callable[[DictConfig], T | None]:
@@ -65,16 +55,13 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
 
     Args:
         main: the function under `hydra.main`.
-        resume: whether `resume=DIR` is known.
+        resume: whether `resume=DIR` and `sweep=NAME` are known.
     """
     _commanded.append(os.getpid())
     threading.excepthook = _in_a_thread
     _end_with_parent()
     try:
-        if resume:
-            from headscope.cli.resume import from_command_line
-
-            from_command_line(take("resume"))
+        for_hydra(resume)
         main()
         if _kept:
             raise _kept[0]

@@ -1,7 +1,6 @@
-"""`resume=DIR`: goes on with a run in its folder. Works on the command line, before Hydra sees it."""
+"""`resume=DIR`: the command line that continues a run or a sweep."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,35 +9,36 @@ from headscope.run.folder import RESUMING, RunFolder
 from headscope.sweep.jobs import MANIFEST, Manifest, quoted, split
 
 
-def rewrite(folder: str, overrides: list[str]) -> list[str] | None:
-    """The command line that continues a run or a sweep: its saved overrides, then new ones, its folder fixed.
+def continued(folder: str, overrides: Sequence[str]) -> list[str] | None:
+    """The recorded overrides, then new ones, with the folder fixed; None if the run has completed.
 
-    The run saves the union once it has checked it, so that the next resume knows it too. None if there is nothing left
-    to do.
+    The run records the union once it has checked it, so the next resume knows it too.
 
     Args:
-        folder: of the run.
+        folder: of a run or a sweep.
         overrides: what was typed beside `resume=`.
 
     Raises:
-        UserError: no run was started in that folder.
+        UserError: no run was started there, or a completed run is asked for something else than more steps.
     """
     if not folder:
         raise UserError("resume= is empty; give the folder of a run")
-    run, folder_of = Path(folder), RunFolder(folder)
-    os.environ[RESUMING] = str(run.resolve())
-    if (run / MANIFEST).exists():
-        return [*merged(Manifest.read(run).command, overrides), f"hydra.sweep.dir={quoted(str(run))}"]
-    before = folder_of.overrides()
-    new = [o for o in overrides if not o.lstrip("+~").startswith("hydra.")]
-    steps = [o for o in new if o.lstrip("+").startswith("trainer.max_steps=")]
-    if folder_of.summary().get("status") == "completed" and not steps:
-        print(f"{folder} has completed; trainer.max_steps=… extends it")
+    run = RunFolder(Path(folder).expanduser())
+    os.environ[RESUMING] = str(run.path.resolve())
+    if (run.path / MANIFEST).exists():
+        return [*merged(Manifest.read(run.path).command, overrides), f"hydra.sweep.dir={quoted(str(run))}"]
+    before = run.overrides()
+    if moved := [o for o in overrides if split(o)[0] in ("hydra.run.dir", "hydra.sweep.dir", "paths.run_dir")]:
+        raise UserError(f"{moved[0]} cannot be used with resume={folder}; a run is resumed in its own folder")
+    longer = any(split(o)[0] == "trainer.max_steps" for o in overrides)
+    if run.summary().get("status") == "completed" and not longer:
+        if overrides:
+            raise UserError(f"{run} has completed; add trainer.max_steps=… to train further with {overrides[0]}")
+        print(f"{run} has completed; add trainer.max_steps=… to train further")
         return None
-    task = merged(before, new)
-    if task != before:
-        print(f"resuming {folder} with {' '.join(new)}")
-    return [*task, f"hydra.run.dir={quoted(str(run))}", "hydra.mode=RUN"]
+    if overrides:
+        print(f"resuming {run} with {' '.join(overrides)}")
+    return [*merged(before, overrides), f"hydra.run.dir={quoted(str(run))}", "hydra.mode=RUN"]
 
 
 def merged(before: Sequence[str], new: Sequence[str]) -> list[str]:
@@ -46,15 +46,3 @@ def merged(before: Sequence[str], new: Sequence[str]) -> list[str]:
     keys = [split(o)[0] for o in new]
     kept = [o for o in before if split(o)[0] not in keys or "=" not in o]
     return [*kept, *(o for o in new if "=" in o or o not in kept)]
-
-
-def from_command_line(typed: dict[str, str]) -> None:
-    """Replaces `resume=` by what it stands for, and adds -m to `sweep=`; leaves with 0 where nothing is to be done."""
-    if "resume" in typed:
-        argv = rewrite(typed["resume"], sys.argv[1:])
-        if argv is None:
-            sys.exit(0)
-        sys.argv[1:] = argv
-    several = any(o.startswith("sweep=") and o != "sweep=null" for o in sys.argv) and "hydra.mode=RUN" not in sys.argv
-    if several and not any(o.startswith("-") for o in sys.argv[1:]):
-        sys.argv.insert(1, "-m")  # Hydra would refuse values with a comma beside a file that asks for a sweep

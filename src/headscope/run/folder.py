@@ -6,7 +6,7 @@ Imports no torch: a sweep and its report read hundreds of these.
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -64,6 +64,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.last, self.previous, self.best = (self.checkpoints / f"{n}.ckpt" for n in ("last", "previous", "best"))
         self.job_log = self.path / "job.log"  #: output of a sweep's job
+        self.changes_file = self.path / "changes.json"
         self.pruned_file = self.path / "pruned.json"  #: the validation after which a search stopped the run
 
     def __str__(self) -> str:
@@ -107,15 +108,7 @@ class RunFolder:
         """The resolved config as text by dotted key; empty if none was recorded."""
         if not self.config_file.exists():
             return {}
-
-        def flat(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-            for key, value in tree.items():
-                if isinstance(value, dict) and value:
-                    yield from flat(value, f"{prefix}{key}.")
-                else:
-                    yield f"{prefix}{key}", "null" if value is None else str(value)
-
-        return dict(flat(yaml.safe_load(self.config_file.read_text(encoding="utf-8"))))
+        return flat(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
 
     def summary(self) -> dict[str, Any]:
         """`summary.json`; empty if the run has not ended."""
@@ -128,6 +121,17 @@ class RunFolder:
     def write_progress(self, progress: dict[str, Any]) -> None:
         """Saves `progress.json`, which says how far a run is while it goes on."""
         write_atomically(self.progress_file, json.dumps(progress).encode())
+
+    def changes(self) -> list[dict[str, Any]]:
+        """What was changed when the run was resumed: step, key, before and after of each."""
+        return list(read_json(self.changes_file).get("changes", ()))
+
+    def record_changes(self, step: int, changed: Mapping[str, tuple[str, str]]) -> None:
+        """Adds changed keys with the step from which they hold; once, if a resume is killed and repeated."""
+        known = self.changes()
+        new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in changed.items()]
+        if new := [change for change in new if change not in known]:
+            write_atomically(self.changes_file, json.dumps({"changes": [*known, *new]}, indent=2).encode())
 
     def status(self, running: bool = False) -> Status:
         """How the run is doing, from its files alone.
@@ -227,3 +231,14 @@ def resuming(folder: Path, marker: Path) -> bool:
     asked, here = os.environ.get(RESUMING), folder.resolve()
     requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
     return asked == str(here) or ((requeued or asked == str(here.parent)) and marker.exists())
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A nested config as text by dotted key."""
+    found: dict[str, str] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = "null" if value is None else str(value)
+    return found

@@ -17,9 +17,10 @@ from headscope.data.sources import Corpus
 from headscope.errors import UserError
 from headscope.files import remove_incomplete
 from headscope.model.transformer import LanguageModel
+from headscope.run.changes import changes
 from headscope.run.commit import commit
 from headscope.run.config import TrainConfig
-from headscope.run.folder import RunFolder
+from headscope.run.folder import RunFolder, flat
 from headscope.run.history import History
 from headscope.run.recorder import Recorder
 from headscope.run.trainer import build_trainer
@@ -89,6 +90,7 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
     if fit and main_process:
         folder.lock.acquire()
     resume_from, step = newest_whole(folder) if folder.resuming else (None, 0)
+    changed = _changes(folder, composed, config, step) if folder.resuming else {}
     options = config.trainer
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -128,6 +130,7 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
     )
     if fit and main_process:
         _no_longer_completed(folder)
+        folder.record_changes(step, changed)
         folder.record(composed.config, composed.overrides)
     optimizer = partial(config.optimizer, fused=choice.fused)
     module = LanguageModule(model, optimizer, config.schedule(), card, options.log_every_n_steps, choice.compile)
@@ -181,6 +184,19 @@ def _refuse_occupied(folder: RunFolder, fit: bool) -> None:
         raise UserError("hydra.run.dir is the current folder; choose one of its own, such as outputs/NAME")
     if fit and folder.occupied:
         raise UserError(f"{folder} holds a run already; resume it with resume={folder}, or choose another folder")
+
+
+def _changes(folder: RunFolder, composed: Composed, config: TrainConfig, step: int) -> dict[str, tuple[str, str]]:
+    """What this resume changes, by key.
+
+    Raises:
+        UserError: a change that cannot take effect any more, or fewer steps than were done.
+    """
+    if step > config.trainer.max_steps:
+        raise UserError(f"trainer.max_steps={config.trainer.max_steps}, but {folder} has done {step} steps; give more")
+    known = set(folder.overrides())
+    typed = [o.partition("=")[0].lstrip("+~") for o in composed.overrides if o not in known]
+    return changes(folder.config(), flat(composed.config), typed)
 
 
 def _no_longer_completed(folder: RunFolder) -> None:

@@ -59,6 +59,7 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
         },
         "position": about["position"],
         "overrides": run.composed.overrides,
+        "changes": run.folder.changes(),
         "seed": run.config.seed,
         "commit": about["commit"],
         "versions": {"headscope": about["version"], "torch": about["torch"]},

@@ -63,6 +63,16 @@ class LanguageModule(LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_train_start(self) -> None:
+        """Lightning restores the optimizer's options with its state; those of the config replace them."""
+        optimizer, scheduler = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0].scheduler
+        for i, asked in enumerate(self.build_optimizer(self.model).param_groups):
+            kept = {"params", "fused"}  # the state was made for this kernel
+            optimizer.param_groups[i].update({k: v for k, v in asked.items() if k not in kept})
+            scheduler.base_lrs[i] = optimizer.param_groups[i]["initial_lr"] = asked["lr"]
+            factor = self.schedule(scheduler.last_epoch, self.trainer.max_steps)
+            optimizer.param_groups[i]["lr"] = asked["lr"] * factor
+
     def loss(self, batch: Batch, reduction: str = "mean") -> Tensor:
         """Nats per token of (x, y), (B, T) each."""
         x, y = batch
