@@ -103,6 +103,7 @@ def shell(*command, cwd=ROOT, timeout=300, stdin=None, **env):
         cwd=cwd,
         capture_output=True,
         text=True,
+        errors="replace",
         timeout=timeout,
         env=environment,
         **({"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}),

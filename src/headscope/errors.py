@@ -1,35 +1,26 @@
-"""What can go wrong in ways we foresee. The commands turn each into its lines and its exit code."""
+"""What can go wrong in ways we foresee. The commands turn each into its message and its exit code."""
 
-import argparse
 import errno
 import signal
-from typing import NoReturn
 
-#: Of an `OSError`: no room, over the quota, over the largest file allowed.
+#: Error numbers of a full disk: no space left, over the quota, over the file size limit.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class UserError(ValueError):
-    """The user's mistake, or a corpus that cannot be had: one line, what was given, what is allowed, what to do."""
-
-
-class Parser(argparse.ArgumentParser):
-    """Arguments of the small commands; a mistake in them is one line too."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; --help lists what there is")
+    """The user's mistake, or a missing corpus. One line: what was given, what is allowed, what to do."""
 
 
 class RunFailed(RuntimeError):
-    """A run that went wrong in a way we foresee: a few lines, with what to try."""
+    """A run that failed in a way we foresee. A few lines, with what to try."""
 
 
 class JobsFailed(RuntimeError):
-    """Some jobs of a sweep did not complete, a line each.
+    """Some jobs of a sweep did not complete. One line for each.
 
     Args:
-        total: jobs in all.
-        reasons: of each that failed, by name.
+        total: number of jobs in the sweep.
+        reasons: why each of them failed, by name.
     """
 
     def __init__(self, total: int, reasons: dict[str, str]) -> None:
@@ -38,11 +29,11 @@ class JobsFailed(RuntimeError):
 
 
 class Interrupted(Exception):
-    """Told to stop, with the state saved.
+    """A signal stopped the work, and its state was saved.
 
     Args:
-        signum: the signal that told it.
-        then: what holds now.
+        signum: the signal.
+        then: what the user should know now.
     """
 
     def __init__(self, signum: int, then: str = "the checkpoint is saved") -> None:

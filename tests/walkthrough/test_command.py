@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headscope.shell import run as run_command
 from headscope.walkthrough.__main__ import WALKS, main
 from tests.conftest import shell
 from tests.walkthrough.test_causal_head import WEIGHTS
@@ -26,8 +27,7 @@ def walk(monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", ["walkthrough", *map(str, arguments)])
         monkeypatch.setenv("COLUMNS", str(columns))
         try:
-            main()
-            code = 0
+            run_command(main)
         except SystemExit as e:
             code = e.code
         return code, *capsys.readouterr()

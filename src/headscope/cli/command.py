@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from headscope.cli.arguments import for_hydra
 from headscope.errors import FULL, Interrupted, JobsFailed, RunFailed, UserError
+from headscope.shell import make_streams_safe
 
 T = TypeVar("T")
 
@@ -60,6 +61,7 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     _commanded.append(os.getpid())
     threading.excepthook = _in_a_thread
     _end_with_parent()
+    make_streams_safe(outlive_reader=resume)  # training goes on without a reader; writing has nothing left to do
     try:
         for_hydra(resume)
         main()

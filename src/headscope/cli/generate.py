@@ -1,7 +1,6 @@
 """What `generate.py` does: finds a checkpoint and a prompt, and writes."""
 
-import os
-import stat
+import select
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,9 @@ from headscope.generation.next import next_tokens
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import opening, write_text
 from headscope.render.pictures import label
+from headscope.shell import own_standard_input
+
+PATIENCE = 1.0  #: seconds to wait for standard input before saying so
 
 
 @dataclass(frozen=True)
@@ -97,20 +99,20 @@ def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
         if not path.is_file():
             raise UserError(f"prompt_file={path} does not exist; give a UTF-8 text file, or - for standard input")
         return read_utf8(path).removesuffix("\n")
-    if config.prompt_file == "-" or _piped():
-        try:
-            return sys.stdin.buffer.read().decode().removesuffix("\n") or None
-        except UnicodeDecodeError as e:
-            raise UserError("standard input is not UTF-8 text; convert it first") from e
+    if config.prompt_file == "-" or own_standard_input():
+        return _standard_input()
     return None
 
 
-def _piped() -> bool:
-    try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
-    except (OSError, ValueError, AttributeError):
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+def _standard_input() -> str | None:
+    """All of standard input as text; says so if nothing has arrived yet, rather than wait in silence."""
+    if not (sys.platform == "win32" or select.select([0], [], [], PATIENCE)[0]):
+        print("reading the prompt from standard input; end it with Ctrl-D, or give prompt=…", file=sys.stderr)
+    with open(0, "rb", closefd=False) as f:
+        try:
+            return f.read().decode().removesuffix("\n") or None
+        except UnicodeDecodeError as e:
+            raise UserError("standard input is not UTF-8 text; convert it first") from e
 
 
 def newest(runs: Path) -> Path:

@@ -1,23 +1,21 @@
 """`python -m headscope.report DIR`: writes the report of a sweep into its folder."""
 
-import sys
 from pathlib import Path
 
-from headscope.errors import Parser, UserError
 from headscope.report.writing import write_report
+from headscope.shell import Parser, run
 
 
-def main() -> int:
-    """Returns the exit code: 0, or 2 with one line."""
+def main() -> None:
+    """Writes it and prints its summary.
+
+    Raises:
+        UserError: the folder holds no sweep.
+    """
     parser = Parser("python -m headscope.report", description="Writes the report of a sweep.")
-    parser.add_argument("folder", type=Path, help="the folder that train.py -m named")
-    try:
-        print(write_report(parser.parse_args().folder))
-    except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2
-    return 0
+    parser.add_argument("folder", type=Path, help="the sweep's folder, hydra.sweep.dir")
+    print(write_report(parser.parse_args().folder))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -1,15 +1,13 @@
 """`python -m headscope.walkthrough [NAME] [--seed N] [--out DIR]`; without a name, the list."""
 
 import argparse
-import io
-import os
-import sys
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from headscope.errors import Parser, UserError
+from headscope.errors import UserError
+from headscope.shell import Parser, run
 from headscope.walkthrough import causal_head, fox, friends, page, part4, terminal, toy
 
 WALKS = {walk.name: walk for walk in (toy.WALK, friends.WALK, fox.WALK, causal_head.WALK, part4.WALK)}
@@ -32,7 +30,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def run(argv: list[str] | None = None) -> None:
+def walk(argv: list[str] | None = None) -> None:
     """Runs what the command line asks for.
 
     Raises:
@@ -47,20 +45,20 @@ def run(argv: list[str] | None = None) -> None:
         return
     if given.name not in WALKS:
         raise UserError(f"there is no walk {given.name!r}; there are {', '.join(WALKS)}")
-    walk = WALKS[given.name]
-    if given.sentence and walk is not fox.WALK:
-        raise UserError(f"{walk.name} has sentences of its own; only fox takes --sentence")
+    chosen = WALKS[given.name]
+    if given.sentence and chosen is not fox.WALK:
+        raise UserError(f"{chosen.name} has sentences of its own; only fox takes --sentence")
     if given.out == "":
         raise UserError("--out is empty; give it the name of a folder")
-    seed = walk.seed if given.seed is None else _seed(given.seed)
-    told = walk.tell(seed, given.sentence) if given.sentence else walk.tell(seed)
+    seed = chosen.seed if given.seed is None else _seed(given.seed)
+    told = chosen.tell(seed, given.sentence) if given.sentence else chosen.tell(seed)
     written = None
     if given.out is not None:
         try:
-            written = page.write(walk, seed, told, Path(given.out))
+            written = page.write(chosen, seed, told, Path(given.out))
         except OSError as e:
             raise UserError(f"--out {given.out!r} cannot be used ({e.strerror}); choose another folder") from e
-    terminal.show(console, walk, seed, told)
+    terminal.show(console, chosen, seed, told)
     if written:
         console.print(f"\nthe page, beside its pictures: {written}", soft_wrap=True, markup=False)
 
@@ -72,21 +70,10 @@ def _seed(text: str) -> int:
 
 
 def main() -> None:
-    """The command: 0 done, 2 the user's mistake in one line."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that has no √ still gets the numbers
-    torch.set_num_threads(1)  # the matrices are small: on busy cores, threads wait for each other most of the time
-    try:
-        run()
-        sys.stdout.flush()
-    except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of our output, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Runs the walk that the command line names."""
+    torch.set_num_threads(1)  # the matrices are small: more threads only wait for each other
+    walk()
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
