@@ -118,3 +118,19 @@ def test_two_processes_learn_what_one_does(tmp_path):
         losses.append(curve + [h["val_loss"] for h in summary["history"]])
         assert len(list(folder.glob("*.log"))) == 1, "only rank 0 writes"
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+def test_a_rank_may_have_nothing_to_validate(tmp_path):
+    """One sentence is one window: the second rank validates nothing, and the loss is that of one process."""
+    losses = []
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        done = shell(
+            *("train.py", "experiment=toy", "trainer=ddp", f"trainer.devices={devices}", "trainer.accelerator=cpu"),
+            *("trainer.max_steps=20", "trainer.val_check_interval=10", "trainer.precision=32-true", "callbacks=none"),
+            f"hydra.run.dir={folder}",
+            timeout=100,
+        )
+        assert done.returncode == 0, done.stderr
+        losses.append([h["val_loss"] for h in json.loads((folder / "summary.json").read_text())["history"]])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)

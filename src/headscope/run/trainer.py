@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lightning import Trainer
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
+from lightning.pytorch.strategies import DDPStrategy
 
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.config import TrainConfig
@@ -29,7 +30,8 @@ def build_trainer(config: TrainConfig, choice: Choice, folder: RunFolder, histor
         accelerator=choice.accelerator,
         devices=choice.devices,
         num_nodes=options.num_nodes,
-        strategy=choice.strategy,
+        # Our buffers never change, and sending them in every forward pass would wait for ranks with fewer batches.
+        strategy=DDPStrategy(broadcast_buffers=False) if choice.strategy == "ddp" else choice.strategy,
         precision=choice.precision,  # type: ignore[arg-type]
         max_steps=options.max_steps,
         max_epochs=-1,

@@ -122,7 +122,7 @@ class LanguageModule(LightningModule):
             self.trainer.should_stop = True  # makes the last step validate, whatever the interval
 
     def on_validation_epoch_start(self) -> None:
-        self._sums = []
+        self._sums = [torch.zeros(2, device=self.device)]  # a rank may have nothing to validate
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         nats = self.loss(batch, "sum")
