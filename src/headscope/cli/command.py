@@ -20,6 +20,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from headscope.cli import folders  # noqa: F401, registers a resolver
 from headscope.cli.arguments import for_hydra
 from headscope.errors import FULL, Interrupted, JobsFailed, RunFailed, UserError
 from headscope.shell import make_streams_safe

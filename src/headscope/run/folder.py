@@ -175,6 +175,9 @@ class RunFolder:
         return Lock(self.path)
 
 
+_held: set["Lock"] = set()  # so that no lock is dropped with the object that held it
+
+
 class Lock:
     """One owner at a time for a folder, of a run or of a sweep.
 
@@ -202,6 +205,7 @@ class Lock:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
+            _held.add(self)
             self.file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         except Timeout as e:
             raise UserError(
@@ -213,6 +217,7 @@ class Lock:
     def release(self) -> None:
         """Gives the folder back."""
         self._lock.release()
+        _held.discard(self)
 
     def _owner(self) -> str:
         try:

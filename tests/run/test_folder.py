@@ -1,0 +1,114 @@
+"""A run's folder: its lock, its status, what it records."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from headscope.errors import UserError
+from headscope.run.folder import RESUMING, Lock, RunFolder
+
+HOLD = "import sys, time; from pathlib import Path; from headscope.run.folder import Lock\n"
+HOLD += "Lock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
+
+
+def owner(folder):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def ended(process):
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_second_owner_is_refused_and_a_dead_one_gives_way(tmp_path):
+    process = owner(tmp_path / "run")
+    with pytest.raises(UserError, match=f"is in use by process {process.pid} on .*; wait until it ends") as error:
+        Lock(tmp_path / "run").acquire()
+    assert "\n" not in str(error.value)
+    process.kill()
+    ended(process)
+    lock = Lock(tmp_path / "run")
+    lock.acquire()
+    lock.acquire()  # twice is once
+    assert f"process {os.getpid()}" in (tmp_path / "run" / ".lock").read_text()
+    lock.release()
+    again = owner(tmp_path / "run")
+    again.send_signal(signal.SIGTERM)
+    ended(again)
+    Lock(tmp_path / "run").acquire()
+
+
+def test_a_process_that_was_stopped_still_owns_its_folder(tmp_path):
+    process = owner(tmp_path)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(0.2)
+    try:
+        with pytest.raises(UserError, match="is in use"):
+            Lock(tmp_path).acquire()
+    finally:
+        process.kill()
+        ended(process)
+
+
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null/run"])
+def test_a_folder_that_cannot_be_written_is_one_line(folder):
+    with pytest.raises(UserError, match=r"cannot be written: .*; choose another folder"):
+        RunFolder(folder).lock.acquire()
+
+
+def test_what_is_recorded_is_read_back(tmp_path):
+    run = RunFolder(tmp_path)
+    config = {"model": {"d_model": 8, "dropout": 0.1}, "name": 'é, "x"', "callbacks": {}, "init": None, "lr": 1e-05}
+    run.record(config, ["name='é, \"x\"'", "seed=1", "+x=1e-5"])
+    assert run.overrides() == ["name='é, \"x\"'", "seed=1", "+x=1e-5"]
+    flat = {"model.d_model": "8", "model.dropout": "0.1", "name": 'é, "x"', "callbacks": "{}", "init": "null"}
+    assert run.config() == flat | {"lr": "1e-05"}
+    with pytest.raises(UserError, match="no run was started in"):
+        RunFolder(tmp_path / "none").overrides()
+
+
+def test_a_change_is_recorded_once(tmp_path):
+    run = RunFolder(tmp_path)
+    for step in (20, 20, 30):
+        run.record_changes(step, {"optimizer.lr": ("0.1", "0.2")})
+    assert [c["step"] for c in run.changes()] == [20, 30]
+
+
+STATES = [
+    ({}, "", False, "waiting"),
+    ({"progress.json": {"step": 3}}, "", False, "interrupted"),
+    ({"progress.json": {"step": 3}}, "", True, "running"),
+    ({"summary.json": {"status": "completed"}}, "=== x\nerror: old", False, "completed"),
+    ({"summary.json": {"status": "failed"}}, "", False, "failed"),
+    ({"summary.json": {"status": "interrupted"}}, "", False, "interrupted"),
+    ({"pruned.json": {}}, "=== x\nerror: stopped", False, "pruned"),
+    ({}, "=== x\nerror: no such thing", False, "failed"),
+]
+
+
+@pytest.mark.parametrize(("files", "log", "running", "state"), STATES)
+def test_status_is_read_from_the_files(tmp_path, files, log, running, state):
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    if log:
+        (tmp_path / "job.log").write_text(log)
+    assert RunFolder(tmp_path).status(running).state == state
+
+
+def test_resuming_is_asked_for_by_the_environment(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path / "sweep" / "job")
+    monkeypatch.delenv(RESUMING, raising=False)
+    assert not run.resuming
+    monkeypatch.setenv(RESUMING, str(run.path.resolve()))
+    assert run.resuming
+    monkeypatch.setenv(RESUMING, str(run.path.resolve().parent))
+    assert not run.resuming, "a job that has not begun starts"
+    run.record({}, [])
+    assert run.resuming
