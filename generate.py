@@ -9,7 +9,6 @@ typed = arguments.take("prompt")  # past Hydra's grammar: commas, quotes, ${} an
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="generate")
-@command.guarded
 def main(cfg: DictConfig) -> None:
     from headscope.cli.generate import GenerateConfig, write
     from headscope.run.schema import parse  # these import torch: `--help` answers without it

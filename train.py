@@ -7,7 +7,6 @@ from headscope.cli import command
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
-@command.guarded
 def main(cfg: DictConfig) -> float | None:
     from headscope.cli.train import train  # imports torch: `--help` and `--cfg job` answer without it
 

@@ -28,8 +28,8 @@ class JobsFailed(RuntimeError):
         super().__init__("\n".join([f"{len(reasons)} of {total} jobs did not complete", *lines]))
 
 
-class Interrupted(Exception):
-    """A signal stopped the work, and its state was saved.
+class Interrupted(BaseException):
+    """A signal stopped the work, and its state was saved. Like KeyboardInterrupt it stops a sweep, not one job.
 
     Args:
         signum: the signal.

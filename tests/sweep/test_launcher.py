@@ -9,12 +9,11 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from headscope.cli.resume import merged
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder
-from headscope.sweep.jobs import Job, Manifest, named
-from headscope.sweep.launcher import combinations, ready, with_names
-from headscope.sweep.pool import gpus_of, quoted
+from headscope.sweep.jobs import Job, Manifest, named, quoted
+from headscope.sweep.launcher import combinations, own, with_names
+from headscope.sweep.pool import Pool, gpus_of
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
 from tests.sweep.conftest import JOB, ranking, table
@@ -40,7 +39,7 @@ def test_folders_have_short_readable_names(values, name):
 def test_every_combination_of_what_a_file_and_a_person_gave():
     jobs = combinations({"position": "rope,alibi", "seed": "1,2"}, ["-m", "seed=3,4", "batch_size=8"][1:], None)
     assert jobs == [[f"position={p}", f"seed={s}", "batch_size=8"] for p in ("rope", "alibi") for s in ("3", "4")]
-    with pytest.raises(UserError, match="an interval is for sweep=search"):
+    with pytest.raises(UserError, match="only sweep=search takes an interval"):
         combinations({}, ["optimizer.lr=interval(0, 1)"], None)
 
 
@@ -71,13 +70,6 @@ def test_the_same_value_twice_is_one_job():
     assert combinations({}, ["seed=1,1,2"], None) == [["seed=1"], ["seed=2"]]
     with pytest.raises(UserError, match="leave out -m"):
         combinations({}, ["task=validate", "seed=1,2"], None)
-
-
-def test_new_overrides_take_the_place_of_old_ones():
-    before = ["-m", "position=rope,alibi", "trainer.max_steps=10", "+x=1"]
-    assert merged(before, ["trainer.max_steps=20", "seed=2"]) == [
-        "-m", "position=rope,alibi", "+x=1", "trainer.max_steps=20", "seed=2"
-    ]  # fmt: skip
 
 
 def test_each_job_has_its_own_gpus(monkeypatch):
@@ -114,11 +106,11 @@ def test_the_reason_of_a_failure_is_the_last_word(tmp_path, log, reason):
 
 def test_a_folder_in_use_and_numbers_out_of_range_are_refused(tmp_path):
     for n_jobs, gpus in ((0, 1), ("two", 1), (1, 0), (1, None)):
-        with pytest.raises(UserError, match="is not a number of at least 1"):
-            ready(tmp_path, n_jobs, gpus)
+        with pytest.raises(UserError, match="must be an integer of at least 1"):
+            Pool(tmp_path, n_jobs, gpus)
     Manifest((), (Job("00", ()),)).write(tmp_path)
-    with pytest.raises(UserError, match="go on with resume="):
-        ready(tmp_path, 1, 1)
+    with pytest.raises(UserError, match="resume them with resume="):
+        own(tmp_path)
     (tmp_path / "sweep.json").write_text("{")
     with pytest.raises(UserError, match=r"sweep\.json is damaged"):
         Manifest.read(tmp_path)
@@ -150,7 +142,7 @@ def test_an_option_that_does_not_exist_refuses_the_whole_sweep(tmp_path):
     line = refused(shell("train.py", "-m", *JOB, "position=rope,ropee", f"hydra.sweep.dir={tmp_path}/s"))
     assert "there is no position=ropee" in line
     assert not (tmp_path / "s").exists()
-    assert "is not a whole number of at least 1" in refused(
+    assert "must be an integer of at least 1" in refused(
         shell("train.py", "sweep=search", *JOB, "hydra.sweeper.n_trials=0", f"hydra.sweep.dir={tmp_path}/s")
     )
     line = refused(
@@ -243,7 +235,7 @@ def test_told_to_stop_a_sweep_saves_and_goes_on(tmp_path, signum, code):
     process.send_signal(signum)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == code, output
-    assert f"stopped by {signum.name}; go on with resume={folder}" in output
+    assert f"stopped by {signum.name}; resume the sweep with resume={folder}" in output
     assert [row[0] for row in table(folder).values()] == ["interrupted", "interrupted"]
     done = shell("train.py", f"resume={folder}")
     assert done.returncode == 0, done.stderr

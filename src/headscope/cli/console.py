@@ -1,4 +1,4 @@
-"""Log lines that leave a progress bar whole: both are written by one rich console."""
+"""Log lines above a progress bar: one rich console writes both."""
 
 import logging
 
@@ -9,6 +9,8 @@ class ConsoleHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         import rich
 
+        if record.exc_info:
+            return  # a traceback is for the log file; the terminal gets a message
         try:
             rich.get_console().print(self.format(record), soft_wrap=True, highlight=False, markup=False)
         except Exception:

@@ -1,8 +1,10 @@
 """What `train.py` does: check ▸ prepare ▸ fit ▸ summarise."""
 
 import logging
+import time
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from headscope.cli import closing, command
@@ -29,7 +31,8 @@ def train(cfg: DictConfig) -> float | None:
     config = parse(cfg, TrainConfig)
     hydra = HydraConfig.get()
     resolved = OmegaConf.to_container(cfg, resolve=True)
-    composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], command.started)  # type: ignore[arg-type]
+    began = command.started if hydra.mode == RunMode.RUN else time.time()  # a process may run many jobs
+    composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], began)  # type: ignore[arg-type]
     run = prepare(config, composed)
     unit = run.corpus.tokenizer.unit
     log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {unit}s")

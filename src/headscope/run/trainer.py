@@ -11,8 +11,8 @@ from headscope.run.checkpoints import Checkpoints
 from headscope.run.config import TrainConfig
 from headscope.run.folder import RunFolder
 from headscope.run.history import History
+from headscope.run.processes import replace_observer
 from headscope.run.randomness import Randomness
-from headscope.run.ranks import replace_observer
 from headscope.run.stop import Stop
 from headscope.training.hardware import Choice
 

@@ -1,4 +1,4 @@
-"""The progress of a whole sweep in one place: a table that lives where there is a terminal, else a line an event."""
+"""The progress of a sweep: a table that is redrawn on a terminal, elsewhere one line per event."""
 
 import contextlib
 import time
@@ -7,8 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Column
-from rich.table import Table as Grid
+from rich.table import Column, Table
 
 from headscope.run.folder import Status
 from headscope.sweep.jobs import Job, shortened
@@ -16,25 +15,25 @@ from headscope.sweep.jobs import Job, shortened
 MARKS = {"completed": "green", "failed": "red", "running": "cyan", "pruned": "yellow", "interrupted": "yellow"}
 
 
-class Table:
+class JobTable:
     """Job, overrides, state, step, val/loss, time left.
 
     Args:
-        total: jobs in all.
-        varied: the keys that differ, which are shown.
-        console: where to.
+        total: number of jobs.
+        varied: the keys that differ between jobs; each gets a column.
+        console: where to print.
     """
 
     def __init__(self, total: int, varied: list[str], console: Console | None = None) -> None:
         self.total, self.varied = total, varied
         self.console = console or Console()
         self.rows: dict[str, tuple[Job, Status]] = {}
-        self.began: dict[str, tuple[float, int]] = {}  # of each job: when, and at what step it was first seen
+        self.began: dict[str, tuple[float, int]] = {}  # when, and at what step, each job was first seen
         self.start = time.monotonic()
         self.done = 0
         self.live = Live(console=self.console, auto_refresh=False, transient=True)
 
-    def __enter__(self) -> "Table":
+    def __enter__(self) -> "JobTable":
         if self.console.is_terminal:
             self.live.start()
         return self
@@ -45,19 +44,19 @@ class Table:
             self.console.print(self._grid())
 
     def started(self, job: Job) -> None:
-        """A job's process has begun."""
+        """A job's process was started."""
         self._say(f"{job.name} started")
         self.running(job, Status("running", "", (0, 0), [], {}))
 
     def running(self, job: Job, now: Status) -> None:
-        """How far a job is."""
+        """Shows how far a job is."""
         self.rows[job.name] = job, now
         if now.steps[0] and job.name not in self.began:
             self.began[job.name] = time.monotonic(), now.steps[0]
         self._draw()
 
     def ended(self, job: Job, now: Status) -> None:
-        """A job's process has ended, or it had before."""
+        """A job has ended, now or before this sweep was resumed."""
         self.rows[job.name] = job, now
         self.done += 1
         loss = "" if now.val_loss is None else f", val/loss {now.val_loss:.4f}"
@@ -68,7 +67,7 @@ class Table:
 
     def _say(self, line: str) -> None:
         if not self.console.is_terminal:
-            # A reader who has gone, `tee` at Ctrl-C say, is no reason to leave the jobs alone; rich would exit.
+            # A reader that has left (`tee` after Ctrl-C) must not stop the sweep; rich would exit.
             with contextlib.suppress(OSError, SystemExit):
                 self.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
@@ -76,9 +75,9 @@ class Table:
         if self.console.is_terminal:
             self.live.update(self._grid(max(self.console.height - 6, 4)), refresh=True)
 
-    def _grid(self, most: int | None = None) -> Grid:
+    def _grid(self, most: int | None = None) -> Table:
         varied = [key.rpartition(".")[2] for key in self.varied]
-        grid = Grid(Column("job", no_wrap=True), *varied, "state", "step", "val/loss", "left")
+        grid = Table(Column("job", no_wrap=True), *varied, "state", "step", "val/loss", "left")
         for job, now in list(self.rows.values())[-most if most else None :]:
             done, steps = now.steps
             loss = f"{now.val_loss:.4f}" if now.val_loss is not None else ""
@@ -87,7 +86,7 @@ class Table:
             step = f"{done}/{steps}" if steps else ""
             grid.add_row(job.name, *cells, f"[{color}]{now.state}[/]", step, loss, self._left(job, now))
         minutes = (time.monotonic() - self.start) / 60
-        grid.caption = f"{self.done} of {self.total} jobs have ended, {minutes:.1f} min"
+        grid.caption = f"{self.done} of {self.total} jobs ended, {minutes:.1f} min"
         return grid
 
     def _left(self, job: Job, now: Status) -> str:
