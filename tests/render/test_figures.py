@@ -51,6 +51,11 @@ def test_a_steep_beginning_does_not_flatten_the_rest(figure):
     assert 2.8 < high < 4, "of lines that begin at 11"
 
 
+def test_a_value_that_is_not_finite_leaves_a_gap():
+    figure = curves([Series("a", [1, 2, 3], [3.0, float("inf"), 1.0])], "steps", "loss", "t")
+    assert figure.axes[0].get_ylim()[1] < 2, "the first point is early, the second has no height"
+
+
 def test_points_have_bars_and_a_logarithmic_axis_has_ticks():
     points = [Series(str(i), [x], [i], [0.5]) for i, x in enumerate((810_000, 826_000), 1)]
     figure = curves(points, "parameters", "loss", "t", log_x=True)

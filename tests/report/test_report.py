@@ -241,7 +241,7 @@ def test_what_cannot_be_compared_is_said(folder, changed, warning):
 
 
 def test_odd_sweeps_have_a_report(tmp_path):
-    """Nothing completed; values that look the same when they are shortened; no validation in common."""
+    """Nothing completed; values that look the same when shortened; no size; no validation in common."""
     jobs = [Job(f"{i}", (f"optimizer.lr={lr}", f"seed={s}")) for i, (lr, s) in enumerate(
         (lr, s) for lr in ("0.00123441", "0.00123442") for s in (1, 2))]  # fmt: skip
     Manifest((), tuple(jobs)).write(tmp_path)
@@ -252,7 +252,7 @@ def test_odd_sweeps_have_a_report(tmp_path):
         fake(tmp_path, job.name, list(job.overrides), 1.8)
     summary = tmp_path / "0" / "summary.json"
     content = json.loads(summary.read_text())
-    summary.write_text(json.dumps(content | {"history": [], "steps": 10}))
+    summary.write_text(json.dumps(content | {"history": [], "steps": 10, "parameters": None}))
     assert "differ in steps" in write_report(tmp_path)
     assert "differ in steps" in (tmp_path / "report.md").read_text()
     assert len(Sweep(tmp_path).ranked) == 2
@@ -296,5 +296,5 @@ def test_the_command(folder, tmp_path_factory):
     assert {p: p.read_bytes() for p in files} == files, "the same runs give the same bytes"
     assert "report.html" in done.stdout
     assert "holds no sweep" in refused(shell("-m", "headscope.report", tmp_path_factory.mktemp("empty")))
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         Sweep(folder / "nothing")

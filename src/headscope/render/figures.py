@@ -116,7 +116,7 @@ def _heights(series: Sequence[Series], log_x: bool) -> tuple[float, float]:
         for s in series
         for x, low, high in zip(s.x, *s.edges, strict=True)
         for y in (low, high)
-        if place(x) >= late or len(s.x) == 1
+        if math.isfinite(y) and (place(x) >= late or len(s.x) == 1)
     ]
     margin = 0.06 * (max(shown) - min(shown)) or 0.1 * abs(shown[0]) or 1.0
     return min(shown) - margin, max(shown) + margin

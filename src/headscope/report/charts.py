@@ -19,7 +19,7 @@ def charts(sweep: Sweep) -> dict[str, Figure]:
         if series:
             found[f"loss-by-{along}"] = curves(series, unit, y, f"Loss by {unit} {seeds}")
     sizes = [float(c.of("parameters").mean()) for c in ranked]
-    if len(set(sizes)) > 1:
+    if len(set(sizes)) > 1 and min(sizes) > 0:
         points = [
             Series(c.name, [size], [c.mean], [c.deviation] * (c.seeds > 1))
             for c, size in zip(ranked, sizes, strict=True)

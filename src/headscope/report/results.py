@@ -89,7 +89,7 @@ class Sweep:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise UserError(f"{folder} is no folder; give the folder that train.py -m named")
+            raise UserError(f"{folder} is not a folder; give the folder that train.py -m named")
         manifest = Manifest.read(folder)
         self.folder, self.command = folder, manifest.command
         self.results = [Result(job, RunFolder(folder / job.name).status()) for job in manifest.jobs]
