@@ -1,18 +1,19 @@
 """The report: what it says is true, and what it cannot know it does not say."""
 
+import csv
 import json
 import re
-import xml.etree.ElementTree as ET
+import shlex
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from headscope.report.chart import COLOURS, Series, chart
-from headscope.report.page import markdown, page
-from headscope.report.results import Sweep, sentence
-from headscope.report.statistics import Difference, Group, differences, stretch
+from headscope.errors import UserError
+from headscope.render.figures import COLOURS
+from headscope.report.findings import assumptions, findings, worse_than
+from headscope.report.results import Sweep
 from headscope.report.writing import write_report
 from headscope.sweep.jobs import Job, Manifest
 from tests.cli.test_commands import refused
@@ -20,71 +21,12 @@ from tests.conftest import shell
 from tests.walkthrough.test_command import photograph
 
 
-def test_mean_and_deviation():
-    group = Group.of([1.0, 2.0, 4.0])
-    assert group.mean == pytest.approx(7 / 3)
-    assert group.deviation == pytest.approx(np.std([1, 2, 4], ddof=1))
-    assert np.isnan(Group.of([1.0]).deviation)
-
-
-def test_the_stretch_is_students():
-    """Student's 97.5% quantiles from its table: 4.303, 2.776 and 2.306 for 2, 4 and 8 degrees of freedom."""
-    for free, quantile in ((2, 4.303), (4, 2.776), (8, 2.306)):
-        assert stretch(free) == pytest.approx(quantile / 1.960, rel=0.02)
-
-
-@pytest.mark.parametrize(("k", "n"), [(2, 3), (4, 3), (5, 2), (2, 8)])
-def test_equal_combinations_are_rarely_told_apart(k, n):
-    """Of combinations that do not differ, one pair fixed beforehand is called different about 1 time in 20."""
-    rng, wrong = np.random.default_rng(0), 0
-    for _ in range(300):
-        groups = {str(i): rng.normal(2, 0.01, n).tolist() for i in range(k)}
-        wrong += differences(groups, "0")["1"].clear
-    assert wrong / 300 < 0.10
-
-
-def test_a_real_difference_is_found():
-    rng = np.random.default_rng(1)
-    groups = {"a": rng.normal(2.0, 0.01, 3).tolist(), "b": rng.normal(2.1, 0.01, 3).tolist()}
-    found = differences(groups, "a")["b"]
-    assert found.clear
-    assert found.low < 0.1 < found.high
-
-
-def test_one_seed_says_nothing_of_noise():
-    found = differences({"a": [2.0], "b": [2.5]}, "a")["b"]
-    assert found.value == 0.5
-    assert not found.measured
-    assert not found.clear
-    assert "so few runs cannot tell" in sentence("a", "b", found, 1)
-    assert "not distinguishable" in sentence("a", "b", Difference(0.1, -0.1, 0.3), 3)
-    assert "is worse than a by 0.2000" in sentence("a", "b", Difference(0.2, 0.1, 0.3), 3)
-
-
-def test_a_chart_is_svg_with_marks_dashes_and_names():
-    series = [
-        Series(f"n{i} & <b>", [1, 2, 3], [3, 2, 1 + i], [2.9, 1.9, 0.9 + i], [3.1, 2.1, 1.1 + i]) for i in range(9)
-    ]
-    root = ET.fromstring(chart(series, "steps", "loss", "a title"))
-    space = "{http://www.w3.org/2000/svg}"
-    lines = list(root.iter(f"{space}polyline"))
-    assert len(lines) == 9
-    assert len({(e.get("stroke"), e.get("stroke-dasharray")) for e in lines if e.get("stroke") in COLOURS}) == 7
-    texts = [e.text for e in root.iter(f"{space}text")]
-    assert "n0 & <b>" in texts
-    assert "n8 & <b>" not in texts, "seven have a name"
-    names = sorted(float(e.get("y")) for e in root.iter(f"{space}text") if (e.text or "").startswith("n"))
-    assert min(np.diff(names)) >= 13.9, "no name covers another"
-    assert chart([], "x", "y", "t") == ""
-    assert "<svg" in chart([Series("one", [5.0], [1.0], [1.0], [1.0])], "parameters", "loss", "t", log_x=True)
-
-
 def fake(folder, name, overrides, loss, **changed):
     """A job's files as a run would leave them."""
     summary = {
         "status": "completed", "val_loss": loss, "best_val_loss": loss, "train_seconds": 10.0, "wall_seconds": 12.0,
-        "parameters": 1000, "tokens_per_second": 100.0, "steps": 20, "threads": 1, "commit": "abc",
-        "overrides": overrides,
+        "parameters": 1000 + 500 * ("heads=h4" in overrides), "tokens_per_second": 100.0, "steps": 20, "threads": 1,
+        "commit": "abc", "overrides": overrides,
         "hardware": {"cpu": "CPU", "gpus": []},
         "data": {"sha256": "1", "tokenizer": "character", "vocab_size": 10, "block_size": 8, "note": ""} | changed,
         "history": [{"step": i, "seconds": i / 2, "val_loss": loss + 2 - i / 10} for i in (10, 20)],
@@ -93,35 +35,127 @@ def fake(folder, name, overrides, loss, **changed):
     (folder / name / "summary.json").write_text(json.dumps(summary))
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Two schemes, two widths, three seeds; one job failed, one was never begun."""
+def sweep_of(folder, losses):
+    """A sweep of one key: the losses of each value by seed."""
+    jobs = [Job(f"{v}-{s}", (f"position={v}", f"seed={s}")) for v, seeds in losses.items() for s in seeds]
+    for job in jobs:
+        values = job.values
+        fake(folder, job.name, list(job.overrides), losses[values["position"]][int(values["seed"])])
+    Manifest((), tuple(jobs)).write(folder)
+    return Sweep(folder)
+
+
+def grid(folder):
+    """Two schemes, two widths, three seeds; one job failed, one never started."""
     rng, jobs = np.random.default_rng(0), []
     for i, (p, h, s) in enumerate((p, h, s) for p in ("rope", "none") for h in ("h2", "h4") for s in "123"):
         name, overrides = f"{i:02}", (f"position={p}", f"heads={h}", f"seed={s}", "batch_size=8")
         jobs.append(Job(name, overrides))
         if i == 11:
-            (tmp_path / name).mkdir()
-            (tmp_path / name / "job.log").write_text("=== x\nrun\nerror: the loss is <not> | finite\nTry less.\n")
+            (folder / name).mkdir()
+            (folder / name / "job.log").write_text("=== x\nrun\nerror: the loss is <not> | finite\nTry less.\n")
         elif i != 10:
-            fake(tmp_path, name, overrides, 1.8 + 0.3 * (p == "none") + rng.normal(0, 0.005))
-    Manifest(("-m", "position=rope,none", "name='a b'"), tuple(jobs)).write(tmp_path)
-    return tmp_path
+            fake(folder, name, overrides, 1.8 + 0.3 * (p == "none") + rng.normal(0, 0.005))
+    Manifest(("-m", "position=rope,none", "name='a b'"), tuple(jobs)).write(folder)
+    return folder
 
 
-def test_the_report_ranks_and_says_what_is_noise(folder):
-    sweep = Sweep(folder)
+@pytest.fixture
+def folder(tmp_path):
+    return grid(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The same with its report, for those who only read."""
+    folder = grid(tmp_path_factory.mktemp("written"))
+    write_report(folder)
+    return folder
+
+
+def markdown(folder):
+    write_report(folder)
+    return (folder / "report.md").read_text()
+
+
+def page(folder):
+    write_report(folder)
+    return (folder / "report.html").read_text()
+
+
+def test_the_report_ranks_and_says_what_is_noise(written):
+    sweep = Sweep(written)
     assert sweep.keys == ["position", "heads"]
     assert sweep.ranked[0].values[0] == "rope"
-    assert sorted(len(c.losses) for c in sweep.ranked) == [1, 3, 3, 3]
-    text = markdown(sweep)
+    assert sorted(sweep.counts) == [1, 3, 3, 3]
+    text = (written / "report.md").read_text()
     assert "12 jobs: 10 completed, 1 waiting, 1 failed. Swept: 2 of position × 2 of heads × 3 of seed." in text
-    assert len(re.findall(r"^- rope, h\d is not distinguishable from rope, h\d", text, re.M)) == 1
-    assert len(re.findall(r"^- none, h\d is worse than rope, h\d by 0\.[23]", text, re.M)) == 2
+    assert len(re.findall(r"^- rope, h\d has the lowest loss\.$", text, re.M)) == 1
+    assert len(re.findall(r"^- rope, h\d is not distinguishable from the best: a difference of 0\.0", text, re.M)) == 1
+    assert len(re.findall(r"^- none, h2 is worse than the best by 0\.[23]", text, re.M)) == 1
+    assert "- Not compared, because one seed says nothing about noise: none, h4.\n" in text
+    assert "mistake among all pairs of the 3 combinations with two or more seeds" in text
     assert "| position | none |" in text
-    assert "python train.py -m position=rope,none 'name='\"'\"'a b'\"'\"''" in text
     assert "the loss is <not> \\| finite Try less." in text
     assert "comparable" not in text
+
+
+def test_the_command_can_be_pasted(written):
+    line = re.search(r"```bash\npython train.py (.*)\n```", (written / "report.md").read_text())[1]
+    assert shlex.split(line) == ["-m", "position=rope,none", "name='a b'"]
+
+
+def test_every_pair_is_judged_not_only_those_with_the_best(tmp_path):
+    """The best has one seed; the others differ from each other all the same."""
+    losses = {"a": {1: 1.0}, "b": {1: 1.10, 2: 1.11, 3: 1.12}, "c": {1: 1.60, 2: 1.61, 3: 1.62}}
+    sweep = sweep_of(tmp_path, losses)
+    assert worse_than(sweep) == [[], [], [2]]
+    assert findings(sweep) == ["a has the lowest loss, but ran with one seed, so nothing tells whether it is better."]
+
+
+def test_the_seeds_that_it_would_take_are_named(tmp_path):
+    sweep = sweep_of(tmp_path, {"a": {1: 1.0, 2: 1.02, 3: 1.04}, "b": {1: 1.02, 2: 1.04, 3: 1.06}})
+    best, first, second = findings(sweep)
+    assert best == "a has the lowest loss."
+    assert first == (  # Student's interval of 4 degrees of freedom: 2.776 × 0.02 × √(2 / 3)
+        "b is not distinguishable from the best: a difference of 0.0200 is within the noise"
+        " (95% interval -0.0253 to +0.0653, 3 seeds each)."
+    )
+    assert second == (
+        "Telling these two apart with 80% power would take about 17 seeds of each, if their true difference is 0.0200"
+        " and the deviation over seeds 0.0200, as measured."
+    )
+
+
+def test_copies_of_a_seed_are_one_sample(tmp_path):
+    losses = {"a": {1: 1.0, 2: 1.02, 3: 1.04}, "b": {1: 1.05, 2: 1.07, 3: 1.09}}
+    once = findings(sweep_of(tmp_path / "once", losses))
+    sweep_of(tmp_path / "copied", losses)
+    jobs = list(Manifest.read(tmp_path / "copied").jobs)
+    for i in range(30):
+        jobs.append(Job(f"copy-{i}", jobs[i % 6].overrides))
+        position, seed = jobs[-1].values.values()
+        fake(tmp_path / "copied", f"copy-{i}", jobs[-1].overrides, losses[position][int(seed)])
+    Manifest((), tuple(jobs)).write(tmp_path / "copied")
+    copied = findings(Sweep(tmp_path / "copied"))
+    assert copied == ["Left out: runs that repeat the combination and the seed of another (30).", *once]
+
+
+def test_what_cannot_be_tested_is_said(tmp_path):
+    alone = sweep_of(tmp_path / "alone", {"a": {1: 1.0, 2: 1.1}})
+    assert findings(alone) == ["Only one combination completed, so there is nothing to compare."]
+    single = sweep_of(tmp_path / "single", {"a": {1: 1.0}, "b": {1: 2.0}})
+    (sentence,) = findings(single)
+    assert sentence.startswith("a has the lowest loss, but each combination ran with one seed")
+    assert worse_than(single) == [[], []]
+    assert assumptions(alone) == assumptions(single) == ""
+    mixed = sweep_of(tmp_path / "mixed", {"a": {1: 1.0}, "b": {1: 2.0}, "c": {1: 3.0, 2: 3.1}})
+    assert findings(mixed)[0].startswith("a has the lowest loss, but ran with one seed")
+    best = sweep_of(tmp_path / "best", {"a": {1: 1.0, 2: 1.1}, "b": {1: 2.0}, "c": {1: 3.0}})
+    assert findings(best) == [
+        "a has the lowest loss.",
+        "Not compared, because one seed says nothing about noise: b; c.",
+    ]
 
 
 class Checker(HTMLParser):
@@ -129,25 +163,60 @@ class Checker(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.open, self.outside = [], []
+        self.open, self.outside, self.ids = [], [], []
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
 
     def handle_starttag(self, tag, attrs):
-        if tag != "meta":
+        if tag not in ("meta", "link"):
             self.open.append(tag)
-        self.outside += [v for k, v in attrs if k in ("src", "href")]
+        self.outside += [v for k, v in attrs if k in ("src", "href", "xlink:href") and not v.startswith(("#", "data:"))]
+        self.ids += [v for k, v in attrs if k == "id"]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
 
-def test_the_page_stands_alone_and_is_well_formed(folder):
-    html = page(Sweep(folder))
+def test_the_page_stands_alone_and_is_well_formed(written):
+    html = (written / "report.html").read_text()
     checker = Checker()
     checker.feed(html)
     assert not checker.open
     assert not checker.outside
+    assert len(checker.ids) == len(set(checker.ids))
     assert "the loss is &lt;not&gt; | finite" in html
-    assert html.count("<svg viewBox") == 3
+    assert html.count("<svg ") == 3
+    assert html.count("<!") == 1, "no doctype of an SVG"
+    assert "<?xml" not in html
+
+
+def test_figures_lie_beside_the_page(written):
+    names = {"loss-by-step", "loss-by-seconds", "loss-by-parameters"}
+    assert {p.name for p in (written / "figures").iterdir()} == {f"{n}.{s}" for n in names for s in ("png", "pdf")}
+    with Image.open(written / "figures" / "loss-by-step.png") as picture:
+        assert picture.width > 1000
+
+
+def test_runs_csv_has_a_row_for_each_job(written):
+    with (written / "runs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["job"] for r in rows] == [f"{i:02}" for i in range(12)]
+    assert [r["state"] for r in rows] == ["completed"] * 10 + ["waiting", "failed"]
+    assert [r["seed"] for r in rows] == ["1", "2", "3"] * 4
+    summary = json.loads((written / "03" / "summary.json").read_text())
+    assert float(rows[3]["val_loss"]) == summary["val_loss"]
+    assert rows[3]["data.vocab_size"] == "10"
+    assert rows[11]["val_loss"] == ""
+    assert {"position", "heads", "parameters", "train_seconds"} < set(rows[0])
+    assert not {"batch_size", "history", "commit", "hardware.gpus"} & set(rows[0]), "only what was swept, and numbers"
+
+
+def test_the_latex_table_has_the_ranking(written):
+    lines = (written / "report.tex").read_text().splitlines()
+    body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
+    assert [row.split(" & ")[1:3] for row in body] == [list(c.values) for c in Sweep(written).ranked]
 
 
 @pytest.mark.parametrize(
@@ -156,45 +225,60 @@ def test_the_page_stands_alone_and_is_well_formed(folder):
         ({"sha256": "2"}, "NOT comparable: the runs differ in data."),
         ({"block_size": 16}, "NOT comparable: the runs differ in context."),
         ({"tokenizer": "word", "vocab_size": 9}, "differ in tokenizer and vocabulary. Across tokenizers"),
-        ({"note": "validates on its training sentences"}, "Of the data: validates on its training sentences."),
+        ({"note": "validates on its training sentences"}, "About the data: validates on its training sentences."),
     ],
 )
 def test_what_cannot_be_compared_is_said(folder, changed, warning):
     (folder / "00" / "summary.json").unlink()
     (folder / "00").rmdir()
     fake(folder, "00", ["position=rope", "heads=h2", "seed=1"], 1.8, **changed)
-    assert warning in markdown(Sweep(folder))
-    assert warning in write_report(folder)
+    sweep = Sweep(folder)
+    assert [w for w in sweep.warnings() if warning in w]
+    if "NOT comparable" in sweep.warnings()[0]:
+        assert findings(sweep) == ["The losses are not comparable, so no combination is called worse than another."]
+        assert not any(worse_than(sweep))
+        assert assumptions(sweep) == ""
 
 
 def test_odd_sweeps_have_a_report(tmp_path):
-    """Nothing completed; values that look the same when they are shortened; no validation in common."""
+    """Nothing completed; values that look the same when shortened; no size; no validation in common."""
     jobs = [Job(f"{i}", (f"optimizer.lr={lr}", f"seed={s}")) for i, (lr, s) in enumerate(
         (lr, s) for lr in ("0.00123441", "0.00123442") for s in (1, 2))]  # fmt: skip
     Manifest((), tuple(jobs)).write(tmp_path)
-    assert "4 jobs: 4 waiting" in markdown(Sweep(tmp_path))
-    assert "<table>" in page(Sweep(tmp_path))
+    assert "4 jobs: 4 waiting" in markdown(tmp_path)
+    assert "No job has completed" in write_report(tmp_path)
+    assert "<table>" in page(tmp_path)
     for job in jobs:
         fake(tmp_path, job.name, list(job.overrides), 1.8)
     summary = tmp_path / "0" / "summary.json"
     content = json.loads(summary.read_text())
-    summary.write_text(json.dumps(content | {"history": [], "steps": 10}))
-    assert "steps differ" in markdown(Sweep(tmp_path))
+    summary.write_text(json.dumps(content | {"history": [], "steps": 10, "parameters": None}))
+    assert "differ in steps" in write_report(tmp_path)
+    assert "differ in steps" in (tmp_path / "report.md").read_text()
     assert len(Sweep(tmp_path).ranked) == 2
-    assert "<svg" in page(Sweep(tmp_path))
+    assert "<svg" in page(tmp_path)
+    for job in jobs:
+        (tmp_path / job.name / "summary.json").write_text(json.dumps(content | {"history": []}))
+    assert "<svg" not in page(tmp_path)
+
+
+def test_a_loss_that_is_not_finite_does_not_count(tmp_path):
+    sweep = sweep_of(tmp_path, {"a": {1: 1.0, 2: 1.1}, "b": {1: float("nan"), 2: float("inf")}})
+    assert [c.name for c in sweep.ranked] == ["a"]
+    assert "4 completed" in markdown(tmp_path)
 
 
 def test_runs_of_another_launcher_have_a_report_too(folder):
     (folder / "sweep.json").unlink()
-    text = markdown(Sweep(folder))
+    text = markdown(folder)
     assert "10 jobs: 10 completed. Swept: 2 of position × 2 of heads × 3 of seed." in text
     assert "started by another launcher" in text
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("window", ["1200,2000", "420,2000"])
+@pytest.mark.parametrize("window", ["1280,2400", "390,3000"])
 def test_the_page_opens_without_a_complaint(folder, window, tmp_path):
-    (folder / "report.html").write_text(page(Sweep(folder)))
+    write_report(folder)
     assert photograph(folder / "report.html", tmp_path / "shot.png", f"--window-size={window}") == []
     pixels = np.asarray(Image.open(tmp_path / "shot.png").convert("RGB")).reshape(-1, 3)
     colours = {f"#{r:02X}{g:02X}{b:02X}" for r, g, b in np.unique(pixels, axis=0)}
@@ -204,7 +288,13 @@ def test_the_page_opens_without_a_complaint(folder, window, tmp_path):
 def test_the_command(folder, tmp_path_factory):
     done = shell("-m", "headscope.report", folder)
     assert done.returncode == 0, done.stderr
-    assert (folder / "report.html").read_text() == page(Sweep(folder))
+    files = {
+        p: p.read_bytes() for p in folder.rglob("*") if p.suffix in (".html", ".md", ".tex", ".csv", ".pdf", ".png")
+    }
+    assert len(files) == 10
+    assert done.stdout == write_report(folder) + "\n"
+    assert {p: p.read_bytes() for p in files} == files, "the same runs give the same bytes"
     assert "report.html" in done.stdout
     assert "holds no sweep" in refused(shell("-m", "headscope.report", tmp_path_factory.mktemp("empty")))
-    assert "is no folder" in refused(shell("-m", "headscope.report", folder / "nothing"))
+    with pytest.raises(UserError, match="is not a folder"):
+        Sweep(folder / "nothing")

@@ -136,7 +136,7 @@ def test_the_page_holds_everything_and_needs_nothing(walk, name, tmp_path):
         pixels = np.asarray(Image.open(picture))
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 8, picture.name
     for number in WEIGHTS.split() if name == "causal-head" else ():
-        assert f"<td>{number}</td>" in page
+        assert f'<td class="n">{number}</td>' in page
 
 
 def test_words_cannot_write_html(walk, tmp_path):
