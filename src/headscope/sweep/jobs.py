@@ -106,10 +106,12 @@ class Manifest:
             jobs = tuple(Job(job["name"], tuple(job["overrides"])) for job in content["jobs"])
             return Manifest(tuple(content["command"]), jobs)
         except FileNotFoundError:
-            runs = sorted((p for p in folder.glob("*/") if RunFolder(p).started), key=lambda p: (len(p.name), p.name))
-            if not runs:
+            runs = [RunFolder(p) for p in sorted(folder.glob("*/"), key=lambda p: (len(p.name), p.name))]
+            typed = {run.path.name: run.overrides() if run.started else run.summary().get("overrides") for run in runs}
+            jobs = tuple(Job(name, tuple(overrides)) for name, overrides in typed.items() if overrides is not None)
+            if not jobs:
                 raise UserError(f"{folder} holds no sweep; give a sweep's folder, hydra.sweep.dir") from None
-            return Manifest((), tuple(Job(p.name, tuple(RunFolder(p).overrides())) for p in runs))
+            return Manifest((), jobs)
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise UserError(f"{folder / MANIFEST} is damaged ({type(e).__name__}); start a new sweep") from e
 
