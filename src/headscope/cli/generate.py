@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 import headscope
-from headscope.data.sources import read_utf8
+from headscope.data.decoding import read_text
 from headscope.errors import UserError
 from headscope.generation.next import next_tokens
 from headscope.generation.sampling import Sampling
@@ -96,7 +96,7 @@ def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
         path = Path(str(config.prompt_file))
         if not path.is_file():
             raise UserError(f"prompt_file={path} does not exist; give a UTF-8 text file, or - for standard input")
-        return read_utf8(path).removesuffix("\n")
+        return read_text(path).removesuffix("\n")
     if config.prompt_file == "-" or _piped():
         try:
             return sys.stdin.buffer.read().decode().removesuffix("\n") or None

@@ -12,8 +12,8 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope import checkpoint
+from headscope.data.corpus import Corpus
 from headscope.data.datamodule import CorpusData
-from headscope.data.sources import Corpus
 from headscope.errors import UserError
 from headscope.files import remove_incomplete
 from headscope.model.transformer import LanguageModel
