@@ -165,11 +165,12 @@ def test_any_bytes_are_a_corpus_or_refused(tmp_path_factory, content, tokenizer)
     assert corpus is None or b"\0" not in content or content.startswith((codecs.BOM_UTF16, codecs.BOM_UTF16_BE))
 
 
-names = st.text(
+odd_names = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=["Cs"]) | st.sampled_from(" \n.'$\udcff"),
     min_size=1,
     max_size=12,
-).filter(lambda name: name not in (".", ".."))
+)
+names = st.sampled_from([".git", ".a.txt", "a.txt", "b", "more"]) | odd_names.filter(lambda n: n not in (".", ".."))
 paths = st.lists(names, min_size=1, max_size=3)
 contents = st.one_of(
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60).map(str.encode),
