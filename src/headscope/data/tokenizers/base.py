@@ -121,16 +121,16 @@ def count(n: int, unit: str) -> str:
 
 
 def between_tokens(chunks: Iterable[str]) -> Iterator[str]:
-    """Yields the same text in pieces that no token crosses: they end at a newline, or else before a lone space.
+    """Yields the same text in pieces that no token crosses: they end at a newline, or else before spaces.
 
-    Only a chunk that has neither is cut anywhere.
+    Only a chunk that has neither is cut anywhere. Spaces are never parted: several may be one byte-pair token.
     """
     rest = ""
     for chunk in chunks:
         rest += chunk
         end = rest.rfind("\n") + 1
-        if not end and (before_space := re.match(r".*\S(?= \S)", rest)):
-            end = before_space.end()
+        if not end and (before_spaces := re.match(r".*\S(?=[ \t])", rest)):
+            end = before_spaces.end()
         end = end or len(rest)
         yield rest[:end]
         rest = rest[end:]
