@@ -50,7 +50,7 @@ def plain(size):
     import torch
     import torch.nn.functional as F
 
-    from headscope.data.sources import PyDoc
+    from headscope.data.pydoc import PyDoc
     from headscope.model.position import Sinusoidal
     from headscope.model.transformer import TransformerLM
 

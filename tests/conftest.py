@@ -13,8 +13,9 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from headscope import checkpoint
+from headscope.data.corpus import Source
 from headscope.data.datamodule import CorpusData
-from headscope.data.sources import PyDoc, Source
+from headscope.data.pydoc import PyDoc
 from headscope.model.position import ALiBi, Learned, Position, Rotary, Sinusoidal
 from headscope.model.transformer import TransformerLM
 from headscope.training.module import LanguageModule

@@ -1,5 +1,6 @@
 """Damaged and hostile input: a line for people, or it works; nothing in between."""
 
+import codecs
 import random
 import resource
 import struct
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 import headscope
 from headscope.checkpoint.export import export
-from headscope.data.sources import TextFiles
+from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.run.config import TrainConfig
@@ -100,19 +101,59 @@ def test_any_value_of_a_key_is_taken_or_refused(key, value):
 
 
 BYTES = BytePairTokenizer.of(["abc"], 256)
+PAIRS = BytePairTokenizer.of(["日本語 é \N{GRINNING FACE} to be or not to be " * 9], 280)
 
 
 @quick
-@given(st.text())
+@given(st.text() | st.text(st.characters(categories=["Cs", "Ll"])))
 def test_any_prompt_is_read_or_refused(text):
     for tokenizer in (CharTokenizer(vocab=list("abc \n")), WordTokenizer(vocab=["a", "b", "\n"]), BYTES):
         try:
             ids = tokenizer.encode(text)
         except UserError as e:
-            assert "is not in the model's vocabulary" in str(e)
+            assert "unknown" in str(e)
+            assert str(e).isprintable()
             continue
         if not isinstance(tokenizer, WordTokenizer):
             assert tokenizer.decode(ids.tolist()) == text
+
+
+ids = st.lists(st.integers(0, 10**6), max_size=60)
+strange = st.text(max_size=4) | st.sampled_from(["\n", " ", "", " \n", "<eos>", "\ufffd"])
+vocabularies = st.lists(strange, min_size=1, max_size=8, unique=True)
+tokenizers = st.one_of(
+    st.just(PAIRS),
+    st.just(BYTES),
+    st.builds(lambda vocab: WordTokenizer(vocab=vocab), vocabularies),
+    st.builds(lambda vocab: CharTokenizer(vocab=vocab), st.lists(st.characters(), min_size=1, max_size=8, unique=True)),
+)
+
+
+@quick
+@given(tokenizers, ids)
+def test_any_ids_streamed_are_the_ids_decoded(tokenizer, ids):
+    ids = [i % len(tokenizer) for i in ids]
+    given_out = []
+    pieces = []
+    for piece in tokenizer.stream(given_out.append(i) or i for i in ids):
+        pieces.append(piece)
+        assert len(given_out) == min(len(pieces), len(ids)), "each piece comes before the next id is asked for"
+    assert "".join(pieces) == tokenizer.decode(ids)
+    if isinstance(tokenizer, BytePairTokenizer):
+        assert tokenizer.decode(ids) == b"".join(tokenizer._bytes[i] for i in ids).decode("utf-8", "replace")
+        assert tokenizer.decode(tokenizer.encode(tokenizer.decode(ids))) == tokenizer.decode(ids)
+
+
+def taken_or_refused(path, tokenizer):
+    """A corpus of four tokens, or None with a line that says why not."""
+    try:
+        corpus = TextFiles(str(path), tokenizer).load(4)
+    except UserError as e:
+        assert str(e).isprintable()
+        return None
+    x, y = corpus.train.cut(torch.tensor([0]), torch.tensor([0]))
+    assert x.shape == y.shape == (1, 4)
+    return corpus
 
 
 @quick
@@ -120,32 +161,72 @@ def test_any_prompt_is_read_or_refused(text):
 def test_any_bytes_are_a_corpus_or_refused(tmp_path_factory, content, tokenizer):
     path = tmp_path_factory.mktemp("corpus") / "a.txt"
     path.write_bytes(content)
+    corpus = taken_or_refused(path, tokenizer)
+    assert corpus is None or b"\0" not in content or content.startswith((codecs.BOM_UTF16, codecs.BOM_UTF16_BE))
+
+
+odd_names = st.text(
+    st.characters(exclude_characters="/\0", exclude_categories=["Cs"]) | st.sampled_from(" \n.'$\udcff"),
+    min_size=1,
+    max_size=12,
+)
+names = st.sampled_from([".git", ".a.txt", "a.txt", "b", "more"]) | odd_names.filter(lambda n: n not in (".", ".."))
+paths = st.lists(names, min_size=1, max_size=3)
+contents = st.one_of(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60).map(str.encode),
+    st.sampled_from([b"", b"to be or not to be " * 9, b"\x89PNG\r\n\x1a\n\0", "café".encode("utf-16"), b"%PDF-1.4"]),
+)
+
+
+@quick
+@given(st.lists(st.tuples(paths, contents), max_size=6), st.sampled_from(("char", "word", "bpe")))
+def test_any_folder_is_a_corpus_of_its_visible_texts_or_refused(tmp_path_factory, files, tokenizer):
+    folder = tmp_path_factory.mktemp(".corpus")
+    written = {}
+    for path, content in files:
+        place = folder.joinpath(*path)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        except OSError:  # a name is in use as a folder, or too long in bytes
+            continue
+        if not any(part.startswith(".") for part in path):
+            written[place] = content
     try:
-        corpus = TextFiles(str(path), tokenizer).load(4)
+        text = TextFiles(str(folder), tokenizer).read()
     except UserError as e:
-        assert "\n" not in str(e)
+        assert str(e).isprintable()
+        assert all(content[:4] in (b"\x89PNG", b"%PDF") for content in written.values())
         return
-    x, y = corpus.train.cut(torch.tensor([0]), torch.tensor([0]))
-    assert x.shape == y.shape == (1, 4)
+    kept = [written[place] for place in sorted(written) if written[place][:4] not in (b"\x89PNG", b"%PDF")]
+    marked = codecs.BOM_UTF16
+    assert text == "\n".join(c.decode("utf-16" if c.startswith(marked) else "utf-8-sig") for c in kept)
+    taken_or_refused(folder, tokenizer)
 
 
 @pytest.mark.parametrize(
-    ("content", "tokens"),
+    ("content", "text"),
     [
-        (b"\xef\xbb\xbf" + b"abc " * 50, 200),
-        (b"a\0b\0" * 50, 200),
-        (b"a\r\nb" * 50, 200),
-        (b"x" * 10_000_000, 10_000_000),
+        (b"\xef\xbb\xbf" + b"abc " * 50, "abc " * 50),
+        (b"a\r\nb" * 50, "a\r\nb" * 50),
+        (b"x" * 10_000_000, "x" * 10_000_000),
+        (b"\x1b[1mbold\x1b[0m\f" * 50, "\x1b[1mbold\x1b[0m\f" * 50),
     ],
-    ids=["byte-order mark", "NUL", "CRLF", "a line of 10 MB"],
+    ids=["byte-order mark", "CRLF", "a line of 10 MB", "escapes of a terminal"],
 )
-def test_odd_text_is_kept_as_it_is(tmp_path, content, tokens):
+def test_odd_text_is_kept_as_it_is(tmp_path, content, text):
     (tmp_path / "a.txt").write_bytes(content)
-    corpus = TextFiles(str(tmp_path / "a.txt")).load(8)
-    assert corpus.tokens == tokens
+    source = TextFiles(str(tmp_path / "a.txt"))
+    assert source.read() == text
+    assert source.load(8).tokens == len(text)
 
 
-def test_one_character_is_too_short(tmp_path):
-    (tmp_path / "a.txt").write_text("a")
-    with pytest.raises(UserError, match="longer than the validation split"):
-        TextFiles(str(tmp_path / "a.txt")).load(1)
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [(b"a\0b\0" * 50, "iconv -f utf-16le"), (b"\0a\0b" * 50, "iconv -f utf-16be"), (b"abc\0" * 50, "is not text")],
+)
+def test_text_with_nul_is_not_kept(tmp_path, content, advice):
+    """Text has no NUL: these bytes are UTF-16 that nobody declared, whose half would be trained on, or binary."""
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(UserError, match=advice):
+        TextFiles(str(tmp_path / "a.txt")).load(8)

@@ -184,7 +184,7 @@ def test_part4_accepts_its_format_strictly_and_computes_the_same(tmp_path):
     done = shell("-m", "headscope.checkpoint", tmp_path / "a.ckpt", tmp_path / "p.pt", "--format", "part4")
     assert done.returncode == 0, done.stderr
     saved = torch.load(tmp_path / "p.pt", weights_only=True)
-    assert saved.keys() == {"model_state_dict", "model_config", "stoi", "itos", "final_loss"}
+    assert saved.keys() == {"model_state_dict", "model_config", "stoi", "itos", "final_loss", "tokenizer"}
     assert saved["model_config"] == {"vocab_size": 11, "d_model": 16, "n_heads": 2, "n_layers": 2, "block_size": 16}
     assert saved["stoi"]["c"] == 2
     assert saved["itos"][2] == "c"

@@ -52,7 +52,7 @@ def test_train_refuses_in_one_line(override, message, tmp_path):
 
 def test_no_corpus_and_no_network(tmp_path):
     done = shell("train.py", f"hydra.run.dir={tmp_path}/run", HEADSCOPE_DATA_DIR=str(tmp_path), **OFFLINE)
-    assert "tiny_shakespeare.txt cannot be had (ProxyError): put the file at" in refused(done)
+    assert "tiny_shakespeare.txt could not be downloaded (ProxyError): put the file at" in refused(done)
 
 
 def test_only_the_quickstart_falls_back_and_says_so(tmp_path):
@@ -125,7 +125,7 @@ def test_a_model_validates_on_any_data_that_fits_its_vocabulary(pydoc_run, tmp_p
     text = ("train.py", "task=validate", "data=text", checkpoint, f"hydra.run.dir={tmp_path}/run")
     done = shell(*text, f"data.path={tmp_path}/fits.txt")
     assert "val/loss" in done.stdout, done.stderr
-    assert "character '\N{SNOWMAN}' is not in the model's vocabulary" in refused(
+    assert "unknown character '\N{SNOWMAN}': the model's vocabulary has" in refused(
         shell(*text, f"data.path={tmp_path}/not.txt")
     )
 
@@ -172,7 +172,7 @@ def test_generate_reads_a_prompt_from_a_file_and_a_pipe(pydoc_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prompt=\N{SNOWMAN}"], "is not in the model's vocabulary"),
+        (["prompt=\N{SNOWMAN}"], "unknown character '\N{SNOWMAN}'"),
         (["temperature=-1"], "temperature=-1.0 is out of range"),
         (["top_p=0"], "top_p=0.0 is out of range; it must be above 0 and at most 1"),
         (["prompt_file=/nonexistent"], "prompt_file=/nonexistent does not exist"),
@@ -196,5 +196,5 @@ def test_generate_refuses_in_one_line(arguments, message, pydoc_run, monkeypatch
 
 def test_generate_leaves_with_one_line_and_2(pydoc_run):
     done = shell("generate.py", f"checkpoint={pydoc_run[0]}/checkpoints/best.ckpt", "prompt=a ${x}")
-    assert "character '$' is not in the model's vocabulary" in refused(done)
+    assert "unknown character '$': the model's vocabulary has" in refused(done)
     assert "did you mean max_new_tokens?" in refused(shell("generate.py", "max_new_token=3"))

@@ -6,8 +6,8 @@ import os
 import pytest
 import torch
 
-from headscope.data import packed, sources
-from headscope.data.sources import TextFiles
+from headscope.data import corpus, decoding, packed, textfiles
+from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers.base import narrowest
 from headscope.errors import UserError
 
@@ -16,7 +16,7 @@ TEXT = ("First Citizen:\r\nBäume, ↵ 𝒳 and \N{SNOWMAN}\n" * 200, "second fi
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(packed, "CHUNK", 101)  # cuts characters of several bytes
+    monkeypatch.setattr(decoding, "CHUNK", 101)  # cuts characters of several bytes
     (tmp_path / "text").mkdir()
     for number, text in enumerate(TEXT):
         (tmp_path / "text" / f"{number}.txt").write_bytes((b"\xef\xbb\xbf" if number == 1 else b"") + text.encode())
@@ -24,7 +24,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def load(folder, monkeypatch, large, kind="char"):
-    monkeypatch.setattr(sources, "LARGE", large)
+    monkeypatch.setattr(textfiles, "LARGE", large)
     return TextFiles(str(folder / "text"), kind, data_dir=str(folder)).load(8)
 
 
@@ -73,5 +73,5 @@ def test_what_is_not_utf8_leaves_nothing(folder, monkeypatch):
 
 
 def test_the_validation_split_of_much_text_is_bounded(folder, monkeypatch):
-    monkeypatch.setattr(sources, "MOST_VALIDATION", 50)
+    monkeypatch.setattr(corpus, "MOST_VALIDATION", 50)
     assert len(load(folder, monkeypatch, 0).val.ids) == 50

@@ -1,13 +1,18 @@
 """Text to ids and back."""
 
+import itertools
+import re
 import sys
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from headscope.data.sources import PyDoc
-from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
+from headscope.data.pydoc import PyDoc
+from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, UnknownToken, WordTokenizer
 from headscope.data.tokenizers.base import between_tokens, narrowest, tokenize
+from headscope.data.tokenizers.bytepair import BYTES
 from headscope.errors import UserError
 
 
@@ -34,11 +39,21 @@ def test_characters_and_words_stand_in_code_point_order():
     assert tokenize("to be or\nnot to be", WordTokenizer)[0].vocab == ["\n", "be", "not", "or", "to"]
 
 
-def test_a_token_outside_the_vocabulary_is_named():
-    with pytest.raises(UserError, match="character 'é' is not in the model's vocabulary"):
-        CharTokenizer(vocab=["a", "b"]).encode("abé")
-    with pytest.raises(UserError, match=r"word 'pizza' is not in the model's vocabulary .I love cats"):
-        WordTokenizer(vocab=["I", "love", "cats"]).encode("I love pizza")
+@pytest.mark.parametrize(
+    ("tokenizer", "text", "message"),
+    [
+        (CharTokenizer(vocab=["a", "\n"]), "aéb", r"unknown character 'é': .* has 2 characters \('a' '\\n'\)"),
+        (WordTokenizer(vocab=["I", "love"]), "I love pizza", r"unknown word 'pizza': .* has 2 words \('I' 'love'\)"),
+        (WordTokenizer(vocab=["I"]), "I\nI", r"unknown word '\\n': .* has 1 word \('I'\)"),
+        (CharTokenizer(vocab=[chr(i) for i in range(200)]), "☃", r"'☃': .* has 200 characters \(such as 'Ã' 'Ä'"),
+        (CharTokenizer(vocab=["a"]), "a\udcff", r"unknown character '\\udcff'"),
+        (BytePairTokenizer.of(["abc"], 256), "a\udcff", r"unknown token '\\udcff': .* has 256 tokens"),
+    ],
+)
+def test_a_token_outside_the_vocabulary_is_named_in_a_line(tokenizer, text, message):
+    with pytest.raises(UnknownToken, match=message) as error:
+        tokenizer.encode(text)
+    assert str(error.value).isprintable()
 
 
 def test_the_narrowest_type_holds_the_vocabulary():
@@ -52,10 +67,18 @@ def test_the_narrowest_type_holds_the_vocabulary():
 
 
 @pytest.mark.parametrize("kind", [CharTokenizer, WordTokenizer, BytePairTokenizer])
-def test_text_cut_between_tokens_has_the_same_tokens(kind):
-    text = "A line, and\n\n  another  with   spaces \n" * 20 + "and a long last line without an end " * 9
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A line, and\n\n  another  with   spaces \n" * 20 + "and a long last line without an end " * 9,
+        "words    with     many   spaces and  no line ends " * 40,
+        "tabs\tand\rother\u2003white \xa0 space " * 40,
+    ],
+)
+@pytest.mark.parametrize("length", [61, 64, 67])
+def test_text_cut_between_tokens_has_the_same_tokens(kind, text, length):
     tokenizer, ids = tokenize(text, kind)
-    pieces = list(between_tokens(text[i : i + 61] for i in range(0, len(text), 61)))
+    pieces = list(between_tokens(text[i : i + length] for i in range(0, len(text), length)))
     assert "".join(pieces) == text
     assert len(pieces) > 10
     assert torch.cat([tokenizer.encode(p) for p in pieces]).tolist() == ids.tolist()
@@ -74,10 +97,60 @@ def test_byte_pairs_are_fewer_the_same_each_time_and_as_many_as_asked_for():
     assert tokenizer.decode(tokenizer.encode("日本 é")) == "日本 é", "bytes it has never seen together"
 
 
+def test_words_are_joined_as_a_substitution_in_the_whole_text_would():
+    vocab = ["\n", "to", "be", ","]
+    tokenizer = WordTokenizer(vocab=vocab)
+    for n in range(6):
+        for ids in itertools.product(range(4), repeat=n):
+            joined = " ".join(vocab[i] for i in ids)
+            assert tokenizer.decode(ids) == re.sub(" ?\n ?", "\n", joined)
+
+
+PAIRS = BytePairTokenizer.of(["日本語 é \N{GRINNING FACE} to be or not to be " * 9], 300)
+
+
+@given(st.lists(st.integers(0, len(PAIRS) - 1)))
+def test_byte_pairs_decode_as_their_library_does(ids):
+    from tokenizers.decoders import ByteLevel
+
+    assert PAIRS.decode(ids) == ByteLevel().decode([PAIRS.vocab[i] for i in ids])
+
+
+def test_the_bytes_are_those_of_the_library():
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    assert sorted(BYTES) == sorted(ByteLevel.alphabet())
+    assert sorted(BYTES.values()) == list(range(256))
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "opening"),
+    [
+        (CharTokenizer(vocab=["a", "\n"]), "\n"),
+        (CharTokenizer(vocab=["b", "a"]), "b"),
+        (WordTokenizer(vocab=["<pad>", "<eos>", "the", "mat"]), "the"),
+        (WordTokenizer(vocab=["a", "b", "\n"]), "\n"),
+        (PAIRS, "\n"),
+        (WordTokenizer(vocab=["<eos>"]), "<eos>"),
+    ],
+)
+def test_text_opens_with_a_newline_or_a_word(tokenizer, opening):
+    assert tokenizer.decode([tokenizer.opening]) == opening
+
+
 @pytest.mark.parametrize("arguments", [{"vocab": ["a", "a"]}, {"vocab": ["ab"]}, {"vocab": [1]}, {"vocab": [["a"]]}])
 def test_a_vocabulary_is_different_texts(arguments):
     with pytest.raises((ValueError, TypeError)):
         CharTokenizer(**arguments)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"vocab": PAIRS.vocab[1:]}, {"merges": ["a"]}, {"merges": [7]}, {"merges": ["a nowhere"]}, {"merges": ["a \x00"]}],
+)
+def test_byte_pairs_are_all_bytes_and_merges_of_tokens(changes):
+    with pytest.raises(ValueError, match=r"byte|merge"):
+        BytePairTokenizer(**PAIRS.arguments | changes)
 
 
 def test_without_the_library_byte_pairs_say_what_to_do(monkeypatch):

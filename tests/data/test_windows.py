@@ -73,13 +73,6 @@ def test_a_batch_that_the_processes_cannot_share_is_refused():
         batches(world=3)
 
 
-def test_a_context_longer_than_the_text_is_refused():
-    with pytest.raises(
-        UserError, match=r"model.block_size=103 is longer than the text split of 103 tokens; at most 102"
-    ):
-        TextWindows(IDS, 103)
-
-
 def test_a_batch_is_a_copy_and_the_text_is_not():
     windows = TextWindows(IDS, 8)
     assert windows.views.data_ptr() == IDS.data_ptr()

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
+from headscope.errors import UserError
 from headscope.generation.decode import context_start, decode
+from headscope.generation.next import next_tokens
 from headscope.generation.sampling import Sampling
-from headscope.generation.text import write_text
+from headscope.generation.text import opening, prompt_ids, write_text
 from tests.conftest import SCHEMES, shell, small
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
@@ -25,6 +27,54 @@ def test_top_k_and_top_p_keep_the_most_likely():
         q = Sampling(1, top_p=top_p).probabilities(LOGITS)
         assert int((q > 0).sum()) == kept
         torch.testing.assert_close(q[0, :kept], (p / p[0, :kept].sum())[0, :kept].double())
+
+
+@pytest.mark.parametrize(
+    ("logits", "k", "kept"),
+    [
+        ([1.0, 3.0, 3.0, 3.0], 1, [1]),
+        ([1.0, 3.0, 3.0, 3.0], 2, [1, 2]),
+        ([0.0, 0.0, 0.0, 0.0], 3, [0, 1, 2]),
+        ([2.0, 1.0, 2.0, 1.0], 3, [0, 1, 2]),
+        ([2.0, 1.0, 2.0, 1.0], 9, [0, 1, 2, 3]),
+    ],
+)
+def test_of_equally_likely_tokens_top_k_keeps_the_first(logits, k, kept):
+    p = Sampling(1, top_k=k).probabilities(torch.tensor([logits]))
+    assert p[0].nonzero().flatten().tolist() == kept
+    expected = torch.tensor(logits, dtype=torch.float64)[kept].softmax(-1)
+    torch.testing.assert_close(p[0, kept], expected)
+
+
+def test_top_k_counts_in_a_vocabulary_of_ties_and_in_each_row():
+    logits = torch.randint(3, (5, 1000), generator=torch.Generator().manual_seed(1)).float()
+    for k in (1, 7, 400, 999):
+        assert ((Sampling(1, top_k=k).probabilities(logits) > 0).sum(-1) == k).all()
+
+
+def test_top_p_takes_its_share_of_what_top_k_left():
+    p = Sampling(1, top_k=2, top_p=0.7).probabilities(LOGITS)  # of .731 and .269
+    assert p.tolist() == [[1, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("sampling", [Sampling(0), Sampling(1), Sampling(1, top_k=2), Sampling(1, top_p=0.5)])
+def test_logits_that_are_not_finite_are_one_line(bad, sampling):
+    with pytest.raises(UserError, match="the model's logits are not finite") as error:
+        sampling.draw(torch.tensor([[1.0, bad, 0.0]]))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_model_with_a_damaged_weight_is_one_line(bad):
+    model, tokenizer = small().eval(), CharTokenizer(vocab=list("abcdefghij\n"))
+    with torch.no_grad():
+        model.blocks[1].norm1.weight[3] = bad
+    for temperature in (0, 1):
+        with pytest.raises(UserError, match="logits are not finite"):
+            list(write_text(model, tokenizer, "a", 5, Sampling(temperature), torch.Generator()))
+    with pytest.raises(UserError, match="logits are not finite"):
+        next_tokens(model, tokenizer, "a", 5)
 
 
 def test_draws_follow_the_probabilities():
@@ -93,6 +143,50 @@ def test_text_in_pieces_is_the_text_of_the_whole(tokenizer, prompt):
     )
     assert "".join(pieces) == tokenizer.decode(itertools.chain(tokenizer.encode(prompt).tolist(), drawn))
     assert len(pieces) == 41
+
+
+CHARACTERS = CharTokenizer(vocab=list("abc defghij"))
+LINES = CharTokenizer(vocab=list("abc defghi\n"))
+WORDS = WordTokenizer(vocab=["<pad>", "<eos>", "the", "mat", *"abcdefg"])
+PAIRS = BytePairTokenizer.of(["nothing"], 256)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "prompt", "written"),
+    [
+        (LINES, "", "\n"),
+        (LINES, "  ", "  "),
+        (CHARACTERS, "", "a"),
+        (CHARACTERS, " ", " "),
+        (WORDS, "", "the"),
+        (WORDS, "  ", "the"),
+        (WORDS, "\t", "the"),
+        (WORDS, " mat\t", "mat"),
+        (PAIRS, "", "\n"),
+        (PAIRS, " \t", " \t"),
+    ],
+)
+def test_a_prompt_without_tokens_becomes_the_opening(tokenizer, prompt, written):
+    model = small(vocab_size=len(tokenizer)).eval()
+    generator = torch.Generator().manual_seed(1)
+    pieces = list(write_text(model, tokenizer, prompt, 3, Sampling(0), generator))
+    assert pieces[0] == tokenizer.decode(prompt_ids(tokenizer, prompt)) == written
+    table = next_tokens(model, tokenizer, prompt, 5)
+    assert table == next_tokens(model, tokenizer, written, 5)
+    assert table[0][0] == tokenizer.show(int(model(tokenizer.encode(written)[None])[0, -1].argmax()))
+    if not prompt:
+        assert opening(tokenizer) == written
+
+
+def test_next_tokens_are_all_there_and_sum_to_one():
+    model = small().eval()
+    table = next_tokens(model, LINES, "abc", 99)
+    assert len(table) == 11
+    assert sum(p for _, p in table) == pytest.approx(1)
+    assert [p for _, p in table] == sorted((p for _, p in table), reverse=True)
+    model.head.weight.data.zero_()
+    model.head.bias.data.zero_()
+    assert [token for token, _ in next_tokens(model, LINES, "abc", 4)] == list("abc "), "ties in the order of ids"
 
 
 class Reciter(torch.nn.Module):

@@ -14,7 +14,7 @@ from headscope.errors import UserError
 from headscope.model.position import Sinusoidal
 from headscope.model.transformer import TransformerLM
 
-#: Ours to theirs, outside the blocks and inside each.
+#: Our names to theirs, outside the blocks and inside each block.
 OUTSIDE = {"embedding": "token_emb", "norm": "ln_final", "head": "output"}
 INSIDE = {
     "attention.qkv": "attention.W_qkv",
@@ -25,10 +25,11 @@ INSIDE = {
     "norm2": "ln2",
 }
 TABLE = "pos_enc.pe"  #: their table of positions, a buffer (1, T, C)
+KIND = "tokenizer"  #: a key that Part 4 ignores: the class of ours. Its absence means a file of Part 4 itself.
 
 
 def rename(name: str, back: bool = False) -> str:
-    """The name of a weight in Part 4's layout; with `back`, in ours."""
+    """Returns the name of a weight in Part 4's layout; with `back`, in ours."""
     module, _, kind = name.rpartition(".")
     outside, inside = OUTSIDE, INSIDE
     if back:
@@ -40,18 +41,18 @@ def rename(name: str, back: bool = False) -> str:
 
 
 def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) -> bytes:
-    """The file that Part 4 would have saved of this model.
+    """Returns the file that Part 4 would have saved for this model.
 
     Raises:
-        UserError: positions or tokens that its classes do not have.
+        UserError: the model has positions or tokens that Part 4 does not have.
     """
     if type(model.position) is not Sinusoidal or model.position.base != 10000.0:
         raise UserError(
-            f"Part 4 knows sinusoidal positions alone and this model has {type(model.position).__name__};"
+            f"Part 4 has sinusoidal positions alone and this model has {type(model.position).__name__};"
             " use --format safetensors, or train with position=sinusoidal"
         )
     if not isinstance(tokenizer, CharTokenizer | WordTokenizer):
-        raise UserError("Part 4 has a table of characters and no byte pairs; use --format safetensors")
+        raise UserError("Part 4 has characters or words as tokens, no byte pairs; use --format safetensors")
     weights = {rename(k): v for k, v in model.state_dict().items()}
     sizes = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")
     saved = {
@@ -60,6 +61,7 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
         "stoi": {token: i for i, token in enumerate(tokenizer.vocab)},
         "itos": dict(enumerate(tokenizer.vocab)),
         "final_loss": final_loss,
+        KIND: type(tokenizer).__name__,
     }
     buffer = io.BytesIO()
     torch.save(saved, buffer)
@@ -67,13 +69,13 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
 
 
 def read(saved: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """A card and weights from the dictionary that Part 4 saves."""
+    """Returns a card and weights from the dictionary that Part 4 saves."""
     vocab = [saved["itos"][i] for i in range(len(saved["itos"]))]
-    kind = "CharTokenizer" if all(len(token) == 1 for token in vocab) else "WordTokenizer"
+    guess = "CharTokenizer" if all(len(token) == 1 for token in vocab) else "WordTokenizer"
     position = {"class": "Sinusoidal", "base": 10000.0}
     described = {
         "model": {"class": "TransformerLM", "dropout": 0.0, "position": position} | saved["model_config"],
-        "tokenizer": {"class": kind, "vocab": vocab},
+        "tokenizer": {"class": saved.get(KIND, guess), "vocab": vocab},
         "about": {"name": "part4", "data": {"name": "a text that the file does not name"}},
     }
     return described, {rename(k, back=True): v for k, v in saved["model_state_dict"].items() if k != TABLE}

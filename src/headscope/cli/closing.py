@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from headscope.generation.sampling import Sampling
-from headscope.generation.text import opening, write_text
+from headscope.generation.text import write_text
 from headscope.run.prepare import Run
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ def sample(run: Run, length: int = 300) -> str:
     """A text that the model writes as it is now, always from the same seed."""
     model, tokenizer = run.module.model.eval(), run.corpus.tokenizer
     generator = torch.Generator().manual_seed(run.config.seed)
-    return "".join(write_text(model, tokenizer, opening(tokenizer), length, Sampling(), generator))
+    return "".join(write_text(model, tokenizer, "", length, Sampling(), generator))
 
 
 def say(run: Run, summary: dict[str, Any]) -> None:

@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 import headscope
-from headscope.data.sources import read_utf8
+from headscope.data.decoding import decoded, read_text
 from headscope.errors import UserError
 from headscope.generation.next import next_tokens
 from headscope.generation.sampling import Sampling
-from headscope.generation.text import opening, write_text
+from headscope.generation.text import prompt_ids, write_text
 from headscope.render.pictures import label
 from headscope.shell import own_standard_input
 
@@ -60,8 +60,8 @@ def write(config: GenerateConfig, typed: str | None) -> None:
     if config.threads:
         torch.set_num_threads(config.threads)
     model, tokenizer, about = headscope.load(path)
-    start = opening(tokenizer) if prompt is None else prompt
-    tokenizer.encode(start)  # says what it lacks before anything else is said
+    start = prompt or ""
+    prompt_ids(tokenizer, start)  # an unknown token is reported before anything else is printed
     print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)
     if config.show == "next":
         show_next(next_tokens(model, tokenizer, start, config.top_k or 10))
@@ -98,7 +98,7 @@ def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
         path = Path(str(config.prompt_file))
         if not path.is_file():
             raise UserError(f"prompt_file={path} does not exist; give a UTF-8 text file, or - for standard input")
-        return read_utf8(path).removesuffix("\n")
+        return read_text(path).removesuffix("\n")
     if config.prompt_file == "-" or own_standard_input():
         return _standard_input()
     return None
@@ -109,10 +109,7 @@ def _standard_input() -> str | None:
     if not (sys.platform == "win32" or select.select([0], [], [], PATIENCE)[0]):
         print("reading the prompt from standard input; end it with Ctrl-D, or give prompt=…", file=sys.stderr)
     with open(0, "rb", closefd=False) as f:
-        try:
-            return f.read().decode().removesuffix("\n") or None
-        except UnicodeDecodeError as e:
-            raise UserError("standard input is not UTF-8 text; convert it first") from e
+        return "".join(decoded(f, "standard input")).removesuffix("\n") or None
 
 
 def newest(runs: Path) -> Path:

@@ -1,1 +1,1 @@
-"""Text to ids to (x, y). Knows no model."""
+"""From text to ids to batches of (x, y). Knows no model."""

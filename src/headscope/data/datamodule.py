@@ -1,4 +1,4 @@
-"""The corpus as Lightning wants it.
+"""A corpus as a Lightning data module.
 
 Shapes: B windows in a batch, T positions (block_size).
 """
@@ -6,13 +6,13 @@ Shapes: B windows in a batch, T positions (block_size).
 import torch
 from lightning import LightningDataModule
 
-from headscope.data.sources import Corpus, Source
+from headscope.data.corpus import Corpus, Source
 from headscope.data.tokenizers import Tokenizer
 from headscope.data.windows import Batch, TrainBatches
 
 
 class ValBatches:
-    """The validation split in fixed windows: this rank's share of them."""
+    """The validation split in fixed windows: the share of one rank."""
 
     def __init__(self, corpus: Corpus, batch_size: int, rank: int, world: int) -> None:
         self.corpus, self.batch_size, self.rank, self.world = corpus, batch_size, rank, world
@@ -22,16 +22,16 @@ class ValBatches:
 
 
 class CorpusData(LightningDataModule):
-    """Batches of (x, y), (B, T) int64 each. Loader state is never saved: see `TrainBatches`.
+    """Batches of (x, y), (B, T) int64 each. They have no state to save: see `TrainBatches`.
 
     Args:
         source: where the text comes from.
-        block_size: T, the model's.
-        batch_size: windows in one forward pass over all devices together.
-        accumulate: forward passes that make one step.
-        seed: of the order of the data.
-        same: train on one batch for ever.
-        tokenizer: of an earlier model, in place of one made of this text.
+        block_size: T, that of the model.
+        batch_size: B, windows in one forward pass over all devices together.
+        accumulate: forward passes per step.
+        seed: decides the order of the data.
+        same: train on one batch again and again.
+        tokenizer: that of an earlier model; None builds one for this text.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class CorpusData(LightningDataModule):
 
     @property
     def corpus(self) -> Corpus:
-        """Read at the first use; the vocabulary is known only then.
+        """The corpus, read at the first use; the vocabulary is known only then.
 
         Raises:
             UserError: see `Source.load`.

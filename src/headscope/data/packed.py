@@ -1,9 +1,8 @@
-"""Text that does not fit in memory: turned into ids once, in an array on disk.
+"""Text that does not fit in memory: its ids are written once to an array on disk.
 
 Shapes: N tokens.
 """
 
-import codecs
 import hashlib
 import json
 import os
@@ -16,35 +15,35 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
+from headscope.data.decoding import file_pieces
 from headscope.data.tokenizers import Tokenizer
 from headscope.data.tokenizers.base import between_tokens, narrowest
 from headscope.errors import FULL, RunFailed, UserError
 from headscope.files import BESIDE, read_json, write_atomically
 
-CHUNK = 1 << 20  #: bytes read at a time
-ABANDONED = 600  #: seconds after which an array that nobody goes on writing is one of a process that was killed
+ABANDONED = 600  #: seconds without a write after which an incomplete array is that of a killed process
 
 
 def pack(
     files: Sequence[Path], folder: Path, by: Tokenizer | type[Tokenizer], vocab_size: int
 ) -> tuple[Tokenizer, Tensor, str]:
-    """The tokens of files joined by line ends, as an array on disk that is made once.
+    """Returns the ids of files joined by newlines, mapped from an array on disk that is made once.
 
-    The first pass makes the tokenizer, the second writes the ids. The array and its manifest lie in `folder`, named
-    after the files and the tokenizer; they are used again while the files have the sizes and times that the manifest
-    gives.
+    The first pass over the text builds the tokenizer, the second writes the ids. The array and its manifest are in
+    `folder`, named after the files and the tokenizer; they are used again while the files have the sizes and times in
+    the manifest.
 
     Args:
-        files: UTF-8 text.
+        files: text files.
         folder: for the array.
-        by: a tokenizer, or a kind of one, which is made of all of the text.
+        by: a tokenizer, or a class that builds one from this text.
         vocab_size: see `Tokenizer.of`.
 
     Returns:
-        The tokenizer; the ids (N,), mapped from disk; the sha256 of the joined text.
+        The tokenizer; the ids (N,); the sha256 of the joined text in UTF-8.
 
     Raises:
-        UserError: a file is not UTF-8 or cannot be read, or the folder cannot be written to, or a token is unknown.
+        UserError: a file is not text or cannot be read, the folder cannot be written to, or a token is unknown.
         RunFailed: the disk is full.
     """
     kind = by if isinstance(by, type) else type(by)
@@ -68,7 +67,7 @@ def _build(files: Sequence[Path], array: Path, by: Tokenizer | type[Tokenizer], 
         task = bar.add_task("reading", total=2 * sum(f.stat().st_size for f in files))
 
         def first_pass() -> Iterator[str]:
-            for piece in between_tokens(chunks(files)):
+            for piece in between_tokens(joined(files)):
                 content = piece.encode()
                 sha256.update(content)
                 yield piece
@@ -83,7 +82,7 @@ def _build(files: Sequence[Path], array: Path, by: Tokenizer | type[Tokenizer], 
         try:
             array.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("wb") as f:
-                for piece in first_pass() if tokenizer is by else between_tokens(chunks(files)):
+                for piece in first_pass() if tokenizer is by else between_tokens(joined(files)):
                     ids = tokenizer.encode(piece).to(dtype)
                     f.write(ids.numpy().tobytes())
                     n += len(ids)
@@ -91,7 +90,7 @@ def _build(files: Sequence[Path], array: Path, by: Tokenizer | type[Tokenizer], 
             beside.replace(array)
         except OSError as e:
             if e.errno in FULL:
-                raise RunFailed(f"the disk is full: {array} was not written; make room and try again") from e
+                raise RunFailed(f"the disk is full: {array} was not written; free some space and try again") from e
             raise UserError(f"{array} cannot be written: {e.strerror}; choose another paths.data_dir") from e
         finally:
             beside.unlink(missing_ok=True)
@@ -103,24 +102,9 @@ def _build(files: Sequence[Path], array: Path, by: Tokenizer | type[Tokenizer], 
     }
 
 
-def chunks(files: Sequence[Path]) -> Iterator[str]:
-    """The joined text in pieces, byte-order marks left out.
-
-    Raises:
-        UserError: a file is not UTF-8.
-    """
+def joined(files: Sequence[Path]) -> Iterator[str]:
+    """Yields the text of all files in pieces, a newline between two files."""
     for number, path in enumerate(files):
-        decoder = codecs.getincrementaldecoder("utf-8-sig")()
         if number:
             yield "\n"
-        with path.open("rb") as f:
-            while content := f.read(CHUNK):
-                yield _decode(decoder, content, False, path)
-        yield _decode(decoder, b"", True, path)
-
-
-def _decode(decoder: codecs.IncrementalDecoder, content: bytes, final: bool, path: Path) -> str:
-    try:
-        return decoder.decode(content, final)
-    except UnicodeDecodeError as e:
-        raise UserError(f"{path} is not UTF-8 text; convert it: iconv -f latin1 -t utf-8 {path.name}") from e
+        yield from file_pieces(path)

@@ -1,4 +1,4 @@
-"""Which windows a step sees, and gathering them.
+"""Which windows a training step sees, and their contents.
 
 Shapes: N tokens, B windows in a batch, T positions (block_size).
 """
@@ -21,36 +21,27 @@ class Windows:
     """One split, cut into windows of T tokens and their targets."""
 
     def __len__(self) -> int:
-        """Windows in one epoch of training."""
+        """The number of windows in one epoch of training."""
         raise NotImplementedError
 
     def cut(self, index: Tensor, phase: Tensor) -> Batch:
-        """The windows `index` (B,) of epochs that are cut at `phase` (B,), 0 ≤ phase < T."""
+        """Returns the windows `index` (B,) of epochs that start cutting at `phase` (B,), 0 ≤ phase < T."""
         raise NotImplementedError
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """The whole split in fixed windows: over all ranks, every target counts exactly once."""
+        """Yields the whole split in fixed windows: over all ranks, every target counts exactly once."""
         raise NotImplementedError
 
 
 class TextWindows(Windows):
-    """Windows of running text. Each epoch cuts it at another phase, so that the borders move.
+    """Windows of running text. Each epoch starts cutting at another offset, so that the borders move.
 
     Args:
-        ids: the split, (N,), any integer type; kept as it is, never copied.
+        ids: the split, (N,) of any integer type, N > T; kept as it is, never copied.
         block_size: T.
-
-    Raises:
-        UserError: the split is too short for the context.
     """
 
-    def __init__(self, ids: Tensor, block_size: int, name: str = "text") -> None:
-        longest = len(ids) - 1
-        if block_size > longest:
-            raise UserError(
-                f"model.block_size={block_size} is longer than the {name} split of {len(ids)} tokens;"
-                f" at most {max(longest, 0)} fits: shorten the context or bring more text"
-            )
+    def __init__(self, ids: Tensor, block_size: int) -> None:
         self.ids, self.block_size = ids, block_size
         self.views = ids.unfold(0, block_size + 1, 1)  # (N - T, T + 1), a view
 
@@ -58,7 +49,8 @@ class TextWindows(Windows):
         return max(len(self.views) // self.block_size, 1)
 
     def cut(self, index: Tensor, phase: Tensor) -> Batch:
-        starts = (index * self.block_size + phase) % len(self.views)  # the modulo matters below two windows only
+        # The modulo matters only in a split of less than two windows.
+        starts = (index * self.block_size + phase) % len(self.views)
         window = self.views[starts].long()  # (B, T + 1)
         return window[:, :-1], window[:, 1:]
 
@@ -73,12 +65,15 @@ class TextWindows(Windows):
 
 
 class SentenceWindows(Windows):
-    """A window is a sentence: its words, its end, and padding that the loss ignores.
+    """Each sentence is a window: its words, the token that ends it, and padding that the loss ignores.
 
     Args:
-        sentences: ids of each, the end among them.
+        sentences: the ids of each, with the token that ends it.
         pad: id of the padding.
-        block_size: T; what is needed at most is used.
+        block_size: T; windows are as long as the longest sentence.
+
+    Raises:
+        UserError: a sentence is longer than the context.
     """
 
     def __init__(self, sentences: list[Tensor], pad: int, block_size: int) -> None:
@@ -103,9 +98,9 @@ class SentenceWindows(Windows):
             yield self.x[first : first + batch_size], self.y[first : first + batch_size]
 
 
-@lru_cache(maxsize=2)  # an epoch and the next, of millions of windows perhaps
+@lru_cache(maxsize=2)  # a batch may end one epoch and begin the next, each perhaps of millions of windows
 def epoch_order(seed: int, epoch: int, n: int) -> tuple[Tensor, int]:
-    """The order of an epoch's n windows, (n,), and a large number that its phase is made of."""
+    """Returns the order of an epoch's n windows, (n,), and a large random number that decides its phase."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     return torch.randperm(n, generator=generator, dtype=torch.int32), int(torch.randint(2**31, (), generator=generator))
 
@@ -113,18 +108,22 @@ def epoch_order(seed: int, epoch: int, n: int) -> tuple[Tensor, int]:
 class TrainBatches:
     """The endless stream of training batches. What a step sees is a pure function of (seed, step, rank, world).
 
-    An epoch visits each window once, in an order of its own. Nothing is saved or replayed when a run is resumed:
-    the stream starts where it is asked to.
+    An epoch visits each window once, in a random order. Nothing is saved or replayed when a run is resumed: the
+    stream starts at any step.
 
     Args:
         windows: the training split.
         block_size: T.
-        seed: of the order.
-        batch_size: B, windows in one forward pass over all ranks together; `world` divides it.
-        accumulate: forward passes that make one step.
-        rank, world: this process, and how many there are.
-        first_step: asked when iteration begins.
-        same: every step sees what step 0 sees, to overfit one batch.
+        seed: decides the order.
+        batch_size: B, windows in one forward pass over all ranks together; a multiple of `world`.
+        accumulate: forward passes per step.
+        rank: index of this process.
+        world: number of processes.
+        first_step: returns the step to start at, called when iteration begins.
+        same: every step sees the batch of step 0, to overfit it.
+
+    Raises:
+        UserError: the processes cannot share a batch equally.
     """
 
     def __init__(
@@ -146,7 +145,7 @@ class TrainBatches:
         self.first_step, self.same = first_step, same
 
     def batch(self, step: int, part: int = 0) -> Batch:
-        """Forward pass `part` of `accumulate` in a step: this rank's windows, (B / world, T) each of x and y."""
+        """Returns this rank's x and y of forward pass `part` in a step, (B / world, T) each."""
         n = len(self.windows)
         first = 0 if self.same else (step * self.accumulate + part) * self.batch_size
         place = torch.arange(first + self.rank, first + self.batch_size, self.world)  # among all windows ever seen

@@ -1,4 +1,4 @@
-"""The token loop.
+"""The loop that draws one token after another.
 
 Shapes: N tokens of text, T positions (at most block_size), V vocabulary.
 """
@@ -13,10 +13,10 @@ from headscope.generation.sampling import Sampling
 
 
 def context_start(length: int, block_size: int) -> int:
-    """Where the context of a text of `length` tokens begins.
+    """Returns where the context of a text of `length` tokens begins.
 
-    A full context drops its older half and fills up again. So no position ever exceeds the block size, whatever the
-    scheme, and the cache stays exact: it is rebuilt once in block_size / 2 tokens.
+    A full context drops its older half and fills up again. So no position ever reaches the block size, whatever the
+    positional scheme, and the cache stays exact: it is rebuilt every block_size / 2 tokens.
     """
     step = max(block_size // 2, 1)
     over = length - block_size
@@ -37,15 +37,18 @@ def decode(
     """Draws tokens one at a time and yields each as it is drawn.
 
     Args:
-        model: ids (1, T) to logits (1, T, V), and with a second argument a cache that it extends.
-        prompt: ids (N,), at least one, any number.
-        max_new_tokens: how many to draw.
-        sampling: how.
+        model: ids (1, T) to logits (1, T, V); a cache as second argument is extended.
+        prompt: ids (N,), N ≥ 1; N may exceed the block size.
+        max_new_tokens: how many tokens to draw.
+        sampling: how each token is drawn.
         block_size: the longest context.
-        new_cache: makes an empty cache; None computes every context anew.
+        new_cache: makes an empty cache; None computes every context from scratch.
         generator: on the CPU.
+
+    Raises:
+        UserError: the logits are not finite.
     """
-    ids = prompt[None]  # (1, N), and longer with every token
+    ids = prompt[None]  # (1, N), one longer with every token
     start, cache = -1, None
     for _ in range(max_new_tokens):
         begin = context_start(ids.shape[1], block_size)

@@ -1,4 +1,4 @@
-"""Logits to the next id.
+"""From logits to the next id.
 
 Shapes: B sequences, V vocabulary.
 """
@@ -9,15 +9,17 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from headscope.errors import UserError
+
 
 @dataclass(frozen=True)
 class Sampling:
     """How the next token is drawn.
 
     Attributes:
-        temperature: logits are divided by it; 0 takes the most likely token.
-        top_k: keep the k most likely.
-        top_p: keep the most likely that together have at least this probability (Holtzman et al. 2020).
+        temperature: divides the logits; 0 takes the most likely token.
+        top_k: keep the k most likely tokens; of equally likely ones, those with smaller ids.
+        top_p: keep the smallest set of most likely tokens with at least this probability (Holtzman et al. 2020).
     """
 
     temperature: Annotated[float, "[0, inf)"] = 0.8
@@ -25,22 +27,40 @@ class Sampling:
     top_p: Annotated[float, "(0, 1]"] | None = None
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """What is drawn from, (B, V), rows sum to one, from logits (B, V)."""
+        """Returns the distribution to draw from, (B, V), rows sum to one, for logits (B, V)."""
         if self.temperature == 0:
             return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
         logits = (logits - logits.amax(-1, keepdim=True)).double() / self.temperature
+        if self.top_k is None and self.top_p is None:
+            return logits.softmax(-1)
+        ranked, order = logits.sort(dim=-1, descending=True, stable=True)  # (B, V) each
         if self.top_k is not None:
-            kth = logits.topk(min(self.top_k, logits.shape[-1])).values[..., -1:]  # (B, 1)
-            logits = logits.masked_fill(logits < kth, float("-inf"))
-        p = logits.softmax(-1)
+            ranked[:, self.top_k :] = float("-inf")
+        p = ranked.softmax(-1)
         if self.top_p is not None:
-            ranked, order = p.sort(stable=True, descending=True)  # (B, V) each
-            needed = ranked.cumsum(-1) - ranked < self.top_p  # those before it do not reach top_p yet
-            p = p * torch.zeros_like(needed).scatter(-1, order, needed)
+            p = p * (p.cumsum(-1) - p < self.top_p)  # a token is needed if those before it do not reach top_p
             p = p / p.sum(-1, keepdim=True)
-        return p
+        return torch.zeros_like(p).scatter(-1, order, p)
 
     def draw(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Ids (B,) from logits (B, V), with a generator on the CPU: a seed draws the same on every device."""
-        p = self.probabilities(logits.float().cpu())
+        """Returns ids (B,) for logits (B, V). The generator is on the CPU: a seed draws the same on every device.
+
+        Raises:
+            UserError: the logits are not finite.
+        """
+        p = self.probabilities(finite(logits).float().cpu())
         return p.multinomial(1, generator=generator).squeeze(-1)
+
+
+def finite(logits: Tensor) -> Tensor:
+    """Returns logits of any shape as they are.
+
+    Raises:
+        UserError: one of them is infinite or not a number.
+    """
+    if not logits.isfinite().all():
+        raise UserError(
+            "the model's logits are not finite, so that no token can be drawn: its weights are damaged or its training"
+            " diverged; use an earlier checkpoint, or train with a smaller optimizer.lr"
+        )
+    return logits

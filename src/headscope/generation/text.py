@@ -1,11 +1,15 @@
-"""Text in, text out: what decoding looks like to a person."""
+"""Text in, text out.
+
+Shapes: N tokens.
+"""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
-from headscope.errors import UserError
 from headscope.generation.decode import decode
 from headscope.generation.sampling import Sampling
 
@@ -13,17 +17,22 @@ if TYPE_CHECKING:
     from headscope.data.tokenizers import Tokenizer
     from headscope.model.transformer import LanguageModel
 
-BROKEN = "\N{REPLACEMENT CHARACTER}"  #: what bytes decode to that are no whole character
-LONGEST = 4  #: bytes of a character
-
 
 def opening(tokenizer: "Tokenizer") -> str:
-    """What to begin with where no prompt is given: a new line if the vocabulary has one, else its first token."""
-    try:
-        tokenizer.encode("\n")
-    except UserError:
-        return tokenizer.show(0)
-    return "\n"
+    """Returns what text starts from without a prompt: a newline if the vocabulary has one, else its first word."""
+    return tokenizer.decode([tokenizer.opening])
+
+
+def prompt_ids(tokenizer: "Tokenizer", prompt: str) -> Tensor:
+    """Returns the ids (N,) of a prompt, N ≥ 1: a prompt without tokens is replaced by the opening.
+
+    To words, blanks are no tokens; to characters they are.
+
+    Raises:
+        UserError: the prompt has a token that the vocabulary lacks.
+    """
+    ids = tokenizer.encode(prompt)
+    return ids if len(ids) else torch.tensor([tokenizer.opening])
 
 
 def write_text(
@@ -36,32 +45,37 @@ def write_text(
 ) -> Iterator[str]:
     """Yields the prompt as the tokenizer reads it, then the text of each token drawn, up to one that ends a text.
 
+    The pieces joined are what decoding all ids at once gives; one is empty while a character is incomplete.
+
+    Args:
+        model: ids (1, T) to logits (1, T, V).
+        tokenizer: the model's.
+        prompt: what to continue; without tokens, the opening.
+        max_new_tokens: how many tokens to draw.
+        sampling: how each token is drawn.
+        generator: on the CPU.
+
     Raises:
-        UserError: a token of the prompt that the vocabulary lacks.
+        UserError: the prompt has a token that the vocabulary lacks, or the logits are not finite.
     """
-    ids = tokenizer.encode(prompt if prompt.strip(" ") else opening(tokenizer))
-    yield tokenizer.decode(ids.tolist())
-    tail = ids[-1:].tolist()  # what stands before the next text, and tokens that are no whole character yet
-    said = tokenizer.decode(tail)
-    device = next(model.parameters()).device
-    new_cache = getattr(model, "new_cache", None)
-    for drawn in decode(
-        model,
-        ids.to(device),
-        max_new_tokens,
-        sampling,
-        block_size=model.block_size,
-        new_cache=new_cache,
-        generator=generator,
-    ):
-        # Behind its neighbour, because words are joined by what stands between them.
-        tail.append(drawn)
-        text = tokenizer.decode(tail)
-        if text.endswith(BROKEN) and len(tail) <= LONGEST:
-            continue
-        yield text[len(said) :]
-        tail, said = [drawn], tokenizer.decode([drawn])
-        if drawn == tokenizer.end:
-            return
-    if len(tail) > 1:
-        yield tokenizer.decode(tail)[len(said) :]
+    ids = prompt_ids(tokenizer, prompt)
+
+    def all_ids() -> Iterator[int]:
+        yield from ids.tolist()
+        drawn = decode(
+            model,
+            ids.to(next(model.parameters()).device),
+            max_new_tokens,
+            sampling,
+            block_size=model.block_size,
+            new_cache=getattr(model, "new_cache", None),
+            generator=generator,
+        )
+        for i in drawn:
+            yield i
+            if i == tokenizer.end:
+                return
+
+    pieces = tokenizer.stream(all_ids())
+    yield "".join(islice(pieces, len(ids)))
+    yield from pieces

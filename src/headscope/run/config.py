@@ -8,7 +8,7 @@ from lightning import Callback
 from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 
-from headscope.data.sources import Source
+from headscope.data.corpus import Source
 from headscope.model.position import Position
 from headscope.model.transformer import LanguageModel
 from headscope.training.hardware import TrainerOptions

@@ -12,8 +12,8 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope import checkpoint
+from headscope.data.corpus import Corpus
 from headscope.data.datamodule import CorpusData
-from headscope.data.sources import Corpus
 from headscope.errors import UserError
 from headscope.files import remove_incomplete
 from headscope.model.transformer import LanguageModel
@@ -106,7 +106,7 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
         options.accumulate_grad_batches,
         config.seed,
         config.same_batch,
-        earlier.tokenizer if earlier and not resume_from else None,
+        earlier.tokenizer if earlier else None,
     )
     corpus = data.corpus
     if earlier and resume_from and not _same_text(earlier, corpus):
@@ -216,8 +216,7 @@ def _take_weights(model: LanguageModel, earlier: LanguageModel, path: str) -> No
 
 
 def _same_text(earlier: checkpoint.Loaded, corpus: Corpus) -> bool:
-    same = earlier.tokenizer.arguments == corpus.tokenizer.arguments
-    return same and earlier.about["data"]["sha256"] == corpus.sha256
+    return bool(earlier.about["data"]["sha256"] == corpus.sha256)
 
 
 def newest_whole(folder: RunFolder) -> tuple[Path | None, int]:

@@ -13,8 +13,8 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
+from headscope.data.corpus import Corpus
 from headscope.data.datamodule import CorpusData
-from headscope.data.sources import Corpus
 from headscope.run.recorder import Recorder
 
 PICTURES = 10  #: that TensorBoard keeps of a tag

@@ -3,6 +3,8 @@
 Shapes: N tokens, V vocabulary.
 """
 
+import re
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
@@ -12,17 +14,21 @@ from torch import Tensor
 from headscope.errors import UserError
 
 PAD, EOS = "<pad>", "<eos>"
-PIECE = 1 << 20  #: characters that are tokenised at a time
+PIECE = 1 << 20  #: characters that are tokenized at a time
+
+
+class UnknownToken(UserError):
+    """A text has a token that is not in the vocabulary."""
 
 
 class Tokenizer:
-    """A vocabulary, and the rule that cuts text into its pieces.
+    """A vocabulary, and the rule that splits text into its tokens.
 
     Args:
-        vocab: every token once; a token's id is its place.
+        vocab: each token once; the id of a token is its index.
 
     Raises:
-        ValueError: a token that is no text, or stands twice.
+        ValueError: a token is not a string, or occurs twice.
     """
 
     unit = "token"
@@ -31,41 +37,53 @@ class Tokenizer:
         self.vocab = list(vocab)
         self._id = {token: i for i, token in enumerate(self.vocab)}
         if len(self._id) != len(self.vocab) or not all(isinstance(token, str) for token in self.vocab):
-            raise ValueError("a vocabulary is a list of different texts")
+            raise ValueError("a vocabulary is a list of different strings")
 
     @classmethod
     def ready(cls) -> None:
         """Called before any work.
 
         Raises:
-            UserError: a library that this kind needs is not installed.
+            UserError: a library that this class needs is not installed.
         """
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
-        """A tokenizer for a text; the vocabulary in an order that the text alone decides.
+        """Builds a tokenizer for a text; the order of its vocabulary depends on the text alone.
 
         Args:
             pieces: the text, cut between tokens.
-            vocab_size: for kinds that choose how many tokens they have.
+            vocab_size: the largest vocabulary, for classes that choose their tokens.
         """
         raise NotImplementedError
 
     def encode(self, text: str) -> Tensor:
-        """Ids (N,), int64.
+        """Returns ids (N,), int64.
 
         Raises:
-            UserError: a token that the vocabulary lacks, named.
+            UnknownToken: the text has a token that is not in the vocabulary.
+        """
+        raise NotImplementedError
+
+    def stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """Yields the text of each id as soon as the id is there; joined, the pieces are `decode(ids)`.
+
+        A piece is empty while a character is incomplete. A last piece may follow the last id.
         """
         raise NotImplementedError
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of ids."""
-        raise NotImplementedError
+        """Returns the text of ids."""
+        return "".join(self.stream(ids))
 
     def show(self, i: int) -> str:
-        """What a token writes, for labels."""
+        """Returns the text of one token, for labels."""
         return self.vocab[i]
+
+    @property
+    def pad(self) -> int | None:
+        """The id of the token that fills up a short sentence, if there is one."""
+        return self._id.get(PAD)
 
     @property
     def end(self) -> int | None:
@@ -73,42 +91,62 @@ class Tokenizer:
         return self._id.get(EOS)
 
     @property
+    def opening(self) -> int:
+        """The id to start from without a prompt: a newline, or else the first token that is not special."""
+        try:
+            return int(self.encode("\n")[0])
+        except UnknownToken:
+            return next((i for i, token in enumerate(self.vocab) if token not in (PAD, EOS)), 0)
+
+    @property
     def arguments(self) -> dict[str, Any]:
-        """What the constructor takes to make this again: plain data."""
+        """Arguments that rebuild this tokenizer, as plain data."""
         return {"vocab": self.vocab}
 
-    def _lacks(self, token: str) -> UserError:
-        sample = "such as " + " ".join(repr(t) for t in self.vocab[-5:])
-        few = " ".join(self.vocab) if len(self.vocab) <= 12 else f"{len(self.vocab)} of them, {sample}"
-        return UserError(f"{self.unit} {token} is not in the model's vocabulary ({few}); write the text without it")
+    def _unknown(self, token: str) -> UnknownToken:
+        shown = self.vocab if len(self.vocab) <= 12 else self.vocab[-5:]
+        known = ("" if shown is self.vocab else "such as ") + " ".join(map(reprlib.repr, shown))
+        return UnknownToken(
+            f"unknown {self.unit} {reprlib.repr(token)}: the model's vocabulary has {count(len(self), self.unit)}"
+            f" ({known}); write the text without it"
+        )
 
     def __len__(self) -> int:
         return len(self.vocab)
 
 
+def count(n: int, unit: str) -> str:
+    """Returns a number with its unit: 1 word, 2 words."""
+    return f"{n:,} {unit}" + "s" * (n != 1)
+
+
 def between_tokens(chunks: Iterable[str]) -> Iterator[str]:
-    """The same text in pieces that end between two tokens of any kind: at a line's end, or else before a space."""
+    """Yields the same text in pieces that no token crosses: they end at a newline, or else before spaces.
+
+    Only a chunk that has neither is cut anywhere. Spaces are never parted: several may be one byte-pair token.
+    """
     rest = ""
     for chunk in chunks:
         rest += chunk
         end = rest.rfind("\n") + 1
-        end = end if end > 0 else rest.rfind(" ")
-        end = end if end > 0 else len(rest)
+        if not end and (before_spaces := re.match(r".*\S(?=[ \t])", rest)):
+            end = before_spaces.end()
+        end = end or len(rest)
         yield rest[:end]
         rest = rest[end:]
     yield rest
 
 
 def tokenize(text: str, by: Tokenizer | type[Tokenizer], vocab_size: int = 1024) -> tuple[Tokenizer, Tensor]:
-    """A tokenizer and a text's ids (N,), in the narrowest integer type that holds the vocabulary.
+    """Returns a tokenizer and the ids (N,) of a text, in the narrowest integer type that holds the vocabulary.
 
     Args:
-        text: anything.
-        by: a tokenizer, or a kind of one, which is made of all of the text.
+        text: any text.
+        by: a tokenizer, or a class that builds one from this text.
         vocab_size: see `Tokenizer.of`.
 
     Raises:
-        UserError: a token that the given tokenizer lacks.
+        UnknownToken: the text has a token that the given tokenizer does not know.
     """
     pieces = list(between_tokens(text[i : i + PIECE] for i in range(0, len(text), PIECE)))
     tokenizer = by.of(pieces, vocab_size) if isinstance(by, type) else by
@@ -117,5 +155,5 @@ def tokenize(text: str, by: Tokenizer | type[Tokenizer], vocab_size: int = 1024)
 
 
 def narrowest(vocab_size: int) -> torch.dtype:
-    """The smallest integer type that holds the ids of a vocabulary."""
+    """Returns the smallest integer type that holds the ids of a vocabulary."""
     return next((t for t in (torch.uint8, torch.int16) if vocab_size <= torch.iinfo(t).max + 1), torch.int32)

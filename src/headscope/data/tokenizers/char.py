@@ -3,7 +3,7 @@
 Shapes: N tokens.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Self
 
@@ -23,7 +23,7 @@ class CharTokenizer(Tokenizer):
     def __init__(self, *, vocab: Sequence[str]) -> None:
         super().__init__(vocab=vocab)
         if any(len(token) != 1 for token in self.vocab):
-            raise ValueError("a character is one")
+            raise ValueError("a token of characters has length 1")
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
@@ -34,7 +34,7 @@ class CharTokenizer(Tokenizer):
 
     @cached_property
     def _table(self) -> Tensor:
-        """(CODES,): the id of a code point, -1 where there is none."""
+        """(CODES,): the id of each code point, -1 for those that are not in the vocabulary."""
         table = torch.full((CODES,), -1)
         table[[ord(token) for token in self.vocab]] = torch.arange(len(self))
         return table
@@ -42,15 +42,16 @@ class CharTokenizer(Tokenizer):
     def encode(self, text: str) -> Tensor:
         ids = self._table[code_points(text)]
         if (ids < 0).any():
-            raise self._lacks(repr(text[int((ids < 0).int().argmax())]))
+            raise self._unknown(text[int((ids < 0).int().argmax())])
         return ids
 
-    def decode(self, ids: Iterable[int]) -> str:
-        return "".join(self.vocab[int(i)] for i in ids)
+    def stream(self, ids: Iterable[int]) -> Iterator[str]:
+        return (self.vocab[int(i)] for i in ids)
 
 
 def code_points(text: str) -> Tensor:
-    """(N,) int64."""
+    """Returns the code point of each character, (N,) int64."""
     if not text:
         return torch.empty(0, dtype=torch.int64)
-    return torch.frombuffer(bytearray(text, "utf-32-le"), dtype=torch.int32).long()
+    # A shell passes bytes that are not UTF-8 as lone surrogates; they too are characters that a vocabulary lacks.
+    return torch.frombuffer(bytearray(text, "utf-32-le", "surrogatepass"), dtype=torch.int32).long()

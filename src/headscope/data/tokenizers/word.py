@@ -4,7 +4,7 @@ Shapes: N tokens.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Self
 
 import torch
@@ -14,7 +14,7 @@ from headscope.data.tokenizers.base import Tokenizer
 
 
 class WordTokenizer(Tokenizer):
-    """What stands between white space is a word; a line's end is a word of its own."""
+    """Words are separated by white space; a newline is a word of its own."""
 
     unit = "word"
 
@@ -24,14 +24,19 @@ class WordTokenizer(Tokenizer):
 
     @staticmethod
     def split(text: str) -> list[str]:
-        """The words of a text, whatever the vocabulary."""
+        """Returns the words of a text, whatever the vocabulary."""
         return re.findall(r"\n|\S+", text)
 
     def encode(self, text: str) -> Tensor:
         try:
             return torch.tensor([self._id[word] for word in self.split(text)], dtype=torch.int64)
         except KeyError as e:
-            raise self._lacks(str(e)) from e
+            raise self._unknown(e.args[0]) from e
 
-    def decode(self, ids: Iterable[int]) -> str:
-        return re.sub(r" ?\n ?", "\n", " ".join(self.vocab[int(i)] for i in ids))
+    def stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """Yields words with a space before each, except at the start of a line and before its end."""
+        before = "\n"
+        for i in ids:
+            word = self.vocab[int(i)]
+            yield word if "\n" in (before, word) else f" {word}"
+            before = word

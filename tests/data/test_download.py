@@ -1,4 +1,4 @@
-"""Where text comes from, over real sockets and files."""
+"""Downloads over real sockets."""
 
 import contextlib
 import hashlib
@@ -8,9 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from headscope.data import sources
-from headscope.data.sources import PyDoc, TextFiles, TinyShakespeare, Toy, Unavailable, download
-from headscope.errors import RunFailed, UserError
+from headscope.data.download import Unavailable, download
+from headscope.errors import RunFailed
 
 BODY = b"First Citizen: " * 1000
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -62,7 +61,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
-    monkeypatch.setattr(sources.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("headscope.data.download.time.sleep", lambda seconds: None)
 
 
 @pytest.mark.parametrize("path", ["/good", "/flaky", "/moved"])
@@ -78,7 +77,7 @@ def test_a_download_arrives_whole(server, tmp_path, path):
     [("/missing", "HTTP 404"), ("/wrong", "wrong checksum"), ("/cut", "Error"), ("/endless", "RequestException")],
 )
 def test_a_bad_download_is_refused_and_leaves_nothing(server, tmp_path, path, reason):
-    with pytest.raises(Unavailable, match=f"corpus.txt cannot be had .*{reason}.*data=pydoc"):
+    with pytest.raises(Unavailable, match=f"corpus.txt could not be downloaded .*{reason}.*data=pydoc"):
         download(server + path, tmp_path / "corpus.txt", SHA, 20_000)
     assert not list(tmp_path.iterdir())
 
@@ -119,74 +118,3 @@ def test_a_full_disk_is_said_and_leaves_nothing(server, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(tmp_path.iterdir())
-
-
-def test_an_existing_file_is_verified_and_left_alone(tmp_path):
-    path = tmp_path / "tiny_shakespeare.txt"
-    path.write_text("Not Shakespeare")
-    with pytest.raises(UserError, match=r"is not tiny Shakespeare .* left as it is"):
-        TinyShakespeare(str(tmp_path), fallback="pydoc").load(8)
-    assert path.read_text() == "Not Shakespeare"
-
-
-def test_the_fallback_is_taken_only_when_asked_for(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(TinyShakespeare, "url", "http://127.0.0.1:1/input.txt")
-    with pytest.raises(Unavailable):
-        TinyShakespeare(str(tmp_path)).load(8)
-    corpus = TinyShakespeare(str(tmp_path), fallback="pydoc").load(8)
-    assert corpus.name == "pydoc"
-    assert "training on pydoc instead" in caplog.text
-
-
-def test_text_is_split_by_position():
-    text = PyDoc().read()
-    corpus = PyDoc().load(64)
-    border = int(len(text) * 0.9)
-    assert corpus.tokenizer.decode(corpus.train.ids) == text[:border]
-    assert corpus.tokenizer.decode(corpus.val.ids) == text[border:]
-    assert corpus.sha256 == hashlib.sha256(text.encode()).hexdigest()
-    assert corpus.tokens == len(text) > 400_000
-
-
-def test_a_character_that_only_validation_has_is_in_the_vocabulary(tmp_path):
-    (tmp_path / "a.txt").write_text("ab" * 50 + "z")
-    corpus = TextFiles(str(tmp_path / "a.txt")).load(4)
-    assert "z" in corpus.tokenizer.vocab
-
-
-def test_a_folder_is_joined_in_the_order_of_its_names(tmp_path):
-    (tmp_path / "b.txt").write_text("second " * 20)
-    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"first " * 20)
-    (tmp_path / ".hidden").write_bytes(b"\xff\xfe")
-    assert TextFiles(str(tmp_path)).read() == "first " * 20 + "\n" + "second " * 20
-    assert len(TextFiles(str(tmp_path), "word").load(2).tokenizer) == 3  # first, second, the line's end
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"", "is empty"), (b"\xff\xfe\x00bad", "is not UTF-8"), (b"short", "longer than the validation split")],
-)
-def test_text_that_cannot_be_used(tmp_path, content, message):
-    (tmp_path / "a.txt").write_bytes(content)
-    with pytest.raises(UserError, match=message):
-        TextFiles(str(tmp_path / "a.txt")).load(8)
-
-
-def test_no_such_file():
-    with pytest.raises(UserError, match=r"data.path=/nonexistent.txt does not exist"):
-        TextFiles("/nonexistent.txt").load(8)
-
-
-def test_the_toy_has_the_vocabulary_of_its_document():
-    corpus = Toy(["I love cats"], vocabulary=["I", "love", "cats", "dogs"]).load(8)
-    assert corpus.tokenizer.vocab == ["I", "love", "cats", "dogs", "<pad>", "<eos>"]
-    assert corpus.note == "validates on its training sentences"
-
-
-def test_sentences_come_from_a_file_too(tmp_path):
-    (tmp_path / "s.txt").write_text("I love cats\n\nyou love big dogs\n")
-    corpus = Toy([], path=str(tmp_path / "s.txt")).load(8)
-    assert len(corpus.train) == 2
-    assert "big" in corpus.tokenizer.vocab
-    with pytest.raises(UserError, match="no sentences"):
-        Toy([]).load(8)
