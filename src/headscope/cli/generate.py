@@ -19,7 +19,7 @@ from headscope.errors import UserError
 from headscope.generation.next import next_tokens
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import opening, write_text
-from headscope.render.pictures import label
+from headscope.render.labels import label
 
 
 @dataclass(frozen=True)
