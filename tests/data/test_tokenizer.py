@@ -157,3 +157,13 @@ def test_without_the_library_byte_pairs_say_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(UserError, match="byte pairs need the tokenizers library: pip install"):
         PyDoc("bpe").load(8)
+
+
+def test_every_byte_pair_token_is_shown_as_itself():
+    tokenizer = BytePairTokenizer.of(["€ and \N{SNOWMAN} and more " * 20], 300)
+    shown = [tokenizer.show(i) for i in range(len(tokenizer))]
+    assert len(set(shown)) == len(shown), "bytes that are no whole character do not all look alike"
+    assert r"\xe2" in shown
+    for i, text in enumerate(shown):
+        if "\\x" not in text:
+            assert text == tokenizer.decode([i])

@@ -18,7 +18,7 @@ from headscope.errors import UserError
 from headscope.generation.next import next_tokens
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import prompt_ids, write_text
-from headscope.render.pictures import label
+from headscope.render.labels import label
 from headscope.shell import own_standard_input
 
 PATIENCE = 1.0  #: seconds to wait for standard input before saying so

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headscope.errors import UserError
 from headscope.model.attention import attention, attention_scores, attention_weights
-from headscope.render.pictures import label
+from headscope.render.labels import label
 from headscope.walkthrough.step import Step, Told, Walk
 
 SENTENCE = "The quick brown fox jumps over the lazy dog"

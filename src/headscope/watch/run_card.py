@@ -9,7 +9,7 @@ from lightning import Callback, Trainer
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from headscope.render.pictures import label
+from headscope.render.labels import label
 from headscope.run.checkpoints import Checkpoints
 from headscope.training.module import LanguageModule
 from headscope.watch.board import board, corpus
