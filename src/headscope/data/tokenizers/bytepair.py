@@ -103,8 +103,8 @@ class BytePairTokenizer(Tokenizer):
         yield decoder.decode(b"", final=True)
 
     def show(self, i: int) -> str:
-        """What a token writes; bytes that are no whole character by their numbers, `\\xe2\\x82`, so that they differ."""
-        return bytes(BYTES[c] for c in self.vocab[i]).decode(errors="backslashreplace")
+        """What a token writes; bytes that are no whole character by number, `\\xe2\\x82`, so that they look different."""
+        return self._bytes[i].decode(errors="backslashreplace")
 
     @property
     def arguments(self) -> dict[str, Any]:
