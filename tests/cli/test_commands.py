@@ -34,7 +34,7 @@ def refused(done):
         ("experiment=quikstart", "there is no experiment=quikstart; conf/experiment has mlp, part4, quickstart, toy"),
         ("data.sentences=[a", "cannot read 'data.sentences=[a'; check its brackets"),
         ("nosuchgroup/x=y", "nosuchgroup/x"),
-        ("experiment=null", "experiment=null cannot be said; ~experiment leaves it out"),
+        ("experiment=null", "experiment=null is not possible; ~experiment leaves the group out"),
         ("~position", "position"),
         ("hydra.run.dir=/proc/nowhere/x", "/proc/nowhere cannot be used"),
         ("hydra.run.dir=", "error: hydra.run.dir is the current folder"),

@@ -103,7 +103,7 @@ class BytePairTokenizer(Tokenizer):
         yield decoder.decode(b"", final=True)
 
     def show(self, i: int) -> str:
-        """What a token writes; bytes that are no whole character by number, `\\xe2\\x82`, so that they look different."""
+        """What a token writes; bytes that are no whole character by number, `\\xe2\\x82`, so that they differ."""
         return self._bytes[i].decode(errors="backslashreplace")
 
     @property
