@@ -7,8 +7,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTHING_SIZE_GUIDANCE, EventAccumulator
 
 from headscope.errors import RunFailed
-from headscope.watch.board import picture_steps, validations
-from headscope.watch.run_card import columns
+from headscope.watch.picture_steps import picture_steps, validations
+from headscope.watch.run_card import choices
 from tests.conftest import Short, fit, shell
 
 
@@ -104,13 +104,13 @@ def test_the_projector_has_a_label_for_every_token(twins):
     assert "↵" in labels
 
 
-def test_columns_are_flat_and_plain():
+def test_choices_are_flat_and_plain():
     about = {
         "config": {"model": {"d_model": 8, "position": {"_target_": "x"}}, "seed": True},
         "position": "rope",
         "data": {"name": "toy"},
     }
-    assert columns(about) == {"model.d_model": 8, "data.name": "toy", "position": "rope", "seed": "True"}
+    assert choices(about) == {"model.d_model": 8, "data.name": "toy", "position": "rope", "seed": "True"}
 
 
 @pytest.mark.parametrize(

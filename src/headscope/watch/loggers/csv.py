@@ -90,10 +90,8 @@ def read_rows(table: Path) -> dict[int, dict[str, float | str]]:
     versions, writes several rows per step.
     """
     rows: dict[int, dict[str, float | str]] = {}
-    if table.exists():
-        with table.open(newline="", encoding="utf-8") as f:
-            for row in csv.DictReader(f):
-                step = row.pop("step", None) or ""
-                if step.isdigit():
-                    rows.setdefault(int(step), {}).update({name: value for name, value in row.items() if value})
+    text = table.read_bytes().decode() if table.exists() else ""
+    for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")):
+        step = int(row.pop("step"))
+        rows.setdefault(step, {}).update({name: value for name, value in row.items() if value})
     return rows

@@ -1,5 +1,6 @@
 """Weights & Biases, an extra."""
 
+import os
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -17,6 +18,8 @@ from headscope.watch.loggers.tracker import Tracker
 
 class Wandb(Tracker, WandbLogger):
     """Sends to wandb, or saves in `wandb/` in the run's folder what `wandb sync` sends later.
+
+    wandb buffers what it saves: when it is offline, a process that is killed loses its last second.
 
     Args:
         folder: the run's; its name is the name of the run.
@@ -45,6 +48,7 @@ class Wandb(Tracker, WandbLogger):
         """
         import wandb
 
+        os.environ.setdefault("WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL", "1")  # seconds; 15 by default
         try:
             run = super().experiment
         except wandb.Error as e:
@@ -59,7 +63,7 @@ class Wandb(Tracker, WandbLogger):
     def send(self, row: dict[str, Any], step: int) -> None:
         run = self.experiment
         run.log({"trainer/global_step": step}, step=step)  # first, because it moves wandb's own step,
-        run.log(row, step=step)  # by which wandb names the files of a picture or text
+        run.log(row, step=step, commit=True)  # by which wandb names the files of a picture or text
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
         import wandb
