@@ -36,7 +36,7 @@ class Wandb(Tracker, WandbLogger):
             super().__init__(path / "wandb_run.txt", name=path.name, save_dir=folder, project=project, offline=offline)
         except ModuleNotFoundError as e:
             raise UserError("logger=wandb needs an extra: pip install --editable '.[wandb]'") from e
-        del self._wandb_init["anonymous"]  # Lightning passes it; wandb warns that it no longer means anything
+        self._wandb_init.pop("anonymous", None)  # Lightning passes it, and wandb warns that it has no effect
 
     @property
     @rank_zero_experiment
