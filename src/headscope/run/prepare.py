@@ -86,7 +86,9 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
     folder = RunFolder(config.paths.run_dir)
     fit, main_process = config.task == "fit", not getattr(rank_zero_only, "rank", 0)
     _refuse_occupied(folder, fit)
-    loggers = [build() for build in config.logger.values() if build]  # before any work: one may not be installed
+    loggers = []
+    if fit or not folder.occupied:  # validating in a run's folder must not replace what was logged there
+        loggers = [build() for build in config.logger.values() if build]  # before any work: one may not be installed
     if fit and main_process:
         folder.lock.acquire()
     resume_from, step = newest_whole(folder) if folder.resuming else (None, 0)

@@ -40,6 +40,14 @@ def test_a_run_has_its_pictures_and_texts_beside_the_table(run):
     assert not list(run.glob("events*"))
 
 
+def test_validating_in_a_run_s_folder_leaves_its_table_alone(run):
+    before = (run / "metrics.csv").read_bytes()
+    best = f"checkpoint={run}/checkpoints/best.ckpt"
+    done = shell("train.py", "task=validate", best, "data=pydoc", "logger=csv", f"hydra.run.dir={run}")
+    assert done.returncode == 0, done.stderr
+    assert (run / "metrics.csv").read_bytes() == before
+
+
 def test_the_table_on_disk_changes_when_saved_only_and_then_as_a_whole(tmp_path):
     logger = Csv(str(tmp_path))
     logger.log_metrics({"a": 1.0}, 5)
