@@ -26,8 +26,10 @@ def composed(*overrides, name="train"):
     return cfg
 
 
+@pytest.mark.filterwarnings("ignore:.*``noload`` loader strategy:DeprecationWarning")  # in MLflow, of SQLAlchemy 2.1
 @pytest.mark.parametrize("option", GROUPS, ids=str)
-def test_every_option_composes_and_builds(option: Path, tmp_path):
+def test_every_option_composes_and_builds(option: Path, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     needs = ["data.path=README.md"] if option == Path("data/text.yaml") else []
     cfg = composed(f"{option.parent}={option.stem}", *needs)
     cfg.paths.run_dir = str(tmp_path)
@@ -41,8 +43,8 @@ def test_every_option_composes_and_builds(option: Path, tmp_path):
     config.optimizer(model)
     for build in config.callbacks.values():
         build()
-    if config.logger:
-        config.logger()
+    for build in config.logger.values():
+        build()
     if option.parent.name == "heads":
         assert model.n_heads == int(option.stem[1:])
 
@@ -87,7 +89,7 @@ def test_heads_override_the_size_and_null_keeps_it():
         ("position._target_=headscope.model.transformer.TransformerLM", "is not allowed"),
         ("position._target_=headscope.model.attention.nn", "is not allowed"),
         ("position._target_=3", "needs a _target_"),
-        ("logger._target_=lightning.pytorch.callbacks.EarlyStopping", "is not allowed"),
+        ("logger.tensorboard._target_=lightning.pytorch.callbacks.EarlyStopping", "is not allowed"),
         ("+callbacks.x._target_=headscope.run.history.Trainer", "is not allowed"),
         ("data=text", "data.path is not given; add data.path="),
     ],

@@ -1,14 +1,20 @@
 """Watching: it changes nothing, and shows what happened."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.loggers.logger import DummyLogger
 from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTHING_SIZE_GUIDANCE, EventAccumulator
 
 from headscope.errors import RunFailed
-from headscope.watch.board import picture_steps, validations
-from headscope.watch.run_card import columns
+from headscope.run.recorder import recorders
+from headscope.watch import curves
+from headscope.watch.curves import Curves, peak_megabytes
+from headscope.watch.loggers.csv import Csv
+from headscope.watch.picture_steps import picture_steps, validations
+from headscope.watch.run_card import choices
 from tests.conftest import Short, fit, shell
 
 
@@ -104,13 +110,52 @@ def test_the_projector_has_a_label_for_every_token(twins):
     assert "↵" in labels
 
 
-def test_columns_are_flat_and_plain():
+def test_choices_are_flat_and_plain():
     about = {
         "config": {"model": {"d_model": 8, "position": {"_target_": "x"}}, "seed": True},
         "position": "rope",
         "data": {"name": "toy"},
     }
-    assert columns(about) == {"model.d_model": 8, "data.name": "toy", "position": "rope", "seed": "True"}
+    assert choices(about) == {"model.d_model": 8, "data.name": "toy", "position": "rope", "seed": "True"}
+
+
+def test_speed_counts_training_alone_and_waits_for_the_gpu(monkeypatch):
+    """A step takes a second of the CPU and two more of the GPU, which goes on until somebody waits for it."""
+    now, gpu, reported = [0.0], [0.0], []
+
+    def wait(device):
+        now[0] = max(now[0], gpu[0])
+
+    monkeypatch.setattr(curves.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(torch.cuda, "synchronize", wait)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**20)
+    optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}])
+    trainer = SimpleNamespace(world_size=2, optimizers=[optimizer])
+    module = SimpleNamespace(device=torch.device("cuda"), grad_norm=torch.ones(()), report=reported.append)
+    watched = Curves()
+    batch = torch.zeros(4, 15)  # 120 tokens in all, on 2 devices
+    for step in range(1, 5):
+        watched.on_train_batch_start(trainer, module, [batch], step)
+        now[0], gpu[0] = now[0] + 1, max(now[0], gpu[0]) + 3
+        module.at_log_step = lambda step=step: step % 2 == 0
+        watched.on_train_batch_end(trainer, module, None, [batch], step)
+        if step in (1, 2):
+            watched.on_validation_start(trainer, module)
+            now[0] += 1000
+    assert [m["speed/tokens_per_second"] for m in reported] == [2 * 120 / 6, 2 * 120 / 6]
+    assert reported[0]["speed/memory_mb"] == 3
+
+
+def test_without_the_resource_module_memory_is_left_out(monkeypatch):
+    assert peak_megabytes(torch.device("cpu")) > 50
+    monkeypatch.setattr(curves, "resource", None)  # as on Windows
+    assert peak_megabytes(torch.device("cpu")) is None
+
+
+def test_only_the_main_process_records():
+    logger = Csv("unused")
+    assert recorders(SimpleNamespace(loggers=[logger, DummyLogger()], is_global_zero=True)) == [logger]
+    assert recorders(SimpleNamespace(loggers=[logger], is_global_zero=False)) == []
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ class Checkpoints(Callback):
         Raises:
             RunFailed: the disk is full; what was saved before is still there.
         """
+        for logger in trainer.loggers:
+            logger.save()  # a resumed run does not log again what came before its checkpoint
         beside = self.folder.last.with_suffix(BESIDE)
         try:
             trainer.save_checkpoint(beside)

@@ -41,5 +41,5 @@ class TrainConfig:
     schedule: Callable[..., Schedule]
     trainer: TrainerOptions
     callbacks: dict[str, Callable[..., Callback]]
-    logger: Callable[..., Logger] | None
+    logger: dict[str, Callable[..., Logger] | None]
     paths: Paths

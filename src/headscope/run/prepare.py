@@ -22,7 +22,7 @@ from headscope.run.commit import commit
 from headscope.run.config import TrainConfig
 from headscope.run.folder import RunFolder, flat
 from headscope.run.history import History
-from headscope.run.recorder import Recorder
+from headscope.run.recorder import recorders
 from headscope.run.trainer import build_trainer
 from headscope.training.hardware import Choice, Machine, choose
 from headscope.training.module import LanguageModule
@@ -87,6 +87,9 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
     folder = RunFolder(config.paths.run_dir)
     fit, main_process = config.task == "fit", not getattr(rank_zero_only, "rank", 0)
     _refuse_occupied(folder, fit)
+    loggers = []
+    if fit or not folder.occupied:  # validating in a run's folder must not replace what was logged there
+        loggers = [build() for build in config.logger.values() if build]  # before any work: one may not be installed
     if fit and main_process:
         folder.lock.acquire()
     resume_from, step = newest_whole(folder) if folder.resuming else (None, 0)
@@ -135,13 +138,12 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
     optimizer = partial(config.optimizer, fused=choice.fused)
     module = LanguageModule(model, optimizer, config.schedule(), card, options.log_every_n_steps, choice.compile)
     history = History(composed.started, folder)
-    trainer = build_trainer(config, choice, folder, history)
+    trainer = build_trainer(config, choice, folder, history, loggers)
     if folder.resuming and trainer.is_global_zero:
         log.info(f"resuming {folder} at step {step}")
         remove_incomplete(folder.path)
-        for logger in trainer.loggers:
-            if isinstance(logger, Recorder):
-                logger.resume_at(step)
+        for recorder in recorders(trainer):
+            recorder.resume_at(step)
     return Run(config, composed, name, folder, data, corpus, module, trainer, history, machine, choice, resume_from)
 
 

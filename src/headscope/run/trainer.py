@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from lightning import Trainer
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import Profiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
 
@@ -19,7 +20,9 @@ from headscope.training.hardware import Choice
 log = logging.getLogger(__name__)
 
 
-def build_trainer(config: TrainConfig, choice: Choice, folder: RunFolder, history: History) -> Trainer:
+def build_trainer(
+    config: TrainConfig, choice: Choice, folder: RunFolder, history: History, loggers: list[Logger]
+) -> Trainer:
     """The Trainer of a run, with the callbacks that it cannot do without."""
     options = config.trainer
     replace_observer()
@@ -40,7 +43,7 @@ def build_trainer(config: TrainConfig, choice: Choice, folder: RunFolder, histor
         num_sanity_val_steps=0,
         gradient_clip_val=options.gradient_clip_val,
         accumulate_grad_batches=options.accumulate_grad_batches,
-        logger=config.logger() if config.logger else False,
+        logger=loggers,
         callbacks=[history, Randomness(), Stop(checkpoints), *watching, checkpoints],  # it saves the others' state
         enable_checkpointing=False,
         enable_progress_bar=False,

@@ -1,4 +1,4 @@
-"""How far a run is: a line at every validation, and a bar where there is a terminal."""
+"""How far a run is: one line per validation, and a progress bar in a terminal."""
 
 import logging
 from typing import Any
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Progress(Callback):
-    """Fed at log steps, never every step: a bar that reads the loss each step makes a GPU wait for it."""
+    """Reads the loss at log steps only: reading it at every step would make the GPU wait each time."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None

@@ -5,15 +5,16 @@ from lightning import Callback, Trainer
 
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import opening, write_text
+from headscope.run.recorder import recorders
 from headscope.training.module import LanguageModule
-from headscope.watch.board import board, corpus
+from headscope.watch.probe import corpus
 
 
 class Samples(Callback):
-    """The same seed and opening each time, from a generator of its own: training's random numbers are not touched.
+    """Writes a sample from the same seed and opening each time, without touching the random numbers of training.
 
     Args:
-        tokens: how many.
+        tokens: length of the sample.
         temperature: see `Sampling`.
     """
 
@@ -21,17 +22,14 @@ class Samples(Callback):
         self.tokens, self.sampling = tokens, Sampling(temperature)
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
-        writer = board(trainer)
-        if writer is None or trainer.state.fn != "fit":
+        loggers = recorders(trainer)
+        if not loggers or trainer.state.fn != "fit":
             return
         model, tokenizer = module.model, corpus(trainer).tokenizer
         training = model.training
         generator = torch.Generator().manual_seed(0)
         pieces = write_text(model.eval(), tokenizer, opening(tokenizer), self.tokens, self.sampling, generator)
-        writer.add_text("sample", as_block("".join(pieces)), trainer.global_step)
+        text = "".join(pieces)
         model.train(training)
-
-
-def as_block(text: str) -> str:
-    """Text that TensorBoard's Markdown shows as it is."""
-    return "\n".join(f"    {line}" for line in text.splitlines())
+        for logger in loggers:
+            logger.record_text("sample", text, trainer.global_step)

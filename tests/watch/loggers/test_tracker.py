@@ -1,0 +1,71 @@
+"""Loggers to trackers that cannot delete: one identity over resumes, nothing sent twice, nothing left out."""
+
+import pytest
+from lightning.pytorch.loggers.logger import DummyLogger
+
+from headscope.watch.loggers.tracker import Tracker
+
+
+class Sent(Tracker, DummyLogger):
+    """Keeps what it sends in a list that outlives it, as a tracker would."""
+
+    def __init__(self, folder, sent):
+        super().__init__(folder / "id.txt")
+        self.sent, self.run_id = sent, "new"
+
+    def send(self, row, step):
+        self.keep_id(self.run_id)
+        self.sent.append((step, dict(row)))
+
+    def continue_as(self, run_id):
+        self.run_id = run_id
+
+
+def log(logger, steps):
+    for step in steps:
+        logger.log_metrics({"a": step}, step)
+        logger.log_metrics({"b": -step}, step)
+
+
+def test_what_is_logged_at_a_step_is_sent_as_one_row(tmp_path):
+    sent = []
+    logger = Sent(tmp_path, sent)
+    log(logger, (5, 10))
+    assert sent == [(5, {"a": 5, "b": -5})], "10 may get more entries"
+    logger.save()
+    logger.save()
+    assert [step for step, _ in sent] == [5, 10]
+
+
+@pytest.mark.parametrize("checkpoint", [0, 5, 15])
+@pytest.mark.parametrize("more", [0, 5, 10, 15])
+def test_killed_some_steps_after_a_checkpoint_and_resumed_there_it_has_every_step_once(tmp_path, checkpoint, more):
+    sent = []
+    killed = Sent(tmp_path, sent)
+    log(killed, range(5, checkpoint + 1, 5))
+    killed.save()  # as before each checkpoint
+    log(killed, range(checkpoint + 5, checkpoint + more + 1, 5))
+    again = Sent(tmp_path, sent)
+    again.resume_at(checkpoint)
+    log(again, range(checkpoint + 5, 41, 5))
+    again.save()
+    assert [step for step, _ in sent] == [5, 10, 15, 20, 25, 30, 35, 40]
+    assert all(row == {"a": step, "b": -step} for step, row in sent)
+
+
+def test_the_id_lasts_over_resumes_and_a_new_run_gets_its_own(tmp_path):
+    first = Sent(tmp_path, [])
+    first.run_id = "abc"
+    log(first, (5, 10))
+    second = Sent(tmp_path, [])
+    second.resume_at(0)
+    assert second.run_id == "abc"
+    third = Sent(tmp_path, [])
+    log(third, (5, 10))
+    assert (tmp_path / "id.txt").read_text() == "new\n5\n"
+
+
+def test_a_run_that_had_another_logger_before_is_new_to_the_tracker(tmp_path):
+    logger = Sent(tmp_path, [])
+    logger.resume_at(10)
+    assert logger.run_id == "new"
