@@ -55,7 +55,8 @@ def with_names(jobs: Sequence[Sequence[str]], known: Sequence[Job], folder: Path
     A key that is swept only now, the seed say, has in a known job the value of that job's config.
     """
     plain = [Job("", tuple(job)) for job in jobs]
-    keys = dict.fromkeys([*swept(known), *swept(plain)])
+    # Hydra's sweeper may launch one job at a time, so that no key differs among the new ones.
+    keys = dict.fromkeys([*swept(known), *swept(plain)] or swept([*known, *plain]))
     configs = {job.name: RunFolder(folder / job.name).config() for job in known}
     names = {tuple(job.values.get(key, configs[job.name].get(key)) for key in keys): job.name for job in known}
     numbers = itertools.count(len(known))
@@ -111,8 +112,14 @@ def own(folder: Path) -> Path:
     Lock(folder).acquire()
     if RunFolder(folder).occupied or (manifest.exists() and not resuming(folder, manifest)):
         raise UserError(f"{folder} holds results already; resume them with resume={folder}, or choose another folder")
-    begun.append(folder)
     return folder
+
+
+def begin(folder: Path, jobs: Sequence[Job]) -> None:
+    """Lists the jobs of a sweep. From here on it has begun, and gets a report however it ends."""
+    Manifest(command(), tuple(jobs)).write(folder)
+    if folder not in begun:
+        begun.append(folder)
 
 
 def add_jobs(folder: Path, overrides: Sequence[Sequence[str]]) -> list[Job]:
@@ -131,7 +138,7 @@ def add_jobs(folder: Path, overrides: Sequence[Sequence[str]]) -> list[Job]:
             if new:
                 raise UserError(f"{folder / job.name} has completed without {new[0]}; start a new sweep with it")
     gone = [job for job in known if job.name not in {j.name for j in jobs}]
-    Manifest(command(), (*gone, *jobs)).write(folder)
+    begin(folder, (*gone, *jobs))
     return jobs
 
 
@@ -178,7 +185,7 @@ def numbered(folder: Path, overrides: Sequence[Sequence[str]], start: Callable[[
     for old, new in zip(known, jobs, strict=False):
         if any(old.values.get(key) != new.values.get(key) for key in keys):
             raise UserError(f"{folder} numbers its jobs in another order; start the larger sweep in a new folder")
-    Manifest(command(), tuple(jobs)).write(folder)
+    begin(folder, jobs)
     return start()
 
 

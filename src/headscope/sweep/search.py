@@ -17,8 +17,8 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 from headscope.errors import UserError
 from headscope.files import write_atomically
 from headscope.run.folder import RunFolder, Status
-from headscope.sweep.jobs import Job, Manifest, known_jobs, named
-from headscope.sweep.launcher import command, own
+from headscope.sweep.jobs import Job, known_jobs, named
+from headscope.sweep.launcher import begin, own
 from headscope.sweep.pool import Plan, Pool
 from headscope.sweep.table import JobTable
 
@@ -155,7 +155,7 @@ class SearchPlan(Plan):
         return RunFolder(self.folder / job.name).status()
 
     def _save(self) -> None:
-        Manifest(command(), tuple(self.jobs.values())).write(self.folder)
+        begin(self.folder, tuple(self.jobs.values()))
 
     def next(self) -> Job | None:
         while self.left or (len(self.jobs) < self.n_trials and not self._is_exhausted()):

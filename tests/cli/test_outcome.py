@@ -1,0 +1,69 @@
+"""An error's type decides what it is called, not its words."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+import torch
+from hydra.errors import HydraException
+
+from headscope.cli.command import outcome
+from headscope.errors import Interrupted, JobsFailed, RunFailed, UserError
+from headscope.run import processes
+from tests.conftest import ROOT
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (UserError("x"), 2, "x"),
+        (HydraException("something odd"), 2, "something odd"),
+        (RunFailed("x"), 3, "x"),
+        (JobsFailed(2, {"a": "b"}), 1, "1 of 2 jobs did not complete\n  a: b"),
+        (Interrupted(15), 143, "stopped by SIGTERM"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(errno.ENOSPC, "full", "f"), 3, "the disk is full (f)"),
+        (OSError(errno.EACCES, "denied", "f"), 2, "f cannot be used (denied)"),
+        (MemoryError(), 3, "lower batch_size"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 3, "lower batch_size"),
+        (torch.distributed.DistBackendError("NCCL"), 3, "another process of this run died"),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_what_we_foresee_has_a_code_and_a_message(error, code, words):
+    found = outcome(error)
+    assert found[0] == code
+    assert words in found[1]
+
+
+@pytest.mark.parametrize("words", ["NCCL is not built in", "gloo has no such option", "closed by peer"])
+def test_words_alone_make_no_dead_process(words):
+    assert outcome(RuntimeError(words)) is None
+    assert outcome(ValueError(words)) is None
+
+
+def test_a_lost_connection_is_a_dead_process_if_one_is_dead(monkeypatch):
+    alive = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    dead = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+    dead.wait()
+    monkeypatch.setattr(processes, "_ranks", [alive])
+    assert outcome(RuntimeError("closed by peer")) is None
+    monkeypatch.setattr(processes, "_ranks", [alive, dead])
+    assert outcome(RuntimeError("closed by peer"))[0] == 3
+    alive.communicate(b"\n")
+
+
+def test_everything_imports_where_signals_and_resources_are_those_of_windows():
+    code = """
+import os, signal, sys
+sys.platform = "linux"  # torch and NumPy load their files by it
+for name in ("SIGKILL", "SIGHUP", "SIGUSR1"): delattr(signal, name)
+for name in ("killpg", "getppid"): delattr(os, name)
+sys.modules["resource"] = None
+import headscope.cli.command, headscope.cli.train, headscope.cli.generate, headscope.cli.closing
+import headscope.sweep.search, headscope.report.writing, headscope.watch.curves, headscope.watch.heatmaps
+import headscope.walkthrough.__main__, headscope.checkpoint.__main__, hydra_plugins.headscope
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
