@@ -11,10 +11,11 @@ typed = command.take("prompt")  # round Hydra's grammar: commas, quotes, ${} and
 @hydra.main(version_base="1.3", config_path="conf", config_name="generate")
 @command.guarded
 def main(cfg: DictConfig) -> None:
+    from headscope.cli.composed import plain
     from headscope.cli.generate import GenerateConfig, write
     from headscope.run.schema import parse  # these import torch: `--help` answers without it
 
-    write(parse(cfg, GenerateConfig), typed.get("prompt"))
+    write(parse(plain(cfg), GenerateConfig), typed.get("prompt"))
 
 
 if __name__ == "__main__":

@@ -3,14 +3,16 @@
 import logging
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from headscope.cli import closing, command
+from headscope.cli.composed import plain
 from headscope.errors import Interrupted
 from headscope.run.config import TrainConfig
 from headscope.run.prepare import Composed, prepare, validate
 from headscope.run.schema import parse
 from headscope.run.summary import Outcome, write_summary
+from headscope.run.trainer import explained
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +28,9 @@ def train(cfg: DictConfig) -> float | None:
         RunFailed: the run failed in a way we foresee.
         Interrupted: a signal stopped it; its checkpoint is saved.
     """
-    config = parse(cfg, TrainConfig)
-    hydra = HydraConfig.get()
-    resolved = OmegaConf.to_container(cfg, resolve=True)
-    composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], command.started)  # type: ignore[arg-type]
+    resolved, hydra = plain(cfg), HydraConfig.get()
+    config = parse(resolved, TrainConfig)
+    composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], command.started)
     run = prepare(config, composed)
     unit = run.corpus.tokenizer.unit
     log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {unit}s")
@@ -40,7 +41,8 @@ def train(cfg: DictConfig) -> float | None:
         return loss
     status: Outcome = "failed"
     try:
-        run.trainer.fit(run.module, run.data, ckpt_path=run.resume_from, weights_only=True)
+        with explained():
+            run.trainer.fit(run.module, run.data, ckpt_path=run.resume_from, weights_only=True)
         status = "completed"
     except Interrupted:
         status = "interrupted"

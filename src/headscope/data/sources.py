@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from headscope.data.packed import pack
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 Kind = Literal["char", "word", "bpe"]
 KINDS: dict[str, type[Tokenizer]] = {"char": CharTokenizer, "word": WordTokenizer, "bpe": BytePairTokenizer}
-VocabSize = Annotated[int, "[256, 65536]"]  #: of byte pairs; characters and words bring their own
+VocabSize = Annotated[int, Ge(256), Le(65536)]  #: of byte pairs; characters and words bring their own
 TRAIN_FRACTION = 0.9
 MOST_VALIDATION = 2_000_000  #: tokens: of gigabytes a tenth would validate for hours and be no more exact
 LARGE = 64_000_000  #: bytes from which text is kept on disk, not in memory
