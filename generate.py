@@ -10,10 +10,11 @@ typed = arguments.take("prompt")  # past Hydra's grammar: commas, quotes, ${} an
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="generate")
 def main(cfg: DictConfig) -> None:
+    from headscope.cli.composed import plain
     from headscope.cli.generate import GenerateConfig, write
     from headscope.run.schema import parse  # these import torch: `--help` answers without it
 
-    write(parse(cfg, GenerateConfig), typed.get("prompt"))
+    write(parse(plain(cfg), GenerateConfig), typed.get("prompt"))
 
 
 if __name__ == "__main__":

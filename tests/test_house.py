@@ -56,7 +56,7 @@ def test_a_room_imports_only_what_it_may(path):
         if top in ("hydra", "omegaconf"):
             assert room in HYDRA, f"{room} imports {module}"
         if room == "model":
-            assert top in {"torch", "headscope"} | sys.stdlib_module_names, f"model imports {module}"
+            assert top in {"torch", "annotated_types", "headscope"} | sys.stdlib_module_names, f"model imports {module}"
         if room in ("model", "generation", "heads", "render", "checkpoint", "walkthrough", "sweep", "report"):
             assert top not in ("lightning", "pytorch_lightning"), f"{room} imports {module}"
 

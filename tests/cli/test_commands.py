@@ -5,6 +5,7 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from headscope.cli.composed import plain
 from headscope.cli.generate import GenerateConfig, write
 from headscope.errors import UserError
 from headscope.run.schema import parse
@@ -173,8 +174,8 @@ def test_generate_reads_a_prompt_from_a_file_and_a_pipe(pydoc_run, tmp_path):
     ("arguments", "message"),
     [
         (["prompt=\N{SNOWMAN}"], "unknown character '\N{SNOWMAN}'"),
-        (["temperature=-1"], "temperature=-1.0 is out of range"),
-        (["top_p=0"], "top_p=0.0 is out of range; it must be above 0 and at most 1"),
+        (["temperature=-1"], "temperature=-1 must be at least 0"),
+        (["top_p=0"], "top_p=0 must be above 0 or null"),
         (["prompt_file=/nonexistent"], "prompt_file=/nonexistent does not exist"),
         (["checkpoint=/nonexistent.ckpt"], "there is no checkpoint at /nonexistent.ckpt"),
         (["paths.runs=/nonexistent"], "no run in /nonexistent/ has a checkpoint"),
@@ -188,7 +189,7 @@ def test_generate_refuses_in_one_line(arguments, message, pydoc_run, monkeypatch
     rest = [a for a in arguments if not a.startswith("prompt=")]
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(UserError) as error:
-        write(parse(composed(*given, *rest, name="generate"), GenerateConfig), typed[0] if typed else None)
+        write(parse(plain(composed(*given, *rest, name="generate")), GenerateConfig), typed[0] if typed else None)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not capsys.readouterr().out

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from headscope.training.hardware import Machine, TrainerOptions, choose
+from headscope.training.hardware import Machine, choose
+from headscope.training.options import TrainerOptions
 
 AUTO = TrainerOptions(
     max_steps=5000,
@@ -66,9 +67,18 @@ def test_a_short_run_is_not_compiled():
     assert not choose(H100, replace(AUTO, max_steps=100)).compile
 
 
-def test_fp16_with_clipping_is_never_fused_unless_asked():
-    assert not choose(H100, replace(AUTO, precision="16-mixed")).fused
-    assert choose(T4, replace(AUTO, gradient_clip_val=None)).fused
+def test_fp16_is_never_fused():
+    """A fused optimizer unscales gradients in its own step: until then their norm is wrong, and so is clipping."""
+    assert not choose(H100, replace(AUTO, precision=16)).fused
+    assert not choose(T4, replace(AUTO, gradient_clip_val=None)).fused
+
+
+@pytest.mark.parametrize(
+    ("given", "precision"),
+    [(32, "32-true"), (16, "16-mixed"), (64, "64-true"), ("bf16", "bf16-mixed"), ("bf16-true", "bf16-true")],
+)
+def test_a_short_name_of_a_precision_is_what_lightning_takes_it_for(given, precision):
+    assert choose(H100, replace(AUTO, precision=given)).precision == precision
 
 
 @pytest.mark.parametrize(
@@ -79,6 +89,9 @@ def test_fp16_with_clipping_is_never_fused_unless_asked():
         (H100, {"devices": 3}, "use at most 1"),
         (LAPTOP, {"devices": 99}, "there are 8 cores"),
         (LAPTOP, {"precision": "16-mixed"}, "needs a GPU"),
+        (LAPTOP, {"precision": 16}, "needs a GPU"),
+        (MAC, {"precision": 64}, "on an Apple GPU use 32-true"),
+        (T4, {"fused": True}, "cannot clip gradients of precision 16-mixed"),
         (MAC, {"num_nodes": 2}, "one device"),
     ],
 )

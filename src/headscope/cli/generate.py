@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
+from annotated_types import Ge, Lt
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -37,11 +38,11 @@ class GenerateConfig(Sampling):
 
     checkpoint: str | None = None
     prompt_file: str | None = None
-    max_new_tokens: Annotated[int, "[1, inf)"] = 500
-    num_samples: Annotated[int, "[1, inf)"] = 1
+    max_new_tokens: Annotated[int, Ge(1)] = 500
+    num_samples: Annotated[int, Ge(1)] = 1
     show: Literal["next"] | None = None
-    seed: Annotated[int, "[0, 4294967296)"] = 1
-    threads: Annotated[int, "[1, inf)"] | None = None
+    seed: Annotated[int, Ge(0), Lt(2**32)] = 1
+    threads: Annotated[int, Ge(1)] | None = None
     paths: RunsPath = RunsPath("outputs")
 
 

@@ -1,19 +1,26 @@
 """What to say of a key that the config does not have."""
 
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from headscope.run.schema import unknown_key
+from headscope.run.mistakes import unknown_key
+from headscope.training.options import TrainerOptions
 
 TYPED = ("prompt", "resume")  #: keys that Hydra never sees
 
 
 def nearest(key: str) -> str:
     """One line on an unknown key, naming the key that was probably meant."""
+    addable = [f"trainer.{f.name}" for f in fields(TrainerOptions)]  # those in conf/trainer are known to the config
+    if key in addable:
+        return f"{key} is not in conf/trainer; add it with a +, as in +{key}=…"
+    if reason := TrainerOptions.REFUSED.get(key.removeprefix("trainer.")):
+        return f"{key} cannot be set: {reason}"
     script = Path(sys.argv[0]).stem
     GlobalHydra.instance().clear()
     from hydra import initialize_config_dir
@@ -21,7 +28,7 @@ def nearest(key: str) -> str:
     with initialize_config_dir(str(Path(sys.argv[0]).resolve().parent / "conf"), version_base="1.3"):
         groups = [a for a in sys.argv[1:] if "=" in a and "." not in a.split("=")[0] and "," not in a]
         known = _flat(compose(script, [g for g in groups if not g.startswith(("-", f"{key}="))]))
-    return str(unknown_key(key, [*known, *TYPED]))
+    return str(unknown_key(key, [*known, *addable, *TYPED]))
 
 
 def _flat(cfg: DictConfig, prefix: str = "") -> list[str]:

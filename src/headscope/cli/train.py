@@ -5,14 +5,16 @@ import time
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from headscope.cli import closing, command
+from headscope.cli.composed import plain
 from headscope.errors import Interrupted
 from headscope.run.config import TrainConfig
 from headscope.run.prepare import Composed, prepare, validate
 from headscope.run.schema import parse
 from headscope.run.summary import Outcome, write_summary
+from headscope.run.trainer import explained
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +30,10 @@ def train(cfg: DictConfig) -> float | None:
         RunFailed: the run failed in a way we foresee.
         Interrupted: a signal stopped it; its checkpoint is saved.
     """
-    config = parse(cfg, TrainConfig)
-    hydra = HydraConfig.get()
-    resolved = OmegaConf.to_container(cfg, resolve=True)
+    resolved, hydra = plain(cfg), HydraConfig.get()
+    config = parse(resolved, TrainConfig)
     began = command.started if hydra.mode == RunMode.RUN else time.time()  # a process may run many jobs
-    composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], began)  # type: ignore[arg-type]
+    composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], began)
     run = prepare(config, composed)
     unit = run.corpus.tokenizer.unit
     log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {unit}s")
@@ -43,7 +44,8 @@ def train(cfg: DictConfig) -> float | None:
         return loss
     status: Outcome = "failed"
     try:
-        run.trainer.fit(run.module, run.data, ckpt_path=run.resume_from, weights_only=True)
+        with explained():
+            run.trainer.fit(run.module, run.data, ckpt_path=run.resume_from, weights_only=True)
         status = "completed"
     except Interrupted:
         status = "interrupted"

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, Tokenizer, UnknownToken, WordTokenizer
@@ -15,7 +16,7 @@ from headscope.errors import UserError
 
 Kind = Literal["char", "word", "bpe"]
 KINDS: dict[str, type[Tokenizer]] = {"char": CharTokenizer, "word": WordTokenizer, "bpe": BytePairTokenizer}
-VocabSize = Annotated[int, "[256, 65536]"]  #: of byte pairs; characters and words bring their own
+VocabSize = Annotated[int, Ge(256), Le(65536)]  #: of byte pairs; characters and words bring their own
 MOST_VALIDATION = 2_000_000  #: tokens: a tenth of gigabytes would validate for hours and be no more exact
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt, Le
 from torch import Tensor
 
 from headscope.errors import UserError
@@ -22,9 +23,9 @@ class Sampling:
         top_p: keep the smallest set of most likely tokens with at least this probability (Holtzman et al. 2020).
     """
 
-    temperature: Annotated[float, "[0, inf)"] = 0.8
-    top_k: Annotated[int, "[1, inf)"] | None = None
-    top_p: Annotated[float, "(0, 1]"] | None = None
+    temperature: Annotated[float, Ge(0)] = 0.8
+    top_k: Annotated[int, Ge(1)] | None = None
+    top_p: Annotated[float, Gt(0), Le(1)] | None = None
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Returns the distribution to draw from, (B, V), rows sum to one, for logits (B, V)."""

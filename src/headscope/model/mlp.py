@@ -7,6 +7,7 @@ from typing import Annotated, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from headscope.model.transformer import LanguageModel
@@ -28,11 +29,11 @@ class FixedContextMLP(LanguageModel):
 
     def __init__(
         self,
-        vocab_size: Annotated[int, "[1, inf)"],
-        context: Annotated[int, "[1, inf)"],
-        d_model: Annotated[int, "[1, inf)"],
-        hidden: Annotated[int, "[1, inf)"],
-        block_size: Annotated[int, "[1, inf)"],
+        vocab_size: Annotated[int, Ge(1)],
+        context: Annotated[int, Ge(1)],
+        d_model: Annotated[int, Ge(1)],
+        hidden: Annotated[int, Ge(1)],
+        block_size: Annotated[int, Ge(1)],
     ) -> None:
         super().__init__()
         self.vocab_size, self.context, self.d_model = vocab_size, context, d_model

@@ -3,8 +3,13 @@
 Shapes: B batch, T positions (Tq of queries, Tk of keys), C = d_model, H heads, D = C / H.
 """
 
+from typing import Annotated
+
 import torch
+from annotated_types import Gt
 from torch import Tensor, nn
+
+Base = Annotated[float, Gt(0)]  #: of the frequencies of sinusoidal and rotary positions
 
 
 class Position(nn.Module):
@@ -56,7 +61,7 @@ class Sinusoidal(Position):
     sines: Tensor
 
     def __init__(
-        self, d_model: int, n_heads: int, block_size: int, layer: int | None = None, *, base: float = 10000.0
+        self, d_model: int, n_heads: int, block_size: int, layer: int | None = None, *, base: Base = 10000.0
     ) -> None:
         super().__init__(d_model, n_heads, block_size, layer)
         self.base = base
@@ -98,7 +103,7 @@ class Rotary(Position):
     turns: Tensor
 
     def __init__(
-        self, d_model: int, n_heads: int, block_size: int, layer: int | None = None, *, base: float = 10000.0
+        self, d_model: int, n_heads: int, block_size: int, layer: int | None = None, *, base: Base = 10000.0
     ) -> None:
         super().__init__(d_model, n_heads, block_size, layer)
         self.base = base

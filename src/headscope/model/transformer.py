@@ -6,6 +6,7 @@ Shapes: B batch, T positions, C = d_model, H heads, D = C / H, V vocabulary, L l
 from collections.abc import Callable
 from typing import Annotated, cast
 
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from headscope.model.attention import KVCache, MultiHeadAttention
@@ -61,13 +62,13 @@ class TransformerLM(LanguageModel):
 
     def __init__(
         self,
-        vocab_size: Annotated[int, "[1, inf)"],
-        d_model: Annotated[int, "[1, inf)"],
-        n_heads: Annotated[int, "[1, inf)"],
-        n_layers: Annotated[int, "[1, inf)"],
-        block_size: Annotated[int, "[1, inf)"],
-        dropout: Annotated[float, "[0, 1)"] = 0.0,
-        position: Callable[..., Position] = Sinusoidal,
+        vocab_size: Annotated[int, Ge(1)],
+        d_model: Annotated[int, Ge(1)],
+        n_heads: Annotated[int, Ge(1)],
+        n_layers: Annotated[int, Ge(1)],
+        block_size: Annotated[int, Ge(1)],
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        position: Callable[[int, int, int, int | None], Position] = Sinusoidal,
     ) -> None:
         super().__init__()
         if d_model % n_heads:

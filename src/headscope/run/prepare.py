@@ -3,7 +3,6 @@
 import logging
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ QUIET = (
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # between Lightning and torch
     ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # an fp16 scaler that skipped its first step
     ".*recommended to use `self.log\\('val/loss'.*sync_dist.*",  # it is summed over the ranks already
+    ".*is smaller than the logging interval.*",  # steps are logged across Lightning's epochs
 )
 
 
@@ -116,11 +116,13 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
         raise UserError(f"{corpus.name} is not the text that {path} was trained on; restore it, or use init={path}")
     name = config.name if _asked_for(composed, corpus) else f"{config.name}-{corpus.name}"
     seed_everything(config.seed, verbose=False)
-    model = config.model(vocab_size=len(corpus.tokenizer))
+    model = config.model(len(corpus.tokenizer))
     if earlier and config.task == "validate":
         model = earlier.model
     elif earlier:
         _take_weights(model, earlier.model, str(path))
+    if choice.precision == "64-true":
+        model.double()  # Lightning restores a checkpoint before it does so, and would round the weights
     card = checkpoint.card(
         model,
         corpus.tokenizer,
@@ -135,10 +137,16 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
         _no_longer_completed(folder)
         folder.record_changes(step, changed)
         folder.record(composed.config, composed.overrides)
-    optimizer = partial(config.optimizer, fused=choice.fused)
-    module = LanguageModule(model, optimizer, config.schedule(), card, options.log_every_n_steps, choice.compile)
+    module = LanguageModule(
+        model,
+        lambda model: config.optimizer(model, choice.fused),
+        config.schedule(),
+        card,
+        options.log_every_n_steps,
+        choice.compile,
+    )
     history = History(composed.started, folder)
-    trainer = build_trainer(config, choice, folder, history, loggers)
+    trainer = build_trainer(config, choice, len(corpus.train), folder, history, loggers)
     if folder.resuming and trainer.is_global_zero:
         log.info(f"resuming {folder} at step {step}")
         remove_incomplete(folder.path)
@@ -170,8 +178,8 @@ def _possible(config: TrainConfig) -> tuple[Machine, Choice]:
         raise UserError("task=validate needs a model; add checkpoint=outputs/…/checkpoints/best.ckpt")
     try:
         with torch.device("meta"):
-            config.model(vocab_size=1)  # costs nothing and finds sizes that do not fit each other
-        config.optimizer(torch.nn.Linear(1, 1))
+            config.model(1)  # costs nothing and finds sizes that do not fit each other
+        config.optimizer(torch.nn.Linear(1, 1), False)
         machine = Machine.here()
         return machine, choose(machine, config.trainer)
     except ValueError as e:

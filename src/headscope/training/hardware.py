@@ -4,9 +4,10 @@ import os
 import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
+
+from headscope.training.options import TrainerOptions
 
 
 @dataclass(frozen=True)
@@ -37,26 +38,6 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class TrainerOptions:
-    """The group `trainer`: how long, how often, and on what. `auto` and null leave a choice to the machine."""
-
-    max_steps: Annotated[int, "[1, inf)"]
-    val_check_interval: Annotated[int, "[1, inf)"]
-    log_every_n_steps: Annotated[int, "[1, inf)"]
-    gradient_clip_val: Annotated[float, "(0, inf)"] | None
-    accumulate_grad_batches: Annotated[int, "[1, inf)"]
-    accelerator: Literal["auto", "cpu", "gpu", "mps"]
-    devices: Annotated[int, "[1, inf)"] | Literal["auto"]
-    num_nodes: Annotated[int, "[1, inf)"]
-    strategy: Literal["auto", "ddp"]
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-    fused: bool | None
-    compile: bool | None
-    threads: Annotated[int, "[1, inf)"] | None
-    profiler: Literal["simple", "pytorch"] | None
-
-
-@dataclass(frozen=True)
 class Choice:
     """What a run uses, and why."""
 
@@ -75,14 +56,16 @@ class Choice:
         return f"{', '.join(parts)}: {self.reason}"
 
 
+#: Lightning's short names of precisions.
+PRECISIONS: dict[str | int, str] = {32: "32-true", 16: "16-mixed", "bf16": "bf16-mixed", 64: "64-true"}
 LONG = 2000  #: steps from which compiling is expected to pay for itself on a GPU
 
 
 def choose(machine: Machine, options: TrainerOptions) -> Choice:
-    """What to use on a machine. A pure function; whatever the options name is kept.
+    """What to use on a machine; what the options name is kept. A pure function.
 
     Raises:
-        ValueError: the options ask for what the machine lacks.
+        ValueError: the machine or the precision cannot do what the options ask for.
     """
     accelerator = options.accelerator
     if accelerator == "auto":
@@ -99,9 +82,8 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
             raise ValueError(f"trainer.devices={wanted}, but {number} CUDA device(s) were found; use at most {number}")
         pays = machine.triton and machine.bf16 and options.max_steps >= LONG
         precision = "bf16-mixed" if machine.bf16 else "16-mixed"
-        fused = not (precision == "16-mixed" and options.gradient_clip_val)  # Lightning refuses the three together
-        choice = Choice("gpu", wanted, "auto", precision, fused, pays, machine.gpus[0])
-        choice = replace(choice, reason=f"{choice.reason} {'has' if machine.bf16 else 'lacks'} native bf16")
+        reason = f"{machine.gpus[0]} {'has' if machine.bf16 else 'lacks'} native bf16"
+        choice = Choice("gpu", wanted, "auto", precision, True, pays, reason)
     elif accelerator == "mps":
         choice = Choice("mps", 1, "auto", "32-true", False, False, "Apple GPU")
     else:
@@ -122,13 +104,17 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
     if options.strategy != "auto":
         choice = replace(choice, strategy=options.strategy)
     if options.precision != "auto":
-        choice = replace(choice, precision=options.precision)
+        choice = replace(choice, precision=PRECISIONS.get(options.precision, str(options.precision)))
     if choice.precision == "16-mixed" and accelerator == "cpu":
         raise ValueError("trainer.precision=16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
-    if options.fused is not None:
-        choice = replace(choice, fused=options.fused)
-    elif choice.precision == "16-mixed" and options.gradient_clip_val:
+    if choice.precision == "64-true" and accelerator == "mps":
+        raise ValueError("trainer.precision=64-true needs a CPU or a CUDA device; on an Apple GPU use 32-true")
+    if choice.precision == "16-mixed":
+        if options.fused:  # its gradients are still multiplied by the scaler's factor where they are clipped
+            raise ValueError("trainer.fused=true cannot clip gradients of precision 16-mixed; use trainer.fused=null")
         choice = replace(choice, fused=False)
+    elif options.fused is not None:
+        choice = replace(choice, fused=options.fused)
     if options.compile is not None:
         choice = replace(choice, compile=options.compile)
     return choice

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt, Len, Lt
 from torch import nn
 
 
@@ -23,9 +24,9 @@ class AdamW(torch.optim.AdamW):
         model: nn.Module,
         fused: bool = False,
         *,
-        lr: Annotated[float, "(0, inf)"] = 1e-3,
-        betas: Sequence[Annotated[float, "[0, 1)"]] = (0.9, 0.99),
-        weight_decay: Annotated[float, "[0, inf)"] = 0.1,
+        lr: Annotated[float, Gt(0)] = 1e-3,
+        betas: Annotated[Sequence[Annotated[float, Ge(0), Lt(1)]], Len(2, 2)] = (0.9, 0.99),
+        weight_decay: Annotated[float, Ge(0)] = 0.1,
     ) -> None:
         matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
         vectors = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]

@@ -3,6 +3,8 @@
 import math
 from typing import Annotated
 
+from annotated_types import Ge, Le
+
 
 class Schedule:
     """Constant, after a linear warmup.
@@ -12,7 +14,7 @@ class Schedule:
         final: the factor at the last step, for schedules that decay.
     """
 
-    def __init__(self, warmup_steps: Annotated[int, "[0, inf)"] = 0, final: Annotated[float, "[0, 1]"] = 1.0) -> None:
+    def __init__(self, warmup_steps: Annotated[int, Ge(0)] = 0, final: Annotated[float, Ge(0), Le(1)] = 1.0) -> None:
         self.warmup_steps, self.final = warmup_steps, final
 
     def __call__(self, step: int, max_steps: int) -> float:
@@ -30,7 +32,7 @@ class Schedule:
 class Constant(Schedule):
     """No decay."""
 
-    def __init__(self, warmup_steps: Annotated[int, "[0, inf)"] = 0) -> None:
+    def __init__(self, warmup_steps: Annotated[int, Ge(0)] = 0) -> None:
         super().__init__(warmup_steps)
 
 

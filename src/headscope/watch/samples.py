@@ -1,6 +1,9 @@
 """What the model writes, after each validation."""
 
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from lightning import Callback, Trainer
 
 from headscope.generation.sampling import Sampling
@@ -18,7 +21,7 @@ class Samples(Callback):
         temperature: see `Sampling`.
     """
 
-    def __init__(self, tokens: int = 200, temperature: float = 0.8) -> None:
+    def __init__(self, tokens: Annotated[int, Ge(1)] = 200, temperature: Annotated[float, Ge(0)] = 0.8) -> None:
         self.tokens, self.sampling = tokens, Sampling(temperature)
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
