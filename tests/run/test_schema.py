@@ -85,7 +85,7 @@ def test_null_leaves_a_callback_or_the_logger_out():
     config = checked("callbacks.samples=null", "logger=none")
     assert config.callbacks["samples"] is None
     assert config.callbacks["curves"] is not None
-    assert config.logger is None
+    assert config.logger == {}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_mistakes_are_one_line(override, message):
         ("position._target_=headscope.model.transformer.TransformerLM", "must be a class below Position"),
         ("position._target_=3", "must be a mapping with a _target_, a class below Position"),
         ("position._target_=''", "must be a class below Position"),
-        ("logger._target_=lightning.pytorch.callbacks.EarlyStopping", "must be a class below Logger"),
+        ("logger.tensorboard._target_=lightning.pytorch.callbacks.EarlyStopping", "must be a class below Logger"),
         ("+callbacks.x._target_=headscope.run.history.History", "must be a class below Callback"),
         ("+callbacks.x._target_=headscope.watch.board.SummaryWriter", "must be a class below Callback"),
     ],
@@ -353,7 +353,7 @@ def test_callbacks_of_lightning_are_checked_as_far_as_their_annotations_go(name,
 def test_an_annotation_of_lightning_that_cannot_be_evaluated_is_not_checked():
     """`experiment` is annotated with names that only type checkers import; `group` is one of **kwargs."""
     logger = {"_target_": "lightning.pytorch.loggers.WandbLogger", "experiment": "x", "group": "g"}
-    config = parse(plain(composed()) | {"logger": logger}, TrainConfig)
-    assert config.logger.keywords == {"experiment": "x", "group": "g"}
-    with pytest.raises(UserError, match=r"logger\.offline=x must be true or false"):
-        parse(plain(composed()) | {"logger": logger | {"offline": "x"}}, TrainConfig)
+    config = parse(plain(composed()) | {"logger": {"x": logger}}, TrainConfig)
+    assert config.logger["x"].keywords == {"experiment": "x", "group": "g"}
+    with pytest.raises(UserError, match=r"logger\.x\.offline=x must be true or false"):
+        parse(plain(composed()) | {"logger": {"x": logger | {"offline": "x"}}}, TrainConfig)

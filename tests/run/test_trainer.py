@@ -48,7 +48,7 @@ def _process_as_it_was(monkeypatch):
 def trainer_of(folder, *overrides):
     config = checked(*TINY, "logger=none", *overrides)
     choice = choose(Machine(cores=2), config.trainer)
-    return build_trainer(config, choice, 100, RunFolder(folder), History())
+    return build_trainer(config, choice, 100, RunFolder(folder), History(), [])
 
 
 def fit(folder, *overrides):

@@ -16,12 +16,13 @@ TYPED = ("prompt", "resume")  #: keys that Hydra never sees
 
 def nearest(key: str) -> str:
     """One line on an unknown key, naming the key that was probably meant."""
-    addable = [f"trainer.{f.name}" for f in fields(TrainerOptions)]  # those in conf/trainer are known to the config
+    script = Path(sys.argv[0]).stem
+    addable = [f"trainer.{f.name}" for f in fields(TrainerOptions)] if script == "train" else []
     if key in addable:
         return f"{key} is not in conf/trainer; add it with a +, as in +{key}=…"
-    if reason := TrainerOptions.REFUSED.get(key.removeprefix("trainer.")):
-        return f"{key} cannot be set: {reason}"
-    script = Path(sys.argv[0]).stem
+    for name, reason in TrainerOptions.REFUSED.items():
+        if key == f"trainer.{name}":
+            return f"{key} cannot be set: {reason}"
     GlobalHydra.instance().clear()
     from hydra import initialize_config_dir
 

@@ -1,8 +1,7 @@
 """Checks a composed config against the annotations of what it builds, before anything is called.
 
-The signatures of dataclasses and constructors are the schema; pydantic checks each value, in strict mode. Our own rule
-is that a mapping with a `_target_` becomes a constructor with its options filled in (a `functools.partial`), which the
-owner of that place calls; the class must be one that the place allows.
+The signatures of dataclasses and constructors are the schema; pydantic checks each value, in strict mode. A mapping
+with a `_target_` becomes a constructor with its options filled in (a `functools.partial`), which its owner calls.
 """
 
 import importlib
@@ -32,8 +31,8 @@ def parse(config: dict[str, Any], schema: type[T]) -> T:
 
     Args:
         config: plain data, resolved.
-        schema: a dataclass with a field for each key. A field of type `Callable[[A, B], Base]` holds a class below
-            `Base` with its options filled in; the owner of the config passes the first two arguments.
+        schema: a dataclass with a field for each key. In a field of type `Callable[[A, B], Base]` goes a class below
+            `Base`; the owner of the config passes its first two arguments.
 
     Raises:
         UserError: an unknown or missing key, a value that is not allowed, a class that may not be built there.
@@ -46,7 +45,7 @@ def _arguments(values: Any, cls: type, at: str, passed: int = 0) -> dict[str, An
     """Checks named values against the parameters of a class, except the first ones, which its owner passes."""
     if not isinstance(values, dict):
         raise wrong(at, values, "a mapping")
-    prefix, options = f"{at}." if at else "", _options(cls, passed, values)
+    prefix, options = at and f"{at}.", _options(cls, passed, values)
     for name in values:
         if reason := getattr(cls, "REFUSED", {}).get(name):
             raise UserError(f"{prefix}{name} cannot be set: {reason}")
@@ -97,12 +96,11 @@ def _check(value: Any, kind: Any, at: str) -> Any:
     try:
         return _adapter(kind).validate_python(value)
     except ValidationError as e:
-        errors = e.errors(include_url=False)
-        deepest = max(errors, key=lambda error: len(error["loc"]))
-        given = deepest["input"]
-        allowed = dict.fromkeys(must_be(error) for error in errors if error["input"] is given)  # several for a union
-        place = "".join(f"[{i}]" for i in deepest["loc"] if isinstance(i, int))
-        raise wrong(at + place, given, " or ".join([*allowed, *["null"] * (nullable and given is value)])) from None
+        errors = e.errors(include_url=False)  # several for a union; the deepest is of the type that fits best
+        loc, given = max(((error["loc"], error["input"]) for error in errors), key=lambda place: len(place[0]))
+        allowed = dict.fromkeys(must_be(error) for error in errors if error["input"] is given)
+        index = "".join(f"[{i}]" for i in loc if isinstance(i, int))
+        raise wrong(at + index, given, " or ".join([*allowed, *["null"] * (nullable and given is value)])) from None
 
 
 @cache
