@@ -4,16 +4,16 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: help train test check test-slow test-browser tensorboard clean .venv
+.PHONY: help train test check test-slow test-browser tensorboard pictures clean .venv
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Headscope needs Python 3.11 or newer: make PYTHON=python3.12 train")'
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --upgrade 'pip>=25.1'
-	$(PY) -m pip install --quiet --editable '.[all]' --group dev
+	$(PY) -m pip install --quiet --editable '.[all]' --group dev --constraint constraints.txt
 	@touch $@
 
 .venv: $(READY)  ## the environment alone, pinned
@@ -38,6 +38,9 @@ test-browser: $(READY)  ## the tests that look at pages in headless Chromium
 
 tensorboard: $(READY)  ## the dashboard over all runs, every picture kept
 	$(PY) -m tensorboard.main --logdir outputs --samples_per_plugin images=200,text=200
+
+pictures: $(READY)  ## the README's pictures, from `train.py sweep=positions hydra.sweep.dir=outputs/positions`
+	$(PY) docs/pictures.py outputs/positions
 
 clean:  ## remove the environment and caches, never runs or data
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

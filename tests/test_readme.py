@@ -18,7 +18,8 @@ def test_the_tree_names_every_module_and_nothing_else():
             elif name.endswith(".py"):
                 found.add("".join(folders[:depth]) + name)
     there = {str(p.relative_to(ROOT)) for p in (ROOT / "src").rglob("*.py") if p.name != "__init__.py"}
-    there |= {p.name for p in ROOT.glob("*.py")} | {str(p.relative_to(ROOT)) for p in ROOT.glob("benchmarks/*.py")}
+    there |= {p.name for p in ROOT.glob("*.py")}
+    there |= {str(p.relative_to(ROOT)) for folder in ("benchmarks", "docs") for p in (ROOT / folder).glob("*.py")}
     assert found == there
 
 

@@ -1,0 +1,60 @@
+"""How a checkpoint describes its model, tokenizer and run: plain data that names classes and their arguments.
+
+A name is looked up among the subclasses of the base that is expected there, so a file can build nothing else.
+"""
+
+import inspect
+from functools import partial
+from typing import Any
+
+import torch
+
+from headscope import __version__
+from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, Tokenizer, WordTokenizer
+from headscope.errors import UserError
+from headscope.model.mlp import FixedContextMLP
+from headscope.model.position import Position
+from headscope.model.transformer import LanguageModel, TransformerLM
+
+FORMAT = 1  #: raised when this file changes what it writes; see `migration`
+MODELS = (TransformerLM, FixedContextMLP)  #: imported so that they are among the subclasses of LanguageModel
+TOKENIZERS = (CharTokenizer, WordTokenizer, BytePairTokenizer)
+
+
+def describe(part: Any) -> dict[str, Any]:
+    """A part as plain data: the name of its class and the arguments that rebuild it.
+
+    A positional scheme stores its options (keyword-only arguments) only; the model supplies the other arguments.
+    """
+    parameters = inspect.signature(type(part)).parameters.values()
+    own = [p for p in parameters if p.kind is p.KEYWORD_ONLY or not isinstance(part, Position)]
+    values = {p.name: getattr(part, p.name) for p in own}
+    return {"class": type(part).__name__} | {
+        k: describe(v) if isinstance(v, Position) else v for k, v in values.items()
+    }
+
+
+def subclasses(base: Any) -> dict[str, Any]:
+    """A class and all its subclasses, by name."""
+    found = {base.__name__: base}
+    for below in base.__subclasses__():
+        found |= subclasses(below)
+    return found
+
+
+def constructor(description: dict[str, Any], base: type) -> Any:
+    """The inverse of `describe`, up to the call: a class below `base` with its arguments filled in."""
+    options = dict(description)
+    name = options.pop("class")
+    known = subclasses(base)
+    if name not in known:
+        raise UserError(f"this checkpoint needs a {base.__name__} called {name!r}, which this version does not have")
+    if "position" in options:
+        options["position"] = constructor(options["position"], Position)
+    return partial(known[name], **options)
+
+
+def card(model: LanguageModel, tokenizer: Tokenizer, **about: Any) -> dict[str, Any]:
+    """The description that is saved beside the weights."""
+    about = {"version": __version__, "torch": str(torch.__version__)} | about
+    return {"format": FORMAT, "model": describe(model), "tokenizer": describe(tokenizer), "about": about}

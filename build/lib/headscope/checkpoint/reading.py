@@ -1,0 +1,126 @@
+"""A model and its tokenizer from a file: a run's checkpoint, its export to safetensors, or Part 4's dictionary.
+
+A file is data: tensors, numbers, strings, lists and dicts. Nothing in it is executed.
+"""
+
+import json
+import pickle
+import struct
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from headscope.checkpoint import part4_layout
+from headscope.checkpoint.format import constructor
+from headscope.checkpoint.migration import to_current
+from headscope.data.tokenizers import Tokenizer
+from headscope.errors import UserError
+from headscope.model.transformer import LanguageModel
+
+MAX_POSITIONS = 1 << 17  #: a file's block_size alone decides how large a table of positions becomes
+PREFIX = "model."  #: before each weight's name inside a LightningModule
+
+
+class Loaded(NamedTuple):
+    """What a checkpoint holds. Unpacks to `model, tokenizer, about`."""
+
+    model: LanguageModel
+    tokenizer: Tokenizer
+    about: dict[str, Any]
+
+
+def load(path: str | Path) -> Loaded:
+    """The model (in eval mode, on the CPU), its tokenizer, and a description of the run.
+
+    Args:
+        path: a run's `*.ckpt`, an export to safetensors, or the dictionary that Part 4 saves.
+
+    Raises:
+        UserError: the file does not exist, is damaged, is no checkpoint of ours, or would run code.
+    """
+    saved = read(path)
+    try:
+        if "model_state_dict" in saved:
+            described, weights = part4_layout.read(saved)
+        elif isinstance(saved.get("headscope"), dict):
+            described = to_current(saved["headscope"], path)
+            weights = {k.removeprefix(PREFIX): v for k, v in saved["state_dict"].items()}
+        else:
+            raise UserError(f"{path} is not a Headscope checkpoint; give a *.ckpt of a run's folder")
+        tokenizer = constructor(described["tokenizer"], Tokenizer)()
+        build = constructor(described["model"], LanguageModel)
+        _check(build, tokenizer, weights)
+        model = build()
+        model.load_state_dict(weights)
+        return Loaded(model.eval(), tokenizer, described["about"])
+    except UserError:
+        raise
+    except Exception as e:
+        raise UserError(f"{path} is damaged or of another version ({type(e).__name__}); use another checkpoint") from e
+
+
+def _check(build: Any, tokenizer: Tokenizer, weights: dict[str, Tensor]) -> None:
+    """Compares a description with the weights beside it, before memory for them is allocated.
+
+    Raises:
+        ValueError: they do not belong together.
+    """
+    sizes = build.keywords
+    if not (sizes.get("n_layers", 0) <= len(weights) and sizes["block_size"] <= MAX_POSITIONS):
+        raise ValueError("sizes")
+    if sizes["vocab_size"] != len(tokenizer):
+        raise ValueError("vocabulary")
+    with torch.device("meta"):
+        wanted = {k: v.shape for k, v in build().state_dict().items()}
+    if wanted != {k: v.shape for k, v in weights.items()}:
+        raise ValueError("shapes")
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The content of a file, tensors on the CPU.
+
+    Raises:
+        UserError: see `load`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give a file in it, such as the run's checkpoints/best.ckpt")
+    if not path.is_file():
+        raise UserError(f"there is no checkpoint at {path}; train one, or give another path")
+    try:
+        if _is_safetensors(path):
+            return _read_safetensors(path)
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # torch warns about a pickle that is no checkpoint; the error says so
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as e:
+        reason = "holds code, not only data," if "GLOBAL" in str(e) or "reduce" in str(e) else "is damaged"
+        raise UserError(f"{path} {reason} and was not loaded; give a checkpoint that Headscope wrote") from e
+    except Exception as e:
+        raise UserError(f"{path} cannot be read ({type(e).__name__}); it is damaged or no checkpoint") from e
+    if not isinstance(saved, dict):
+        raise UserError(f"{path} is not a Headscope checkpoint; give a *.ckpt of a run's folder")
+    return saved
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Eight bytes of a header's length, then the header, which is JSON."""
+    with path.open("rb") as f:
+        start = f.read(9)
+    return len(start) == 9 and start[8:] == b"{" and struct.unpack("<Q", start[:8])[0] < path.stat().st_size
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    weights: dict[str, Tensor] = {}
+    with safe_open(path, framework="pt") as f:
+        described = (f.metadata() or {}).get("headscope")
+        for name in f.keys():  # noqa: SIM118, it is no dict
+            weights[name] = f.get_tensor(name)
+    if described is None:
+        raise SafetensorError("no card")
+    return {"headscope": json.loads(described), "state_dict": weights}

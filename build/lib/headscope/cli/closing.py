@@ -1,0 +1,44 @@
+"""The last lines of a run for people: a sample, its losses, where it was saved, what to try next."""
+
+import logging
+import shlex
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from headscope.generation.sampling import Sampling
+from headscope.generation.text import write_text
+from headscope.run.prepare import Run
+
+log = logging.getLogger(__name__)
+
+
+def sample(run: Run, length: int = 300) -> str:
+    """A text that the model writes as it is now, always from the same seed."""
+    model, tokenizer = run.module.model.eval(), run.corpus.tokenizer
+    generator = torch.Generator().manual_seed(run.config.seed)
+    return "".join(write_text(model, tokenizer, "", length, Sampling(), generator))
+
+
+def say(run: Run, summary: dict[str, Any]) -> None:
+    """Logs them, on rank 0."""
+    if not run.trainer.is_global_zero:
+        return
+    here = Path.cwd()
+    folder = run.folder.path.relative_to(here) if run.folder.path.is_relative_to(here) else run.folder.path
+    log.info("\n%s\n", sample(run).strip("\n"))
+    note = f" ({summary['data']['note']})" if summary["data"]["note"] else ""
+    losses = ", ".join(f"{k.replace('_', ' ')} {summary[k]:.4f}" for k in ("train_loss", "val_loss", "best_val_loss"))
+    log.info(f"{run.name}: {losses} nats per {run.corpus.tokenizer.unit} on {run.corpus.name}{note}")
+    log.info(
+        f"{summary['steps']} steps, {summary['train_seconds']:.0f} s of training,"
+        f" {summary['tokens_per_second']:,.0f} tokens/s, {summary['parameters']:,} parameters"
+    )
+    log.info(f"run saved to {folder}\n\nnext:")
+    best = shlex.quote(f"checkpoint={folder}/checkpoints/best.ckpt")
+    log.info(f"  python generate.py {best} max_new_tokens=500")
+    log.info(f"  python generate.py {best} show=next")
+    log.info(f"  tensorboard --logdir {shlex.quote(str(folder.parent))}")
+    again = [o for o in summary["overrides"] if not o.startswith("seed=")]
+    log.info(f"  python train.py -m {shlex.join([*again, 'seed=1,2,3'])}")

@@ -1,0 +1,187 @@
+"""What stands between the shell and Hydra: errors become messages and exit codes."""
+
+import atexit
+import contextlib
+import errno
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TextIO
+
+os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from headscope.cli import folders  # noqa: F401, registers a resolver
+from headscope.cli.arguments import for_hydra
+from headscope.cli.messages import explain
+from headscope.errors import FULL, Interrupted, JobsFailed, RunFailed, UserError
+from headscope.run.folder import RunFolder
+from headscope.run.processes import DIED, PARENT, a_rank_died, end_with_parent
+from headscope.shell import make_streams_safe, reader_left
+from headscope.sweep.jobs import Manifest, begun
+
+log = logging.getLogger(__name__)
+
+started = time.time()  #: about when this process began
+a_child = PARENT in os.environ  #: of a sweep or of a first rank: `end_with_parent` sets it for our own children
+
+
+def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
+    """Calls a command's main function and exits with its code.
+
+    0 done; 2 the user's mistake, in one line; 3 a run that failed in a way we foresee; 1 a sweep with failed jobs, or
+    anything else, with its traceback; 130 and 143 stopped by a signal, with the work so far saved.
+
+    Args:
+        main: the function under `hydra.main`.
+        resume: whether `resume=DIR` and `sweep=NAME` are known.
+    """
+    threading.excepthook = _in_a_thread
+    end_with_parent()
+    make_streams_safe(outlive_reader=resume)  # training continues without a reader; writing has nothing left to do
+    code = 0
+    try:
+        for_hydra(resume)
+        with _without_hydras_line():
+            _main_and_report(main)
+    except BrokenPipeError:
+        reader_left()
+    except (Exception, Interrupted, KeyboardInterrupt) as e:
+        found = outcome(e)
+        if found is None:
+            _into_the_log(e)
+            raise
+        code, message = found
+        if code == 3:
+            _into_the_log(e)
+        if isinstance(e, Interrupted) and os.environ.get("LOCAL_RANK", "0") != "0":
+            sys.exit(0)  # the first rank reports for all; Lightning kills every rank if one exits with another code
+        sys.stdout.flush()
+        print(message if code > 128 else f"error: {message}", file=sys.stderr)
+    _exit(code)
+
+
+def outcome(error: BaseException) -> tuple[int, str] | None:
+    """The exit code and the message of an error that we foresee; None for any other."""
+    torch = sys.modules.get("torch")
+    match error:
+        case UserError():
+            return 2, str(error)
+        case RunFailed():
+            return 3, str(error)
+        case JobsFailed():
+            return 1, str(error)
+        case Interrupted():
+            return 128 + error.signum, str(error)
+        case KeyboardInterrupt():
+            return 130, "interrupted"
+        case HydraException() | OmegaConfBaseException():
+            return 2, explain(error)
+        case ValueError() if "Config group override" in str(error):
+            return 2, explain(error)
+        case OSError() if error.errno in FULL:
+            return 3, f"the disk is full ({error.filename or 'while writing'}); free some space and try again"
+        case OSError() if error.errno in _NOT_WRITABLE and error.filename:
+            return 2, f"{error.filename} cannot be used ({error.strerror}); choose another folder: hydra.run.dir=…"
+        case MemoryError():
+            return 3, f"out of memory: {TOO_LARGE}"
+        case RuntimeError() if torch and isinstance(error, torch.OutOfMemoryError):
+            return 3, f"out of memory on the GPU: {TOO_LARGE}"
+        # A lost connection between ranks is a bare RuntimeError with gloo and a DistError with NCCL.
+        case RuntimeError() if torch and (isinstance(error, torch.distributed.DistError) or a_rank_died()):
+            return 3, DIED
+    return None
+
+
+TOO_LARGE = (
+    "lower batch_size and raise trainer.accumulate_grad_batches by the same factor,\nor lower model.block_size or"
+    " model.d_model, or use trainer.precision=bf16-mixed"
+)
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT}
+
+
+def _main_and_report(main: Callable[[], Any]) -> None:
+    """Calls the main function; if it ran a sweep, writes the report, however the sweep ended.
+
+    Raises:
+        JobsFailed: a job of the sweep did not complete.
+    """
+    error: BaseException | None = None
+    try:
+        main()
+    except (Exception, Interrupted) as e:
+        error = e
+    if begun and not isinstance(error, BrokenPipeError):
+        failed = _report(error)
+        if failed and not isinstance(error, Interrupted):
+            raise failed from error
+    if error:
+        raise error
+
+
+def _report(error: BaseException | None) -> JobsFailed | None:
+    from headscope.report.writing import write_report
+
+    folder = begun[0]
+    try:
+        jobs = Manifest.read(folder).jobs
+    except UserError:
+        return None  # refused before its first job
+    print("\n" + write_report(folder), flush=True)
+    states = {job.name: RunFolder(folder / job.name).status() for job in jobs}
+    failed = {name: s.reason or s.state for name, s in states.items() if s.state not in ("completed", "pruned")}
+    return JobsFailed(len(jobs), failed) if failed else None
+
+
+@contextlib.contextmanager
+def _without_hydras_line() -> Iterator[None]:
+    """Keeps one line of Hydra's off the terminal, which it writes whenever it raises what a job raised.
+
+    "Error executing job with overrides: …" stands before our own message, which says more.
+    """
+    stream = sys.stderr
+    sys.stderr = _Filter(stream)
+    try:
+        yield
+    finally:
+        sys.stderr = stream
+
+
+class _Filter:
+    """A stream without that line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith("Error executing job with overrides: ") else self.stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def _in_a_thread(args: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread passes a full disk on to the main one, which reports it; anything else is printed."""
+    if not (isinstance(args.exc_value, OSError) and args.exc_value.errno in FULL):
+        threading.__excepthook__(args)
+
+
+def _into_the_log(error: BaseException) -> None:
+    """The traceback, for the file alone: see `console.ConsoleHandler`."""
+    with contextlib.suppress(Exception):  # the disk may be full
+        log.error("the run failed", exc_info=error)
+
+
+def _exit(code: int) -> NoReturn:
+    """Exits. A job of a sweep does not take torch apart module by module, which would cost it a second."""
+    if a_child and "torch" in sys.modules:
+        atexit._run_exitfuncs()  # what libraries have registered: logs and event files are closed
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,125 @@
+"""What `generate.py` does: finds a checkpoint and a prompt, and writes."""
+
+import select
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge, Lt
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import headscope
+from headscope.data.decoding import decoded, read_text
+from headscope.errors import UserError
+from headscope.generation.next import next_tokens
+from headscope.generation.sampling import Sampling
+from headscope.generation.text import prompt_ids, write_text
+from headscope.render.labels import label
+from headscope.shell import own_standard_input
+
+PATIENCE = 1.0  #: seconds to wait for standard input before saying so
+
+
+@dataclass(frozen=True)
+class RunsPath:
+    """Where runs lie."""
+
+    runs: str
+
+
+@dataclass(frozen=True)
+class GenerateConfig(Sampling):
+    """What `conf/generate.yaml` composes to."""
+
+    checkpoint: str | None = None
+    prompt_file: str | None = None
+    max_new_tokens: Annotated[int, Ge(1)] = 500
+    num_samples: Annotated[int, Ge(1)] = 1
+    show: Literal["next"] | None = None
+    seed: Annotated[int, Ge(0), Lt(2**32)] = 1
+    threads: Annotated[int, Ge(1)] | None = None
+    paths: RunsPath = RunsPath("outputs")
+
+
+def write(config: GenerateConfig, typed: str | None) -> None:
+    """Text to standard output as it is made; what it is made from to standard error.
+
+    Args:
+        config: what, and how.
+        typed: the prompt of the command line.
+
+    Raises:
+        UserError: no checkpoint, no readable prompt, a token that the vocabulary lacks.
+    """
+    prompt = find_prompt(config, typed)
+    path = Path(config.checkpoint) if config.checkpoint else newest(Path(config.paths.runs))
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    model, tokenizer, about = headscope.load(path)
+    start = prompt or ""
+    prompt_ids(tokenizer, start)  # an unknown token is reported before anything else is printed
+    print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)
+    if config.show == "next":
+        show_next(next_tokens(model, tokenizer, start, config.top_k or 10))
+        return
+    generator = torch.Generator().manual_seed(config.seed)
+    for number in range(config.num_samples):
+        if config.num_samples > 1:
+            sys.stdout.flush()
+            print(f"--- sample {number + 1} of {config.num_samples}", file=sys.stderr, flush=True)
+        for piece in write_text(model, tokenizer, start, config.max_new_tokens, config, generator):
+            print(piece, end="", flush=True)
+        print()
+
+
+def show_next(tokens: list[tuple[str, float]]) -> None:
+    """A table of tokens and their probabilities on standard output."""
+    table = Table("next", "probability", "", box=box.SIMPLE)
+    for token, p in tokens:
+        table.add_row(Text(label(token)), f"{p:.4f}", "█" * round(p * 40))
+    Console().print(table)
+
+
+def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
+    """The prompt as typed, of the file, or of a pipe into standard input; None where there is none.
+
+    One line end at the end of a file or pipe is dropped: editors and `echo` put it there.
+
+    Raises:
+        UserError: the file cannot be read, or is not UTF-8.
+    """
+    if typed is not None:
+        return typed
+    if config.prompt_file not in (None, "-"):
+        path = Path(str(config.prompt_file))
+        if not path.is_file():
+            raise UserError(f"prompt_file={path} does not exist; give a UTF-8 text file, or - for standard input")
+        return read_text(path).removesuffix("\n")
+    if config.prompt_file == "-" or own_standard_input():
+        return _standard_input()
+    return None
+
+
+def _standard_input() -> str | None:
+    """All of standard input as text; says so if nothing has arrived yet, rather than wait in silence."""
+    if not (sys.platform == "win32" or select.select([0], [], [], PATIENCE)[0]):
+        print("reading the prompt from standard input; end it with Ctrl-D, or give prompt=…", file=sys.stderr)
+    with open(0, "rb", closefd=False) as f:
+        return "".join(decoded(f, "standard input")).removesuffix("\n") or None
+
+
+def newest(runs: Path) -> Path:
+    """The best checkpoint of the newest run in a folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = list(runs.glob("**/checkpoints/best.ckpt"))
+    if not found:
+        raise UserError(f"no run in {runs}/ has a checkpoint; train one with make train, or name one: checkpoint=…")
+    return max(found, key=lambda path: path.stat().st_mtime)

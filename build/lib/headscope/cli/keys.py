@@ -1,0 +1,42 @@
+"""What to say of a key that the config does not have."""
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from headscope.run.mistakes import unknown_key
+from headscope.training.options import TrainerOptions
+
+TYPED = ("prompt", "resume")  #: keys that Hydra never sees
+
+
+def nearest(key: str) -> str:
+    """One line on an unknown key, naming the key that was probably meant."""
+    script = Path(sys.argv[0]).stem
+    addable = [f"trainer.{f.name}" for f in fields(TrainerOptions)] if script == "train" else []
+    if key in addable:
+        return f"{key} is not in conf/trainer; add it with a +, as in +{key}=…"
+    for name, reason in TrainerOptions.REFUSED.items():
+        if key == f"trainer.{name}":
+            return f"{key} cannot be set: {reason}"
+    GlobalHydra.instance().clear()
+    from hydra import initialize_config_dir
+
+    with initialize_config_dir(str(Path(sys.argv[0]).resolve().parent / "conf"), version_base="1.3"):
+        groups = [a for a in sys.argv[1:] if "=" in a and "." not in a.split("=")[0] and "," not in a]
+        known = _flat(compose(script, [g for g in groups if not g.startswith(("-", f"{key}="))]))
+    return str(unknown_key(key, [*known, *addable, *TYPED]))
+
+
+def _flat(cfg: DictConfig, prefix: str = "") -> list[str]:
+    keys = []
+    for name in map(str, cfg):
+        keys.append(f"{prefix}{name}")
+        node = cfg._get_node(name)
+        if isinstance(node, DictConfig) and not node._is_none():
+            keys += _flat(node, f"{prefix}{name}.")
+    return keys

@@ -1,0 +1,52 @@
+"""Hydra's and OmegaConf's errors in one line, with what is allowed."""
+
+import re
+import sys
+from pathlib import Path
+
+from hydra.errors import OverrideParseException
+
+from headscope.cli.keys import nearest
+
+
+def explain(error: Exception) -> str:
+    """A composition error as a line for people."""
+    text = " ".join(f"{error} {error.__cause__ or ''}".split())
+    if m := re.search(r"Could not find '([\w/]+)/([^/']*)'.*?Available options in '[\w/]+': (.*)", text):
+        group, option, options = m.groups()
+        names = re.findall(r"[\w.-]+", options.split(" Config search path")[0])
+        return f"there is no {group}={option}; conf/{group} has {', '.join(names)}"
+    if m := re.search(r"Could not override '([\w.]+)'.*Key '\w+' is not in struct", text):
+        return nearest(m.group(1))
+    if m := re.search(r"Could not override '([\w/]+)'\. No match in the defaults list", text):
+        return f"there is no group {m.group(1)} to choose from; python train.py --help lists the groups"
+    if m := re.search(r"Config group override must be a string", text):
+        return _numbered_option()
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
+    if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
+        return f"{m.group(1)} has a comma: add -m for a sweep over its values, or write a list as [a, b]"
+    if "hydra_submitit_launcher" in text:
+        return "hydra/launcher=submitit_slurm needs an extra: pip install --editable '.[slurm]'"
+    if m := re.search(r"Environment variable '(\w+)' not found", text):
+        return (
+            f"the environment variable {m.group(1)} is not set; quote the text in single quotes to keep ${{}} as it is"
+        )
+    text = re.sub(r" full_key: \S*| object_type=\S*| Config search path.*| See https?\S*", "", text)
+    return f"{text[:300]}"
+
+
+def _numbered_option() -> str:
+    """`heads=8`: Hydra takes no number as an option's name."""
+    conf = Path(sys.argv[0]).resolve().parent / "conf"
+    for argument in sys.argv[1:]:
+        group, _, option = argument.partition("=")
+        if option == "null" and (conf / group).is_dir():
+            return f"{group}=null is not possible; ~{group} leaves the group out"
+        if option.isdigit() and (conf / group).is_dir():
+            return f"there is no {group}={option}; conf/{group} has {', '.join(_options(conf / group))}"
+    return "an option's name cannot be a number"
+
+
+def _options(group: Path) -> list[str]:
+    return sorted((p.stem for p in group.glob("*.yaml")), key=lambda name: (len(name), name))

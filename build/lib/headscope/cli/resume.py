@@ -1,0 +1,48 @@
+"""`resume=DIR`: the command line that continues a run or a sweep."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from headscope.errors import UserError
+from headscope.run.folder import RESUMING, RunFolder
+from headscope.sweep.jobs import MANIFEST, Manifest, quoted, split
+
+
+def continued(folder: str, overrides: Sequence[str]) -> list[str] | None:
+    """The recorded overrides, then new ones, with the folder fixed; None if the run has completed.
+
+    The run records the union once it has checked it, so the next resume knows it too.
+
+    Args:
+        folder: of a run or a sweep.
+        overrides: what was typed beside `resume=`.
+
+    Raises:
+        UserError: no run was started there, or a completed run is asked for something else than more steps.
+    """
+    if not folder:
+        raise UserError("resume= is empty; give the folder of a run")
+    run = RunFolder(Path(folder).expanduser())
+    os.environ[RESUMING] = str(run.path.resolve())
+    if (run.path / MANIFEST).exists():
+        return [*merged(Manifest.read(run.path).command, overrides), f"hydra.sweep.dir={quoted(str(run))}"]
+    before = run.overrides()
+    if moved := [o for o in overrides if split(o)[0] in ("hydra.run.dir", "hydra.sweep.dir", "paths.run_dir")]:
+        raise UserError(f"{moved[0]} cannot be used with resume={folder}; a run is resumed in its own folder")
+    longer = any(split(o)[0] == "trainer.max_steps" for o in overrides)
+    if run.summary().get("status") == "completed" and not longer:
+        if overrides:
+            raise UserError(f"{run} has completed; add trainer.max_steps=… to train further with {overrides[0]}")
+        print(f"{run} has completed; add trainer.max_steps=… to train further")
+        return None
+    if overrides:
+        print(f"resuming {run} with {' '.join(overrides)}")
+    return [*merged(before, overrides), f"hydra.run.dir={quoted(str(run))}", "hydra.mode=RUN"]
+
+
+def merged(before: Sequence[str], new: Sequence[str]) -> list[str]:
+    """Overrides with new ones in place of those that have the same key, or after them."""
+    keys = [split(o)[0] for o in new]
+    kept = [o for o in before if split(o)[0] not in keys or "=" not in o]
+    return [*kept, *(o for o in new if "=" in o or o not in kept)]

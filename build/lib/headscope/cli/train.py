@@ -1,0 +1,56 @@
+"""What `train.py` does: check ▸ prepare ▸ fit ▸ summarise."""
+
+import logging
+import time
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from headscope.cli import closing, command
+from headscope.cli.composed import plain
+from headscope.errors import Interrupted
+from headscope.run.config import TrainConfig
+from headscope.run.prepare import Composed, prepare, validate
+from headscope.run.schema import parse
+from headscope.run.summary import Outcome, write_summary
+from headscope.run.trainer import explained
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig) -> float | None:
+    """Runs what a composed config asks for.
+
+    Returns:
+        The validation loss in nats per token, for a sweeper to minimise; None if nothing was validated.
+
+    Raises:
+        UserError: see `parse` and `prepare`.
+        RunFailed: the run failed in a way we foresee.
+        Interrupted: a signal stopped it; its checkpoint is saved.
+    """
+    resolved, hydra = plain(cfg), HydraConfig.get()
+    config = parse(resolved, TrainConfig)
+    began = command.started if hydra.mode == RunMode.RUN else time.time()  # a process may run many jobs
+    composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], began)
+    run = prepare(config, composed)
+    unit = run.corpus.tokenizer.unit
+    log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {unit}s")
+    log.info(f"on {run.choice}")
+    if config.task == "validate":
+        loss = validate(run)
+        log.info(f"val/loss {loss:.4f} nats per {unit}")
+        return loss
+    status: Outcome = "failed"
+    try:
+        with explained():
+            run.trainer.fit(run.module, run.data, ckpt_path=run.resume_from, weights_only=True)
+        status = "completed"
+    except Interrupted:
+        status = "interrupted"
+        raise
+    finally:
+        summary = write_summary(run, status)
+    closing.say(run, summary)
+    return run.history.val_loss

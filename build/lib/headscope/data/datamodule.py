@@ -1,0 +1,86 @@
+"""A corpus as a Lightning data module.
+
+Shapes: B windows in a batch, T positions (block_size).
+"""
+
+import torch
+from lightning import LightningDataModule
+
+from headscope.data.corpus import Corpus, Source
+from headscope.data.tokenizers import Tokenizer
+from headscope.data.windows import Batch, TrainBatches
+
+
+class ValBatches:
+    """The validation split in fixed windows: the share of one rank."""
+
+    def __init__(self, corpus: Corpus, batch_size: int, rank: int, world: int) -> None:
+        self.corpus, self.batch_size, self.rank, self.world = corpus, batch_size, rank, world
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return self.corpus.val.once(self.batch_size, self.rank, self.world)
+
+
+class CorpusData(LightningDataModule):
+    """Batches of (x, y), (B, T) int64 each. They have no state to save: see `TrainBatches`.
+
+    Args:
+        source: where the text comes from.
+        block_size: T, that of the model.
+        batch_size: B, windows in one forward pass over all devices together.
+        accumulate: forward passes per step.
+        seed: decides the order of the data.
+        same: train on one batch again and again.
+        tokenizer: that of an earlier model; None builds one for this text.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        block_size: int,
+        batch_size: int,
+        accumulate: int = 1,
+        seed: int = 0,
+        same: bool = False,
+        tokenizer: Tokenizer | None = None,
+    ) -> None:
+        super().__init__()
+        self.source, self.block_size, self.batch_size = source, block_size, batch_size
+        self.accumulate, self.seed, self.same, self.tokenizer = accumulate, seed, same, tokenizer
+        self._corpus: Corpus | None = None
+
+    @property
+    def corpus(self) -> Corpus:
+        """The corpus, read at the first use; the vocabulary is known only then.
+
+        Raises:
+            UserError: see `Source.load`.
+        """
+        if self._corpus is None:
+            self._corpus = self.source.load(self.block_size, self.tokenizer)
+        return self._corpus
+
+    def train_dataloader(self) -> TrainBatches:
+        trainer = self.trainer
+        assert trainer is not None
+        return TrainBatches(
+            self.corpus.train,
+            self.block_size,
+            self.seed,
+            self.batch_size,
+            self.accumulate,
+            trainer.global_rank,
+            trainer.world_size,
+            lambda: trainer.global_step,
+            self.same,
+        )
+
+    def val_dataloader(self) -> ValBatches:
+        trainer = self.trainer
+        assert trainer is not None
+        tokens = max(4096, self.batch_size * self.block_size)  # no gradients are kept: larger batches fit
+        return ValBatches(self.corpus, max(tokens // self.block_size, 1), trainer.global_rank, trainer.world_size)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        x, y = batch
+        return x.to(device, non_blocking=True), y.to(device, non_blocking=True)

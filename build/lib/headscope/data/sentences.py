@@ -1,0 +1,66 @@
+"""A few sentences as a corpus, word by word."""
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+
+from headscope.data.corpus import Corpus, Source, fitting
+from headscope.data.textfiles import TextFiles
+from headscope.data.tokenizers import EOS, PAD, Tokenizer, WordTokenizer
+from headscope.data.windows import SentenceWindows
+from headscope.errors import UserError
+
+EXAMPLE, EXAMPLE_VOCABULARY = ["I love cats"], ["dogs"]  #: of the smallest next-word example
+
+
+class Toy(Source):
+    """Sentences, each a window of its own. It validates on the sentences it trains on.
+
+    The vocabulary is the words of the sentences in the order in which they occur, so that it begins with a word that
+    begins a sentence; then further words, `<pad>` and `<eos>`.
+
+    Args:
+        sentences: the sentences; None takes those of the example.
+        path: a file with one sentence per line, instead of the list.
+        vocabulary: further words, which no sentence needs to have; None takes those of the example if its sentences
+            are used, and no others.
+    """
+
+    name = "toy"
+
+    def __init__(
+        self,
+        sentences: Sequence[str] | None = None,
+        path: str | None = None,
+        vocabulary: Sequence[str] | None = None,
+    ) -> None:
+        if sentences is None and path is None and vocabulary is None:
+            vocabulary = EXAMPLE_VOCABULARY
+        self.sentences = list(EXAMPLE if sentences is None else sentences)
+        self.path, self.vocabulary = path, list(vocabulary or ())
+
+    def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
+        sentences = self.sentences if self.path is None else TextFiles(self.path).read().splitlines()
+        words = [WordTokenizer.split(s) for s in sentences if s.strip()]
+        if not words:
+            raise UserError("data=toy has no sentences; give some: 'data.sentences=[I love cats, I love dogs]'")
+        tokenizer = tokenizer or self._tokenizer(words)
+        pad, end = tokenizer.pad, tokenizer.end
+        if not isinstance(tokenizer, WordTokenizer) or pad is None or end is None:
+            raise UserError(
+                f"data=toy does not fit the checkpoint's tokenizer: it needs words with {PAD} and {EOS};"
+                " use a checkpoint that was trained on data=toy, or train without one"
+            )
+        with fitting("data=toy"):
+            ids = [torch.cat((tokenizer.encode(" ".join(s)), torch.tensor([end]))) for s in words]
+        windows = SentenceWindows(ids, pad, block_size)
+        sha256 = hashlib.sha256("\n".join(map(" ".join, words)).encode()).hexdigest()
+        tokens = sum(map(len, ids))
+        characters = sum(len(" ".join(s)) for s in words) / tokens
+        note = "validates on its training sentences"
+        return Corpus(self.name, sha256, tokens, tokenizer, windows, windows, characters, note)
+
+    def _tokenizer(self, sentences: Sequence[Sequence[str]]) -> WordTokenizer:
+        words = dict.fromkeys(word for sentence in [*sentences, self.vocabulary] for word in sentence)
+        return WordTokenizer(vocab=[*(word for word in words if word not in (PAD, EOS)), PAD, EOS])

@@ -1,0 +1,159 @@
+"""What every tokenizer does: text to ids and back.
+
+Shapes: N tokens, V vocabulary.
+"""
+
+import re
+import reprlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from headscope.errors import UserError
+
+PAD, EOS = "<pad>", "<eos>"
+PIECE = 1 << 20  #: characters that are tokenized at a time
+
+
+class UnknownToken(UserError):
+    """A text has a token that is not in the vocabulary."""
+
+
+class Tokenizer:
+    """A vocabulary, and the rule that splits text into its tokens.
+
+    Args:
+        vocab: each token once; the id of a token is its index.
+
+    Raises:
+        ValueError: a token is not a string, or occurs twice.
+    """
+
+    unit = "token"
+
+    def __init__(self, *, vocab: Sequence[str]) -> None:
+        self.vocab = list(vocab)
+        self._id = {token: i for i, token in enumerate(self.vocab)}
+        if len(self._id) != len(self.vocab) or not all(isinstance(token, str) for token in self.vocab):
+            raise ValueError("a vocabulary is a list of different strings")
+
+    @classmethod
+    def ready(cls) -> None:
+        """Called before any work.
+
+        Raises:
+            UserError: a library that this class needs is not installed.
+        """
+
+    @classmethod
+    def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
+        """Builds a tokenizer for a text; the order of its vocabulary depends on the text alone.
+
+        Args:
+            pieces: the text, cut between tokens.
+            vocab_size: the largest vocabulary, for classes that choose their tokens.
+        """
+        raise NotImplementedError
+
+    def encode(self, text: str) -> Tensor:
+        """Returns ids (N,), int64.
+
+        Raises:
+            UnknownToken: the text has a token that is not in the vocabulary.
+        """
+        raise NotImplementedError
+
+    def stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """Yields the text of each id as soon as the id is there; joined, the pieces are `decode(ids)`.
+
+        A piece is empty while a character is incomplete. A last piece may follow the last id.
+        """
+        raise NotImplementedError
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Returns the text of ids."""
+        return "".join(self.stream(ids))
+
+    def show(self, i: int) -> str:
+        """Returns the text of one token, for labels."""
+        return self.vocab[i]
+
+    @property
+    def pad(self) -> int | None:
+        """The id of the token that fills up a short sentence, if there is one."""
+        return self._id.get(PAD)
+
+    @property
+    def end(self) -> int | None:
+        """The id of the token that ends a text, if there is one."""
+        return self._id.get(EOS)
+
+    @property
+    def opening(self) -> int:
+        """The id to start from without a prompt: a newline, or else the first token that is not special."""
+        try:
+            return int(self.encode("\n")[0])
+        except UnknownToken:
+            return next((i for i, token in enumerate(self.vocab) if token not in (PAD, EOS)), 0)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments that rebuild this tokenizer, as plain data."""
+        return {"vocab": self.vocab}
+
+    def _unknown(self, token: str) -> UnknownToken:
+        shown = self.vocab if len(self.vocab) <= 12 else self.vocab[-5:]
+        known = ("" if shown is self.vocab else "such as ") + " ".join(map(reprlib.repr, shown))
+        return UnknownToken(
+            f"unknown {self.unit} {reprlib.repr(token)}: the model's vocabulary has {count(len(self), self.unit)}"
+            f" ({known}); write the text without it"
+        )
+
+    def __len__(self) -> int:
+        return len(self.vocab)
+
+
+def count(n: int, unit: str) -> str:
+    """Returns a number with its unit: 1 word, 2 words."""
+    return f"{n:,} {unit}" + "s" * (n != 1)
+
+
+def between_tokens(chunks: Iterable[str]) -> Iterator[str]:
+    """Yields the same text in pieces that no token crosses: they end at a newline, or else before spaces.
+
+    Only a chunk that has neither is cut anywhere. Spaces are never parted: several may be one byte-pair token.
+    """
+    rest = ""
+    for chunk in chunks:
+        rest += chunk
+        end = rest.rfind("\n") + 1
+        if not end and (before_spaces := re.match(r".*\S(?=[ \t])", rest)):
+            end = before_spaces.end()
+        end = end or len(rest)
+        yield rest[:end]
+        rest = rest[end:]
+    yield rest
+
+
+def tokenize(text: str, by: Tokenizer | type[Tokenizer], vocab_size: int = 1024) -> tuple[Tokenizer, Tensor]:
+    """Returns a tokenizer and the ids (N,) of a text, in the narrowest integer type that holds the vocabulary.
+
+    Args:
+        text: any text.
+        by: a tokenizer, or a class that builds one from this text.
+        vocab_size: see `Tokenizer.of`.
+
+    Raises:
+        UnknownToken: the text has a token that the given tokenizer does not know.
+    """
+    pieces = list(between_tokens(text[i : i + PIECE] for i in range(0, len(text), PIECE)))
+    tokenizer = by.of(pieces, vocab_size) if isinstance(by, type) else by
+    dtype = narrowest(len(tokenizer))
+    return tokenizer, torch.cat([tokenizer.encode(piece).to(dtype) for piece in pieces])
+
+
+def narrowest(vocab_size: int) -> torch.dtype:
+    """Returns the smallest integer type that holds the ids of a vocabulary."""
+    return next((t for t in (torch.uint8, torch.int16) if vocab_size <= torch.iinfo(t).max + 1), torch.int32)

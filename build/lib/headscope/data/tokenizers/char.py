@@ -1,0 +1,57 @@
+"""Characters as tokens.
+
+Shapes: N tokens.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from headscope.data.tokenizers.base import Tokenizer
+
+CODES = 0x110000  #: code points in Unicode
+
+
+class CharTokenizer(Tokenizer):
+    """Every character is a token."""
+
+    unit = "character"
+
+    def __init__(self, *, vocab: Sequence[str]) -> None:
+        super().__init__(vocab=vocab)
+        if any(len(token) != 1 for token in self.vocab):
+            raise ValueError("a token of characters has length 1")
+
+    @classmethod
+    def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
+        seen = torch.zeros(CODES, dtype=torch.bool)
+        for piece in pieces:
+            seen[code_points(piece)] = True
+        return cls(vocab=[chr(c) for c in seen.nonzero().flatten().tolist()])
+
+    @cached_property
+    def _table(self) -> Tensor:
+        """(CODES,): the id of each code point, -1 for those that are not in the vocabulary."""
+        table = torch.full((CODES,), -1)
+        table[[ord(token) for token in self.vocab]] = torch.arange(len(self))
+        return table
+
+    def encode(self, text: str) -> Tensor:
+        ids = self._table[code_points(text)]
+        if (ids < 0).any():
+            raise self._unknown(text[int((ids < 0).int().argmax())])
+        return ids
+
+    def stream(self, ids: Iterable[int]) -> Iterator[str]:
+        return (self.vocab[int(i)] for i in ids)
+
+
+def code_points(text: str) -> Tensor:
+    """Returns the code point of each character, (N,) int64."""
+    if not text:
+        return torch.empty(0, dtype=torch.int64)
+    # A shell passes bytes that are not UTF-8 as lone surrogates; they too are characters that a vocabulary lacks.
+    return torch.frombuffer(bytearray(text, "utf-32-le", "surrogatepass"), dtype=torch.int32).long()

@@ -1,0 +1,37 @@
+"""What may come next, and how likely it is.
+
+Shapes: V vocabulary.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from headscope.generation.decode import context_start
+from headscope.generation.sampling import finite
+from headscope.generation.text import prompt_ids
+
+if TYPE_CHECKING:
+    from headscope.data.tokenizers import Tokenizer
+    from headscope.model.transformer import LanguageModel
+
+
+@torch.inference_mode()
+def next_tokens(model: "LanguageModel", tokenizer: "Tokenizer", prompt: str, most: int) -> list[tuple[str, float]]:
+    """Returns the most likely next tokens after a prompt with their probabilities at temperature 1.
+
+    Args:
+        model: ids (1, T) to logits (1, T, V).
+        tokenizer: the model's.
+        prompt: what they follow; without tokens, the opening.
+        most: how many tokens to return at most.
+
+    Raises:
+        UserError: the prompt has a token that the vocabulary lacks, or the logits are not finite.
+    """
+    ids = prompt_ids(tokenizer, prompt)
+    ids = ids[context_start(len(ids), model.block_size) :].to(next(model.parameters()).device)
+    p = finite(model(ids[None])[0, -1]).double().softmax(-1)  # (V,)
+    top = p.sort(descending=True, stable=True)  # tokens of equal probability in the order of their ids
+    ranked = zip(top.values.tolist(), top.indices.tolist(), strict=True)
+    return [(tokenizer.show(i), q) for q, i in list(ranked)[:most]]

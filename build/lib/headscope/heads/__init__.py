@@ -1,0 +1,1 @@
+"""What a head does. Takes tensors and a model, no Trainer."""

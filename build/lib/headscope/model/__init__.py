@@ -1,0 +1,1 @@
+"""Pure PyTorch: ids (B, T) to logits (B, T, V)."""

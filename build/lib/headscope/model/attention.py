@@ -1,0 +1,136 @@
+"""Attention: the function, its weights made visible, the layer with its heads, and the cache for decoding.
+
+Shapes: B batch, T positions (Tq of queries, Tk of keys), C = d_model, H heads, D = C / H.
+"""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from headscope.model.position import Position
+
+
+def causal_mask(t_q: int, t_k: int, device: torch.device | None = None) -> Tensor:
+    """(Tq, Tk), True where a query may look. The last query sees the last key: right when keys are cached."""
+    return torch.ones(t_q, t_k, dtype=torch.bool, device=device).tril(t_k - t_q)
+
+
+def attention_scores(
+    q: Tensor, k: Tensor, *, scale: float | None = None, bias: Tensor | None = None, causal: bool = True
+) -> Tensor:
+    """Scaled, biased and masked scores, in fp32 at least.
+
+    Args:
+        q: queries (..., Tq, D).
+        k: keys (..., Tk, D).
+        scale: factor on q·k; None is 1/√D (Vaswani et al. 2017, eq. 1).
+        bias: added after scaling, broadcast to (..., Tq, Tk).
+        causal: a query sees no later key; hidden scores are -inf.
+
+    Returns:
+        (..., Tq, Tk).
+    """
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    dtype = torch.promote_types(q.dtype, torch.float32)
+    scores = q.to(dtype) @ k.to(dtype).transpose(-2, -1) * scale  # (..., Tq, Tk)
+    if bias is not None:
+        scores = scores + bias
+    if causal:
+        scores = scores.masked_fill(~causal_mask(q.shape[-2], k.shape[-2], q.device), float("-inf"))
+    return scores
+
+
+def attention_weights(
+    q: Tensor, k: Tensor, *, scale: float | None = None, bias: Tensor | None = None, causal: bool = True
+) -> Tensor:
+    """The softmax of `attention_scores`: (..., Tq, Tk), rows sum to one. What `attention` uses and does not show."""
+    return attention_scores(q, k, scale=scale, bias=bias, causal=causal).softmax(-1)
+
+
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None, bias: Tensor | None = None, causal: bool = True
+) -> Tensor:
+    """softmax(q kᵀ · scale + bias) v by PyTorch's fused kernels (Vaswani et al. 2017, eq. 1).
+
+    Arguments as in `attention_scores`, and v: values (..., Tk, D). Returns (..., Tq, D).
+
+    The fused causal kernel is kept wherever it is right: it aligns its mask top-left, which is wrong for a chunk of
+    queries behind cached keys. On the CPU, bf16 is lifted to fp32: the bf16 backward of its kernel is ten times slower.
+    """
+    t_q, t_k = q.shape[-2], k.shape[-2]
+    dtype = v.dtype
+    if q.device.type == "cpu" and dtype != torch.float64:
+        q, k, v = q.float(), k.float(), v.float()
+    with torch.autocast(q.device.type, enabled=False):
+        if bias is None and t_q == t_k:
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale)
+        else:
+            mask = bias
+            if causal and t_q > 1:
+                allowed = causal_mask(t_q, t_k, q.device)
+                mask = allowed if bias is None else bias.masked_fill(~allowed, float("-inf"))
+            if mask is not None and mask.dtype != torch.bool:
+                mask = mask.to(q.dtype)
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+    return out.to(dtype)
+
+
+class KVCache:
+    """Keys and values of the positions one layer has seen: room for `length` of them, taken at the first use."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.seen = 0
+        self.k = self.v = torch.empty(0)
+
+    def extend(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds k, v (B, H, T, D); returns all of them so far, (B, H, seen, D) each."""
+        if self.seen == 0:
+            b, h, _, d = k.shape
+            self.k, self.v = k.new_empty(b, h, self.length, d), v.new_empty(b, h, self.length, v.shape[-1])
+        end = self.seen + k.shape[-2]
+        self.k[:, :, self.seen : end] = k
+        self.v[:, :, self.seen : end] = v
+        self.seen = end
+        return self.k[:, :, :end], self.v[:, :, :end]
+
+
+class MultiHeadAttention(nn.Module):
+    """Causal self-attention in `n_heads` heads side by side (Vaswani et al. 2017, section 3.2.2), without biases.
+
+    Args:
+        d_model: C.
+        n_heads: H, a divisor of C.
+        position: what this layer does about order.
+    """
+
+    def __init__(self, d_model: int, n_heads: int, position: Position) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.position = position
+        self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.out = nn.Linear(d_model, d_model, bias=False)
+
+    def heads(self, x: Tensor, offset: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, T, C) to q, k, v of every head, (B, H, T, D) each, with positions applied."""
+        b, t, c = x.shape
+        qkv = self.qkv(x).view(b, t, 3, self.n_heads, c // self.n_heads)  # (B, T, 3, H, D)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (3, B, H, T, D)
+        q, k = self.position.rotate(q, k, x, offset)
+        return q, k, v
+
+    def merge(self, heads: Tensor) -> Tensor:
+        """Outputs of the heads (B, H, T, D) to (B, T, C), through the output projection."""
+        b, h, t, d = heads.shape
+        return cast(Tensor, self.out(heads.transpose(1, 2).reshape(b, t, h * d)))
+
+    def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
+        """(B, T, C) to (B, T, C). With a cache, x holds the positions that follow those already seen."""
+        offset = cache.seen if cache else 0
+        q, k, v = self.heads(x, offset)
+        if cache is not None:
+            k, v = cache.extend(k, v)
+        bias = self.position.bias(offset, q.shape[-2], k.shape[-2])
+        return self.merge(attention(q, k, v, scale=self.position.scale, bias=bias))

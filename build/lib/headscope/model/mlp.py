@@ -1,0 +1,51 @@
+"""What language models did before attention: a fixed number of tokens, laid side by side.
+
+Shapes: B batch, T positions, C = d_model, K = context, V vocabulary.
+"""
+
+from typing import Annotated, cast
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from headscope.model.transformer import LanguageModel
+
+
+class FixedContextMLP(LanguageModel):
+    """Embeddings of the last K tokens, flattened, and one hidden layer (Bengio et al. 2003, section 2).
+
+    It answers at every position at once, as a transformer does, so that both train and validate on the same windows.
+    Where a position has fewer than K tokens before it, zeros stand for what is missing.
+
+    Args:
+        vocab_size: V.
+        context: K, the positions it can see.
+        d_model: C, the width of an embedding.
+        hidden: the width of the hidden layer.
+        block_size: the longest sequence, T.
+    """
+
+    def __init__(
+        self,
+        vocab_size: Annotated[int, Ge(1)],
+        context: Annotated[int, Ge(1)],
+        d_model: Annotated[int, Ge(1)],
+        hidden: Annotated[int, Ge(1)],
+        block_size: Annotated[int, Ge(1)],
+    ) -> None:
+        super().__init__()
+        self.vocab_size, self.context, self.d_model = vocab_size, context, d_model
+        self.hidden, self.block_size = hidden, block_size
+        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.inner = nn.Linear(context * d_model, hidden)
+        self.head = nn.Linear(hidden, vocab_size)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Ids (B, T) to logits (B, T, V)."""
+        x = F.pad(self.embedding(ids), (0, 0, self.context - 1, 0))  # (B, K - 1 + T, C)
+        seen = x.unfold(1, self.context, 1).flatten(2)  # (B, T, C, K) to (B, T, C K)
+        return cast(Tensor, self.head(torch.tanh(self.inner(seen))))

@@ -1,0 +1,116 @@
+"""The language model: embedding, pre-norm blocks, logits.
+
+Shapes: B batch, T positions, C = d_model, H heads, D = C / H, V vocabulary, L layers.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, cast
+
+from annotated_types import Ge, Lt
+from torch import Tensor, nn
+
+from headscope.model.attention import KVCache, MultiHeadAttention
+from headscope.model.feedforward import FeedForward
+from headscope.model.position import Position, Sinusoidal
+
+
+class LanguageModel(nn.Module):
+    """What training, generation and checkpoints ask of a model: ids (B, T) to logits (B, T, V), T ≤ block_size.
+
+    Every argument of a constructor is kept as an attribute of that name, so that a checkpoint can hold it.
+    """
+
+    vocab_size: int
+    block_size: int
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + feed-forward(norm(x)) (pre-norm: Xiong et al. 2020)."""
+
+    def __init__(self, d_model: int, n_heads: int, dropout: float, position: Position) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(d_model)
+        self.attention = MultiHeadAttention(d_model, n_heads, position)
+        self.norm2 = nn.LayerNorm(d_model)
+        self.feedforward = FeedForward(d_model)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
+        """(B, T, C) to (B, T, C)."""
+        x = x + self.dropout(self.attention(self.norm1(x), cache))
+        return cast(Tensor, x + self.dropout(self.feedforward(self.norm2(x))))
+
+
+class TransformerLM(LanguageModel):
+    """A decoder-only transformer, as Part 4 builds it: GELU, LayerNorm, no bias in attention, an untied head.
+
+    Initialisation is ours: matrices N(0, 1/fan-in), and zero for what writes into the residual stream and for the head,
+    so that the first loss is ln V and every block starts as the identity (Zhang et al. 2019, Fixup).
+
+    Args:
+        vocab_size: V.
+        d_model: C, the width of the residual stream.
+        n_heads: H, a divisor of C.
+        n_layers: L.
+        block_size: the longest sequence, T.
+        dropout: probability, on the embedding and on what each half of a block adds.
+        position: constructor of a positional scheme.
+
+    Raises:
+        ValueError: heads that do not divide the width; a width the scheme cannot use.
+    """
+
+    def __init__(
+        self,
+        vocab_size: Annotated[int, Ge(1)],
+        d_model: Annotated[int, Ge(1)],
+        n_heads: Annotated[int, Ge(1)],
+        n_layers: Annotated[int, Ge(1)],
+        block_size: Annotated[int, Ge(1)],
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        position: Callable[[int, int, int, int | None], Position] = Sinusoidal,
+    ) -> None:
+        super().__init__()
+        if d_model % n_heads:
+            allowed = ", ".join(str(h) for h in (1, 2, 3, 4, 6, 8, 12, 16) if d_model % h == 0)
+            raise ValueError(f"{n_heads} heads do not divide the width d_model={d_model}; these do: {allowed}")
+        self.vocab_size, self.d_model, self.n_heads = vocab_size, d_model, n_heads
+        self.n_layers, self.block_size, self.dropout = n_layers, block_size, dropout
+        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.position = position(d_model, n_heads, block_size, None)
+        self.drop = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            Block(d_model, n_heads, dropout, position(d_model, n_heads, block_size, layer)) for layer in range(n_layers)
+        )
+        self.norm = nn.LayerNorm(d_model)
+        self.head = nn.Linear(d_model, vocab_size)
+        self.apply(self._init)
+        for silent in (self.head, *(m for b in self.layers() for m in (b.attention.out, b.feedforward.down))):
+            nn.init.zeros_(silent.weight)
+
+    @staticmethod
+    def _init(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def layers(self) -> list[Block]:
+        return cast(list[Block], list(self.blocks))
+
+    def new_cache(self) -> list[KVCache]:
+        """An empty cache, one a layer, for decoding up to block_size tokens."""
+        return [KVCache(self.block_size) for _ in self.blocks]
+
+    def embed(self, ids: Tensor, offset: int = 0) -> Tensor:
+        """Ids (B, T) to the stream before the first block, (B, T, C)."""
+        if offset + ids.shape[1] > self.block_size:
+            raise ValueError(f"{offset + ids.shape[1]} tokens do not fit the context: block_size={self.block_size}")
+        return cast(Tensor, self.drop(self.position.embed(self.embedding(ids), offset)))
+
+    def forward(self, ids: Tensor, cache: list[KVCache] | None = None) -> Tensor:
+        """Ids (B, T) to logits (B, T, V). With a cache, ids are the tokens that follow those already seen."""
+        x = self.embed(ids, cache[0].seen if cache else 0)  # (B, T, C)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, cache[layer] if cache else None)
+        return cast(Tensor, self.head(self.norm(x)))

@@ -1,0 +1,150 @@
+"""Numbers to charts: matplotlib figures for a page and for a paper. Knows nothing of what it draws.
+
+Readable in grey and by colour-blind readers: the colours are Okabe and Ito's, and each line has dashes and a mark of
+its own. Uses matplotlib's objects alone: no pyplot, no global state.
+"""
+
+import io
+import math
+import textwrap
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+from headscope.files import write_atomically
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES = ((), (6, 2), (2, 2), (7, 2, 2, 2), (10, 3), (4, 4), (1, 3))  #: on, off, … in widths of the line; () is solid
+MARKS = ("o", "^", "s", "D", "v", "P", "*")
+REST = "#999999"  #: of the series beyond the seventh, which have no name
+EARLY = 0.25  #: part of the x axis that does not count for the height: a steep beginning would flatten what follows
+LONGEST = 50  #: letters in a line of the legend
+SVG = "http://www.w3.org/2000/svg"
+
+
+@dataclass(frozen=True)
+class Series:
+    """A line, or a mark if it is a single point.
+
+    Args:
+        name: in the legend.
+        x, y: n numbers each, n at least 1.
+        spread: half the height of the band around each y; empty for none.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    spread: Sequence[float] = ()
+
+    @property
+    def edges(self) -> tuple[list[float], list[float]]:
+        """Lower and upper edge of the band."""
+        spread = self.spread or [0.0] * len(self.y)
+        pairs = list(zip(self.y, spread, strict=True))
+        return [y - s for y, s in pairs], [y + s for y, s in pairs]
+
+
+def curves(series: Sequence[Series], x_label: str, y_label: str, title: str, log_x: bool = False) -> Figure:
+    """Lines with bands over common axes, and a legend below them.
+
+    Args:
+        series: at least one, the most interesting first: seven have a colour and a name, the rest are grey.
+        x_label: of the x axis, with its unit.
+        y_label: of the y axis, with its unit.
+        title: above the axes, and the name of the figure for those who cannot see it.
+        log_x: whether the x axis is logarithmic.
+    """
+    names = [textwrap.fill(s.name, LONGEST) for s in series[: len(COLOURS)]]
+    names += ["others"] * (len(series) > len(names))
+    columns = max(1, min(3, 74 // (7 + max(map(len, names)))))
+    lines = math.ceil(sum(name.count("\n") + 1 for name in names) / columns)
+    figure = Figure(figsize=(5.6, 3.4 + 0.2 * lines), layout="constrained", label=title)
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=10, loc="left", parse_math=False)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    if log_x:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.ticklabel_format(axis="y", useOffset=False)
+    drawn = [_draw(axes, s, number) for number, s in reversed([*enumerate(series)])][::-1]  # the first on top
+    axes.set_ylim(*_heights(series, log_x))
+    legend = figure.legend(drawn[: len(names)], names, loc="outside lower left", ncols=columns, handlelength=3.4)
+    legend.set_frame_on(False)
+    for text in legend.texts:
+        text.set(parse_math=False, fontsize=9)  # a $ in a name is a $
+    return figure
+
+
+def _draw(axes: Axes, s: Series, number: int) -> Line2D:
+    """Draws a series; returns what stands for it in the legend."""
+    point = len(s.x) == 1
+    if number >= len(COLOURS):
+        return axes.plot(s.x, s.y, "." if point else "-", color=REST, linewidth=0.8)[0]
+    colour, mark = COLOURS[number], MARKS[number]
+    if point:
+        bars = axes.errorbar(s.x, s.y, s.spread or None, color=colour, marker=mark, linestyle="", capsize=3)
+        return bars.lines[0]
+    axes.fill_between(s.x, *s.edges, color=colour, alpha=0.15, linewidth=0)
+    every = (0.02 * number, 0.16)  # parts of the diagonal: marks of neighbours do not cover each other
+    (line,) = axes.plot(s.x, s.y, color=colour, linewidth=1.8, marker=mark, markersize=5.5, markevery=every)
+    if DASHES[number]:
+        line.set_dashes(DASHES[number])
+    return line
+
+
+def _heights(series: Sequence[Series], log_x: bool) -> tuple[float, float]:
+    """The ends of the y axis."""
+    place = math.log10 if log_x else float
+    places = [place(x) for s in series for x in s.x]
+    late = min(places) + EARLY * (max(places) - min(places))
+    shown = [
+        y
+        for s in series
+        for x, low, high in zip(s.x, *s.edges, strict=True)
+        for y in (low, high)
+        if math.isfinite(y) and (place(x) >= late or len(s.x) == 1)
+    ]
+    margin = 0.06 * (max(shown) - min(shown)) or 0.1 * abs(shown[0]) or 1.0
+    return min(shown) - margin, max(shown) + margin
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an `<svg>` element for a page: real text, no reference to anything outside, ids of its own."""
+    title = str(figure.get_label())
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+        figure.savefig(file, format="svg", metadata=nothing)
+    ET.register_namespace("", SVG)
+    ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    root = ET.fromstring(file.getvalue())
+    for element in root.iter():
+        if "_" in element.get("id", ""):  # `axes_1`: every figure has one, and nothing refers to it
+            del element.attrib["id"]
+    root.remove(root[0])  # a style of `*`, which would reach everything else in a page
+    del root.attrib["width"], root.attrib["height"]
+    root.attrib.update({"role": "img", "aria-label": title, "stroke-linejoin": "round"})
+    return ET.tostring(root, encoding="unicode")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes `path`.png and `path`.pdf, with embedded fonts as journals want them and the same bytes each time."""
+    for suffix, metadata in ((".png", {}), (".pdf", {"CreationDate": None})):
+        file = io.BytesIO()
+        with mpl.rc_context({"pdf.fonttype": 42}):
+            figure.savefig(file, format=suffix[1:], dpi=200, metadata=metadata)
+        write_atomically(path.with_name(path.name + suffix), file.getvalue())

@@ -1,0 +1,41 @@
+"""The curves of a sweep, ready to be drawn."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from headscope.render.figures import Series, curves
+from headscope.report.results import Combination, Sweep
+
+
+def charts(sweep: Sweep) -> dict[str, Figure]:
+    """Figures by file name; none where there is nothing to draw."""
+    y, ranked = f"val/loss, {sweep.unit}", sweep.ranked
+    seeds = "(mean ± sd over seeds)" if any(c.seeds > 1 for c in ranked) else "(one seed each)"
+    found = {}
+    for along, unit in (("step", "training step"), ("seconds", "seconds of training")):
+        series = [s for c in ranked if (s := _history(c, along)).x]
+        if series:
+            found[f"loss-by-{along}"] = curves(series, unit, y, f"Loss by {unit} {seeds}")
+    sizes = [float(c.of("parameters").mean()) for c in ranked]
+    if len(set(sizes)) > 1 and min(sizes) > 0:
+        points = [
+            Series(c.name, [size], [c.mean], [c.deviation] * (c.seeds > 1))
+            for c, size in zip(ranked, sizes, strict=True)
+        ]
+        found["loss-by-parameters"] = curves(points, "parameters", y, f"Final loss by parameters {seeds}", log_x=True)
+    return found
+
+
+def _history(c: Combination, along: str) -> Series:
+    """Losses of a combination at the validations that all its runs have."""
+    histories = [{h["step"]: h for h in r.status.history} for r in c.results]
+    steps = sorted(set.intersection(*(set(h) for h in histories)))
+
+    def over_runs(key: str) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        return np.array([[h[s][key] for s in steps] for h in histories])  # (n, validations)
+
+    losses = over_runs("val_loss")
+    spread: Sequence[float] = losses.std(0, ddof=1).tolist() if len(histories) > 1 else []
+    return Series(c.name, over_runs(along).mean(0).tolist(), losses.mean(0).tolist(), spread)

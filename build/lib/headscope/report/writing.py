@@ -1,0 +1,62 @@
+"""The files of a sweep's report: which combination is better, by how much, and whether that could be chance.
+
+Written into the sweep's folder from nothing but the files of its jobs.
+"""
+
+from pathlib import Path
+
+from headscope.files import write_atomically
+from headscope.render.figures import save, svg
+from headscope.render.pages import render_page
+from headscope.report.charts import charts
+from headscope.report.findings import assumptions, findings
+from headscope.report.results import Sweep
+from headscope.report.tables import Rows, command_of, effects, failed, jobs, ranking, runs_csv
+
+MOST = 10  #: rows and sentences in the terminal
+
+
+def write_report(folder: Path) -> str:
+    """Writes the report; returns the warnings, the ranking, what it means and where the files are, for the terminal.
+
+    Writes `report.html`, `report.md`, `report.tex`, `runs.csv`, and each figure as PNG and PDF in `figures/`.
+
+    Raises:
+        UserError: there is no sweep in the folder, or it cannot be written to.
+        RunFailed: the disk is full.
+    """
+    sweep = Sweep(folder)
+    figures, sentences, rows = charts(sweep), findings(sweep), ranking(sweep)
+    sections: list[tuple[str, str, Rows]] = [
+        ("Each choice alone", "Means over everything else that was swept.", effects(sweep)),
+        ("Did not complete", "", failed(sweep)),
+        ("Jobs", "", jobs(sweep)),
+    ]
+    values = {
+        "title": folder.resolve().name,
+        "summary": sweep.state_line(),
+        "warnings": sweep.warnings(),
+        "findings": sentences,
+        "caption": f"Final validation loss in {sweep.unit}: mean and standard deviation over seeds. “Worse than” gives"
+        " the places of the combinations that are clearly better.",
+        "ranking": rows,
+        "assumptions": assumptions(sweep),
+        "figures": [svg(figure) for figure in figures.values()],
+        "sections": [section for section in sections if len(section[2]) > 1],
+        "command": command_of(sweep),
+        "fixed": list(sweep.fixed().items()),
+    }
+    for name in ("report.html", "report.md", "report.tex"):
+        write_atomically(folder / name, render_page(name, **values).encode())
+    write_atomically(folder / "runs.csv", runs_csv(sweep).encode())
+    for name, figure in figures.items():
+        save(figure, folder / "figures" / name)
+    table = [*_aligned(rows[: MOST + 1]), *([f"… and {len(rows) - 1 - MOST} more"] if len(rows) - 1 > MOST else []), ""]
+    files = f"report: {folder}/report.html, and beside it report.md, report.tex, runs.csv and figures/"
+    return "\n".join([*sweep.warnings(), *(table if rows[1:] else []), *sentences[:MOST], "", files])
+
+
+def _aligned(rows: Rows) -> list[str]:
+    """The lines of a table for a terminal."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,47 @@
+"""The schema of `conf/train.yaml`: the keys of a run's config, and what each may hold."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Lt
+from lightning import Callback
+from lightning.pytorch.loggers import Logger
+from torch import nn
+from torch.optim import Optimizer
+
+from headscope.data.corpus import Source
+from headscope.model.position import Position
+from headscope.model.transformer import LanguageModel
+from headscope.training.options import TrainerOptions
+from headscope.training.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Folders: of downloaded data, and of the run."""
+
+    data_dir: str
+    run_dir: str
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The config of a run. Of a `Callable`, the run passes the arguments and the config fills in the rest."""
+
+    name: str
+    task: Literal["fit", "validate"]
+    checkpoint: str | None
+    init: str | None
+    seed: Annotated[int, Ge(0), Lt(2**32)]
+    batch_size: Annotated[int, Ge(1)]
+    same_batch: bool
+    position: Callable[[int, int, int, int | None], Position]
+    model: Callable[[int], LanguageModel]
+    data: Callable[[], Source]
+    optimizer: Callable[[nn.Module, bool], Optimizer]
+    schedule: Callable[[], Schedule]
+    trainer: TrainerOptions
+    callbacks: dict[str, Callable[[], Callback] | None]
+    logger: dict[str, Callable[[], Logger] | None]
+    paths: Paths

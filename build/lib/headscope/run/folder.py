@@ -1,0 +1,249 @@
+"""A run's folder: every file in it by name, who owns it, and how the run is doing.
+
+Imports no torch: a sweep and its report read hundreds of these.
+"""
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from filelock import FileLock, Timeout
+
+from headscope.errors import UserError
+from headscope.files import read_json, write_atomically
+
+RESUMING = "HEADSCOPE_RESUMING"  #: environment variable: the folder to resume, for this process and its ranks
+STARTED = "=== "  #: begins the line of `job.log` that each process of a job writes first
+
+State = Literal["waiting", "running", "completed", "interrupted", "failed", "pruned"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run is doing.
+
+    Args:
+        state: in one word.
+        reason: why it failed, in a few lines.
+        steps: steps done and steps planned; 0 where not known yet.
+        history: step, seconds and val_loss of each validation.
+        summary: `summary.json`; empty until the run ends.
+    """
+
+    state: State
+    reason: str
+    steps: tuple[int, int]
+    history: list[dict[str, float]]
+    summary: dict[str, Any]
+
+    @property
+    def val_loss(self) -> float | None:
+        """At the last validation, in nats per token."""
+        return self.history[-1]["val_loss"] if self.history else None
+
+
+class RunFolder:
+    """Names, reads and writes the files of a run.
+
+    Args:
+        path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.summary_file = self.path / "summary.json"
+        self.progress_file = self.path / "progress.json"
+        self.config_file = self.path / ".hydra" / "config.yaml"
+        self.overrides_file = self.path / ".hydra" / "overrides.yaml"
+        self.checkpoints = self.path / "checkpoints"
+        self.last, self.previous, self.best = (self.checkpoints / f"{n}.ckpt" for n in ("last", "previous", "best"))
+        self.job_log = self.path / "job.log"  #: output of a sweep's job
+        self.changes_file = self.path / "changes.json"
+        self.pruned_file = self.path / "pruned.json"  #: the validation after which a search stopped the run
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def started(self) -> bool:
+        """Whether a run has recorded its config here."""
+        return self.overrides_file.exists()
+
+    @property
+    def occupied(self) -> bool:
+        """Whether a run has left results here that must not be overwritten."""
+        return self.summary_file.exists() or self.checkpoints.exists()
+
+    @property
+    def resuming(self) -> bool:
+        """Whether this process was asked to resume what lies here."""
+        return resuming(self.path, self.overrides_file)
+
+    def record(self, config: dict[str, Any], overrides: Sequence[str]) -> None:
+        """Saves the resolved config and the overrides that gave it."""
+        for file, content in ((self.config_file, config), (self.overrides_file, list(overrides))):
+            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+            write_atomically(file, text.encode())
+
+    def overrides(self) -> list[str]:
+        """The overrides that were recorded.
+
+        Raises:
+            UserError: no run was started here.
+        """
+        try:
+            saved = yaml.safe_load(self.overrides_file.read_text(encoding="utf-8"))
+            assert isinstance(saved, list)
+        except Exception as e:
+            raise UserError(f"no run was started in {self}; give a run's folder, the one with checkpoints in it") from e
+        return [str(o) for o in saved]
+
+    def config(self) -> dict[str, str]:
+        """The resolved config as text by dotted key; empty if none was recorded."""
+        if not self.config_file.exists():
+            return {}
+        return flat(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
+
+    def summary(self) -> dict[str, Any]:
+        """`summary.json`; empty if the run has not ended."""
+        return read_json(self.summary_file)
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Saves `summary.json`."""
+        write_atomically(self.summary_file, json.dumps(summary, indent=2).encode())
+
+    def write_progress(self, progress: dict[str, Any]) -> None:
+        """Saves `progress.json`, which says how far a run is while it goes on."""
+        write_atomically(self.progress_file, json.dumps(progress).encode())
+
+    def changes(self) -> list[dict[str, Any]]:
+        """What was changed when the run was resumed: step, key, before and after of each."""
+        return list(read_json(self.changes_file).get("changes", ()))
+
+    def record_changes(self, step: int, changed: Mapping[str, tuple[str, str]]) -> None:
+        """Adds changed keys with the step from which they hold; once, if a resume is killed and repeated."""
+        known = self.changes()
+        new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in changed.items()]
+        if new := [change for change in new if change not in known]:
+            write_atomically(self.changes_file, json.dumps({"changes": [*known, *new]}, indent=2).encode())
+
+    def status(self, running: bool = False) -> Status:
+        """How the run is doing, from its files alone.
+
+        Args:
+            running: its process is alive, so its log is still being written.
+        """
+        summary, progress = self.summary(), read_json(self.progress_file)
+        history = summary.get("history") or progress.get("history") or []
+        steps = int(progress.get("step", summary.get("steps", 0))), int(progress.get("max_steps", 0))
+        reason = "" if running else self.failure()
+        state: State = "waiting"
+        if self.pruned_file.exists():
+            state, reason = "pruned", ""
+        elif running:
+            state = "running"
+        elif summary.get("status") == "completed":
+            state, reason = "completed", ""
+        elif reason or summary.get("status") == "failed":
+            state = "failed"
+        elif summary or progress or self.started:
+            state = "interrupted"
+        return Status(state, reason, steps, history, summary)
+
+    def failure(self) -> str:
+        """Why the last process of a job failed: its error message, or the end of its traceback."""
+        try:
+            text = self.job_log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        last = text.rpartition(f"\n{STARTED}")[2].rstrip()
+        if "\nerror: " in last:
+            return last.rpartition("\nerror: ")[2]
+        if "\nTraceback (most recent call last)" in last:
+            return last.splitlines()[-1]
+        return ""
+
+    @cached_property
+    def lock(self) -> "Lock":
+        """The right to write here; see `Lock`."""
+        return Lock(self.path)
+
+
+_held: set["Lock"] = set()  # so that no lock is dropped with the object that held it
+
+
+class Lock:
+    """One owner at a time for a folder, of a run or of a sweep.
+
+    The operating system holds the lock on the file `.lock` and drops it with the process, however that ends, so a dead
+    owner's lock is free. It works across machines where the network file system supports `flock`; where it does not,
+    `filelock` creates and removes a file instead.
+
+    Args:
+        folder: created when it is acquired.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / ".lock"
+        self._lock = FileLock(self.file, blocking=False, thread_local=False)
+
+    def acquire(self) -> None:
+        """Takes the folder until `release` or the end of the process; twice is once.
+
+        Raises:
+            UserError: another process owns it, or it cannot be written to.
+        """
+        if self._lock.is_locked:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            _held.add(self)
+            self.file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        except Timeout as e:
+            raise UserError(
+                f"{self.folder} is in use by {self._owner()}; wait until it ends, or choose another folder"
+            ) from e
+        except OSError as e:
+            raise UserError(f"{self.folder} cannot be written: {e.strerror}; choose another folder") from e
+
+    def release(self) -> None:
+        """Gives the folder back."""
+        self._lock.release()
+        _held.discard(self)
+
+    def _owner(self) -> str:
+        try:
+            return self.file.read_text(encoding="utf-8") or "another process"
+        except OSError:
+            return "another process"
+
+
+def resuming(folder: Path, marker: Path) -> bool:
+    """Whether this process resumes what a folder holds: it or its sweep was asked to, or SLURM requeued the job.
+
+    Args:
+        folder: of a run or a sweep.
+        marker: the file that shows that it was started.
+    """
+    asked, here = os.environ.get(RESUMING), folder.resolve()
+    requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    return asked == str(here) or ((requeued or asked == str(here.parent)) and marker.exists())
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A nested config as text by dotted key."""
+    found: dict[str, str] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = "null" if value is None else str(value)
+    return found

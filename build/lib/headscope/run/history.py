@@ -1,0 +1,85 @@
+"""What a run was like: losses at each validation, and the seconds it took."""
+
+import time
+from typing import Any
+
+from lightning import Callback, Trainer
+
+from headscope.run.folder import RunFolder
+from headscope.training.module import LanguageModule
+
+SECONDS = 1.0  #: between two writings of the progress, at least
+
+
+class History(Callback):
+    """Keeps (step, seconds, val_loss) at every validation; its state travels in the checkpoint.
+
+    `train_seconds` is the time from the first step to the last without validations and what hangs on them:
+    checkpoints, pictures, samples. While the run goes on, `progress.json` says how far it is.
+
+    Args:
+        started: `time.time()` when the process began.
+        folder: the run's; None writes no progress.
+    """
+
+    def __init__(self, started: float | None = None, folder: RunFolder | None = None) -> None:
+        self.folder, self._said = folder, 0.0
+        self.started = started if started is not None else time.time()
+        self.earlier_seconds = 0.0  #: of wall time before this process
+        self.train_seconds = 0.0
+        self.train_loss = float("nan")  #: nats per token of the step before the last validation
+        self.history: list[dict[str, float]] = []
+        self._mark: float | None = None  # when the step now running began; None outside training
+
+    def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
+        if self._mark is None:
+            self._mark = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        now = time.perf_counter()
+        self.train_seconds += now - (self._mark or now)
+        self._mark = now  # so that what lies between two steps, fetching and logging, is counted too
+        if module.at_log_step() and now - self._said >= SECONDS:
+            self._said = now
+            self._say(trainer)
+
+    def on_validation_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        self._mark = None
+
+    def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
+        if trainer.state.fn == "fit":
+            loss = trainer.callback_metrics["val/loss"].item()
+            self.train_loss = module.step_loss.item()
+            self.history.append(
+                {"step": trainer.global_step, "seconds": round(self.train_seconds, 3), "val_loss": loss}
+            )
+            self._say(trainer)
+
+    @property
+    def val_loss(self) -> float | None:
+        """At the last validation."""
+        return self.history[-1]["val_loss"] if self.history else None
+
+    def _say(self, trainer: Trainer) -> None:
+        if self.folder is not None and trainer.is_global_zero:
+            now = {"step": trainer.global_step, "max_steps": trainer.max_steps, "history": self.history}
+            self.folder.write_progress(now)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "wall_seconds": self.wall_seconds(),
+            "train_seconds": self.train_seconds,
+            "train_loss": self.train_loss,
+            "history": [dict(entry) for entry in self.history],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.earlier_seconds = state_dict["wall_seconds"]
+        self.train_seconds, self.train_loss = state_dict["train_seconds"], state_dict["train_loss"]
+        self.history = state_dict["history"]
+
+    def wall_seconds(self) -> float:
+        """Since the process began, and those of the processes before it that got as far as a checkpoint."""
+        return self.earlier_seconds + time.time() - self.started

@@ -1,0 +1,87 @@
+"""Lightning's Trainer as a run needs it."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
+from lightning.pytorch.strategies import DDPStrategy
+
+from headscope.errors import UserError
+from headscope.run.checkpoints import Checkpoints
+from headscope.run.config import TrainConfig
+from headscope.run.folder import RunFolder
+from headscope.run.history import History
+from headscope.run.processes import replace_observer
+from headscope.run.randomness import Randomness
+from headscope.run.stop import Stop
+from headscope.training.hardware import Choice
+
+log = logging.getLogger(__name__)
+
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+
+
+def build_trainer(
+    config: TrainConfig, choice: Choice, windows: int, folder: RunFolder, history: History, loggers: list[Logger]
+) -> Trainer:
+    """The Trainer of a run whose epochs have so many training windows, with the callbacks that every run needs.
+
+    Raises:
+        UserError: Lightning refuses the options of the trainer, of a callback or of the logger.
+    """
+    options, checkpoints = config.trainer, Checkpoints(folder)
+    replace_observer()
+    if options.profiler:
+        log.info(f"the profile will be saved to {folder}/fit-profile.txt")
+    with explained():
+        watching = [build() for build in config.callbacks.values() if build]
+        return Trainer(
+            default_root_dir=folder.path,
+            accelerator=choice.accelerator,
+            devices=choice.devices,
+            num_nodes=options.num_nodes,
+            # Our buffers never change, and sending them in each forward pass would wait for ranks with fewer batches.
+            strategy=DDPStrategy(broadcast_buffers=False) if choice.strategy == "ddp" else choice.strategy,
+            precision=choice.precision,  # type: ignore[arg-type]
+            max_steps=options.last_step(windows, config.batch_size),
+            max_epochs=-1,
+            min_steps=options.min_steps,
+            max_time=options.max_time,  # type: ignore[arg-type]
+            fast_dev_run=options.fast_dev_run,
+            limit_train_batches=options.limit_train_batches,
+            limit_val_batches=options.limit_val_batches,
+            val_check_interval=options.val_check_interval * options.accumulate_grad_batches,  # Lightning counts batches
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            log_every_n_steps=options.log_every_n_steps,
+            gradient_clip_val=options.gradient_clip_val,
+            accumulate_grad_batches=options.accumulate_grad_batches,
+            detect_anomaly=options.detect_anomaly,
+            deterministic=options.deterministic,
+            benchmark=options.benchmark,
+            inference_mode=options.inference_mode,
+            logger=loggers,
+            callbacks=[history, Randomness(), Stop(checkpoints), *watching, checkpoints],  # it saves the others' state
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            profiler=PROFILERS[options.profiler](folder.path, "profile") if options.profiler else None,
+        )
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Reports in one line what Lightning refuses, and a package that it lacks.
+
+    Raises:
+        UserError: either of them.
+    """
+    try:
+        yield
+    except (MisconfigurationException, ModuleNotFoundError) as e:
+        raise UserError(" ".join(str(e).split())) from e

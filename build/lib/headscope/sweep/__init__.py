@@ -1,0 +1,1 @@
+"""Many runs: a process for each, and a report on them all."""

@@ -1,0 +1,121 @@
+"""The jobs of a sweep: their names, their overrides, and the manifest that lists them.
+
+Imports no torch, so that a sweep's own process stays small.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headscope.errors import UserError
+from headscope.files import write_atomically
+from headscope.run.folder import RunFolder
+
+MANIFEST = "sweep.json"
+LONGEST_NAME = 60
+
+begun: list[Path] = []  #: folders of the sweeps that this process runs
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep.
+
+    Args:
+        name: of its folder.
+        overrides: of its config, `key=value`.
+    """
+
+    name: str
+    overrides: tuple[str, ...]
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Its overrides by key."""
+        return dict(split(o) for o in self.overrides)
+
+
+def split(override: str) -> tuple[str, str]:
+    """`+key=value` as key and value."""
+    key, _, value = override.partition("=")
+    return key.lstrip("+~"), value
+
+
+def quoted(text: str) -> str:
+    """Any text as a value in Hydra's grammar, where backslashes count only before a quote."""
+    inside = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
+    return f"'{inside}'"
+
+
+def swept(jobs: Sequence[Job]) -> list[str]:
+    """The keys whose values differ between jobs, in the order in which they were given."""
+    keys = dict.fromkeys(key for job in jobs for key in job.values)
+    return [key for key in keys if len({job.values.get(key) for job in jobs}) > 1]
+
+
+def named(number: int, values: dict[str, str], width: int = 2) -> str:
+    """A short readable folder name, `03-rope-s1`: the seed as s1, other numbers after the last part of their key."""
+    parts = [f"{number:0{width}}"]
+    for key, value in values.items():
+        text = f"s{value}" if key == "seed" else said(key, value)
+        parts.append(re.sub(r"[^\w.-]+", "", text))
+    return "-".join(filter(None, parts))[:LONGEST_NAME].rstrip("-.")
+
+
+def said(key: str, value: str) -> str:
+    """A value in few words; a number after the last part of its key: `lr 0.003`."""
+    if re.match(r"[-+.\d\[]|(null|true|false)$", value):
+        return f"{key.rpartition('.')[2]} {shortened(value)}"
+    return value
+
+
+def shortened(value: str) -> str:
+    """A number with at most four digits; anything else unchanged."""
+    return f"{float(value):.4g}" if re.fullmatch(r"-?\d*\.\d+(e-?\d+)?|-?\d+e-?\d+", value) else value
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a sweep is: written before its first job starts, and again whenever jobs are added.
+
+    Args:
+        command: what was typed after `train.py`.
+        jobs: all of them.
+    """
+
+    command: tuple[str, ...]
+    jobs: tuple[Job, ...]
+
+    def write(self, folder: Path) -> None:
+        """Saves it in a sweep's folder."""
+        jobs = [{"name": job.name, "overrides": list(job.overrides)} for job in self.jobs]
+        content = {"command": list(self.command), "swept": swept(self.jobs), "jobs": jobs}
+        write_atomically(folder / MANIFEST, json.dumps(content, indent=2).encode())
+
+    @staticmethod
+    def read(folder: Path) -> "Manifest":
+        """The manifest of a sweep; if another sweeper wrote none, one made of what its runs recorded.
+
+        Raises:
+            UserError: there is no sweep in that folder.
+        """
+        try:
+            content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            jobs = tuple(Job(job["name"], tuple(job["overrides"])) for job in content["jobs"])
+            return Manifest(tuple(content["command"]), jobs)
+        except FileNotFoundError:
+            runs = [RunFolder(p) for p in sorted(folder.glob("*/"), key=lambda p: (len(p.name), p.name))]
+            typed = {run.path.name: run.overrides() if run.started else run.summary().get("overrides") for run in runs}
+            jobs = tuple(Job(name, tuple(overrides)) for name, overrides in typed.items() if overrides is not None)
+            if not jobs:
+                raise UserError(f"{folder} holds no sweep; give a sweep's folder, hydra.sweep.dir") from None
+            return Manifest((), jobs)
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            raise UserError(f"{folder / MANIFEST} is damaged ({type(e).__name__}); start a new sweep") from e
+
+
+def known_jobs(folder: Path) -> tuple[Job, ...]:
+    """The jobs of the sweep in a folder; none if no sweep was started there."""
+    return Manifest.read(folder).jobs if (folder / MANIFEST).exists() else ()

@@ -1,0 +1,201 @@
+"""Running jobs: one process each, a fixed number at a time, none of which outlives this one.
+
+By hand, because no library runs processes with their own GPUs, stops them with their checkpoints saved, and lets a
+search cut one short: a slot is a thread that waits for its process, and this thread looks at all of them once a second.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from headscope.errors import Interrupted, UserError
+from headscope.run.folder import STARTED, RunFolder, Status
+from headscope.run.processes import kill
+from headscope.sweep.jobs import Job, quoted
+from headscope.sweep.table import JobTable
+
+POLL = 1.0  #: seconds between two looks at the jobs
+PATIENCE = 60.0  #: seconds that a job has to save its checkpoint when it is told to stop
+
+
+class Plan(ABC):
+    """Where jobs come from, and what becomes of them."""
+
+    @abstractmethod
+    def next(self) -> Job | None:
+        """The next job, asked for when a slot is free; None if there is none."""
+
+    def unpromising(self, job: Job, status: Status) -> bool:
+        """Whether to cut a running job short."""
+        return False
+
+    def ended(self, job: Job, status: Status) -> None:  # noqa: B027, a grid has nothing to learn from it
+        """Called for each job that has ended."""
+
+
+@dataclass
+class Running:
+    """A job and its process."""
+
+    job: Job
+    slot: int
+    process: subprocess.Popen[bytes]
+    told: float | None = None  #: when it was told to stop
+
+
+def script() -> str:
+    """The script that trains: the one that was started."""
+    return str(Path(sys.argv[0]).resolve())
+
+
+def n_gpus() -> int:
+    """GPUs of this machine, counted without torch."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([gpu for gpu in visible.split(",") if gpu.strip() not in ("", "-1")])
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith("GPU ") for line in listed.splitlines())
+
+
+def gpus_of(slot: int, per_job: int, gpus: int) -> str | None:
+    """The devices of a slot, as CUDA_VISIBLE_DEVICES takes them; None on a machine without GPUs."""
+    if not gpus:
+        return None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
+    return ",".join(visible[(slot * per_job + i) % gpus] for i in range(per_job))
+
+
+def arguments(job: Job, folder: Path) -> list[str]:
+    """The command line of a job: as it was composed, or `resume=` with what is new if it was started before."""
+    run = RunFolder(folder)
+    if not run.started:
+        return [*job.overrides, f"hydra.run.dir={quoted(str(folder))}", "hydra.mode=RUN"]
+    before = set(run.overrides())
+    return [f"resume={folder}", *(o for o in job.overrides if o not in before)]
+
+
+class Pool:
+    """Runs the jobs of a plan.
+
+    A signal is passed on to the jobs, whose checkpoints it waits for; a second one ends them. A job in turn ends when
+    its parent has ended: see `headscope.run.processes`.
+
+    Args:
+        folder: of the sweep.
+        n_jobs: at the same time; None is one, or as many as the GPUs allow.
+        gpus_per_job: on a machine with GPUs.
+
+    Raises:
+        UserError: a number is out of range.
+    """
+
+    def __init__(self, folder: Path, n_jobs: int | None, gpus_per_job: int) -> None:
+        for key, value in (("n_jobs", n_jobs), ("gpus_per_job", gpus_per_job)):
+            if not (type(value) is int and value >= 1) and (value is not None or key != "n_jobs"):
+                raise UserError(f"hydra.launcher.{key}={value} must be an integer of at least 1")
+        self.folder, self.gpus_per_job, self.gpus = folder, gpus_per_job, n_gpus()
+        self.n_jobs = n_jobs or max(self.gpus // gpus_per_job, 1)
+        if self.gpus and gpus_per_job > 1 and self.n_jobs * gpus_per_job > self.gpus:
+            raise UserError(f"{self.n_jobs} jobs of {gpus_per_job} GPUs each need more than {self.gpus}; lower one")
+        self.running: list[Running] = []
+        self.signals: list[int] = []
+        self.woken = threading.Event()  # by a process that has ended, or by a signal
+
+    def run(self, plan: Plan, table: JobTable) -> None:
+        """Runs jobs until the plan has no more.
+
+        Raises:
+            Interrupted: a signal stopped the sweep; every job has ended.
+        """
+        before = {s: signal.signal(s, self._remember) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with table:
+                while self._start_some(plan, table):
+                    self.woken.wait(POLL)
+                    self.woken.clear()
+                    self._look(plan, table)
+        finally:
+            for r in self.running:
+                kill(r.process)
+            for s, handler in before.items():
+                signal.signal(s, handler)
+        if self.signals:
+            raise Interrupted(self.signals[0], f"resume the sweep with resume={self.folder}")
+
+    def _remember(self, signum: int, frame: FrameType | None) -> None:
+        self.signals.append(signum)
+        self.woken.set()
+
+    def _start_some(self, plan: Plan, table: JobTable) -> bool:
+        """Fills the free slots; False if nothing runs then."""
+        while len(self.running) < self.n_jobs and not self.signals and (job := plan.next()):
+            slot = min(set(range(self.n_jobs)) - {r.slot for r in self.running})
+            self.running.append(self._start(job, slot))
+            table.started(job)
+        return bool(self.running)
+
+    def _look(self, plan: Plan, table: JobTable) -> None:
+        """Sees how far each job is, stops those that should stop, and takes in those that have ended."""
+        for r in list(self.running):
+            code = r.process.poll()
+            if code is None:
+                status = RunFolder(self.folder / r.job.name).status(running=True)
+                table.running(r.job, status)
+                if not r.told and (self.signals or plan.unpromising(r.job, status)):
+                    r.process.terminate()
+                    r.told = time.monotonic()
+                elif r.told and (time.monotonic() - r.told > PATIENCE or len(self.signals) > 1):
+                    kill(r.process)
+                continue
+            self.running.remove(r)
+            kill(r.process)  # a rank of it that may be left
+            if code < 0 and not r.told:
+                self._note(r.job, f"error: the process was killed by {signal.Signals(-code).name}")
+            status = RunFolder(self.folder / r.job.name).status()
+            plan.ended(r.job, status)
+            table.ended(r.job, status)
+
+    def _start(self, job: Job, slot: int) -> Running:
+        folder = RunFolder(self.folder / job.name)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        line = [sys.executable, script(), *arguments(job, folder.path)]
+        self._note(job, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
+        environment = dict(os.environ)  # names this process as the parent
+        if self.n_jobs > 1:  # threads that spin while they wait take the cores from other jobs: 34 s for 12
+            environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        devices = gpus_of(slot, self.gpus_per_job, self.gpus)
+        if devices is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = devices
+        with folder.job_log.open("ab") as log:
+            process = subprocess.Popen(
+                line,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches this process, which passes it on
+            )
+        threading.Thread(target=self._wait, args=(process,), daemon=True).start()
+        return Running(job, slot, process)
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        self.woken.set()
+
+    def _note(self, job: Job, line: str) -> None:
+        """Adds a line to a job's log, on a line of its own if the last one was cut off."""
+        with RunFolder(self.folder / job.name).job_log.open("ab+") as log:
+            log.seek(max(log.tell() - 1, 0))
+            cut_off = log.read() not in (b"", b"\n")
+            log.write(b"\n" * cut_off + f"{line}\n".encode())

@@ -1,0 +1,1 @@
+"""The LightningModule, what updates its weights, and the machine it runs on."""

@@ -1,0 +1,160 @@
+"""The LightningModule: one optimizer, one schedule, losses in nats per token.
+
+Shapes: B batch, T positions, V vocabulary.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+
+from headscope.data.windows import IGNORE, Batch
+from headscope.errors import RunFailed
+from headscope.model.transformer import LanguageModel
+from headscope.training.schedule import Schedule
+
+
+class LanguageModule(LightningModule):
+    """Trains a language model by next-token cross-entropy.
+
+    A step is one parameter update, whatever the accumulation: `train/loss` is the mean over the step's batches, and
+    `val/loss` the mean over every target of the validation split, across all ranks.
+
+    Args:
+        model: ids (B, T) to logits (B, T, V).
+        optimizer: built from the model when training starts.
+        schedule: factor on the learning rate.
+        card: what a checkpoint says of itself beside the weights; plain data.
+        log_every: steps between two entries of `train/loss`.
+        compile: let torch.compile make kernels of the model.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        optimizer: Callable[..., Optimizer],
+        schedule: Schedule,
+        card: dict[str, Any],
+        log_every: int = 10,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model, self.build_optimizer, self.schedule, self.card = model, optimizer, schedule, card
+        self.log_every, self.compiled = log_every, compile
+        self.step_loss: Tensor = torch.zeros(())  #: nats per token of the step that last ended
+        self.grad_norm: Tensor = torch.zeros(())  #: of its gradient, before clipping
+        self.last_norm = float("nan")
+        self.first_bad: Tensor = torch.tensor(-1)  #: the first step whose loss was not finite
+        self.step_before = 0
+        self._parts: list[Tensor] = []
+        self._sums: list[Tensor] = []
+
+    def configure_model(self) -> None:
+        if self.compiled:
+            self.model.compile()  # in place, so that the names of the weights stay
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.build_optimizer(self.model)
+        steps = self.trainer.max_steps
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule(step, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Lightning restores the optimizer's options with its state; those of the config replace them."""
+        optimizer, scheduler = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0].scheduler
+        for i, asked in enumerate(self.build_optimizer(self.model).param_groups):
+            kept = {"params", "fused"}  # the state was made for this kernel
+            optimizer.param_groups[i].update({k: v for k, v in asked.items() if k not in kept})
+            scheduler.base_lrs[i] = optimizer.param_groups[i]["initial_lr"] = asked["lr"]
+            factor = self.schedule(scheduler.last_epoch, self.trainer.max_steps)
+            optimizer.param_groups[i]["lr"] = asked["lr"] * factor
+
+    def loss(self, batch: Batch, reduction: str = "mean") -> Tensor:
+        """Nats per token of (x, y), (B, T) each."""
+        x, y = batch
+        logits = self.model(x)  # (B, T, V)
+        return F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), ignore_index=IGNORE, reduction=reduction)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = self.loss(batch)
+        self._parts.append(loss.detach())
+        return loss
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        # Always asked for, so that the norm is known; without a limit nothing is scaled.
+        limit = gradient_clip_val if gradient_clip_val is not None else float("inf")
+        self.grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        self.step_loss = torch.stack(self._parts).mean()
+        self._parts.clear()
+        # Remembered on the device and read where something is read anyway: a GPU never waits for it.
+        bad = (self.first_bad < 0) & ~self.step_loss.isfinite()
+        self.first_bad = torch.where(bad, self.trainer.global_step + 1, self.first_bad.to(bad.device))
+        if self.trainer.world_size > 1 and (self.trainer.global_step + 1) % self.log_every == 0:
+            self.step_loss = self.trainer.strategy.reduce(self.step_loss, reduce_op="mean")
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self.step_before = self.trainer.global_step
+
+    def at_log_step(self) -> bool:
+        """In `on_train_batch_end`: a step has just ended, and it is one to log."""
+        step = self.trainer.global_step
+        return step != self.step_before and step % self.log_every == 0
+
+    def report(self, metrics: dict[str, float]) -> None:
+        """Writes scalars to the logger at the number of steps done; nowhere if there is no logger."""
+        for logger in self.trainer.loggers:
+            logger.log_metrics(metrics, self.trainer.global_step)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.at_log_step():
+            self.check_finite()
+            self.last_norm = self.grad_norm.item()
+            self.report({"train/loss": self.step_loss.item()})
+        if self.trainer.global_step >= self.trainer.max_steps:
+            self.trainer.should_stop = True  # makes the last step validate, whatever the interval
+
+    def on_validation_epoch_start(self) -> None:
+        self._sums = [torch.zeros(2, device=self.device)]  # a rank may have nothing to validate
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        nats = self.loss(batch, "sum")
+        self._sums.append(torch.stack((nats, (batch[1] != IGNORE).sum().to(nats))))
+
+    def on_validation_epoch_end(self) -> None:
+        total = torch.stack(self._sums).cpu().double().sum(0)  # nats, targets
+        if self.trainer.world_size > 1:
+            total = self.trainer.strategy.reduce(total.to(self.device), reduce_op="sum").cpu()
+        loss = total[0] / total[1]
+        if not loss.isfinite():
+            self.first_bad = torch.where(self.first_bad < 0, self.trainer.global_step, self.first_bad)
+        self.check_finite()
+        self.log("val/loss", loss.float(), logger=False)  # for the checkpoint callbacks
+        self.report({"val/loss": loss.item()})
+
+    def check_finite(self) -> None:
+        """Stops a run whose loss is no longer a number; called at log steps, at validations and before each save.
+
+        Raises:
+            RunFailed: with the first such step, its learning rate, and what to try.
+        """
+        step = int(self.first_bad)
+        if step < 0:
+            return
+        lr = self.trainer.optimizers[0].param_groups[0]["initial_lr"] * self.schedule(step - 1, self.trainer.max_steps)
+        raise RunFailed(
+            f"the loss at step {step} is not finite (lr {lr:.3g}, gradient norm at the last step logged"
+            f" {self.last_norm:.3g}).\nTry a lower optimizer.lr, more schedule.warmup_steps, a lower"
+            " trainer.gradient_clip_val, or trainer.precision=32-true.\nThe last good checkpoint, if any, was kept."
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.check_finite()
+        checkpoint["headscope"] = self.card

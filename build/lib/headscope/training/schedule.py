@@ -1,0 +1,50 @@
+"""How the learning rate moves: a factor on the optimizer's lr at every step, in [0, 1]."""
+
+import math
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+
+class Schedule:
+    """Constant, after a linear warmup.
+
+    Args:
+        warmup_steps: steps until the factor first reaches one.
+        final: the factor at the last step, for schedules that decay.
+    """
+
+    def __init__(self, warmup_steps: Annotated[int, Ge(0)] = 0, final: Annotated[float, Ge(0), Le(1)] = 1.0) -> None:
+        self.warmup_steps, self.final = warmup_steps, final
+
+    def __call__(self, step: int, max_steps: int) -> float:
+        """The factor at a step, counted from 0."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        progress = (step - self.warmup_steps) / max(max_steps - self.warmup_steps, 1)
+        return self.final + (1 - self.final) * self.shape(min(progress, 1.0))
+
+    def shape(self, progress: float) -> float:
+        """From 1 at the end of the warmup (progress 0) to 0 at the last step (progress 1)."""
+        return 1.0
+
+
+class Constant(Schedule):
+    """No decay."""
+
+    def __init__(self, warmup_steps: Annotated[int, Ge(0)] = 0) -> None:
+        super().__init__(warmup_steps)
+
+
+class Linear(Schedule):
+    """A straight line down to `final`."""
+
+    def shape(self, progress: float) -> float:
+        return 1 - progress
+
+
+class Cosine(Schedule):
+    """Half a cosine down to `final` (Loshchilov & Hutter 2017, without restarts)."""
+
+    def shape(self, progress: float) -> float:
+        return (1 + math.cos(math.pi * progress)) / 2

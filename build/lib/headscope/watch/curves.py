@@ -1,0 +1,83 @@
+"""Scalars beside the losses: what the optimizer does, how fast training is, how much memory it takes."""
+
+import math
+import sys
+import time
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+
+from headscope.run.recorder import recorders
+from headscope.training.module import LanguageModule
+from headscope.watch.probe import corpus
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+
+class Curves(Callback):
+    """Reports scalars.
+
+    At log steps: learning rate, gradient norm before clipping, tokens per second, peak memory in MB (not on Windows
+    without a GPU). At validations: bits per character, and perplexity, which is per token.
+    """
+
+    def __init__(self) -> None:
+        self._tokens = 0
+        self._seconds = 0.0
+        self._began: float | None = None  # None while the clock is stopped
+
+    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        if trainer.global_step == 0:
+            for logger in recorders(trainer):
+                logger.record_chart("train and validation loss", ["train/loss", "val/loss"])
+
+    def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
+        if self._began is None:
+            self._began = time.perf_counter()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._tokens += batch[0].numel() * trainer.world_size
+        if not module.at_log_step():
+            return
+        self._stop_clock(module.device)
+        metrics = {
+            "train/lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "train/grad_norm": module.grad_norm.item(),
+            "speed/tokens_per_second": self._tokens / self._seconds,
+        }
+        memory = peak_megabytes(module.device)
+        module.report(metrics if memory is None else metrics | {"speed/memory_mb": memory})
+        self._tokens, self._seconds = 0, 0.0
+
+    def on_validation_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        self._stop_clock(module.device)
+
+    def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
+        loss = trainer.callback_metrics["val/loss"].item()
+        bits = loss / math.log(2) / corpus(trainer).characters
+        module.report({"val/bits_per_character": bits, "val/perplexity": math.exp(min(loss, 700.0))})
+
+    def _stop_clock(self, device: torch.device) -> None:
+        """Adds the seconds since the clock was started, waiting for work that a GPU has not finished yet."""
+        if self._began is None:
+            return
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        self._seconds += time.perf_counter() - self._began
+        self._began = None
+
+
+def peak_megabytes(device: torch.device) -> float | None:
+    """The most memory used so far, in MiB: of the GPU if there is one, otherwise of this process. None on Windows."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    if resource is None:
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -1,0 +1,132 @@
+"""MLflow, an extra."""
+
+import os
+import re
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from filelock import FileLock
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import MLFlowLogger
+from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
+
+from headscope.errors import UserError
+from headscope.watch.loggers.tracker import Tracker
+
+
+class MLflow(Tracker, MLFlowLogger):
+    """Sends to MLflow: scalars as metrics, the config as params, pictures and texts as artifacts.
+
+    Args:
+        folder: the run's; its name is the name of the run.
+        experiment: where MLflow lists the run.
+        store: a folder, which gets an SQLite database and the artifacts; or the address of a server or a database. None
+            is the environment variable MLFLOW_TRACKING_URI if it is set, otherwise `outputs/mlruns`.
+
+    Raises:
+        UserError: MLflow is not installed, or the store cannot be used.
+    """
+
+    def __init__(self, folder: str, experiment: str, store: str | None = None) -> None:
+        store = store or os.environ.get("MLFLOW_TRACKING_URI") or "outputs/mlruns"
+        local = None if len(urlsplit(store).scheme) > 1 else Path(store).resolve()  # one letter is a drive
+        uri = f"sqlite:///{local.as_posix()}/mlflow.db" if local else store
+        try:
+            create_experiment(experiment, uri, local)
+            super().__init__(
+                Path(folder) / "mlflow_run.txt",
+                experiment_name=experiment,
+                run_name=Path(folder).name,
+                tracking_uri=uri,
+            )
+        except ModuleNotFoundError as e:
+            raise UserError(
+                f"logger=mlflow: {e.msg}; pip install --editable '.[mlflow]' (a database may need its own driver)"
+            ) from e
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The `MlflowClient`; the run is created when it is first asked for.
+
+        Raises:
+            UserError: the store no longer has the run, or does not answer.
+        """
+        with explained():
+            client = super().experiment
+        self.keep_id(str(self._run_id))
+        return client
+
+    def continue_as(self, run_id: str) -> None:
+        self._run_id = run_id
+        self.experiment.update_run(run_id, status="RUNNING")
+
+    def send(self, row: dict[str, Any], step: int) -> None:
+        MLFlowLogger.log_metrics(self, row, step)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
+        """Sends params that MLflow does not have yet: it refuses to change one when a run is resumed."""
+        known = self.experiment.get_run(self.run_id).data.params
+        named = {re.sub(r"[^\w./: -]", "_", key): value for key, value in dict(params).items()}
+        super().log_hyperparams({key: value for key, value in named.items() if key not in known})
+
+    def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
+        self.experiment.log_image(self.run_id, rgb, artifact_file=f"pictures/{tag}_{step:06}.png")
+
+    def record_text(self, tag: str, text: str, step: int) -> None:
+        self.experiment.log_text(self.run_id, text, artifact_file=f"texts/{tag}_{step:06}.txt")
+
+    def record_end(self, choices: Mapping[str, int | float | str], metrics: Mapping[str, float], step: int) -> None:
+        MLFlowLogger.log_metrics(self, metrics, step)
+
+    @rank_zero_only
+    def finalize(self, status: str = "success") -> None:
+        self.save()
+        super().finalize(status)
+
+
+def create_experiment(name: str, uri: str, folder: Path | None) -> None:
+    """Creates an experiment unless it exists.
+
+    Args:
+        name: of the experiment.
+        uri: of the store.
+        folder: of a local store, created with it. A lock keeps jobs of a sweep that start together from creating the
+            database twice, which MLflow does not survive.
+
+    Raises:
+        UserError: the store cannot be used.
+    """
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock") if folder else nullcontext(), explained():
+        client = MlflowClient(uri)
+        if client.get_experiment_by_name(name) is not None:
+            return
+        try:
+            client.create_experiment(name, (folder / "artifacts").as_uri() if folder else None)
+        except MlflowException:
+            if client.get_experiment_by_name(name) is None:  # otherwise another job was faster
+                raise
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns an error of MLflow into one line."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as e:
+        reason = str(e).strip().splitlines()[0].rstrip(".")
+        raise UserError(f"MLflow: {reason}; choose another logger.mlflow.store") from e

@@ -1,0 +1,87 @@
+"""Weights & Biases, an extra."""
+
+import os
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
+
+from headscope.errors import UserError
+from headscope.watch.loggers.tracker import Tracker
+
+
+class Wandb(Tracker, WandbLogger):
+    """Sends to wandb, or saves in `wandb/` in the run's folder what `wandb sync` sends later.
+
+    wandb buffers what it saves: when it is offline, a process that is killed loses its last second.
+
+    Args:
+        folder: the run's; its name is the name of the run.
+        project: where wandb lists the run.
+        offline: send nothing.
+
+    Raises:
+        UserError: wandb is not installed.
+    """
+
+    def __init__(self, folder: str, project: str, offline: bool = False) -> None:
+        path = Path(folder)
+        try:
+            super().__init__(path / "wandb_run.txt", name=path.name, save_dir=folder, project=project, offline=offline)
+        except ModuleNotFoundError as e:
+            raise UserError("logger=wandb needs an extra: pip install --editable '.[wandb]'") from e
+        self._wandb_init.pop("anonymous", None)  # Lightning passes it, and wandb warns that it has no effect
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The `wandb.Run`, started when it is first asked for.
+
+        Raises:
+            UserError: nobody is logged in, or wandb does not answer.
+        """
+        import wandb
+
+        os.environ.setdefault("WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL", "1")  # seconds; 15 by default
+        try:
+            run = super().experiment
+        except wandb.Error as e:
+            reason = str(e).splitlines()[0]
+            raise UserError(f"wandb: {reason.rstrip('.')}; or keep it here: logger.wandb.offline=true") from e
+        self.keep_id(run.id)
+        return run
+
+    def continue_as(self, run_id: str) -> None:
+        self._id = self._wandb_init["id"] = run_id
+
+    def send(self, row: dict[str, Any], step: int) -> None:
+        run = self.experiment
+        run.log({"trainer/global_step": step}, step=step)  # first, because it moves wandb's own step,
+        run.log(row, step=step, commit=True)  # by which wandb names the files of a picture or text
+
+    def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
+        import wandb
+
+        self.add({tag: wandb.Image(rgb)}, step)
+
+    def record_text(self, tag: str, text: str, step: int) -> None:
+        import wandb
+
+        self.add({tag: wandb.Html(f"<pre>{escape(text)}</pre>", inject=False)}, step)
+
+    def record_end(self, choices: Mapping[str, int | float | str], metrics: Mapping[str, float], step: int) -> None:
+        self.experiment.summary.update(dict(metrics))
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Ends the run in wandb. Lightning would leave that to the end of the process."""
+        if self._experiment is not None:
+            self.save()
+            super().finalize(status)
+            self._experiment.finish(exit_code=0 if status == "success" else 1)

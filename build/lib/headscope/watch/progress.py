@@ -1,0 +1,51 @@
+"""How far a run is: one line per validation, and a progress bar in a terminal."""
+
+import logging
+from typing import Any
+
+import rich
+from lightning import Callback, Trainer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from headscope.training.module import LanguageModule
+
+log = logging.getLogger(__name__)
+
+
+class Progress(Callback):
+    """Reads the loss at log steps only: reading it at every step would make the GPU wait each time."""
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+
+    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        if trainer.is_global_zero and rich.get_console().is_terminal:
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+            self._bar = Bar(*columns, console=rich.get_console(), transient=True)
+            self._bar.start()
+            self._bar.add_task("", total=trainer.max_steps, completed=trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._bar and module.at_log_step():
+            text = f"train/loss {module.step_loss.item():.3f}"
+            self._bar.update(self._bar.task_ids[0], completed=trainer.global_step, description=text)
+
+    def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
+        if trainer.state.fn != "fit":
+            return
+        train, val = module.step_loss.item(), trainer.callback_metrics["val/loss"].item()
+        log.info(f"step {trainer.global_step:>6}/{trainer.max_steps}  train/loss {train:.4f}  val/loss {val:.4f}")
+
+    def on_train_end(self, trainer: Trainer, module: LanguageModule) -> None:
+        self._close()
+
+    def on_exception(self, trainer: Trainer, module: LanguageModule, exception: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar:
+            self._bar.stop()
+            self._bar = None

@@ -1,0 +1,75 @@
+"""What a run is and how it ended: its config and commit, its final losses, its token embedding."""
+
+import json
+import math
+from typing import Any
+
+from lightning import Callback, Trainer
+
+from headscope.render.labels import label
+from headscope.run.checkpoints import Checkpoints
+from headscope.run.recorder import recorders
+from headscope.training.module import LanguageModule
+from headscope.watch.probe import corpus
+
+#: What tells runs apart in a table: few, flat, and the same for every run.
+COLUMNS = (
+    *("model.d_model", "model.n_heads", "model.n_layers", "model.block_size", "model.dropout", "data.name"),
+    *("position", "optimizer.lr", "optimizer.weight_decay", "batch_size", "seed", "trainer.max_steps"),
+)
+
+#: Overrides that get no column: another column says what they chose.
+OPTIONS = {"data", "data.path", "trainer", "sweep", "callbacks", "debug"}
+
+#: Groups of keys that choose nothing about the model; they may name private places.
+OUTSIDE = {"logger", "paths"}
+
+
+class RunCard(Callback):
+    """Records the config and the commit when training starts, final losses and the embedding when it ends."""
+
+    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        about = module.card["about"]
+        config = {k: v for k, v in flat(about["config"]).items() if k.partition(".")[0] not in OUTSIDE}
+        for logger in trainer.loggers:
+            logger.log_hyperparams(choices(about) | config)
+        if trainer.global_step == 0:
+            rest = {k: v for k, v in about.items() if k != "config"}
+            for recorder in recorders(trainer):
+                recorder.record_text("config", json.dumps(about["config"], indent=2), 0)
+                recorder.record_text("run", json.dumps(rest, indent=2), 0)
+
+    def on_train_end(self, trainer: Trainer, module: LanguageModule) -> None:
+        step = trainer.global_step
+        embedding = getattr(module.model, "embedding", None)
+        tokenizer = corpus(trainer).tokenizer
+        labels = [label(tokenizer.show(i)) for i in range(len(tokenizer))]
+        for recorder in recorders(trainer):
+            if embedding is not None and len(labels) > 1:
+                recorder.record_embedding("embedding", embedding.weight.detach().float().cpu().numpy(), labels, step)
+            recorder.record_end(choices(module.card["about"]), final_losses(trainer), step)
+
+
+def final_losses(trainer: Trainer) -> dict[str, float]:
+    """The last and the best validation loss in nats per token, as far as the run has them."""
+    losses = trainer.callback_metrics
+    metrics = {"final/val_loss": losses["val/loss"].item()} if "val/loss" in losses else {}
+    best = min((c.best_loss for c in vars(trainer)["callbacks"] if isinstance(c, Checkpoints)), default=math.inf)
+    return metrics | ({"final/best_val_loss": best} if math.isfinite(best) else {})
+
+
+def choices(about: dict[str, Any]) -> dict[str, int | float | str]:
+    """What tells a run from others: the usual columns, as far as it has them, and whatever was typed for it."""
+    typed = dict(o.lstrip("+").split("=", 1) for o in about.get("overrides", ()) if "=" in o)
+    values = typed | flat(about["config"]) | {"position": about.get("position"), "data.name": about["data"]["name"]}
+    keys = dict.fromkeys((*COLUMNS, *(k for k in typed if k not in OPTIONS and k.partition(".")[0] not in OUTSIDE)))
+    found = {k: values[k] for k in keys if values.get(k) is not None}
+    return {k: v if type(v) in (int, float, str) else str(v) for k, v in found.items()}
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted keys."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return leaves

@@ -1,0 +1,38 @@
+"""What the model writes, after each validation."""
+
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from lightning import Callback, Trainer
+
+from headscope.generation.sampling import Sampling
+from headscope.generation.text import opening, write_text
+from headscope.run.recorder import recorders
+from headscope.training.module import LanguageModule
+from headscope.watch.probe import corpus
+
+
+class Samples(Callback):
+    """Writes a sample from the same seed and opening each time, without touching the random numbers of training.
+
+    Args:
+        tokens: length of the sample.
+        temperature: see `Sampling`.
+    """
+
+    def __init__(self, tokens: Annotated[int, Ge(1)] = 200, temperature: Annotated[float, Ge(0)] = 0.8) -> None:
+        self.tokens, self.sampling = tokens, Sampling(temperature)
+
+    def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
+        loggers = recorders(trainer)
+        if not loggers or trainer.state.fn != "fit":
+            return
+        model, tokenizer = module.model, corpus(trainer).tokenizer
+        training = model.training
+        generator = torch.Generator().manual_seed(0)
+        pieces = write_text(model.eval(), tokenizer, opening(tokenizer), self.tokens, self.sampling, generator)
+        text = "".join(pieces)
+        model.train(training)
+        for logger in loggers:
+            logger.record_text("sample", text, trainer.global_step)
