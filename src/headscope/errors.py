@@ -11,6 +11,19 @@ class UserError(ValueError):
     """The user's mistake, or a missing corpus. One line: what was given, what is allowed, what to do."""
 
 
+class UnknownKey(UserError):
+    """A key that the config has no place for.
+
+    Args:
+        key: dotted.
+        message: the line for the user.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class RunFailed(RuntimeError):
     """A run that failed in a way we foresee. A few lines, with what to try."""
 

@@ -35,6 +35,7 @@ def test_every_key_of_every_option_is_decided():
     for key, value in keys.items():
         assert isinstance(honoured(key), bool)
         before, now = {key: "another"}, {key: value}
+        value = value.rpartition(".")[2] if key.endswith("_target_") else value
         if key == "paths.run_dir":
             assert changes(before, now, [key]) == {}
         elif honoured(key):
@@ -109,3 +110,11 @@ def test_an_unchanged_resume_restores_the_learning_rate_bit_for_bit():
     before = dict(group)
     module.on_train_start()
     assert {k: v for k, v in group.items() if k != "params"} == {k: v for k, v in before.items() if k != "params"}
+
+
+def test_a_class_that_moved_to_another_module_is_the_same():
+    moved = {"data._target_": "headscope.data.sources.PyDoc"}, {"data._target_": "headscope.data.pydoc.PyDoc"}
+    assert changes(*moved, []) == {}
+    other = {"model._target_": "headscope.model.mlp.A"}, {"model._target_": "headscope.model.mlp.B"}
+    with pytest.raises(UserError, match="cannot change from A to B"):
+        changes(*other, [])

@@ -38,7 +38,8 @@ def for_hydra(resume: bool = False) -> None:
         SystemExit: with 0, if there is nothing left to do.
     """
     folder = take("resume").get("resume") if resume else None
-    sys.argv[1:] = as_text(sys.argv[1:])
+    # Hydra's argument parser takes -m before the overrides only.
+    sys.argv[1:] = sorted(as_text(sys.argv[1:]), key=lambda argument: argument not in ("-m", "--multirun"))
     if folder is not None:
         arguments = continued(folder, sys.argv[1:])
         if arguments is None:

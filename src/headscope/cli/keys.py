@@ -29,6 +29,8 @@ def nearest(key: str) -> str:
     with initialize_config_dir(str(Path(sys.argv[0]).resolve().parent / "conf"), version_base="1.3"):
         groups = [a for a in sys.argv[1:] if "=" in a and "." not in a.split("=")[0] and "," not in a]
         known = _flat(compose(script, [g for g in groups if not g.startswith(("-", f"{key}="))]))
+    if key in known:  # with the defaults, but not with every option that is swept
+        return f"not every option that is swept has the key {key}; sweep those that have it in a sweep of their own"
     return str(unknown_key(key, [*known, *addable, *TYPED]))
 
 

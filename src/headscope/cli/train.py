@@ -8,11 +8,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from headscope.cli import closing, command
-from headscope.cli.composed import plain
+from headscope.cli.composed import checked, plain
 from headscope.errors import Interrupted
 from headscope.run.config import TrainConfig
 from headscope.run.prepare import Composed, prepare, validate
-from headscope.run.schema import parse
 from headscope.run.summary import Outcome, write_summary
 from headscope.run.trainer import explained
 
@@ -31,7 +30,7 @@ def train(cfg: DictConfig) -> float | None:
         Interrupted: a signal stopped it; its checkpoint is saved.
     """
     resolved, hydra = plain(cfg), HydraConfig.get()
-    config = parse(resolved, TrainConfig)
+    config = checked(resolved, TrainConfig, hydra.runtime.choices)
     began = command.started if hydra.mode == RunMode.RUN else time.time()  # a process may run many jobs
     composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], began)
     run = prepare(config, composed)

@@ -15,10 +15,9 @@ HONOURED = {
     "callbacks": True,
     "callbacks.early_stopping": False,  # Lightning restores its patience and its best loss
     "checkpoint": True,  # read by task=validate only
-    "data": False,
-    "data.path": True,  # the text itself is compared by its sha256
-    "data.data_dir": True,
-    "data.fallback": True,
+    "data": True,  # the text itself is compared by its sha256
+    "data.tokenizer": False,
+    "data.vocab_size": False,
     "init": False,
     "logger": True,
     "model": False,
@@ -57,6 +56,8 @@ def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[s
     found = {}
     for key, value in now.items():
         old = before.get(key, "unset" if _typed(key, typed) else value)
+        if key.endswith("_target_"):  # a class may move to another module from one version to the next
+            old, value = old.rpartition(".")[2], value.rpartition(".")[2]
         if old == value or key == "paths.run_dir":
             continue
         if not honoured(key):

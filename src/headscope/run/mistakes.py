@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from headscope.errors import UserError
+from headscope.errors import UnknownKey, UserError
 
 #: What a value must be, for each type of error that pydantic reports.
 MUST_BE = {
@@ -41,9 +41,9 @@ def wrong(key: str, value: Any, allowed: str) -> UserError:
     return UserError(f"{key}={' '.join(given.split())} must be {allowed}")
 
 
-def unknown_key(key: str, known: Sequence[str]) -> UserError:
+def unknown_key(key: str, known: Sequence[str]) -> UnknownKey:
     """The error for a key that does not exist; it names the key that was probably meant."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     last = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
     meant = f"did you mean {(near or last)[0]}?" if near or last else "python train.py --cfg job prints all keys"
-    return UserError(f"there is no key {key}; {meant}")
+    return UnknownKey(key, f"there is no key {key}; {meant}")
