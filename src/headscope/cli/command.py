@@ -172,7 +172,9 @@ def _in_a_thread(args: threading.ExceptHookArgs) -> None:
 
 
 def _into_the_log(error: BaseException) -> None:
-    """The traceback, for the file alone: see `console.ConsoleHandler`."""
+    """The traceback, for the file alone: see `console.ConsoleHandler`. The first rank writes for all."""
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return
     with contextlib.suppress(Exception):  # the disk may be full
         log.error("the run failed", exc_info=error)
 
