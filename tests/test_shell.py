@@ -39,7 +39,14 @@ def test_training_in_the_c_locale_loses_no_line(strange):
 
 
 @pytest.mark.parametrize("show", [(), ("show=next",)])
-@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, C_LOCALE, {"PYTHONIOENCODING": "latin-1"}])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        pytest.param(C_LOCALE, marks=pytest.mark.slow),
+        pytest.param({"PYTHONIOENCODING": "latin-1"}, marks=pytest.mark.slow),
+    ],
+)
 def test_any_encoding_shows_any_text(strange, environment, show):
     checkpoint = f"checkpoint={strange[0]}/checkpoints/best.ckpt"
     done = shell("generate.py", checkpoint, "max_new_tokens=50", *show, **environment)
@@ -60,6 +67,7 @@ def test_a_reader_that_leaves_stops_no_training(tmp_path):
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_ends_writing_quietly(strange):
     command = f"{sys.executable} generate.py checkpoint={strange[0]}/checkpoints/best.ckpt max_new_tokens=20000"
     done = subprocess.run(
@@ -71,7 +79,7 @@ def test_a_reader_that_leaves_ends_writing_quietly(strange):
     assert "Error" not in done.stderr
 
 
-@pytest.mark.parametrize("closed", ["<&- >&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["<&- >&-", pytest.param("<&- >&- 2>&-", marks=pytest.mark.slow)])
 def test_closed_streams_stop_nothing(tmp_path, closed):
     command = " ".join([sys.executable, "train.py", *TINY, f"hydra.run.dir={tmp_path}/run"])
     done = subprocess.run(["bash", "-c", f"{command} {closed}"], cwd=ROOT, capture_output=True, text=True)
@@ -93,6 +101,7 @@ def test_the_small_commands_have_safe_streams_too():
 LOOP = "while read line; do {command} >/dev/null 2>&1; echo $line; done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["printf 'a\\nb\\nc\\n' | {loop}", "{loop} < {list}"])
 def test_a_list_that_a_shell_reads_is_not_eaten(strange, tmp_path, shape):
     (tmp_path / "list").write_text("a\nb\nc\n")

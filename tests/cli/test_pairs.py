@@ -70,6 +70,7 @@ def test_options_that_do_not_fit_are_both_named(overrides, message, tmp_path):
     assert overrides[0] in line or "-m" in overrides
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [("experiment=quickstart",), ("-m", "sweep=search", "position=rope")])
 def test_any_data_goes_with_what_brings_its_own(overrides, tmp_path):
     folder = "hydra.sweep.dir" if "-m" in overrides else "hydra.run.dir"

@@ -65,6 +65,7 @@ def test_a_single_run_that_fails_tells_hydras_callbacks_too(tmp_path):
     assert done.stdout == "ended FAILED\n"
 
 
+@pytest.mark.slow
 def test_batches_of_hydras_sweeper_through_our_launcher(tmp_path):
     folder = tmp_path / "s"
     batches = ("hydra/sweeper=basic", "hydra.sweeper.max_batch_size=1")
@@ -87,6 +88,7 @@ def test_a_search_ends_with_its_space_and_trains_nothing_twice(tmp_path):
     assert "started" not in again.stdout
 
 
+@pytest.mark.slow
 def test_a_search_goes_through_any_launcher(tmp_path):
     folder = tmp_path / "s"
     space = ("optimizer.lr=interval(1e-4, 1e-2)", "position=rope", "heads=h2", "schedule.warmup_steps=0")

@@ -120,6 +120,7 @@ def test_two_processes_learn_what_one_does(tmp_path):
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_rank_may_have_nothing_to_validate(tmp_path):
     """One sentence is one window: the second rank validates nothing, and the loss is that of one process."""
     losses = []
