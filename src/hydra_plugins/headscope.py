@@ -1,19 +1,25 @@
 """Where Hydra finds our launcher, sweepers and callback. It reads this file at every start: import nothing heavy."""
 
+import logging
+import os
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
+from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from headscope.sweep.pool import Pool
 
 
 class Processes(Launcher):
-    """Each job in a process of its own; see `headscope.sweep.launcher`.
+    """Each job in a process of its own; see `headscope.sweep.pool`.
 
     Args:
         n_jobs: at the same time; None is one, or as many as the GPUs allow.
@@ -26,15 +32,24 @@ class Processes(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.folder = Path(config.hydra.sweep.dir)
 
+    def pool(self) -> "Pool":
+        """What runs the jobs.
+
+        Raises:
+            UserError: a number is out of range.
+        """
+        from headscope.sweep.pool import Pool
+
+        return Pool(self.folder, self.n_jobs, self.gpus_per_job)
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Runs jobs. The folder's manifest numbers them on from those before, as `initial_job_idx` does."""
         from headscope.sweep.launcher import launch
 
-        return launch(self.folder, job_overrides, self.n_jobs, self.gpus_per_job)
+        return launch(self.folder, job_overrides, self.pool(), initial_job_idx)
 
 
 class OurSweeper(Sweeper):
-    """What both of our sweepers share.
+    """What both of our sweepers share: they work with any launcher, and prune in our pool.
 
     Args:
         params: overrides that a file in `conf/sweep` gives; typed ones replace them.
@@ -51,19 +66,21 @@ class OurSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
+    def runner(self) -> "Pool | Launcher":
+        """Our pool, or a launcher that is not ours."""
+        return self.launcher.pool() if isinstance(self.launcher, Processes) else self.launcher
+
 
 class Grid(OurSweeper):
     """Every combination of the values given, all composed before the first job starts."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from headscope.sweep.launcher import combinations, numbered
+        from headscope.sweep.launcher import combinations, launch
 
         assert self.hydra_context is not None
         jobs = combinations(self.params, arguments, self.hydra_context.config_loader)
         self.validate_batch_is_legal(jobs)
-        if isinstance(self.launcher, Processes):
-            return [self.launcher.launch(jobs, 0)]
-        return [numbered(self.folder, jobs, lambda: self.launcher.launch(jobs, 0))]
+        return [launch(self.folder, jobs, self.runner())]
 
 
 class Search(OurSweeper):
@@ -73,54 +90,54 @@ class Search(OurSweeper):
         n_trials: how many combinations to train.
         seed: of the choices.
         warmup_steps: that every trial is trained before it can be pruned.
-        batch_size: trials launched together by a launcher other than ours, which fills its slots one by one.
+        batch_size: trials that a launcher other than ours is given together.
         params: overrides that a file in `conf/sweep` gives; typed ones replace them.
     """
 
     def __init__(
-        self, n_trials: int, seed: int, warmup_steps: int, batch_size: int = 1, params: dict[str, Any] | None = None
+        self, n_trials: int, seed: int, warmup_steps: int, batch_size: int, params: dict[str, Any] | None = None
     ) -> None:
         super().__init__(params)
         self.n_trials, self.seed, self.warmup_steps, self.batch_size = n_trials, seed, warmup_steps, batch_size
 
     def sweep(self, arguments: list[str]) -> Any:
-        from headscope.sweep.launcher import parsed
-        from headscope.sweep.search import search
+        try:
+            from headscope.sweep.search import search
+        except ModuleNotFoundError as e:
+            from headscope.errors import UserError
 
-        assert self.hydra_context is not None
-        ours = isinstance(self.launcher, Processes)
-        plan = search(
-            self.folder,
-            parsed(self.params, arguments, self.hydra_context.config_loader),
-            n_trials=self.n_trials,
-            seed=self.seed,
-            warmup_steps=self.warmup_steps,
-            numbered=not ours,
-            compose=self.validate_batch_is_legal,
-        )
-        if isinstance(self.launcher, Processes):
-            plan.run_in_pool(self.launcher.n_jobs, self.launcher.gpus_per_job)
-        else:
-            plan.run_in_batches(self.batch_size, self.launcher.launch)
+            raise UserError(f"a search needs {e.name}: pip install --editable '.[search]'") from e
+        search(self, arguments, self.runner())
 
 
-class SweepRecord(Callback):
-    """What the report needs of sweeps whose sweeper or launcher is not ours.
+class Record(Callback):
+    """Remembers that this process runs a sweep, and writes down why a job failed.
 
     Hydra turns an exception in a callback into a warning, so nothing can be refused here.
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Remembers the folder, so that the report is written when the sweep ends."""
+        """For the report, which `headscope.cli.command` writes when the sweep ends, whatever ran it."""
         from headscope.sweep.jobs import begun
 
-        if not str(config.hydra.sweeper._target_).startswith("hydra_plugins.headscope."):
-            begun.append(Path(config.hydra.sweep.dir))
+        begun.append(Path(config.hydra.sweep.dir))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Keeps the reason of a job that failed in a process that writes no log of its own."""
-        if str(config.hydra.mode) != "RunMode.MULTIRUN" or job_return.status != JobStatus.FAILED:
+        """The traceback goes into `train.log`; the message into the log of a job that another launcher runs."""
+        if job_return.status != JobStatus.FAILED or os.environ.get("LOCAL_RANK", "0") != "0":
             return
-        from headscope.sweep.launcher import record_failure
+        from headscope.cli.command import outcome
+        from headscope.run.folder import RunFolder
+        from headscope.sweep.jobs import note
 
-        record_failure(Path(config.hydra.runtime.output_dir), job_return)
+        try:
+            job_return.return_value  # noqa: B018, raises what the job raised
+        except Exception as e:
+            code, message = outcome(e) or (1, "")
+            if code != 2:
+                logging.getLogger(__name__).error("the run failed", exc_info=e)
+            if config.hydra.mode == RunMode.MULTIRUN:
+                run = RunFolder(config.hydra.runtime.output_dir)
+                if not run.started:
+                    run.record({}, list(config.hydra.overrides.task))  # for the report
+                note(run.path, "\n" + (f"error: {message}" if message else traceback.format_exc()))

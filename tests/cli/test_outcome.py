@@ -11,7 +11,6 @@ from hydra.errors import HydraException
 from headscope.cli.command import outcome
 from headscope.errors import Interrupted, JobsFailed, RunFailed, UserError
 from headscope.run import processes
-from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -52,18 +51,3 @@ def test_a_lost_connection_is_a_dead_process_if_one_is_dead(monkeypatch):
     monkeypatch.setattr(processes, "_ranks", [alive, dead])
     assert outcome(RuntimeError("closed by peer"))[0] == 3
     alive.communicate(b"\n")
-
-
-def test_everything_imports_where_signals_and_resources_are_those_of_windows():
-    code = """
-import os, signal, sys
-sys.platform = "linux"  # torch and NumPy load their files by it
-for name in ("SIGKILL", "SIGHUP", "SIGUSR1"): delattr(signal, name)
-for name in ("killpg", "getppid"): delattr(os, name)
-sys.modules["resource"] = None
-import headscope.cli.command, headscope.cli.train, headscope.cli.generate, headscope.cli.closing
-import headscope.sweep.search, headscope.report.writing, headscope.watch.curves, headscope.watch.heatmaps
-import headscope.walkthrough.__main__, headscope.checkpoint.__main__, hydra_plugins.headscope
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

@@ -4,7 +4,12 @@ import json
 import re
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.launcher import Launcher
 
+from headscope.run import folder as folders
+from headscope.run.folder import RESUMING, RunFolder
+from headscope.sweep import jobs
 from tests.conftest import shell
 
 JOB = (
@@ -36,3 +41,46 @@ def swept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweep") / "s"
     command = ("train.py", "-m", *JOB, "position=rope", "heads=h4,h6", "seed=1,2", "hydra.launcher.n_jobs=2")
     return folder, shell(*command, f"hydra.sweep.dir={folder}")
+
+
+class Pretend(Launcher):
+    """A launcher of Hydra that trains nothing: the loss of a job is a function of its values.
+
+    Args:
+        folder: of the sweep.
+        loss: of a job's values by key; an exception that it raises is how the job fails.
+    """
+
+    def __init__(self, folder, loss=lambda values: 1.0):
+        self.folder, self.loss, self.launched = folder, loss, []
+
+    def setup(self, **kwargs):
+        """Has nothing to prepare."""
+
+    def launch(self, job_overrides, initial_job_idx):
+        parser = OverridesParser.create()
+        for overrides in job_overrides:
+            values = {o.key_or_group: o.value() for o in parser.parse_overrides(list(overrides))}
+            run = RunFolder(self.folder / values.pop("hydra.sweep.subdir"))
+            self.launched.append((initial_job_idx, run.path.name))
+            run.record(values, [o for o in overrides if not o.startswith("hydra.")])
+            steps = values.get("trainer.max_steps", 20)
+            try:
+                history = [{"step": steps, "seconds": 1.0, "val_loss": self.loss(values)}]
+            except ValueError as e:
+                jobs.note(run.path, f"error: {e}")
+            else:
+                run.write_summary({"status": "completed", "steps": steps, "val_loss": 1.0, "history": history})
+
+
+@pytest.fixture
+def next_process(monkeypatch):
+    """Forgets what this process owns, as if another one resumed the folder that it is given."""
+
+    def forget(folder):
+        for lock in [lock for lock in folders._held if lock.folder == folder]:
+            lock.release()
+        monkeypatch.setattr(jobs, "_launched", {})
+        monkeypatch.setenv(RESUMING, str(folder.resolve()))
+
+    return forget

@@ -1,6 +1,7 @@
 """Sweeps: what their jobs are, how they end, and how they go on."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -9,14 +10,14 @@ import time
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from headscope.errors import UserError
+from headscope.errors import RunFailed, UserError
 from headscope.run.folder import RunFolder
-from headscope.sweep.jobs import Job, Manifest, named, quoted
-from headscope.sweep.launcher import combinations, own, with_names
+from headscope.sweep.jobs import Job, Manifest, named, own, quoted
+from headscope.sweep.launcher import combinations, launch, with_names
 from headscope.sweep.pool import Pool, gpus_of
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
-from tests.sweep.conftest import JOB, ranking, table
+from tests.sweep.conftest import JOB, Pretend, ranking, table
 
 
 @pytest.mark.parametrize(
@@ -43,11 +44,18 @@ def test_every_combination_of_what_a_file_and_a_person_gave():
         combinations({}, ["optimizer.lr=interval(0, 1)"], None)
 
 
+def grid(*typed):
+    return combinations({}, list(typed), None)
+
+
+NEW = Manifest((), ())
+
+
 def test_a_sweep_that_grows_keeps_its_names(tmp_path):
-    first = with_names(combinations({}, ["position=rope,alibi", "seed=1,2", "batch_size=8"], None), (), tmp_path)
-    assert [j.name for j in first] == ["00-rope-s1", "01-rope-s2", "02-alibi-s1", "03-alibi-s2"]
-    grown = with_names(combinations({}, ["position=rope,alibi", "seed=1,2,3", "batch_size=16"], None), first, tmp_path)
-    assert [j.name for j in grown] == [
+    first = with_names(grid("position=rope,alibi", "seed=1,2", "batch_size=8"), NEW, tmp_path)
+    assert [j.name for j in first.jobs] == ["00-rope-s1", "01-rope-s2", "02-alibi-s1", "03-alibi-s2"]
+    grown = with_names(grid("position=rope,alibi", "seed=1,2,3", "batch_size=16"), first, tmp_path)
+    assert [j.name for j in grown.jobs] == [
         "00-rope-s1",
         "01-rope-s2",
         "04-rope-s3",
@@ -58,12 +66,98 @@ def test_a_sweep_that_grows_keeps_its_names(tmp_path):
 
 
 def test_a_seed_that_is_swept_only_now_is_found_in_the_config(tmp_path):
-    first = with_names(combinations({}, ["position=rope,none"], None), (), tmp_path)
-    for job in first:
+    first = with_names(grid("position=rope,none"), NEW, tmp_path)
+    for job in first.jobs:
         (tmp_path / job.name / ".hydra").mkdir(parents=True)
         (tmp_path / job.name / ".hydra" / "config.yaml").write_text("seed: 1\nmodel: {d_model: 8}\n")
-    grown = with_names(combinations({}, ["position=rope,none", "seed=1,2"], None), first, tmp_path)
-    assert [j.name for j in grown] == ["00-rope", "02-rope-s2", "01-none", "03-none-s2"]
+    grown = with_names(grid("position=rope,none", "seed=1,2"), first, tmp_path)
+    assert [j.name for j in grown.jobs] == ["00-rope", "02-rope-s2", "01-none", "03-none-s2"]
+
+
+def names(folder):
+    return [job.name for job in Manifest.read(folder).jobs]
+
+
+def test_batches_of_hydras_sweeper_are_different_jobs_and_resume_under_their_names(tmp_path, next_process):
+    """Each batch sweeps the seed alone: only the order in which they come tells that the position differs."""
+    batches = [[[f"position={p}", f"seed={s}"] for s in (1, 2)] for p in ("rope", "none")]
+    runner = Pretend(tmp_path)
+    for number, batch in enumerate(batches):
+        launch(tmp_path, batch, runner, first=2 * number)
+    assert names(tmp_path) == ["00-s1", "01-s2", "02-s1-none", "03-s2-none"]
+    assert json.loads((tmp_path / "sweep.json").read_text())["swept"] == ["seed", "position"]
+    next_process(tmp_path)
+    again = Pretend(tmp_path)
+    for batch in [*batches, [["position=alibi", "seed=1"]]]:
+        launch(tmp_path, batch, again)
+    assert again.launched == [(0, "04-s1-alibi")]
+
+
+def test_the_index_of_the_first_job_numbers_the_folders(tmp_path):
+    launch(tmp_path, [["seed=1"], ["seed=2"]], Pretend(tmp_path), first=5)
+    assert names(tmp_path) == ["05-s1", "06-s2"]
+
+
+def test_hydra_gets_the_losses_and_the_errors_of_all_jobs(tmp_path):
+    def loss(values):
+        if values["seed"] == 2:
+            raise ValueError("the loss is not finite")
+        return values["seed"] / 4
+
+    returned = launch(tmp_path, grid("seed=1,2,3"), Pretend(tmp_path, loss))
+    assert [r.status.name for r in returned] == ["COMPLETED", "FAILED", "COMPLETED"]
+    assert [list(r.overrides) for r in returned] == [["seed=1"], ["seed=2"], ["seed=3"]]
+    assert [returned[0].return_value, returned[2].return_value] == [0.25, 0.75]
+    with pytest.raises(RunFailed, match="the loss is not finite"):
+        returned[1].return_value  # noqa: B018
+
+
+def test_a_process_that_dies_in_another_launcher_is_a_job_that_failed(tmp_path, capsys):
+    class Dying(Pretend):
+        def launch(self, job_overrides, initial_job_idx):
+            super().launch(job_overrides[:1], initial_job_idx)
+            raise RuntimeError("job 7 has not produced any output\nmore lines")
+
+    returned = launch(tmp_path, grid("seed=1,2"), Dying(tmp_path))
+    assert [r.status.name for r in returned] == ["COMPLETED", "FAILED"]
+    assert "2/2 01-s2 failed: job 7 has not produced any output\n" in capsys.readouterr().out
+
+
+def test_what_completed_jobs_were_trained_with_is_a_fact(tmp_path, next_process):
+    """Changes reach jobs that are still to be trained; one that would reach none is refused."""
+    overrides = {"00-s1": ("seed=1", "optimizer.lr=0.003"), "01-s2": ("seed=2", "optimizer.lr=0.003")}
+
+    def resume(*typed):
+        next_process(tmp_path)
+        runner = Pretend(tmp_path)
+        launch(tmp_path, grid(*typed), runner)
+        return [name for _, name in runner.launched], {j.name: j.overrides for j in Manifest.read(tmp_path).jobs}
+
+    assert resume("seed=1,2", "optimizer.lr=0.003") == (["00-s1", "01-s2"], overrides)
+    before = (tmp_path / "sweep.json").read_bytes()
+    for new in ("optimizer.lr=0.05", "trainer.max_steps=20", "trainer.max_steps=10"):
+        with pytest.raises(UserError, match=f"have ended without {new}; sweep over"):
+            resume("seed=1,2", "optimizer.lr=0.003", new)
+    assert (tmp_path / "sweep.json").read_bytes() == before
+    assert resume("seed=1,2", "optimizer.lr=0.003") == ([], overrides)
+    added = overrides | {"02-s3": ("seed=3", "optimizer.lr=0.05")}
+    for launched in (["02-s3"], []):  # the second time as well, there is nothing left
+        assert resume("seed=1,2,3", "optimizer.lr=0.05") == (launched, added)
+    longer = resume("seed=1,2,3", "optimizer.lr=0.05", "trainer.max_steps=40")
+    assert longer[0] == ["00-s1", "01-s2", "02-s3"]
+    assert longer[1]["00-s1"] == ("seed=1", "optimizer.lr=0.05", "trainer.max_steps=40")
+
+
+def test_a_default_that_is_typed_only_now_is_no_change(tmp_path, next_process):
+    launch(tmp_path, grid("seed=1,2"), Pretend(tmp_path))
+    for name in ("00-s1", "01-s2"):
+        RunFolder(tmp_path / name).record({"seed": int(name[-1]), "batch_size": 16}, [f"seed={name[-1]}"])
+    next_process(tmp_path)
+    launch(tmp_path, grid("seed=1,2", "batch_size=16"), Pretend(tmp_path))
+    assert [job.overrides for job in Manifest.read(tmp_path).jobs] == [
+        ("seed=1", "batch_size=16"),
+        ("seed=2", "batch_size=16"),
+    ]
 
 
 def test_the_same_value_twice_is_one_job():
@@ -109,8 +203,9 @@ def test_a_folder_in_use_and_numbers_out_of_range_are_refused(tmp_path):
         with pytest.raises(UserError, match="must be an integer of at least 1"):
             Pool(tmp_path, n_jobs, gpus)
     Manifest((), (Job("00", ()),)).write(tmp_path)
-    with pytest.raises(UserError, match="resume them with resume="):
-        own(tmp_path)
+    for _ in range(2):
+        with pytest.raises(UserError, match="resume them with resume="):
+            own(tmp_path)
     (tmp_path / "sweep.json").write_text("{")
     with pytest.raises(UserError, match=r"sweep\.json is damaged"):
         Manifest.read(tmp_path)
@@ -259,24 +354,72 @@ def test_a_job_of_two_processes_and_one_that_crashes(tmp_path):
 @pytest.mark.slow
 def test_the_path_to_a_cluster_works_with_its_local_executor(tmp_path):
     folder = tmp_path / "s"
-    done = shell(
-        "train.py", "-m", *JOB, "seed=1,2", "hydra/launcher=submitit_local", f"hydra.sweep.dir={folder}",
-        "hydra.launcher.timeout_min=5",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert [row[0] for row in table(folder).values()] == ["completed", "completed"]
-    assert "Swept: 2 of seed" in (folder / "report.md").read_text()
-    wall = json.loads((folder / "0" / "summary.json").read_text())["wall_seconds"]
+    local = ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5", f"hydra.sweep.dir={folder}")
+    done = shell("train.py", "-m", *JOB, "heads=h4,h6", *local)
+    assert done.returncode == 1
+    assert "error: 1 of 2 jobs did not complete\n  01-h6: 6 heads do not divide" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "6 heads do not divide" in (folder / "report.md").read_text()
+    assert table(folder).keys() == {"00-h4"}
+    wall = json.loads((folder / "00-h4" / "summary.json").read_text())["wall_seconds"]
     assert wall < 60, "since the job's own process began"
-    failed = shell(
-        "train.py", "-m", *JOB, "heads=h4,h6", "hydra/launcher=submitit_local", f"hydra.sweep.dir={folder}2",
-        "hydra.launcher.timeout_min=5",
-    )  # fmt: skip
-    assert failed.returncode == 1
-    assert "error: 1 of 2 jobs did not complete\n  1: 6 heads do not divide" in failed.stderr
-    assert "6 heads do not divide" in (tmp_path / "s2" / "report.md").read_text()
     before = table(folder)
-    done = shell("train.py", f"resume={folder}")
+    done = shell("train.py", f"resume={folder}", "heads=h2,h4")
+    assert [line for line in done.stdout.splitlines() if "completed" in line][:2] == [
+        line for line in done.stdout.splitlines() if re.match("  [12]/2 0(0-h4|2-h2) completed", line)
+    ]
+    assert table(folder) | before == table(folder), "what has completed is not trained again"
+    assert table(folder).keys() == {"00-h4", "02-h2"}
+
+
+BASIC = ("hydra/sweeper=basic", "position=rope,none", "seed=1,2")
+
+
+@pytest.mark.slow
+def test_batches_of_hydras_own_sweeper_in_our_pool(tmp_path):
+    done = shell("train.py", "-m", *JOB, *BASIC, "hydra.sweeper.max_batch_size=2", f"hydra.sweep.dir={tmp_path}/s")
     assert done.returncode == 0, done.stderr
-    assert table(folder) == before
-    assert (tmp_path / "s2" / "0" / "summary.json").exists()
+    assert {row[:3] for row in table(tmp_path / "s").values()} == {
+        ("completed", position, seed) for position in ("rope", "none") for seed in (1, 2)
+    }
+    assert "4 jobs: 4 completed" in (tmp_path / "s" / "report.md").read_text()
+    assert done.stdout.count("report: ") == 1
+
+
+@pytest.mark.slow
+def test_hydras_own_sweeper_and_launcher_end_with_our_report(tmp_path):
+    """One process runs them all; it is told to stop in the second job, and neither goes on nor forgets the report."""
+    folder = tmp_path / "s"
+    job = ("trainer.max_steps=400", "trainer.val_check_interval=20", "hydra/launcher=basic")
+    process = subprocess.Popen(
+        [sys.executable, "train.py", "-m", *JOB, *BASIC, *job, f"hydra.sweep.dir={folder}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while not (folder / "1" / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.terminate()
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 143, output
+    assert output.endswith("stopped by SIGTERM; the checkpoint is saved\n")
+    assert [row[0] for row in table(folder).values()] == ["completed", "interrupted"]
+    assert "2 jobs: 1 completed, 1 interrupted" in (folder / "report.md").read_text()
+
+
+@pytest.mark.parametrize("sweeper", [(), ("hydra/sweeper=basic",), ("sweep=search", "~experiment")], ids=str)
+def test_a_folder_has_one_owner(tmp_path, sweeper, next_process):
+    folder = tmp_path / "s"
+    own(folder)  # by this process
+    command = ("train.py", "-m", *JOB, *sweeper, "seed=1,2", f"hydra.sweep.dir={folder}")
+    assert f"{folder} is in use by process" in refused(shell(*command))
+    assert [p.name for p in folder.iterdir()] == [".lock"] or sweeper == ("hydra/sweeper=basic",)
+    Manifest(("-m", *JOB, *sweeper, "seed=1,2"), (Job("00-s1", (*JOB, "seed=1")),)).write(folder)
+    before = (folder / "sweep.json").read_bytes()
+    assert f"{folder} is in use by process" in refused(shell("train.py", f"resume={folder}"))
+    next_process(folder)
+    assert "holds results already; resume them" in refused(shell(*command, HEADSCOPE_RESUMING=""))
+    assert (folder / "sweep.json").read_bytes() == before
+    assert not (folder / "report.md").exists()

@@ -4,16 +4,20 @@ import json
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import optuna
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.trial import TrialState
 
 from headscope.errors import UserError
-from headscope.run.folder import RunFolder
-from headscope.sweep.search import distribution
+from headscope.run.folder import RunFolder, Status
+from headscope.sweep.jobs import Manifest
+from headscope.sweep.search import STORAGE, SearchPlan, distribution, search
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
-from tests.sweep.conftest import JOB
+from tests.sweep.conftest import JOB, Pretend
 
 
 def parsed(text):
@@ -40,6 +44,96 @@ def test_a_search_needs_something_to_choose(tmp_path):
         shell("train.py", "sweep=search", *JOB, *fixed, "position=rope,ropee")
     )
     assert not (tmp_path / "s").exists()
+
+
+def sought(folder, *typed, runner=None, n_trials=7, batch=3):
+    """A search over what is typed that trains nothing; the launcher, and the trials as Optuna keeps them."""
+    sweeper = SimpleNamespace(
+        folder=folder,
+        params={},
+        n_trials=n_trials,
+        seed=1,
+        warmup_steps=0,
+        batch_size=batch,
+        hydra_context=SimpleNamespace(config_loader=None),
+        validate_batch_is_legal=lambda jobs: None,
+    )
+    runner = runner or Pretend(folder, lambda values: float(values.get("x", 0)))
+    search(sweeper, list(typed), runner)
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / STORAGE)))
+    return runner, optuna.load_study(study_name="search", storage=storage).get_trials()
+
+
+def test_a_small_space_is_tried_once_and_then_exhausted(tmp_path, capsys):
+    runner, trials = sought(tmp_path, "x=2,1", "y=5", "z=range(3, 4)")
+    assert sorted(name for _, name in runner.launched) in (["00-x1-z3", "01-x2-z3"], ["00-x2-z3", "01-x1-z3"])
+    assert "all 2 combinations of its values were tried" in capsys.readouterr().out
+    assert {t.params["x"]: t.value for t in trials if t.state == TrialState.COMPLETE} == {"1": 1.0, "2": 2.0}
+    assert not [t for t in trials if t.state == TrialState.RUNNING]
+
+
+def test_every_combination_of_a_finite_space_is_trained_once(tmp_path):
+    runner, _ = sought(tmp_path, "x=range(0, 6, 2)", "y=a,b,c,d", n_trials=100)
+    jobs = Manifest.read(tmp_path).jobs
+    assert len({job.overrides for job in jobs}) == len(jobs) == len(runner.launched) == 12
+    assert {index for index, _ in runner.launched} == {0, 3, 6, 9}, "in batches of three"
+
+
+def test_a_search_learns_from_each_batch(tmp_path):
+    """Minimising (x - 0.7)²: after four random trials half of the others are close; of random ones it is a third."""
+    runner = Pretend(tmp_path, lambda values: (values["x"] - 0.7) ** 2)
+    _, trials = sought(tmp_path, "x=interval(0, 1)", runner=runner, n_trials=24, batch=2)
+    assert len(trials) == 24
+    assert sum(abs(t.params["x"] - 0.7) < 0.17 for t in trials[4:]) >= 10
+
+
+def test_a_search_continues_where_it_was_stopped(tmp_path, next_process):
+    """A job that had not ended is trained further in its folder; one that ended unnoticed is told to Optuna."""
+
+    class Killed(Pretend):
+        def launch(self, job_overrides, initial_job_idx):
+            super().launch(job_overrides[:1], initial_job_idx)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sought(tmp_path, "x=interval(0, 1)", "y=a,b", runner=Killed(tmp_path, lambda values: values["x"]))
+    names = [job.name for job in Manifest.read(tmp_path).jobs]
+    assert len(names) == 3
+    next_process(tmp_path)
+    runner, trials = sought(tmp_path, "x=interval(0, 1)", "y=a,b")
+    assert [name for _, name in runner.launched][:2] == names[1:]
+    assert [job.name for job in Manifest.read(tmp_path).jobs][:3] == names
+    assert len(runner.launched) == 6
+    assert sorted(t.value for t in trials if t.state == TrialState.COMPLETE) == sorted(
+        RunFolder(tmp_path / job.name).status().val_loss for job in Manifest.read(tmp_path).jobs
+    )
+    next_process(tmp_path)
+    assert not sought(tmp_path, "x=interval(0, 1)", "y=a,b")[0].launched
+    next_process(tmp_path)
+    with pytest.raises(UserError, match="have ended without z=1"):
+        sought(tmp_path, "x=interval(0, 1)", "y=a,b", "z=1")
+    with pytest.raises(UserError, match="chooses among other values"):
+        sought(tmp_path, "x=interval(0, 2)", "y=a,b")
+
+
+def test_an_unpromising_trial_is_pruned(tmp_path):
+    study = optuna.create_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=6))
+    plan = SearchPlan(tmp_path, study, {"x": optuna.distributions.FloatDistribution(0, 1)}, [], 3)
+
+    def status(*losses):
+        history = [{"step": 5 * (i + 1), "val_loss": loss} for i, loss in enumerate(losses)]
+        return Status("running", "", (5 * len(losses), 20), history, {})
+
+    good = plan.next()
+    assert not plan.unpromising(good, status(1.0, 0.5, 0.4))
+    plan.ended(good, Status("completed", "", (20, 20), status(1.0, 0.5, 0.4, 0.3).history, {}))
+    bad = plan.next()
+    assert not plan.unpromising(bad, status(2.0)), "not before the warm-up is over"
+    assert plan.unpromising(bad, status(2.0, 1.9))
+    assert not plan.unpromising(bad, status(2.0, 1.9)), "asked only when there is something new"
+    assert RunFolder(tmp_path / bad.name).status().state == "pruned"
+    plan.ended(bad, RunFolder(tmp_path / bad.name).status())
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
 
 
 @pytest.mark.slow

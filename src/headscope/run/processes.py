@@ -6,6 +6,7 @@ leaves its jobs running there, and stopping a job ends it without a checkpoint.
 """
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
 
 PARENT = "HEADSCOPE_PARENT"  #: environment variable: the process that started this one, and without which it ends
 GRACE = 5.0  #: seconds in which a rank that lost another should report that itself
@@ -42,8 +45,9 @@ def end_together(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
     _ranks.extend(ranks)
 
     def watch() -> None:
-        while not any(rank.poll() for rank in ranks):
+        while not (ended := [rank for rank in ranks if rank.poll()]):
             time.sleep(0.3)
+        log.error(f"process {ended[0].pid} of this run ended with code {ended[0].returncode}")
         time.sleep(GRACE)
         for rank in ranks:
             rank.kill()
@@ -67,12 +71,11 @@ def replace_observer() -> None:
     """Lets Lightning call `end_together` where it would start its own observer.
 
     That one looks every five seconds and then kills every rank, the first among them, without a message. The name is
-    private to Lightning; tests/run/test_resume.py fails first if it changes.
+    private to Lightning; tests/run/test_processes.py fails first if it changes.
     """
     from lightning.pytorch.strategies.launchers import subprocess_script
 
-    assert hasattr(subprocess_script, "_launch_process_observer")
-    subprocess_script._launch_process_observer = end_together
+    subprocess_script._launch_process_observer = end_together  # type: ignore[attr-defined, assignment]
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The jobs of a sweep: their names, their overrides, and the manifest that lists them.
+"""The jobs of a sweep: their names, their overrides, the manifest that lists them, and who owns their folder.
 
 Imports no torch, so that a sweep's own process stays small.
 """
@@ -11,12 +11,13 @@ from pathlib import Path
 
 from headscope.errors import UserError
 from headscope.files import write_atomically
-from headscope.run.folder import RunFolder
+from headscope.run.folder import Lock, RunFolder, resuming
 
 MANIFEST = "sweep.json"
 LONGEST_NAME = 60
 
-begun: list[Path] = []  #: folders of the sweeps that this process runs
+begun: list[Path] = []  #: the folder of the sweep that this process runs: see `hydra_plugins.headscope.Record`
+_launched: dict[Path, list["Job"]] = {}  # by this process, in the folders that it owns until it ends
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,17 @@ class Manifest:
     Args:
         command: what was typed after `train.py`.
         jobs: all of them.
+        keys: by whose values the jobs are told apart when the sweep is resumed.
     """
 
     command: tuple[str, ...]
     jobs: tuple[Job, ...]
+    keys: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Saves it in a sweep's folder."""
         jobs = [{"name": job.name, "overrides": list(job.overrides)} for job in self.jobs]
-        content = {"command": list(self.command), "swept": swept(self.jobs), "jobs": jobs}
+        content = {"command": list(self.command), "swept": list(self.keys) or swept(self.jobs), "jobs": jobs}
         write_atomically(folder / MANIFEST, json.dumps(content, indent=2).encode())
 
     @staticmethod
@@ -104,18 +107,50 @@ class Manifest:
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             jobs = tuple(Job(job["name"], tuple(job["overrides"])) for job in content["jobs"])
-            return Manifest(tuple(content["command"]), jobs)
+            return Manifest(tuple(content["command"]), jobs, tuple(content["swept"]))
         except FileNotFoundError:
             runs = [RunFolder(p) for p in sorted(folder.glob("*/"), key=lambda p: (len(p.name), p.name))]
             typed = {run.path.name: run.overrides() if run.started else run.summary().get("overrides") for run in runs}
             jobs = tuple(Job(name, tuple(overrides)) for name, overrides in typed.items() if overrides is not None)
             if not jobs:
                 raise UserError(f"{folder} holds no sweep; give a sweep's folder, hydra.sweep.dir") from None
-            return Manifest((), jobs)
+            return Manifest((), jobs, tuple(swept(jobs)))
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise UserError(f"{folder / MANIFEST} is damaged ({type(e).__name__}); start a new sweep") from e
 
 
-def known_jobs(folder: Path) -> tuple[Job, ...]:
-    """The jobs of the sweep in a folder; none if no sweep was started there."""
-    return Manifest.read(folder).jobs if (folder / MANIFEST).exists() else ()
+def known(folder: Path) -> Manifest:
+    """The manifest of a sweep that may not have started yet."""
+    return Manifest.read(folder) if (folder / MANIFEST).exists() else Manifest((), ())
+
+
+def own(folder: Path) -> list[Job]:
+    """Takes a sweep's folder for this process until it ends; taking it again, for Hydra's next batch, is once.
+
+    Returns:
+        The jobs that this process has launched there, to which its caller adds.
+
+    Raises:
+        UserError: another process owns it, or a sweep may not start or continue there.
+    """
+    here = folder.resolve()
+    if here in _launched:
+        return _launched[here]
+    if here == Path.cwd():
+        raise UserError("hydra.sweep.dir is the current folder; choose one of its own, such as outputs/NAME")
+    lock = Lock(folder)
+    lock.acquire()
+    manifest = folder / MANIFEST
+    if RunFolder(folder).occupied or (manifest.exists() and not resuming(folder, manifest)):
+        lock.release()
+        raise UserError(f"{folder} holds results already; resume them with resume={folder}, or choose another folder")
+    return _launched.setdefault(here, [])
+
+
+def note(folder: Path, line: str) -> None:
+    """Adds a line to the log of a job, after the end of one that was cut off."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with RunFolder(folder).job_log.open("ab+") as log:
+        log.seek(max(log.tell() - 1, 0))
+        cut_off = log.read() not in (b"", b"\n")
+        log.write(b"\n" * cut_off + f"{line}\n".encode())

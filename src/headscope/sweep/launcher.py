@@ -1,10 +1,9 @@
-"""A grid of jobs: composed from what was typed, named, and run."""
+"""A grid of jobs: composed from what was typed, named, recorded, and run by our pool or by another launcher."""
 
-import contextlib
-import io
 import itertools
+import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,13 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
 
 from headscope.errors import RunFailed, UserError
-from headscope.files import write_atomically
-from headscope.run.folder import STARTED, Lock, RunFolder, Status, resuming
-from headscope.sweep.jobs import MANIFEST, Job, Manifest, begun, known_jobs, named, split, swept
+from headscope.run.folder import STARTED, RunFolder, Status
+from headscope.sweep.display import JobDisplay
+from headscope.sweep.jobs import Job, Manifest, known, named, note, own, quoted, split, swept
 from headscope.sweep.pool import Plan, Pool
-from headscope.sweep.table import JobTable
 
 
 def parsed(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[Override]:
@@ -38,53 +37,52 @@ def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader)
     for override in parsed(params, typed, loader):
         if not override.is_sweep_override():
             choices.append([str(override.input_line)])
-        elif override.is_discrete_sweep():
-            choices.append([f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()])
-        else:
+        elif not override.is_discrete_sweep():
             raise UserError(f"{override.input_line}: only sweep=search takes an interval; give values with commas")
+        elif values := [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]:
+            choices.append(values)
+        else:
+            raise UserError(f"{override.input_line} has no values to sweep over; give at least one")
     if any("task=validate" in choice for choice in choices):
         raise UserError("task=validate measures one checkpoint; leave out -m")
-    if empty := [o for o, choice in zip(parsed(params, typed, loader), choices, strict=True) if not choice]:
-        raise UserError(f"{empty[0].input_line} has no values to sweep over; give at least one")
     return [list(job) for job in dict.fromkeys(itertools.product(*choices))]
 
 
-def with_names(jobs: Sequence[Sequence[str]], known: Sequence[Job], folder: Path) -> list[Job]:
-    """Jobs with their names: those of known jobs that agree in every swept key, new names for the others.
+def with_names(
+    overrides: Sequence[Sequence[str]], before: Manifest, folder: Path, first: int = 0, launched: Sequence[Job] = ()
+) -> Manifest:
+    """The jobs asked for, with their names, and the keys that tell jobs apart.
 
-    A key that is swept only now, the seed say, has in a known job the value of that job's config.
+    A job that agrees with one of an earlier process in all those keys is that job. A key that is swept only now, the
+    seed say, has in an earlier job the value of that job's config.
+
+    Args:
+        overrides: of each job.
+        before: the manifest until now.
+        folder: of the sweep.
+        first: the lowest number for a new job.
+        launched: jobs of earlier batches of this process, none of which is asked for again.
     """
-    plain = [Job("", tuple(job)) for job in jobs]
-    # Hydra's sweeper may launch one job at a time, so that no key differs among the new ones.
-    keys = dict.fromkeys([*swept(known), *swept(plain)] or swept([*known, *plain]))
-    configs = {job.name: RunFolder(folder / job.name).config() for job in known}
-    names = {tuple(job.values.get(key, configs[job.name].get(key)) for key in keys): job.name for job in known}
-    numbers = itertools.count(len(known))
-    width = max(2, len(str(len(jobs) - 1)))
-    return [
-        Job(
-            names.get(tuple(job.values.get(key) for key in keys))
-            or named(next(numbers), {key: job.values[key] for key in keys if key in job.values}, width),
-            job.overrides,
-        )
-        for job in plain
-    ]
+    plain = [Job("", tuple(o)) for o in overrides]
+    keys = tuple(dict.fromkeys([*before.keys, *swept([*launched, *plain])]))
+    names = {}
+    for job in before.jobs:
+        if job.name not in {j.name for j in launched}:
+            config = RunFolder(folder / job.name).config()
+            names[tuple(job.values.get(key, config.get(key)) for key in keys)] = job.name
+    numbers = itertools.count(max(len(before.jobs), first))
+    width = max(2, len(str(len(plain) - 1)))
+    jobs = []
+    for job in plain:
+        name = names.get(tuple(job.values.get(key) for key in keys))
+        values = {key: job.values[key] for key in keys if key in job.values}
+        jobs.append(Job(name or named(next(numbers), values, width), job.overrides))
+    return Manifest(command(), tuple(jobs), keys)
 
 
-class GridPlan(Plan):
-    """Jobs known beforehand, one after the other; completed ones are skipped."""
-
-    def __init__(self, folder: Path, jobs: Sequence[Job], table: JobTable) -> None:
-        self.folder, self.left, self.table = folder, list(jobs), table
-
-    def next(self) -> Job | None:
-        while self.left:
-            job = self.left.pop(0)
-            status = RunFolder(self.folder / job.name).status()
-            if status.state != "completed" or extended(job, status):
-                return job
-            self.table.ended(job, status)
-        return None
+def command() -> tuple[str, ...]:
+    """What was typed after the script, without the folder."""
+    return tuple(a for a in sys.argv[1:] if split(a)[0] != "hydra.sweep.dir")
 
 
 def extended(job: Job, status: Status) -> bool:
@@ -93,75 +91,118 @@ def extended(job: Job, status: Status) -> bool:
     return steps.isdigit() and int(steps) > status.steps[0]
 
 
-def command() -> tuple[str, ...]:
-    """What was typed after the script, without the folder."""
-    return tuple(a for a in sys.argv[1:] if split(a)[0] != "hydra.sweep.dir")
+def as_trained(asked: Job, old: Job, folder: Path) -> Job:
+    """A completed job with the overrides that it was trained with, whatever is asked of it now."""
+    config = RunFolder(folder / old.name).config()
+    true = [o for o in asked.overrides if config.get(split(o)[0]) == split(o)[1]]
+    return Job(old.name, tuple({split(o)[0]: o for o in [*old.overrides, *true]}.values()))
 
 
-def own(folder: Path) -> Path:
-    """Takes a sweep's folder for this process, if a sweep may start or continue there.
-
-    Raises:
-        UserError: it may not, or another process owns it.
-    """
-    if folder in begun:  # the next batch of Hydra's own sweeper
-        return folder
-    if folder.resolve() == Path.cwd():
-        raise UserError("hydra.sweep.dir is the current folder; choose one of its own, such as outputs/NAME")
-    manifest = folder / MANIFEST
-    Lock(folder).acquire()
-    if RunFolder(folder).occupied or (manifest.exists() and not resuming(folder, manifest)):
-        raise UserError(f"{folder} holds results already; resume them with resume={folder}, or choose another folder")
-    return folder
+def refuse_new(folder: Path, overrides: Sequence[str], jobs: Sequence[Job]) -> None:
+    """Refuses to resume a finished sweep with overrides that no job has: completed jobs would not be trained again."""
+    had = {o for job in jobs for o in job.overrides}
+    if new := [o for o in overrides if o not in had]:
+        raise UserError(
+            f"all jobs in {folder} have ended without {new[0]}; sweep over several values of it, train further with"
+            " trainer.max_steps=…, or start a new sweep"
+        )
 
 
-def begin(folder: Path, jobs: Sequence[Job]) -> None:
-    """Lists the jobs of a sweep. From here on it has begun, and gets a report however it ends."""
-    Manifest(command(), tuple(jobs)).write(folder)
-    if folder not in begun:
-        begun.append(folder)
+def add_jobs(folder: Path, overrides: Sequence[Sequence[str]], first: int = 0) -> tuple[list[Job], list[Job]]:
+    """Takes the folder, names the jobs asked for and adds them to the manifest; see `with_names`.
 
-
-def add_jobs(folder: Path, overrides: Sequence[Sequence[str]]) -> list[Job]:
-    """Names jobs and adds them to the manifest.
+    Returns:
+        All jobs asked for, and those of them that are to be trained.
 
     Raises:
-        UserError: a completed job is asked for other overrides, which it was not trained with.
+        UserError: the folder cannot be used, or overrides would change nothing.
     """
-    known = known_jobs(folder)
-    jobs = with_names(overrides, known, folder)
-    before = {job.name: job for job in known}
-    for job in jobs:
-        old, status = before.get(job.name), RunFolder(folder / job.name).status()
-        if old and status.state == "completed" and not extended(job, status):
-            new = [o for o in job.overrides if o not in old.overrides and split(o)[0] not in swept(jobs)]
-            if new:
-                raise UserError(f"{folder / job.name} has completed without {new[0]}; start a new sweep with it")
-    gone = [job for job in known if job.name not in {j.name for j in jobs}]
-    begin(folder, (*gone, *jobs))
-    return jobs
+    launched = own(folder)
+    before = known(folder)
+    asked = with_names(overrides, before, folder, first, launched)
+    old = {job.name: job for job in before.jobs}
+    jobs, left, finished = [], [], True
+    for job in asked.jobs:
+        status = RunFolder(folder / job.name).status()
+        if status.state == "completed" and not extended(job, status):
+            jobs.append(as_trained(job, old.get(job.name, job), folder))
+        else:
+            jobs.append(job)
+            left.append(job)
+            finished &= status.state == "failed"
+    if finished:
+        trained = [job for job in jobs if job not in left]
+        refuse_new(folder, [o for job in asked.jobs for o in job.overrides], [*before.jobs, *trained])
+    others = [job for job in before.jobs if job.name not in {j.name for j in jobs}]
+    Manifest(asked.command, (*others, *jobs), asked.keys).write(folder)
+    launched += jobs
+    return jobs, left
+
+
+class GridPlan(Plan):
+    """Jobs known beforehand, one after the other."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.left = list(jobs)
+
+    def next(self) -> Job | None:
+        return self.left.pop(0) if self.left else None
 
 
 def launch(
-    folder: Path, overrides: Sequence[Sequence[str]], n_jobs: int | None, gpus_per_job: int
-) -> Sequence[JobReturn]:
-    """Runs jobs, each in a process of its own.
+    folder: Path, overrides: Sequence[Sequence[str]], runner: Pool | Launcher, first: int = 0
+) -> list[JobReturn]:
+    """Runs those jobs of a grid that have not completed.
 
     Args:
         folder: of the sweep.
         overrides: of each job.
-        n_jobs: at the same time; None lets the machine decide.
-        gpus_per_job: on a machine with GPUs.
+        runner: our pool, or another launcher.
+        first: the lowest number for a new job.
 
     Raises:
-        UserError: the folder holds something else, or a number is out of range.
+        UserError: see `add_jobs`.
         Interrupted: a signal stopped the sweep.
     """
-    pool = Pool(folder, n_jobs, gpus_per_job)
-    jobs = add_jobs(own(folder), overrides)
-    table = JobTable(len(jobs), swept(jobs))
-    pool.run(GridPlan(folder, jobs, table), table)
+    jobs, left = add_jobs(folder, overrides, first)
+    with JobDisplay(len(jobs), live=isinstance(runner, Pool)) as display:
+        for job in jobs:
+            if job not in left:
+                display.ended(job, RunFolder(folder / job.name).status())
+        run(GridPlan(left), display, runner, folder, max(len(jobs), 1))
     return [returned(folder, job) for job in jobs]
+
+
+def run(plan: Plan, display: JobDisplay, runner: Pool | Launcher, folder: Path, size: int) -> None:
+    """Runs the jobs of a plan: in our pool, or in batches by another launcher, which cannot prune.
+
+    Args:
+        plan: the jobs.
+        display: shows how they fare.
+        runner: our pool, or another launcher. That one is told our names of the folders.
+        folder: of the sweep.
+        size: jobs that another launcher is given together.
+    """
+    if isinstance(runner, Pool):
+        return runner.run(plan, display)
+    for number in itertools.count(step=size):
+        batch = list(itertools.islice(iter(plan.next, None), size))
+        if not batch:
+            return None
+        error = None
+        for job in batch:
+            note(folder / job.name, f"{STARTED}{shlex.join(job.overrides)}")
+        try:
+            runner.launch([[*job.overrides, f"hydra.sweep.subdir={quoted(job.name)}"] for job in batch], number)
+        except RuntimeError as e:  # a process died: the results of the other jobs are lost, but not their files
+            error = (str(e) or repr(e)).splitlines()[0]
+        for job in batch:
+            if error and RunFolder(folder / job.name).status().state in ("waiting", "interrupted"):
+                note(folder / job.name, f"error: {error}")
+            status = RunFolder(folder / job.name).status()
+            plan.ended(job, status)
+            display.ended(job, status)
+    return None
 
 
 def returned(folder: Path, job: Job) -> JobReturn:
@@ -171,31 +212,3 @@ def returned(folder: Path, job: Job) -> JobReturn:
     done.status = JobStatus.COMPLETED if status.state == "completed" else JobStatus.FAILED
     done.return_value = status.val_loss if status.state == "completed" else RunFailed(status.reason or status.state)
     return done
-
-
-def numbered(folder: Path, overrides: Sequence[Sequence[str]], start: Callable[[], Any]) -> Any:
-    """Runs jobs by another launcher, in folders that it numbers.
-
-    Raises:
-        UserError: the folder holds something else.
-    """
-    own(folder)
-    known, jobs = known_jobs(folder), [Job(str(number), tuple(job)) for number, job in enumerate(overrides)]
-    keys = swept(known)
-    for old, new in zip(known, jobs, strict=False):
-        if any(old.values.get(key) != new.values.get(key) for key in keys):
-            raise UserError(f"{folder} numbers its jobs in another order; start the larger sweep in a new folder")
-    begin(folder, jobs)
-    return start()
-
-
-def record_failure(folder: Path, job: JobReturn) -> None:
-    """Writes why a job of another launcher failed to where the jobs of ours write it."""
-    run, overrides = RunFolder(folder), list(job.overrides or ())
-    if not run.started:
-        run.record({}, overrides)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):  # Hydra prints a line of its own
-            job.return_value  # noqa: B018, raises what the job raised
-    except Exception as e:
-        write_atomically(run.job_log, f"{STARTED}{' '.join(overrides)}\nerror: {e}\n".encode())

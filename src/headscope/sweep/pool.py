@@ -19,8 +19,8 @@ from types import FrameType
 from headscope.errors import Interrupted, UserError
 from headscope.run.folder import STARTED, RunFolder, Status
 from headscope.run.processes import kill
-from headscope.sweep.jobs import Job, quoted
-from headscope.sweep.table import JobTable
+from headscope.sweep.display import JobDisplay
+from headscope.sweep.jobs import Job, note, quoted
 
 POLL = 1.0  #: seconds between two looks at the jobs
 PATIENCE = 60.0  #: seconds that a job has to save its checkpoint when it is told to stop
@@ -112,7 +112,7 @@ class Pool:
         self.signals: list[int] = []
         self.woken = threading.Event()  # by a process that has ended, or by a signal
 
-    def run(self, plan: Plan, table: JobTable) -> None:
+    def run(self, plan: Plan, display: JobDisplay) -> None:
         """Runs jobs until the plan has no more.
 
         Raises:
@@ -120,11 +120,10 @@ class Pool:
         """
         before = {s: signal.signal(s, self._remember) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with table:
-                while self._start_some(plan, table):
-                    self.woken.wait(POLL)
-                    self.woken.clear()
-                    self._look(plan, table)
+            while self._start_some(plan, display):
+                self.woken.wait(POLL)
+                self.woken.clear()
+                self._look(plan, display)
         finally:
             for r in self.running:
                 kill(r.process)
@@ -137,21 +136,21 @@ class Pool:
         self.signals.append(signum)
         self.woken.set()
 
-    def _start_some(self, plan: Plan, table: JobTable) -> bool:
+    def _start_some(self, plan: Plan, display: JobDisplay) -> bool:
         """Fills the free slots; False if nothing runs then."""
         while len(self.running) < self.n_jobs and not self.signals and (job := plan.next()):
             slot = min(set(range(self.n_jobs)) - {r.slot for r in self.running})
             self.running.append(self._start(job, slot))
-            table.started(job)
+            display.started(job)
         return bool(self.running)
 
-    def _look(self, plan: Plan, table: JobTable) -> None:
+    def _look(self, plan: Plan, display: JobDisplay) -> None:
         """Sees how far each job is, stops those that should stop, and takes in those that have ended."""
         for r in list(self.running):
             code = r.process.poll()
             if code is None:
                 status = RunFolder(self.folder / r.job.name).status(running=True)
-                table.running(r.job, status)
+                display.running(r.job, status)
                 if not r.told and (self.signals or plan.unpromising(r.job, status)):
                     r.process.terminate()
                     r.told = time.monotonic()
@@ -161,16 +160,15 @@ class Pool:
             self.running.remove(r)
             kill(r.process)  # a rank of it that may be left
             if code < 0 and not r.told:
-                self._note(r.job, f"error: the process was killed by {signal.Signals(-code).name}")
+                note(self.folder / r.job.name, f"error: the process was killed by {signal.Signals(-code).name}")
             status = RunFolder(self.folder / r.job.name).status()
             plan.ended(r.job, status)
-            table.ended(r.job, status)
+            display.ended(r.job, status)
 
     def _start(self, job: Job, slot: int) -> Running:
         folder = RunFolder(self.folder / job.name)
-        folder.path.mkdir(parents=True, exist_ok=True)
         line = [sys.executable, script(), *arguments(job, folder.path)]
-        self._note(job, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
+        note(folder.path, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
         environment = dict(os.environ)  # names this process as the parent
         if self.n_jobs > 1:  # threads that spin while they wait take the cores from other jobs: 34 s for 12
             environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -192,10 +190,3 @@ class Pool:
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         process.wait()
         self.woken.set()
-
-    def _note(self, job: Job, line: str) -> None:
-        """Adds a line to a job's log, on a line of its own if the last one was cut off."""
-        with RunFolder(self.folder / job.name).job_log.open("ab+") as log:
-            log.seek(max(log.tell() - 1, 0))
-            cut_off = log.read() not in (b"", b"\n")
-            log.write(b"\n" * cut_off + f"{line}\n".encode())

@@ -7,87 +7,94 @@ before is not trained again, its loss is reported to Optuna once more.
 
 import itertools
 import json
+import math
 import warnings
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import optuna
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
+from hydra.plugins.launcher import Launcher
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import Trial, TrialState
 
 from headscope.errors import UserError
 from headscope.files import write_atomically
 from headscope.run.folder import RunFolder, Status
-from headscope.sweep.jobs import Job, known_jobs, named
-from headscope.sweep.launcher import begin, own
+from headscope.sweep.display import JobDisplay
+from headscope.sweep.jobs import Job, Manifest, known, named, own
+from headscope.sweep.launcher import command, parsed, refuse_new, run
 from headscope.sweep.pool import Plan, Pool
-from headscope.sweep.table import JobTable
 
 if TYPE_CHECKING:
-    import optuna
+    from hydra_plugins.headscope import Search
 
 STORAGE = "search.log"
 STARTUP = 4  #: trials chosen at random; none is pruned before so many have completed
+ENDED = ("completed", "pruned", "failed")  #: states in which a job stays
 
 
-def search(
-    folder: Path,
-    overrides: Sequence[Override],
-    *,
-    n_trials: int,
-    seed: int,
-    warmup_steps: int,
-    numbered: bool,
-    compose: Callable[[list[list[str]]], None],
-) -> "SearchPlan":
-    """Opens a search, or one that was stopped.
+def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> None:
+    """Runs a search, or continues one that was stopped.
 
     Args:
-        folder: of the sweep.
-        overrides: those with several values or an interval make the space.
-        n_trials: how many combinations to train.
-        seed: of the choices.
-        warmup_steps: that every trial is trained before it can be pruned.
-        numbered: name the jobs by numbers alone, as other launchers do.
-        compose: raises if a job's overrides do not compose.
+        sweeper: its folder and options.
+        typed: overrides; those with several values or an interval make the space.
+        runner: our pool, or another launcher.
 
     Raises:
-        UserError: Optuna is not installed, a number is out of range, or there is nothing to choose from.
+        UserError: a number is out of range, or there is nothing to choose from.
+        Interrupted: a signal stopped the search.
     """
-    optuna = _optuna()
-    for key, value, least in (("n_trials", n_trials, 1), ("warmup_steps", warmup_steps, 0)):
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    for key, least in (("n_trials", 1), ("warmup_steps", 0), ("batch_size", 1)):
+        value = getattr(sweeper, key)
         if type(value) is not int or value < least:
             raise UserError(f"hydra.sweeper.{key}={value} must be an integer of at least {least}")
-    space = {o.get_key_element(): distribution(o) for o in overrides if o.is_sweep_override()}
+    assert sweeper.hydra_context is not None
+    overrides = parsed(sweeper.params, typed, sweeper.hydra_context.config_loader)
+    space: dict[str, Any] = {o.get_key_element(): distribution(o) for o in overrides if o.is_sweep_override()}
     fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
     if not space:
         raise UserError("a search needs something to choose, such as optimizer.lr='tag(log, interval(1e-4, 1e-2))'")
     for number in (0, -1):  # the ends of the space: what does not compose is refused before anything is trained
-        compose([[*fixed, *(f"{key}={_ends(d)[number]}" for key, d in space.items())]])
+        ends = (f"{key}={(_choices(d) or [d.low, d.high])[number]}" for key, d in space.items())
+        sweeper.validate_batch_is_legal([[*fixed, *ends]])
+    folder = sweeper.folder
     own(folder)
     _mend(folder / STORAGE)
     study = optuna.create_study(
         study_name="search",
-        storage=optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / STORAGE))),
+        storage=JournalStorage(JournalFileBackend(str(folder / STORAGE))),
         load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=warmup_steps),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=sweeper.warmup_steps),
     )
     trials = study.get_trials(deepcopy=False)
-    if any(t.distributions not in ({}, space) for t in trials):
+    others = any(space.keys() - job.values.keys() for job in known(folder).jobs)
+    if others or any(t.distributions not in ({}, space) for t in trials):
         raise UserError(f"the search in {folder} chooses among other values; start a new one in another folder")
     # Another seed after each restart: the same one would choose again what was chosen before.
-    sampler = optuna.samplers.TPESampler(seed=seed + len(trials), n_startup_trials=STARTUP, constant_liar=True)
-    study.sampler = sampler
-    return SearchPlan(folder, study, space, fixed, n_trials, numbered)
+    seed = sweeper.seed + len(trials)
+    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=True)
+    plan = SearchPlan(folder, study, space, fixed, sweeper.n_trials)
+    with JobDisplay(plan.limit, live=isinstance(runner, Pool)) as display:
+        for job in plan.jobs:
+            if (status := plan.status(job)).state in ENDED:
+                display.ended(job, status)
+        run(plan, display, runner, folder, sweeper.batch_size)
+    if plan.limit < sweeper.n_trials:
+        print(f"the search ends: all {plan.limit} combinations of its values were tried")
 
 
-def distribution(override: Override) -> "optuna.distributions.BaseDistribution":
+def distribution(override: Override) -> BaseDistribution:
     """What may be chosen for an override: `a,b`, `range(1, 5)`, `interval(0, 1)`, and `tag(log, …)` of these.
 
     Raises:
         UserError: it is none of them.
     """
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
     value: Any = override.value()
     log = "log" in getattr(value, "tags", ())
     try:
@@ -109,107 +116,108 @@ def _mend(storage: Path) -> None:
         write_atomically(storage, content[: content.rfind(b"\n") + 1])
 
 
-def _ends(d: Any) -> tuple[Any, Any]:
-    return (d.choices[0], d.choices[-1]) if hasattr(d, "choices") else (d.low, d.high)
-
-
-def _choices(d: Any) -> list[Any] | None:
-    """All values of a distribution; None if it is continuous."""
+def _choices(d: Any) -> list[Any]:
+    """All values of a distribution; none if it is continuous."""
     if hasattr(d, "choices"):
         return list(d.choices)
-    return list(range(d.low, d.high + 1, d.step)) if isinstance(d.low, int) else None
+    return list(range(d.low, d.high + 1, d.step)) if isinstance(d.low, int) else []
 
 
 class SearchPlan(Plan):
-    """Trials as jobs. What a job did is in its own folder, which may be ahead of Optuna's file after a kill."""
+    """Trials as jobs. What a job did is in its own folder, which may be ahead of Optuna's file after a kill.
+
+    Args:
+        folder: of the sweep.
+        study: of Optuna.
+        space: what may be chosen, by key.
+        fixed: overrides that all jobs share.
+        n_trials: how many combinations to train.
+
+    Raises:
+        UserError: the search has ended, and overrides would change nothing.
+    """
 
     def __init__(
-        self,
-        folder: Path,
-        study: "optuna.Study",
-        space: dict[str, Any],
-        fixed: list[str],
-        n_trials: int,
-        numbered: bool,
+        self, folder: Path, study: optuna.Study, space: dict[str, Any], fixed: list[str], n_trials: int
     ) -> None:
         self.folder, self.study, self.space, self.fixed = folder, study, space, fixed
-        self.n_trials, self.numbered, self.exhausted = n_trials, numbered, False
-        self.table = JobTable(n_trials, list(space))
-        self.jobs = {self._values(job.values): job for job in known_jobs(folder)}
-        self.trials: dict[str, optuna.Trial] = {}  # running, by the name of the job
-        self.left: list[dict[str, Any]] = []  # parameters of trials that were running when the search was stopped
-        for frozen in study.get_trials(deepcopy=False):
-            if not frozen.state.is_finished():
-                study.tell(frozen.number, state=_state("FAIL"))
-                self.left += [frozen.params] if frozen.params.keys() == space.keys() else []
-        for job in self.jobs.values():
-            status = self._status(job)
-            if status.state in ("completed", "pruned", "failed"):
-                self.table.ended(job, status)
+        self.limit = int(min(n_trials, math.prod(len(_choices(d)) or math.inf for d in space.values())))
+        self.jobs: list[Job] = []
+        self.by_values: dict[tuple[str, ...], Job] = {}
+        self.left: dict[tuple[str, ...], dict[str, Any]] = {}  # parameters of jobs that were stopped, by their values
+        self.trials: dict[str, Trial] = {}  # that are running, by the name of the job
+        self.heard: dict[str, int] = {}  # number of validations that Optuna knows, by the name of the job
+        for job in known(folder).jobs:
+            if self.status(job).state in ENDED:
+                self._add(job)
+            else:
+                params = {
+                    k: type(d.low)(job.values[k]) if hasattr(d, "low") else job.values[k] for k, d in space.items()
+                }
+                self.left[self._values(params)] = params
+                self._add(self._job(job.name, params))
+        if len(self.by_values) >= self.limit and not self.left:
+            refuse_new(folder, fixed, self.jobs)
+        for frozen in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+            stopped = self.by_values.get(self._values(frozen.params))
+            self._tell(frozen.number, self.status(stopped) if stopped else None)
         self._save()
 
-    def _values(self, values: dict[str, Any]) -> tuple[str, ...]:
-        return tuple(str(values.get(key)) for key in self.space)
+    def _values(self, params: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(str(params.get(key)) for key in self.space)
 
-    def _status(self, job: Job) -> Status:
+    def status(self, job: Job) -> Status:
+        """How a job is doing, from its folder."""
         return RunFolder(self.folder / job.name).status()
 
+    def _job(self, name: str, params: dict[str, Any]) -> Job:
+        return Job(name, (*self.fixed, *(f"{key}={params[key]}" for key in self.space)))
+
+    def _add(self, job: Job) -> None:
+        self.jobs.append(job)
+        self.by_values.setdefault(self._values(job.values), job)
+
     def _save(self) -> None:
-        begin(self.folder, tuple(self.jobs.values()))
+        Manifest(command(), tuple(self.jobs), tuple(self.space)).write(self.folder)
 
     def next(self) -> Job | None:
-        while self.left or (len(self.jobs) < self.n_trials and not self._is_exhausted()):
+        while self.left or len(self.by_values) < self.limit:
             if self.left:
-                self.study.enqueue_trial(self.left.pop(0))
+                self.study.enqueue_trial(next(iter(self.left.values())))
             trial = self.study.ask(self.space)
-            job = self._job(trial.params)
-            if job.name in self.trials:  # these values are being tried
-                self.study.tell(trial, state=_state("FAIL"))
+            values = self._values(trial.params)
+            if values not in self.by_values:
+                name = named(len(self.jobs), {key: str(trial.params[key]) for key in self.space})
+                self._add(self._job(name, trial.params))
+                self._save()
+            elif values not in self.left:  # tried before, or running: Optuna repeats itself in a small space
+                self._tell(trial, self.status(self.by_values[values]))
                 self._enqueue_untried()
                 continue
+            self.left.pop(values, None)
+            job = self.by_values[values]
             self.trials[job.name] = trial
-            status = self._status(job)
-            if status.state not in ("completed", "pruned", "failed"):
-                return job
-            self.ended(job, status)  # trained before: Optuna is told its loss again
-            self._enqueue_untried()
+            return job
         return None
 
-    def _untried(self) -> dict[str, Any] | None:
-        """The first combination of a finite space that no job has; None if there is none, or if it is not finite."""
-        choices = [_choices(d) for d in self.space.values()]
-        untried = (c for c in itertools.product(*filter(None, choices)) if tuple(map(str, c)) not in self.jobs)
-        found = None if None in choices else next(untried, None)
-        return dict(zip(self.space, found, strict=True)) if found else None
-
     def _enqueue_untried(self) -> None:
-        """Optuna repeats itself in a small space: makes its next trial one that is new."""
-        if untried := self._untried():
-            self.study.enqueue_trial(untried)
+        """Makes Optuna's next trial the first combination of a finite space that no job has."""
+        combinations = itertools.product(*(_choices(d) for d in self.space.values()))
+        if untried := next((c for c in combinations if tuple(map(str, c)) not in self.by_values), None):
+            self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))
 
-    def _is_exhausted(self) -> bool:
-        """Whether every combination of a finite space has a job. Says so once."""
-        finite = None not in [_choices(d) for d in self.space.values()]
-        if finite and not self._untried() and not self.exhausted:
-            print(f"the search ends: all {len(self.jobs)} combinations of its values were tried")
-            self.exhausted = True
-        return self.exhausted
-
-    def _job(self, params: dict[str, Any]) -> Job:
-        values = {key: str(params[key]) for key in self.space}
-        key = self._values(values)
-        if key not in self.jobs:
-            name = str(len(self.jobs)) if self.numbered else named(len(self.jobs), values)
-            self.jobs[key] = Job(name, (*self.fixed, *(f"{k}={v}" for k, v in values.items())))
-            self._save()
-        return self.jobs[key]
+    def _tell(self, trial: Trial | int, status: Status | None) -> None:
+        """Tells Optuna how a job ended; one that did not end is no trial, it becomes another one when it continues."""
+        if status and status.state == "completed":
+            self.study.tell(trial, status.val_loss)
+        else:
+            self.study.tell(trial, state=TrialState.PRUNED if status and status.state == "pruned" else TrialState.FAIL)
 
     def unpromising(self, job: Job, status: Status) -> bool:
-        trial = self.trials[job.name]
-        known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-        new = [h for h in status.history if h["step"] not in known]
-        for h in new:
-            trial.report(h["val_loss"], int(h["step"]))
+        trial, new = self.trials[job.name], status.history[self.heard.get(job.name, 0) :]
+        self.heard[job.name] = len(status.history)
+        for validation in new:
+            trial.report(validation["val_loss"], int(validation["step"]))
         if not new or status.steps[0] >= status.steps[1] or not trial.should_prune():
             return False
         write_atomically(RunFolder(self.folder / job.name).pruned_file, json.dumps(new[-1]).encode())
@@ -217,50 +225,5 @@ class SearchPlan(Plan):
 
     def ended(self, job: Job, status: Status) -> None:
         trial = self.trials.pop(job.name)
-        if status.state == "completed":
-            self.study.tell(trial, status.val_loss)
-        elif status.state in ("pruned", "failed"):
-            self.study.tell(trial, state=_state("PRUNED" if status.state == "pruned" else "FAIL"))
-
-    def run_in_pool(self, n_jobs: int | None, gpus_per_job: int) -> None:
-        """Trains trials as slots become free.
-
-        Raises:
-            Interrupted: a signal stopped the search.
-        """
-        Pool(self.folder, n_jobs, gpus_per_job).run(self, self.table)
-
-    def run_in_batches(self, size: int, launch: Callable[[list[list[str]], int], Any]) -> None:
-        """Trains trials by another launcher of Hydra, which cannot prune.
-
-        Args:
-            size: trials that are launched together.
-            launch: runs jobs of the given overrides, in folders numbered from the given one.
-        """
-        with self.table:
-            while True:
-                # A job that was stopped goes back to its own number, alone; new ones have consecutive numbers.
-                batch = list(itertools.islice(iter(self.next, None), 1 if self.left else size))
-                if not batch:
-                    return
-                launch([list(job.overrides) for job in batch], int(batch[0].name))
-                for job in batch:
-                    status = self._status(job)
-                    self.ended(job, status)
-                    self.table.ended(job, status)
-
-
-def _state(name: str) -> Any:
-    from optuna.trial import TrialState
-
-    return TrialState[name]
-
-
-def _optuna() -> Any:
-    try:
-        import optuna
-    except ImportError as e:
-        raise UserError("a search needs Optuna: pip install --editable '.[search]'") from e
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    return optuna
+        if status.state in ENDED:
+            self._tell(trial, status)

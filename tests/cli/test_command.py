@@ -1,0 +1,77 @@
+"""Where a command ends: what Hydra sees and says of an error, where its cause is kept, how the process exits."""
+
+import logging
+import sys
+
+import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from headscope.cli import command
+from headscope.errors import RunFailed, UserError
+from headscope.run.folder import RunFolder
+from hydra_plugins.headscope import Record
+from tests.conftest import shell
+
+
+def failed(error):
+    done = JobReturn(overrides=["heads=h6"])
+    done.status, done.return_value = JobStatus.FAILED, error
+    return done
+
+
+def test_hydras_line_stays_off_the_terminal(capsys):
+    """Fails in its first half if Hydra changes the line."""
+    with pytest.raises(KeyError):
+        failed(KeyError("x")).return_value  # noqa: B018
+    assert capsys.readouterr().err == "Error executing job with overrides: ['heads=h6']\n"
+    with command._without_hydras_line(), pytest.raises(KeyError):
+        failed(KeyError("x")).return_value  # noqa: B018
+    with command._without_hydras_line():
+        print("a line of ours", file=sys.stderr)
+    assert capsys.readouterr().err == "a line of ours\n"
+
+
+def test_what_a_job_raised_is_told_from_what_a_sweeper_raised():
+    for error in (UserError("x"), KeyError("x")):
+        with pytest.raises(type(error)) as of_a_sweeper:
+            raise error
+        assert not command._raised_by_a_job(of_a_sweeper.value)
+        with pytest.raises(type(error)) as of_a_job:
+            failed(error).return_value  # noqa: B018
+        assert command._raised_by_a_job(of_a_job.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "logged", "reason"),
+    [
+        (UserError("6 heads do not divide"), False, "6 heads do not divide"),
+        (RunFailed("the loss is not finite"), True, "the loss is not finite"),
+        (KeyError("lost"), True, "KeyError: 'lost'"),
+    ],
+)
+def test_why_a_job_failed_is_written_down(tmp_path, caplog, error, logged, reason):
+    """A traceback goes into the log of the run; the reason into the log of a job that our pool does not run."""
+    hydra = {"mode": RunMode.MULTIRUN, "overrides": {"task": ["heads=h6"]}, "runtime": {"output_dir": str(tmp_path)}}
+    config = OmegaConf.create({"hydra": hydra})
+    with caplog.at_level(logging.ERROR):
+        Record().on_job_end(config, failed(error))
+    assert [record.exc_info[1] for record in caplog.records] == ([error] if logged else [])
+    status = RunFolder(tmp_path).status()
+    assert (status.state, status.reason) == ("failed", reason)
+    assert RunFolder(tmp_path).overrides() == ["heads=h6"]
+
+
+def test_a_command_exits_by_sys_exit():
+    """What libraries have registered runs, and so do `finally` blocks."""
+    code = (
+        "import atexit, sys\n"
+        "from headscope.cli import command\n"
+        "sys.argv = ['train.py']\n"
+        "atexit.register(print, 'last words')\n"
+        "try: command.run(lambda: None)\n"
+        "finally: print('finally')"
+    )
+    done = shell("-c", code)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "finally\nlast words\n", "")
