@@ -78,7 +78,7 @@ def attention(
 
 
 class KVCache:
-    """Keys and values of the positions one layer has seen: room for `length` of them, taken at the first use."""
+    """Keys and values of the positions one layer has seen: room for `length` of them, allocated at the first use."""
 
     def __init__(self, length: int) -> None:
         self.length = length

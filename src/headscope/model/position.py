@@ -1,4 +1,4 @@
-"""How a model knows the order of its tokens: one class a scheme.
+"""How a model knows the order of its tokens: one class per scheme.
 
 Shapes: B batch, T positions (Tq of queries, Tk of keys), C = d_model, H heads, D = C / H.
 """
@@ -48,7 +48,7 @@ class Position(nn.Module):
 
 
 def frequencies(d: int, base: float) -> Tensor:
-    """θᵢ = base^(-2i/d), i = 0 … d/2 - 1, in float64: radians a position, for every pair of channels."""
+    """θᵢ = base^(-2i/d), i = 0 … d/2 - 1, in float64: radians per position, for every pair of channels."""
     return base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
 
 

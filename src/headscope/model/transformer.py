@@ -99,7 +99,7 @@ class TransformerLM(LanguageModel):
         return cast(list[Block], list(self.blocks))
 
     def new_cache(self) -> list[KVCache]:
-        """An empty cache, one a layer, for decoding up to block_size tokens."""
+        """An empty cache, one per layer, for decoding up to block_size tokens."""
         return [KVCache(self.block_size) for _ in self.blocks]
 
     def embed(self, ids: Tensor, offset: int = 0) -> Tensor:

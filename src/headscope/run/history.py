@@ -1,4 +1,4 @@
-"""What a run was like: losses at each validation, and the seconds it took."""
+"""The losses of a run at each validation, and the seconds it took."""
 
 import time
 from typing import Any
@@ -8,7 +8,7 @@ from lightning import Callback, Trainer
 from headscope.run.folder import RunFolder
 from headscope.training.module import LanguageModule
 
-SECONDS = 1.0  #: between two writings of the progress, at least
+SECONDS = 1.0  #: at least, between two times that progress.json is written
 
 
 class History(Callback):

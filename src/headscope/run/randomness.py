@@ -1,4 +1,4 @@
-"""Random numbers that go on where they stopped."""
+"""Random numbers that continue where a run was stopped."""
 
 import random
 from typing import Any
@@ -11,7 +11,7 @@ from headscope.training.module import LanguageModule
 
 
 class Randomness(Callback):
-    """Keeps the state of every rank's generators in the checkpoint, and sets them when training goes on.
+    """Keeps the state of every rank's generators in the checkpoint, and restores them on resume.
 
     Lightning does not; without it dropout differs after a resume.
     """

@@ -1,4 +1,4 @@
-"""Told to stop: a checkpoint at the next step, then out."""
+"""Stopped by a signal: saves a checkpoint at the next step and exits."""
 
 import signal
 from types import FrameType
@@ -11,11 +11,11 @@ from headscope.errors import Interrupted
 from headscope.run.checkpoints import Checkpoints
 from headscope.training.module import LanguageModule
 
-AGREE_EVERY = 10  #: steps after which ranks ask each other
+AGREE_EVERY = 10  #: steps between two times that the ranks ask each other
 
 
 class Stop(Callback):
-    """SIGTERM and SIGINT set a flag; between two steps the ranks agree on it, save together, and leave.
+    """SIGTERM and SIGINT set a flag; between two steps the ranks agree on it, save together, and exit.
 
     The handler does nothing else: Lightning's own broadcasts inside the signal and can hang. Leaving is an exception,
     because `should_stop` would validate once more.

@@ -140,7 +140,7 @@ class LanguageModule(LightningModule):
         self.report({"val/loss": loss.item()})
 
     def check_finite(self) -> None:
-        """Stops a run whose loss is no longer a number; called at log steps, at validations and before each save.
+        """Stops a run whose loss is not finite; called at log steps, at validations and before each save.
 
         Raises:
             RunFailed: with the first such step, its learning rate, and what to try.

@@ -1,4 +1,4 @@
-"""What updates the weights. One class an optimizer, built from a model, which knows what decays."""
+"""What updates the weights. One class per optimizer, built from a model, which knows what decays."""
 
 from collections.abc import Sequence
 from typing import Annotated

@@ -51,7 +51,7 @@ def tell(seed: int) -> Told:
         f"It calls the matrices trainable and says that they are learned, but it has no loss and no optimiser: they "
         f"are a random draw. So nobody has anyone to listen to: all 16 weights lie between {weights.min():.4f} and "
         f"{weights.max():.4f}, about 1/4, and no feature of the output differs by more than {apart:.4f} between "
-        f"friends. Its draw was not seeded, so the output that it prints cannot be had again. It sets no causal mask, "
+        f"friends. Its draw was not seeded, so the output that it prints cannot be reproduced. It sets no causal mask, "
         f"as is right for friends in no order; in a language model the mask would leave Alice only herself (weight "
         f"{attention_weights(q, k)[0, 0]:.4f} in place of {weights[0, 0]:.4f}), and move her output by up to "
         f"{(masked - y)[0].abs().max():.4f}, Daisy's, who is last, by {number(float((masked - y)[-1].abs().max()))}."
