@@ -1,6 +1,0 @@
-"""One file to a model and its tokenizer, and export to other formats."""
-
-from headscope.checkpoint.format import card
-from headscope.checkpoint.reading import Loaded, load, read
-
-__all__ = ["Loaded", "card", "load", "read"]

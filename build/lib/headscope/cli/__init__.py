@@ -1,1 +1,0 @@
-"""What the root scripts call. No room imports it."""

@@ -1,1 +1,0 @@
-"""From text to ids to batches of (x, y). Knows no model."""

@@ -1,1 +1,0 @@
-"""What a head does. Takes tensors and a model, no Trainer."""

@@ -1,1 +1,0 @@
-"""Pure PyTorch: ids (B, T) to logits (B, T, V)."""

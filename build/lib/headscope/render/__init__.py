@@ -1,1 +1,0 @@
-"""Numbers and text to pictures and pages."""

@@ -1,1 +1,0 @@
-"""Reads the runs of a sweep and says which combination is better."""

@@ -1,1 +1,0 @@
-"""Many runs: a process for each, and a report on them all."""

@@ -1,1 +1,0 @@
-"""The LightningModule, what updates its weights, and the machine it runs on."""

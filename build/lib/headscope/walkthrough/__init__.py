@@ -1,1 +1,0 @@
-"""Five small systems, step by step, on the attention functions of the model: `python -m headscope.walkthrough`."""
