@@ -25,14 +25,8 @@ def margins(variances: Array, counts: NDArray[np.int64]) -> Array:
       are at most twice the smaller sample's, which changes nothing for equal counts and keeps a sample of 2 from
       borrowing certainty from a larger one.
 
-    Chosen by simulation over 2 to 8 combinations of 2 to 5 seeds, of equal spread and of four patterns in which it
-    varies threefold; 20,000 sweeps a cell. Sweeps with a false difference in the worst cell: Tukey-Kramer alone 14%
-    (one combination noisier than seven others), Games-Howell alone 13% (K = 8, n = 2), both of these 5.4%, the two
-    used here 5.4% (K = 2, which is Welch's own error; 4.1% for K > 2) and 4.4% if the spread is equal. They find a true
-    difference of 3 standard deviations between 2 combinations of 3 seeds in 68% of sweeps (Student's t: 78%) and among
-    5 in 26% (3 seeds) or 85% (5 seeds). They need one quantile of the studentized range, where Games-Howell needs one
-    of 0.1 s for each pair. With unequal counts and threefold spread the worst rate is 6.0% for 2 against 3 seeds and
-    7.4% for 2 against 5.
+    Chosen by simulation (`docs/LOG.md`, `tests/report/test_statistics.py`): equal combinations show a false difference
+    in at most 5.4% of sweeps; with unequal counts and threefold spread in up to 7.4% (2 against 5 seeds).
 
     Args:
         variances: sample variances of the losses, (..., K); ignored where there is only one seed.

@@ -1,14 +1,13 @@
 """A search: Optuna chooses each trial's values from the losses of those before, and prunes unpromising trials.
 
-Optuna (Akiba et al. 2019) is used through its ask-and-tell interface, with its storage in a file in the sweep's folder,
-so a search that was stopped in any way can continue. A job is known by its values: a combination that was trained
-before is not trained again, its loss is reported to Optuna once more.
+Optuna (Akiba et al. 2019) is used through its ask-and-tell interface. Nothing of it is stored: the manifest and the
+jobs' folders say what was tried and what came of it, so a search that was stopped in any way goes on from them. A job
+is known by its values: a combination that was trained before is not trained again, its loss is reported once more.
 """
 
 import itertools
 import json
 import math
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,7 @@ import optuna
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.plugins.launcher import Launcher
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from headscope.errors import UserError
 from headscope.files import write_atomically
@@ -31,13 +28,13 @@ from headscope.sweep.pool import Plan, Pool
 if TYPE_CHECKING:
     from hydra_plugins.headscope import Search
 
-STORAGE = "search.log"
 STARTUP = 4  #: trials chosen at random; none is pruned before so many have completed
-ENDED = ("completed", "pruned", "failed")  #: states in which a job stays
+#: States in which a job stays, and what Optuna calls them.
+ENDED = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
-def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> None:
-    """Runs a search, or continues one that was stopped.
+def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optuna.Study:
+    """Runs a search, or continues one that was stopped; returns what Optuna knows at its end.
 
     Args:
         sweeper: its folder and options.
@@ -49,7 +46,6 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> None
         Interrupted: a signal stopped the search.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     for key, least in (("n_trials", 1), ("warmup_steps", 0), ("batch_size", 1)):
         value = getattr(sweeper, key)
         if type(value) is not int or value < least:
@@ -65,20 +61,12 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> None
         sweeper.validate_batch_is_legal([[*fixed, *ends]])
     folder = sweeper.folder
     own(folder)
-    _mend(folder / STORAGE)
+    # Another seed after each restart: the same one would choose again what was chosen before.
+    seed = sweeper.seed + len(known(folder).jobs)
     study = optuna.create_study(
-        study_name="search",
-        storage=JournalStorage(JournalFileBackend(str(folder / STORAGE))),
-        load_if_exists=True,
+        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=True),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=sweeper.warmup_steps),
     )
-    trials = study.get_trials(deepcopy=False)
-    others = any(space.keys() - job.values.keys() for job in known(folder).jobs)
-    if others or any(t.distributions not in ({}, space) for t in trials):
-        raise UserError(f"the search in {folder} chooses among other values; start a new one in another folder")
-    # Another seed after each restart: the same one would choose again what was chosen before.
-    seed = sweeper.seed + len(trials)
-    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=True)
     plan = SearchPlan(folder, study, space, fixed, sweeper.n_trials)
     with JobDisplay(plan.limit, live=isinstance(runner, Pool)) as display:
         for job in plan.jobs:
@@ -87,6 +75,7 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> None
         run(plan, display, runner, folder, sweeper.batch_size)
     if plan.limit < sweeper.n_trials:
         print(f"the search ends: all {plan.limit} combinations of its values were tried")
+    return study
 
 
 def distribution(override: Override) -> BaseDistribution:
@@ -110,12 +99,6 @@ def distribution(override: Override) -> BaseDistribution:
     raise UserError(f"{override.input_line} cannot be searched; give a,b or range(…) or interval(…) or tag(log, …)")
 
 
-def _mend(storage: Path) -> None:
-    """Removes a line that a full disk left half written; Optuna would not read past it."""
-    if storage.exists() and (content := storage.read_bytes()) and not content.endswith(b"\n"):
-        write_atomically(storage, content[: content.rfind(b"\n") + 1])
-
-
 def _choices(d: Any) -> list[Any]:
     """All values of a distribution; none if it is continuous."""
     if hasattr(d, "choices"):
@@ -123,8 +106,13 @@ def _choices(d: Any) -> list[Any]:
     return list(range(d.low, d.high + 1, d.step)) if isinstance(d.low, int) else []
 
 
+def _typed(value: str, d: Any) -> Any:
+    """A value of a job's override as its distribution takes it."""
+    return type(d.low)(value) if hasattr(d, "low") else value
+
+
 class SearchPlan(Plan):
-    """Trials as jobs. What a job did is in its own folder, which may be ahead of Optuna's file after a kill.
+    """Trials as jobs. What a job did is in its own folder.
 
     Args:
         folder: of the sweep.
@@ -134,7 +122,7 @@ class SearchPlan(Plan):
         n_trials: how many combinations to train.
 
     Raises:
-        UserError: the search has ended, and overrides would change nothing.
+        UserError: an earlier job has values outside the space, or the search has ended and overrides change nothing.
     """
 
     def __init__(
@@ -143,28 +131,39 @@ class SearchPlan(Plan):
         self.folder, self.study, self.space, self.fixed = folder, study, space, fixed
         self.limit = int(min(n_trials, math.prod(len(_choices(d)) or math.inf for d in space.values())))
         self.jobs: list[Job] = []
-        self.by_values: dict[tuple[str, ...], Job] = {}
-        self.left: dict[tuple[str, ...], dict[str, Any]] = {}  # parameters of jobs that were stopped, by their values
+        self.tried: dict[tuple[str, ...], Job] = {}  # by their values
+        self.stopped: list[dict[str, Any]] = []  # values of jobs that have not ended
         self.trials: dict[str, Trial] = {}  # that are running, by the name of the job
         self.heard: dict[str, int] = {}  # number of validations that Optuna knows, by the name of the job
         for job in known(folder).jobs:
+            try:
+                params = {key: _typed(job.values[key], d) for key, d in space.items()}
+                seen = self._seen(params, self.status(job))
+            except (KeyError, ValueError) as e:
+                raise UserError(
+                    f"the search in {folder} chooses among other values; start a new one in another folder"
+                ) from e
             if self.status(job).state in ENDED:
+                study.add_trial(seen)
                 self._add(job)
             else:
-                params = {
-                    k: type(d.low)(job.values[k]) if hasattr(d, "low") else job.values[k] for k, d in space.items()
-                }
-                self.left[self._values(params)] = params
+                self.stopped.append(params)
                 self._add(self._job(job.name, params))
-        if len(self.by_values) >= self.limit and not self.left:
+        if len(self.tried) >= self.limit and not self.stopped:
             refuse_new(folder, fixed, self.jobs)
-        for frozen in study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-            stopped = self.by_values.get(self._values(frozen.params))
-            self._tell(frozen.number, self.status(stopped) if stopped else None)
         self._save()
 
     def _values(self, params: dict[str, Any]) -> tuple[str, ...]:
         return tuple(str(params.get(key)) for key in self.space)
+
+    def _seen(self, params: dict[str, Any], status: Status) -> FrozenTrial:
+        """A trial of an earlier process. Raises ValueError for values outside the space."""
+        losses = {int(v["step"]): v["val_loss"] for v in status.history}
+        loss = status.val_loss if status.state == "completed" else None
+        state = ENDED.get(status.state, TrialState.FAIL)
+        return create_trial(
+            state=state, params=params, distributions=self.space, value=loss, intermediate_values=losses
+        )
 
     def status(self, job: Job) -> Status:
         """How a job is doing, from its folder."""
@@ -175,27 +174,26 @@ class SearchPlan(Plan):
 
     def _add(self, job: Job) -> None:
         self.jobs.append(job)
-        self.by_values.setdefault(self._values(job.values), job)
+        self.tried.setdefault(self._values(job.values), job)
 
     def _save(self) -> None:
         Manifest(command(), tuple(self.jobs), tuple(self.space)).write(self.folder)
 
     def next(self) -> Job | None:
-        while self.left or len(self.by_values) < self.limit:
-            if self.left:
-                self.study.enqueue_trial(next(iter(self.left.values())))
+        while self.stopped or len(self.tried) < self.limit:
+            again = self.stopped.pop(0) if self.stopped else None
+            if again is not None:
+                self.study.enqueue_trial(again)
             trial = self.study.ask(self.space)
-            values = self._values(trial.params)
-            if values not in self.by_values:
-                name = named(len(self.jobs), {key: str(trial.params[key]) for key in self.space})
-                self._add(self._job(name, trial.params))
-                self._save()
-            elif values not in self.left:  # tried before, or running: Optuna repeats itself in a small space
-                self._tell(trial, self.status(self.by_values[values]))
+            job = self.tried.get(self._values(trial.params))
+            if job and again is None:  # Optuna repeats itself in a small space
+                self._tell(trial, self.status(job))
                 self._enqueue_untried()
                 continue
-            self.left.pop(values, None)
-            job = self.by_values[values]
+            if job is None:
+                job = self._job(named(len(self.jobs), {k: str(trial.params[k]) for k in self.space}), trial.params)
+                self._add(job)
+                self._save()
             self.trials[job.name] = trial
             return job
         return None
@@ -203,15 +201,13 @@ class SearchPlan(Plan):
     def _enqueue_untried(self) -> None:
         """Makes Optuna's next trial the first combination of a finite space that no job has."""
         combinations = itertools.product(*(_choices(d) for d in self.space.values()))
-        if untried := next((c for c in combinations if tuple(map(str, c)) not in self.by_values), None):
+        if untried := next((c for c in combinations if tuple(map(str, c)) not in self.tried), None):
             self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))
 
-    def _tell(self, trial: Trial | int, status: Status | None) -> None:
-        """Tells Optuna how a job ended; one that did not end is no trial, it becomes another one when it continues."""
-        if status and status.state == "completed":
-            self.study.tell(trial, status.val_loss)
-        else:
-            self.study.tell(trial, state=TrialState.PRUNED if status and status.state == "pruned" else TrialState.FAIL)
+    def _tell(self, trial: Trial, status: Status) -> None:
+        """Tells Optuna how a job ended; one that was stopped is no trial, it becomes another when it continues."""
+        loss = status.val_loss if status.state == "completed" else None
+        self.study.tell(trial, loss, state=ENDED.get(status.state, TrialState.FAIL))
 
     def unpromising(self, job: Job, status: Status) -> bool:
         trial, new = self.trials[job.name], status.history[self.heard.get(job.name, 0) :]
@@ -224,6 +220,4 @@ class SearchPlan(Plan):
         return True
 
     def ended(self, job: Job, status: Status) -> None:
-        trial = self.trials.pop(job.name)
-        if status.state in ENDED:
-            self._tell(trial, status)
+        self._tell(self.trials.pop(job.name), status)
