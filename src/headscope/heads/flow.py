@@ -1,0 +1,47 @@
+"""Where information flows, beyond a single map: through all layers, and by how much is moved.
+
+Shapes: L layers, B batch, H heads, T positions (i of queries, j of keys), D = C / H, C = d_model.
+"""
+
+import torch
+from torch import Tensor
+
+
+def rollout(maps: Tensor) -> Tensor:
+    """How much of each input position is in each position of the stream (Abnar & Zuidema 2020, section 3).
+
+    Ã of a layer is the mean over heads of A + I, each row divided by its sum: half of a position comes through the
+    residual connection. Rollout after layer l is Ãₗ … Ã₁ Ã₀. It counts weights and ignores what is moved.
+
+    Args:
+        maps: (L, B, H, T, T), rows sum to one.
+
+    Returns:
+        After each layer, (L, B, T, T): rows sum to one, nothing above the diagonal.
+    """
+    mixed = maps.mean(2) + torch.eye(maps.shape[-1], dtype=maps.dtype, device=maps.device)  # (L, B, T, T)
+    mixed = mixed / mixed.sum(-1, keepdim=True)
+    so_far = [mixed[0]]
+    for layer in mixed[1:]:
+        so_far.append(layer @ so_far[-1])
+    return torch.stack(so_far)
+
+
+def norm_weighted(maps: Tensor, values: Tensor, out: Tensor) -> Tensor:
+    """How much each head moves from j to i: ‖A[i, j] · v_j W_O‖ (Kobayashi et al. 2020, eq. 5).
+
+    A large weight on a small vector moves little: heads rest on such positions. The vectors themselves, summed over j
+    and heads, are what attention adds to the stream.
+
+    Args:
+        maps: (..., H, T, T), rows sum to one.
+        values: (..., H, T, D), with their bias if the model has one.
+        out: weight of the projection that merges the heads, (C, H D).
+
+    Returns:
+        Lengths in the stream, (..., H, T, T), zero or more.
+    """
+    h, d = values.shape[-3], values.shape[-1]
+    by_head = out.to(values.dtype).view(-1, h, d).permute(1, 2, 0)  # (C, H, D) to (H, D, C)
+    lengths = (values @ by_head).norm(dim=-1)  # (..., H, T, C) to (..., H, T)
+    return maps * lengths[..., None, :]  # a weight is no less than zero, so it can leave the norm
