@@ -6,6 +6,8 @@ Shapes: L layers, B batch, H heads, T positions (i of queries, j of keys), D = C
 import torch
 from torch import Tensor
 
+from headscope.heads.capture import output_matrices
+
 
 def rollout(maps: Tensor) -> Tensor:
     """How much of each input position is in each position of the stream (Abnar & Zuidema 2020, section 3).
@@ -41,7 +43,6 @@ def norm_weighted(maps: Tensor, values: Tensor, out: Tensor) -> Tensor:
     Returns:
         Lengths in the stream, (..., H, T, T), zero or more.
     """
-    h, d = values.shape[-3], values.shape[-1]
-    by_head = out.to(values.dtype).view(-1, h, d).permute(1, 2, 0)  # (C, H, D) to (H, D, C)
-    lengths = (values @ by_head).norm(dim=-1)  # (..., H, T, C) to (..., H, T)
+    matrices = output_matrices(out, values.shape[-3]).to(values.dtype)  # (H, D, C)
+    lengths: Tensor = torch.linalg.vector_norm(values @ matrices, dim=-1)  # (..., H, T, C) to (..., H, T)
     return maps * lengths[..., None, :]  # a weight is no less than zero, so it can leave the norm
