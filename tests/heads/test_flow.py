@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from headscope.heads.flow import norm_weighted, rollout
+from headscope.heads.flow import norm_weighted, rollout, views
+from tests.conftest import SCHEMES
+from tests.heads.by_hand import head_writes, shaken
 
 L, B, H, T, D, C = 3, 2, 4, 7, 5, 6
 torch.manual_seed(0)
@@ -53,3 +55,19 @@ def test_norm_weighted_equals_a_loop_and_its_vectors_add_up_to_the_output():
         total[b, i] += moved
     merged = (maps @ values).transpose(1, 2).flatten(2) @ out.T  # (B, T, H D) to (B, T, C)
     torch.testing.assert_close(total, merged)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_views_are_of_one_pass_of_the_model(scheme):
+    """Where a head looks at one position only, what it moves is all that it writes: so it is at position 0."""
+    model, ids = shaken(scheme), torch.arange(8).repeat(2, 1)
+    seen = views(model, ids)
+    torch.testing.assert_close(seen.rolled, rollout(seen.weights))
+    assert (seen.moved.triu(1) == 0).all()
+    x = model.position.embed(model.embedding(ids), 0)
+    for layer, block in enumerate(model.blocks):
+        for head, write in enumerate(head_writes(block, x)):
+            torch.testing.assert_close(seen.moved[layer, :, head, 0, 0], write[:, 0].norm(dim=-1))
+            assert (seen.moved[layer, :, head].sum(-1) >= write.norm(dim=-1) - 1e-9).all()  # the triangle inequality
+        x = block(x)

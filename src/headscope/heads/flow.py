@@ -3,10 +3,13 @@
 Shapes: L layers, B batch, H heads, T positions (i of queries, j of keys), D = C / H, C = d_model.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from headscope.heads.capture import output_matrices
+from headscope.heads.capture import look, output_matrices
+from headscope.model.transformer import TransformerLM
 
 
 def rollout(maps: Tensor) -> Tensor:
@@ -46,3 +49,23 @@ def norm_weighted(maps: Tensor, values: Tensor, out: Tensor) -> Tensor:
     matrices = output_matrices(out, values.shape[-3]).to(values.dtype)  # (H, D, C)
     lengths: Tensor = torch.linalg.vector_norm(values @ matrices, dim=-1)  # (..., H, T, C) to (..., H, T)
     return maps * lengths[..., None, :]  # a weight is no less than zero, so it can leave the norm
+
+
+class Views(NamedTuple):
+    """Three ways to see the attention of one forward pass."""
+
+    weights: Tensor  #: the maps, (L, B, H, T, T)
+    moved: Tensor  #: norm-weighted, (L, B, H, T, T)
+    rolled: Tensor  #: rollout after each layer, (L, B, T, T)
+
+
+@torch.no_grad()
+def views(model: TransformerLM, ids: Tensor) -> Views:
+    """Weights, norm-weighted attention and rollout for ids (B, T), from one forward pass without dropout."""
+    seen = look(model, ids, "maps", "values")
+    maps, values = seen.maps, seen.values
+    moved = [
+        norm_weighted(a, v, block.attention.out.weight)
+        for a, v, block in zip(maps, values, model.layers(), strict=True)
+    ]
+    return Views(maps, torch.stack(moved), rollout(maps))
