@@ -18,7 +18,7 @@ from PIL import Image
 import headscope
 from headscope.data.shakespeare import TinyShakespeare
 from headscope.heads.capture import look
-from headscope.render.pictures import heads_picture
+from headscope.render.maps import head_names, maps_picture
 
 DOCS = Path(__file__).parent
 TEXT, LAYER = slice(0, 28), 2  #: of the validation text; the third layer
@@ -33,7 +33,8 @@ def heads(checkpoint: Path) -> None:
     ids = tokenizer.encode(text[len(text) * 9 // 10 :])[TEXT]
     maps = look(model, ids[None], "maps").maps[LAYER, 0]  # (H, T, T)
     tokens = [tokenizer.show(i) for i in ids.tolist()]
-    picture = heads_picture(maps.double().numpy(), tokens, f"{about['name']}, layer {LAYER}")
+    title = f"{about['name']}, layer {LAYER}"
+    picture = maps_picture(maps.double().numpy(), tokens, title, head_names(LAYER, len(maps)))
     save(Image.fromarray(picture), "heads.png")
 
 

@@ -77,7 +77,11 @@ def test_curves(events):
 
 
 def test_pictures_go_from_the_first_validation_to_the_last_and_are_ten(events):
-    assert set(events.Tags()["images"]) == {"attention/layer_0", "attention/layer_1", "positions"}
+    assert set(events.Tags()["images"]) == {
+        *(f"{kind}/layer_{layer}" for kind in ("attention", "norm_weighted") for layer in (0, 1)),
+        "rollout",
+        "positions",
+    }
     for tag in events.Tags()["images"]:
         steps = [e.step for e in events.Images(tag)]
         assert len(steps) == 10
