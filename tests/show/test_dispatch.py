@@ -29,7 +29,7 @@ def test_pictures_lie_beside_the_checkpoint_under_its_step(toy_run):
     model, tokenizer, about = headscope.load(path)
     step = about["step"]
     assert step == json.loads((toy_run[0] / "summary.json").read_text())["steps"]
-    folder = Asked(model, tokenizer, "", path, step).folder("attention")
+    folder = Asked(model, tokenizer, "", path, about).folder("attention")
     assert folder == path.parent / f"last-step{step}-attention"
     assert Asked(model, tokenizer, "", path).folder("attention") == path.parent / "last-attention"
 

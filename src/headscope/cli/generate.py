@@ -36,7 +36,7 @@ class GenerateConfig(Sampling):
     prompt_file: str | None = None
     max_new_tokens: Annotated[int, Ge(1)] = 500
     num_samples: Annotated[int, Ge(1)] = 1
-    show: Literal["next", "attribution", "attention"] | None = None
+    show: Literal["next", "attribution", "attention", "heads"] | None = None
     out: str | None = None
     seed: Annotated[int, Ge(0), Lt(2**32)] = 1
     threads: Annotated[int, Ge(1)] | None = None
@@ -63,7 +63,7 @@ def write(config: GenerateConfig, typed: str | None) -> None:
     print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)
     if config.show:
         out = Path(config.out) if config.out else None
-        asked = Asked(model, tokenizer, start, path, about.get("step"), config.top_k, out)
+        asked = Asked(model, tokenizer, start, path, about, config.top_k, out)
         import_module(f"headscope.show.{config.show}").show(asked)
         return
     generator = torch.Generator().manual_seed(config.seed)

@@ -3,6 +3,7 @@
 Shapes: T positions, C channels.
 """
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -78,3 +79,10 @@ def matrix_picture(
 def _names(labels: Sequence[str], most: int) -> list[str]:
     """Labels as an axis shows them."""
     return shorten([drawable(x) for x in labels], most)
+
+
+def png(rgb: RGB) -> bytes:
+    """A picture as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG", optimize=True)
+    return file.getvalue()

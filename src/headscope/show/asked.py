@@ -3,9 +3,10 @@
 Shapes: T positions.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -27,7 +28,7 @@ class Asked:
         tokenizer: the model's.
         prompt: as typed; without tokens, the opening.
         checkpoint: the file that the model came from.
-        step: of the training, if the file has it.
+        about: what the file says of its run.
         rows: of a table; None is what suits it.
         out: a folder for files; None is one beside the checkpoint.
     """
@@ -36,9 +37,14 @@ class Asked:
     tokenizer: "Tokenizer"
     prompt: str
     checkpoint: Path
-    step: int | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
     rows: int | None = None
     out: Path | None = None
+
+    @property
+    def when(self) -> str:
+        """The step of the training, if the file has it; else the file's name."""
+        return f"step {self.about['step']}" if "step" in self.about else self.checkpoint.stem
 
     def context(self) -> Tensor:
         """The ids that the model sees of the prompt, (1, T).
@@ -68,5 +74,5 @@ class Asked:
         """
         if self.out is not None and self.out.exists() and not self.out.is_dir():
             raise UserError(f"out={self.out} is a file; give a folder")
-        at = f"-step{self.step}" if self.step is not None else ""
+        at = f"-step{self.about['step']}" if "step" in self.about else ""
         return self.out or self.checkpoint.parent / f"{self.checkpoint.stem}{at}-{name}"

@@ -3,11 +3,9 @@
 Shapes: L layers, H heads, T positions.
 """
 
-import io
 import sys
 from collections.abc import Mapping, Sequence
 
-from PIL import Image
 from torch import Tensor
 
 from headscope.files import write_atomically
@@ -15,6 +13,8 @@ from headscope.heads.flow import views
 from headscope.model.transformer import TransformerLM
 from headscope.render.colours import RGB
 from headscope.render.maps import WINDOW, head_names, maps_picture
+from headscope.render.pictures import png
+from headscope.show import heads as described
 from headscope.show.asked import Asked
 
 Roles = Mapping[tuple[int, int], str]  #: what to write beside the name of a head (layer, head)
@@ -66,7 +66,7 @@ def head_pictures(
     return pictures
 
 
-def show(asked: Asked, roles: Roles | None = None) -> None:
+def show(asked: Asked) -> None:
     """Writes PNG files, and prints their folder on standard output. Files of these names are written again.
 
     Raises:
@@ -74,11 +74,10 @@ def show(asked: Asked, roles: Roles | None = None) -> None:
     """
     model, ids, folder = asked.transformer(), asked.context(), asked.folder("attention")
     tokens = [asked.tokenizer.show(i) for i in ids[0].tolist()]
-    when = asked.checkpoint.stem if asked.step is None else f"step {asked.step}"
-    pictures = layer_pictures(model, ids, tokens, when, roles, LAST) | head_pictures(model, ids, tokens, when, roles)
+    roles = described.roles(asked)
+    pictures = layer_pictures(model, ids, tokens, asked.when, roles, LAST)
+    pictures |= head_pictures(model, ids, tokens, asked.when, roles)
     for name, rgb in pictures.items():
-        content = io.BytesIO()
-        Image.fromarray(rgb).save(content, "PNG", optimize=True)
-        write_atomically(folder / f"{name.replace('/', '-')}.png", content.getvalue())
+        write_atomically(folder / f"{name.replace('/', '-')}.png", png(rgb))
     print(f"{len(pictures)} pictures, one a layer and kind, one a head:", file=sys.stderr)
     print(folder)
