@@ -13,7 +13,8 @@ def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> T
     """Random tokens, repeated: ids (n, T), T = block_size, in each text with a period of its own.
 
     Whoever knows the period, or looks for the earlier occurrence, can foresee all that follows the first period. The
-    periods differ, from a quarter of the text to half of it, so that no fixed distance will do.
+    periods, from a quarter of the text to half of it, all differ as long as there are enough of them: no fixed distance
+    will do, and a text's neighbour is a control.
 
     Args:
         vocab_size: V; tokens are drawn evenly.
@@ -27,7 +28,10 @@ def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> T
     if block_size < 4:
         raise ValueError(f"a repeated text needs 4 tokens at least, not {block_size}")
     random = torch.Generator().manual_seed(seed)
-    periods = torch.randint(max(2, block_size // 4), block_size // 2 + 1, (n,), generator=random)
+    shortest, longest = max(2, block_size // 4), block_size // 2
+    lengths = longest - shortest + 1
+    rounds = [torch.randperm(lengths, generator=random) for _ in range(-(-n // lengths))]
+    periods = torch.cat(rounds)[:n] + shortest
     tokens = torch.randint(vocab_size, (n, block_size // 2), generator=random)
     return tokens.gather(1, torch.arange(block_size) % periods[:, None])
 
