@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headscope.heads import HeadReport, table
-from headscope.heads.describe import Evidence
+from headscope.heads.reports import Evidence
 
 ROLES = ("previous token", "induction", "sink", "uniform", "none")
 

@@ -7,9 +7,10 @@ puts them together: a report on every head, with its role and the evidence for i
 """
 
 from headscope.heads.ablation import ablate, ablation_importance, gradient_importance, losses, mean, resample, zero
-from headscope.heads.capture import Replace, Scale, Seen, capture, look
-from headscope.heads.describe import Evidence, HeadReport, describe
+from headscope.heads.capture import Replace, Scale, capture, look
 from headscope.heads.probes import foreseeable, repeated_probe
+from headscope.heads.reports import Evidence, HeadReport, describe
+from headscope.heads.seen import Seen
 
 __all__ = [
     "Evidence",

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headscope.heads.capture import Edit, Replace, Scale, Seen, capture, evaluating, heads_at, look
+from headscope.heads.capture import Edit, Replace, Scale, capture, evaluating, heads_at, look
+from headscope.heads.seen import Seen
 from headscope.model.transformer import TransformerLM
 
 Ablation = Callable[[Tensor], Tensor]  #: outputs of the heads (L, B, H, T, D) to what takes their place, broadcast

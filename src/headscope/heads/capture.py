@@ -5,7 +5,7 @@ Shapes: B batch, T positions, C = d_model, H heads, D = C / H, D' width of queri
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
@@ -13,11 +13,11 @@ from typing import Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
+from headscope.heads.seen import Seen, What
 from headscope.model.attention import MultiHeadAttention, attention_weights
 from headscope.model.transformer import TransformerLM
 
 Point = Literal["queries", "keys", "values", "mixed", "feedforward", "stream"]  #: where a tensor passes; can be edited
-What = Literal["queries", "keys", "values", "mixed", "feedforward", "stream", "maps", "heads"]  #: can be recorded
 
 
 class Edit(Protocol):
@@ -70,76 +70,6 @@ def _of_layer(x: Tensor, layer: int, ndim: int) -> Tensor:
     return x[layer if x.shape[0] > 1 else 0] if x.ndim == ndim else x
 
 
-class Seen:
-    """What the last forward pass under `capture` showed, after edits; with its graph where gradients are on.
-
-    A field that was not asked for, or that no pass has filled, raises AttributeError.
-    """
-
-    def __init__(self, what: Sequence[What]) -> None:
-        self._asked = frozenset((*what, "logits"))
-        self._by_layer: dict[str, dict[int, Tensor]] = defaultdict(dict)
-
-    def _keep(self, name: str, layer: int, x: Callable[[], Tensor]) -> None:
-        if name in self._asked:
-            self._by_layer[name][layer] = x()
-
-    def _stack(self, name: str) -> Tensor:
-        if name not in self._asked:
-            raise AttributeError(f"{name!r} was not asked for: capture(model, {name!r}, ...)")
-        if name not in self._by_layer:
-            raise AttributeError(f"no forward pass has shown {name!r} yet: call the model inside `with capture(...)`")
-        return torch.stack(list(self._by_layer[name].values()))
-
-    @property
-    def maps(self) -> Tensor:
-        """Attention weights (L, B, H, T, T), query before key, rows sum to one; of the q and k that the layer used.
-
-        Computed beside the pass, whose kernels do not return them: no gradient runs from the logits to them.
-        """
-        return self._stack("maps")
-
-    @property
-    def queries(self) -> Tensor:
-        """(L, B, H, T, D'), with positions applied."""
-        return self._stack("queries")
-
-    @property
-    def keys(self) -> Tensor:
-        """(L, B, H, T, D'), with positions applied."""
-        return self._stack("keys")
-
-    @property
-    def values(self) -> Tensor:
-        """(L, B, H, T, D)."""
-        return self._stack("values")
-
-    @property
-    def mixed(self) -> Tensor:
-        """Each head's output before the output projection: its values, mixed by its map. (L, B, H, T, D)."""
-        return self._stack("mixed")
-
-    @property
-    def heads(self) -> Tensor:
-        """What each head writes into the stream, before dropout: (L, B, H, T, C). Their sum is attention's output."""
-        return self._stack("heads")
-
-    @property
-    def feedforward(self) -> Tensor:
-        """What each feed-forward writes into the stream, before dropout: (L, B, T, C)."""
-        return self._stack("feedforward")
-
-    @property
-    def stream(self) -> Tensor:
-        """The residual stream before each block and after the last, (L + 1, B, T, C)."""
-        return self._stack("stream")
-
-    @property
-    def logits(self) -> Tensor:
-        """(B, T, V); always there."""
-        return self._stack("logits")[0]
-
-
 @contextmanager
 def capture(model: TransformerLM, *what: What, edits: Sequence[Edit] = ()) -> Iterator[Seen]:
     """Records what passes inside `model` while it computes, and changes it by `edits`, in their order.
@@ -160,7 +90,7 @@ def capture(model: TransformerLM, *what: What, edits: Sequence[Edit] = ()) -> It
             raise ValueError(f"{name!r} cannot be captured; these can: {', '.join(get_args(What))}")
     seen = Seen(what)
     hooks = _Hooks(seen, edits)
-    handles = [model.register_forward_hook(lambda _m, _a, logits: seen._keep("logits", 0, lambda: logits))]
+    handles = [model.register_forward_hook(lambda _m, _a, logits: seen.keep("logits", 0, lambda: logits))]
     for layer, block in enumerate(model.layers()):
         handles += hooks.on_attention(layer, block.attention)
         handles.append(block.feedforward.register_forward_hook(hooks.after("feedforward", layer)))
@@ -187,7 +117,7 @@ class _Hooks:
     def pass_by(self, point: Point, layer: int, x: Tensor) -> Tensor:
         for edit in self.edits[point]:
             x = edit(layer, x)
-        self.seen._keep(point, layer, lambda: x)
+        self.seen.keep(point, layer, lambda: x)
         return x
 
     def before(self, point: Point, layer: int) -> Any:
@@ -202,14 +132,14 @@ class _Hooks:
             k = self.pass_by("keys", layer, args[1])
             v = self.pass_by("values", layer, args[2])
             with torch.autocast(q.device.type, enabled=False):  # as `attention` does
-                self.seen._keep("maps", layer, lambda: attention_weights(q, k, **options))
+                self.seen.keep("maps", layer, lambda: attention_weights(q, k, **options))
             return (q, k, v), options
 
         def project(module: Any, args: tuple[Tensor]) -> Any:
             b, t, width = args[0].shape
             z = args[0].view(b, t, attention.n_heads, width // attention.n_heads).transpose(1, 2)  # (B, H, T, D)
             z = self.pass_by("mixed", layer, z)
-            self.seen._keep("heads", layer, lambda: z @ output_matrices(module.weight, attention.n_heads).to(z.dtype))
+            self.seen.keep("heads", layer, lambda: z @ output_matrices(module.weight, attention.n_heads).to(z.dtype))
             return z.transpose(1, 2).flatten(2) if self.edits["mixed"] else None
 
         return [

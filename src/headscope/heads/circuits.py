@@ -1,9 +1,9 @@
 """What a head does to tokens by its weights alone: which it attends to from which, and which it then makes likely.
 
 The circuits of Elhage et al. 2021: W_E W_QK W_Eᵀ and W_E W_OV W_U. A LayerNorm is folded in without its scale, which
-depends on the whole stream: it centres and multiplies by its weight, and its bias is left out. What positions add or
-turn is left out as well, and so is all that other layers write: they are exact for what a head reads of the tokens
-themselves, up to positive factors for each query, key and logit.
+depends on the whole stream: it centres and multiplies by its weight. Left out are its bias, what positions add or turn,
+any norm of queries and keys, and all that other layers write. What remains is exact for what a head reads of the
+tokens themselves, up to a positive factor for each query, key and position of the logits.
 
 Shapes: C = d_model, H heads, D = C / H, V vocabulary, N tokens, L layers.
 """

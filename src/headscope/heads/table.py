@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from headscope.heads.describe import HeadReport
+from headscope.heads.reports import HeadReport
 
 Row = dict[str, Any]
 EVIDENCE = ("value", "uniform", "shuffled", "cost", "error")  #: fields of `Evidence` that have a column

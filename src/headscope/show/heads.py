@@ -15,7 +15,7 @@ from headscope.generation.decode import decode
 from headscope.generation.sampling import Sampling
 from headscope.heads import describe, look, repeated_probe, table
 from headscope.heads.circuits import ov_circuit, qk_circuit, strongest
-from headscope.heads.describe import SHORTEST, HeadReport
+from headscope.heads.reports import SHORTEST, HeadReport
 from headscope.heads.scores import distance_profile
 from headscope.model.transformer import TransformerLM
 from headscope.render.grid import SCORES, scores_picture
@@ -55,7 +55,7 @@ def _written(asked: Asked) -> Tensor:
 
 
 def reports(asked: Asked) -> list[HeadReport]:
-    """A report on every head; see `headscope.heads.describe`. Raises `UserError` as `passages` does."""
+    """A report on every head; see `headscope.heads.reports`. Raises `UserError` as `passages` does."""
     text = passages(asked)
     repeated = repeated_probe(len(asked.tokenizer), min(LONGEST, asked.model.block_size), TEXTS)
     return describe(asked.transformer(), text, repeated)

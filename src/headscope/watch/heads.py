@@ -10,7 +10,7 @@ from lightning import Trainer
 
 from headscope.files import write_atomically
 from headscope.heads import describe, repeated_probe, table
-from headscope.heads.describe import SHORTEST, HeadReport
+from headscope.heads.reports import SHORTEST, HeadReport
 from headscope.model.transformer import TransformerLM
 from headscope.render.figures import Series, curves, pixels
 from headscope.render.grid import SCORES, scores_picture

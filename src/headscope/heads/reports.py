@@ -10,9 +10,10 @@ from torch import Tensor
 
 from headscope.heads import circuits, scores
 from headscope.heads.ablation import ablate, gradient_importance
-from headscope.heads.capture import Seen, look
+from headscope.heads.capture import look
 from headscope.heads.probes import foreseeable
 from headscope.heads.roles import SIGNS, VAGUE, Looks, Probe, Role, measure, name_roles
+from headscope.heads.seen import Seen
 from headscope.model.transformer import TransformerLM
 
 COSTS = 0.01  #: nats; a head whose loss costs less is not said to matter
