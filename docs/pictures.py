@@ -17,8 +17,8 @@ from PIL import Image
 
 import headscope
 from headscope.data.shakespeare import TinyShakespeare
-from headscope.heads.trace import trace
-from headscope.render.pictures import heads_picture
+from headscope.heads.capture import look
+from headscope.render.maps import head_names, maps_picture
 
 DOCS = Path(__file__).parent
 TEXT, LAYER = slice(0, 28), 2  #: of the validation text; the third layer
@@ -31,9 +31,10 @@ def heads(checkpoint: Path) -> None:
     model, tokenizer, about = headscope.load(checkpoint)
     text = TinyShakespeare().read()
     ids = tokenizer.encode(text[len(text) * 9 // 10 :])[TEXT]
-    maps = trace(model, ids[None]).maps[LAYER, 0]  # (H, T, T)
+    maps = look(model, ids[None], "maps").maps[LAYER, 0]  # (H, T, T)
     tokens = [tokenizer.show(i) for i in ids.tolist()]
-    picture = heads_picture(maps.double().numpy(), tokens, f"{about['name']}, layer {LAYER}")
+    title = f"{about['name']}, layer {LAYER}"
+    picture = maps_picture(maps.double().numpy(), tokens, title, head_names(LAYER, len(maps)))
     save(Image.fromarray(picture), "heads.png")
 
 

@@ -16,11 +16,12 @@ MAY = {
     "render": set(),
     "generation": set(),
     "heads": {"model"},
+    "show": {"model", "heads", "render", "generation"},
     "training": {"model", "data"},
     "walkthrough": {"model", "render"},
     "checkpoint": {"model", "data"},
     "run": {"model", "data", "training", "checkpoint"},
-    "watch": {"model", "data", "heads", "render", "generation", "training", "run"},
+    "watch": {"model", "data", "heads", "render", "generation", "training", "run", "show"},
     "sweep": {"run"},
     "report": {"run", "sweep", "render"},
     "cli": ROOMS,
@@ -57,7 +58,7 @@ def test_a_room_imports_only_what_it_may(path):
             assert room in HYDRA, f"{room} imports {module}"
         if room == "model":
             assert top in {"torch", "annotated_types", "headscope"} | sys.stdlib_module_names, f"model imports {module}"
-        if room in ("model", "generation", "heads", "render", "checkpoint", "walkthrough", "sweep", "report"):
+        if room in ("model", "generation", "heads", "render", "show", "checkpoint", "walkthrough", "sweep", "report"):
             assert top not in ("lightning", "pytorch_lightning"), f"{room} imports {module}"
 
 

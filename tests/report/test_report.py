@@ -14,6 +14,7 @@ from headscope.errors import UserError
 from headscope.render.figures import COLOURS
 from headscope.report.findings import assumptions, findings, worse_than
 from headscope.report.results import Sweep
+from headscope.report.roles import roles_formed
 from headscope.report.writing import write_report
 from headscope.sweep.jobs import Job, Manifest
 from tests.cli.test_commands import refused
@@ -298,3 +299,24 @@ def test_the_command(folder, tmp_path_factory):
     assert "holds no sweep" in refused(shell("-m", "headscope.report", tmp_path_factory.mktemp("empty")))
     with pytest.raises(UserError, match="is not a folder"):
         Sweep(folder / "nothing")
+
+
+def test_when_roles_formed_is_compared_by_the_rule_of_the_ranking(tmp_path):
+    """Formed at 100 ± 10 and 300 ± 10 with three seeds each, and with one of three: only the first two are compared."""
+    steps = {"rope": [90, 100, 110], "none": [290, 300, 310], "alibi": [200, None, None]}
+    losses = {"rope": [1.0, 1.1, 1.2], "none": [2.0, 2.1, 2.2], "alibi": [3.0, 3.1, 3.2]}
+    sweep = sweep_of(tmp_path, {position: dict(enumerate(x)) for position, x in losses.items()})
+    for position, formed in steps.items():
+        for seed, step in enumerate(formed):
+            file = tmp_path / f"{position}-{seed}" / "summary.json"
+            content = json.loads(file.read_text()) | {"roles": {"induction": {"step": step}} if step else {}}
+            file.write_text(json.dumps(content))
+    header, *rows = roles_formed(Sweep(sweep.folder))
+    assert header == ("role", "", "position", "formed", "step", "± sd", "later than")
+    assert rows == [
+        ("induction", "1", "rope", "3 of 3", "100", "10", ""),
+        ("induction", "2", "none", "3 of 3", "300", "10", "1"),
+        ("induction", "3", "alibi", "1 of 3", "200", "", ""),
+    ]
+    write_report(tmp_path)
+    assert "When roles formed" in (tmp_path / "report.html").read_text()

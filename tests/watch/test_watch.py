@@ -9,6 +9,8 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTHING_SIZE_GUIDANCE, EventAccumulator
 
 from headscope.errors import RunFailed
+from headscope.heads import table
+from headscope.render.grid import SCORES
 from headscope.run.recorder import recorders
 from headscope.watch import curves
 from headscope.watch.curves import Curves, peak_megabytes
@@ -57,7 +59,7 @@ def test_watching_changes_nothing(twins):
 
 
 def test_curves(events):
-    tags = set(events.Tags()["scalars"])
+    tags = {tag for tag in events.Tags()["scalars"] if not tag.startswith("heads/")}
     assert tags == {
         "train/loss",
         "train/lr",
@@ -77,17 +79,25 @@ def test_curves(events):
 
 
 def test_pictures_go_from_the_first_validation_to_the_last_and_are_ten(events):
-    assert set(events.Tags()["images"]) == {"attention/layer_0", "attention/layer_1", "positions"}
-    for tag in events.Tags()["images"]:
+    assert set(events.Tags()["images"]) == {
+        *(f"{kind}/layer_{layer}" for kind in ("attention", "norm_weighted") for layer in (0, 1)),
+        *(f"heads/{score}" for score in SCORES),
+        "rollout",
+        "positions",
+        "loss_and_roles",
+    }
+    assert [e.step for e in events.Images("loss_and_roles")] == [200]
+    for tag in set(events.Tags()["images"]) - {"loss_and_roles"}:
         steps = [e.step for e in events.Images(tag)]
         assert len(steps) == 10
         assert (steps[0], steps[-1]) == (15, 200)
-        assert events.Images(tag)[0].width > 300
+        assert events.Images(tag)[0].width > 250
 
 
 def test_texts(events):
     names = {t.removesuffix("/text_summary") for t in events.Tags()["tensors"]}
-    assert {"config", "run", "sample"} <= names
+    assert {"config", "run", "sample", "heads"} <= names
+    assert len(events.Tensors("heads/text_summary")) == 15, "one before training, one a validation"
     assert len(events.Tensors("sample/text_summary")) == 14  # one a validation
     config = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
     assert '"d_model": 32' in config
@@ -201,3 +211,21 @@ def test_the_last_good_checkpoint_stays(tmp_path):
     with pytest.raises(RunFailed, match="the loss at step 13 is not finite"):
         fit(steps=30, callbacks=[Poison(), keep], source=Short(tokens=3000), log_every=7)
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 10
+
+
+def test_every_score_of_every_head_is_kept(twins, events):
+    rows = table.from_csv((twins[0] / "heads.csv").read_text())
+    steps = [0, *range(15, 200, 15), 200]
+    assert [(r["step"], r["layer"], r["head"]) for r in rows] == [
+        (s, layer, head) for s in steps for layer in range(2) for head in range(4)
+    ]
+    for r in (r for r in rows if r["layer"] == 1 and r["head"] == 2):
+        logged = {e.step: e.value for e in events.Scalars("heads/L1H2/induction")}
+        assert logged[r["step"]] == pytest.approx(r["induction"], rel=1e-4)
+    summary = json.loads((twins[0] / "summary.json").read_text())
+    assert [h["head"] for h in summary["heads"]] == [f"L{layer}H{head}" for layer in range(2) for head in range(4)]
+    losses = [(h["step"], h["val_loss"]) for h in summary["history"]]
+    for role, f in summary["roles"].items():
+        first = next(r["step"] for r in rows if r["role"] == role and r["confirmed"])
+        assert (f["step"], f["val_loss"]) == (first, dict(losses)[first])
+    assert "heads" not in json.loads((twins[1] / "summary.json").read_text())

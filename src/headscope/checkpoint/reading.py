@@ -56,7 +56,8 @@ def load(path: str | Path) -> Loaded:
         _check(build, tokenizer, weights)
         model = build()
         model.load_state_dict(weights)
-        return Loaded(model.eval(), tokenizer, described["about"])
+        step = {"step": saved["global_step"]} if "global_step" in saved else {}
+        return Loaded(model.eval(), tokenizer, described["about"] | step)
     except UserError:
         raise
     except Exception as e:

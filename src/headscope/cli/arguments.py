@@ -10,8 +10,8 @@ from pathlib import Path
 from headscope.cli.resume import continued
 from headscope.sweep.jobs import quoted
 
-PATHS = {"checkpoint", "data.path", "hydra.run.dir", "hydra.sweep.dir", "init", "prompt_file", "paths.runs"}
-PATHS |= {"data.data_dir", "paths.data_dir", "paths.run_dir"}
+PATHS = {"checkpoint", "data.path", "hydra.run.dir", "hydra.sweep.dir", "init", "out", "prompt_file"}
+PATHS |= {"data.data_dir", "paths.data_dir", "paths.run_dir", "paths.runs"}
 TEXTS = {"name", *PATHS}
 STARTED_FROM = {"data.path", "init"}  #: recorded as absolute paths, so that a run can be resumed from another folder
 

@@ -1,26 +1,22 @@
-"""What `generate.py` does: finds a checkpoint and a prompt, and writes."""
+"""What `generate.py` does: finds a checkpoint and a prompt, and writes or shows."""
 
 import select
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 from annotated_types import Ge, Lt
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 import headscope
 from headscope.data.decoding import decoded, read_text
 from headscope.errors import UserError
-from headscope.generation.next import next_tokens
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import prompt_ids, write_text
-from headscope.render.labels import label
 from headscope.shell import own_standard_input
+from headscope.show.asked import Asked
 
 PATIENCE = 1.0  #: seconds to wait for standard input before saying so
 
@@ -40,7 +36,8 @@ class GenerateConfig(Sampling):
     prompt_file: str | None = None
     max_new_tokens: Annotated[int, Ge(1)] = 500
     num_samples: Annotated[int, Ge(1)] = 1
-    show: Literal["next"] | None = None
+    show: Literal["next", "attribution", "attention", "heads"] | None = None
+    out: str | None = None
     seed: Annotated[int, Ge(0), Lt(2**32)] = 1
     threads: Annotated[int, Ge(1)] | None = None
     paths: RunsPath = RunsPath("outputs")
@@ -64,8 +61,10 @@ def write(config: GenerateConfig, typed: str | None) -> None:
     start = prompt or ""
     prompt_ids(tokenizer, start)  # an unknown token is reported before anything else is printed
     print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)
-    if config.show == "next":
-        show_next(next_tokens(model, tokenizer, start, config.top_k or 10))
+    if config.show:
+        out = Path(config.out) if config.out else None
+        asked = Asked(model, tokenizer, start, path, about, config.top_k, out)
+        import_module(f"headscope.show.{config.show}").show(asked)
         return
     generator = torch.Generator().manual_seed(config.seed)
     for number in range(config.num_samples):
@@ -75,14 +74,6 @@ def write(config: GenerateConfig, typed: str | None) -> None:
         for piece in write_text(model, tokenizer, start, config.max_new_tokens, config, generator):
             print(piece, end="", flush=True)
         print()
-
-
-def show_next(tokens: list[tuple[str, float]]) -> None:
-    """A table of tokens and their probabilities on standard output."""
-    table = Table("next", "probability", "", box=box.SIMPLE)
-    for token, p in tokens:
-        table.add_row(Text(label(token)), f"{p:.4f}", "█" * round(p * 40))
-    Console().print(table)
 
 
 def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:

@@ -20,6 +20,9 @@ VocabSize = Annotated[int, Ge(256), Le(65536)]  #: of byte pairs; characters and
 MOST_VALIDATION = 2_000_000  #: tokens: a tenth of gigabytes would validate for hours and be no more exact
 
 
+PASSAGES, LONGEST_PASSAGE = 8, 64  #: texts, and tokens of each
+
+
 @dataclass(frozen=True)
 class Corpus:
     """What a source gives: two splits in windows, and facts about them."""
@@ -32,6 +35,11 @@ class Corpus:
     val: Windows
     characters: float  #: per token of the validation split
     note: str = ""  #: what a reader of its losses must know
+
+    def passages(self, n: int = PASSAGES, longest: int = LONGEST_PASSAGE) -> Tensor:
+        """The beginnings of the first validation windows, ids (B, T), B ≤ n: what heads are looked at on."""
+        x, _ = next(iter(self.val.once(n)))
+        return x[:, :longest]
 
 
 class Source:

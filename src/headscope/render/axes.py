@@ -8,7 +8,7 @@ from headscope.render.canvas import Canvas
 from headscope.render.colours import INK, RGB
 from headscope.render.fonts import ink, line_height
 
-SMALL, NORMAL = 11, 13  #: font sizes
+SMALL, NORMAL, LARGE = 11, 13, 16  #: font sizes; titles are large
 NARROWEST = line_height(SMALL)  #: the least side of a cell, so that a line of text fits
 GAP = 3  #: pixels between a label and its cell
 

@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+from PIL import Image
 
 from headscope.files import write_atomically
+from headscope.render.colours import RGB
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ((), (6, 2), (2, 2), (7, 2, 2, 2), (10, 3), (4, 4), (1, 3))  #: on, off, … in widths of the line; () is solid
@@ -52,7 +55,14 @@ class Series:
         return [y - s for y, s in pairs], [y + s for y, s in pairs]
 
 
-def curves(series: Sequence[Series], x_label: str, y_label: str, title: str, log_x: bool = False) -> Figure:
+def curves(
+    series: Sequence[Series],
+    x_label: str,
+    y_label: str,
+    title: str,
+    log_x: bool = False,
+    events: Sequence[tuple[float, str]] = (),
+) -> Figure:
     """Lines with bands over common axes, and a legend below them.
 
     Args:
@@ -61,6 +71,7 @@ def curves(series: Sequence[Series], x_label: str, y_label: str, title: str, log
         y_label: of the y axis, with its unit.
         title: above the axes, and the name of the figure for those who cannot see it.
         log_x: whether the x axis is logarithmic.
+        events: places on the x axis where something happened, and what.
     """
     names = [textwrap.fill(s.name, LONGEST) for s in series[: len(COLOURS)]]
     names += ["others"] * (len(series) > len(names))
@@ -82,6 +93,10 @@ def curves(series: Sequence[Series], x_label: str, y_label: str, title: str, log
     axes.ticklabel_format(axis="y", useOffset=False)
     drawn = [_draw(axes, s, number) for number, s in reversed([*enumerate(series)])][::-1]  # the first on top
     axes.set_ylim(*_heights(series, log_x))
+    for x, said in events:
+        axes.axvline(x, color="#555555", linewidth=0.8, linestyle=":")
+        place = {"xytext": (2, -2), "textcoords": "offset points", "rotation": 90, "fontsize": 8}
+        axes.annotate(said, (x, 1), xycoords=("data", "axes fraction"), va="top", parse_math=False, **place)
     legend = figure.legend(drawn[: len(names)], names, loc="outside lower left", ncols=columns, handlelength=3.4)
     legend.set_frame_on(False)
     for text in legend.texts:
@@ -139,6 +154,14 @@ def svg(figure: Figure) -> str:
     del root.attrib["width"], root.attrib["height"]
     root.attrib.update({"role": "img", "aria-label": title, "stroke-linejoin": "round"})
     return ET.tostring(root, encoding="unicode")
+
+
+def pixels(figure: Figure) -> RGB:
+    """A figure as a picture, (height, width, 3)."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=144)
+    file.seek(0)
+    return np.asarray(Image.open(file).convert("RGB"))
 
 
 def save(figure: Figure, path: Path) -> None:

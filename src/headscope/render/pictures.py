@@ -1,57 +1,22 @@
-"""Numbers to pictures: RGB arrays (height, width, 3), uint8.
+"""Matrices and tables of vectors as pictures: RGB arrays (height, width, 3), uint8.
 
-Shapes: H heads, T positions, C channels.
+Shapes: T positions, C channels.
 """
 
-import math
+import io
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headscope.render.axes import NARROWEST, NORMAL, SMALL, Axes
+from headscope.render.axes import LARGE, NARROWEST, NORMAL, Axes
 from headscope.render.canvas import MARGIN, Canvas
-from headscope.render.colours import BACKGROUND, DIVERGING, INK, RGB, attention_colours, colours
+from headscope.render.colours import BACKGROUND, DIVERGING, INK, RGB, colours
 from headscope.render.fonts import drawable, ink
-from headscope.render.labels import label, shorten
+from headscope.render.labels import shorten
 
-LARGE = 16  #: font size of a title
-HEAD_PIXELS = 512  #: about the side of one head's map, if its labels need no more
-WINDOW = slice(0, 64)  #: the positions shown of a longer context: 64 labels in a row can still be read
 WHITE = (255, 255, 255)
-
-
-def heads_picture(maps: NDArray[np.float64], tokens: Sequence[str], title: str, window: slice = WINDOW) -> RGB:
-    """All heads of a layer side by side, with a token at every row and column.
-
-    Args:
-        maps: attention weights (H, T, T), query before key.
-        tokens: T of them.
-        title: above everything.
-        window: the positions that are shown, such as `slice(-48, None)` for the last 48.
-    """
-    n_heads, t, _ = maps.shape
-    shown = range(t)[window]
-    names = _names([label(x) for x in tokens[window]], 8)
-    side = max(NARROWEST, min(64, HEAD_PIXELS // len(shown)))
-    axes = Axes(names, names, (side, side))
-    canvas = Canvas()
-    canvas.write(MARGIN, 8, title, LARGE)
-    _scale(canvas, MARGIN, 34)
-    if len(shown) < t:
-        earlier = "; weights on earlier ones are not shown" if shown[0] else ""
-        canvas.write(MARGIN + 190, 31, f"positions {shown[0]} to {shown[-1]} of 0 to {t - 1}{earlier}", NORMAL)
-    captions = [f"head {h}" for h in range(n_heads)]
-    columns = math.ceil(math.sqrt(n_heads))
-    columns = next((c for c in range(columns, 5) if n_heads % c == 0), columns)  # no gaps if a near shape has none
-    width = axes.left + max(len(shown) * side, *(ink(x, NORMAL).width for x in captions)) + 16
-    height = 20 + axes.top + len(shown) * side + 12
-    for h, caption in enumerate(captions):
-        x, y = MARGIN + h % columns * width, 68 + h // columns * height
-        canvas.write(x + axes.left, y, caption, NORMAL)
-        axes.put(canvas, x, y + 20, attention_colours(maps[h, window, window]))
-    return canvas.picture()
 
 
 def table_picture(table: NDArray[np.float64], title: str) -> RGB:
@@ -116,11 +81,8 @@ def _names(labels: Sequence[str], most: int) -> list[str]:
     return shorten([drawable(x) for x in labels], most)
 
 
-def _scale(canvas: Canvas, x: int, y: int) -> None:
-    """The colours of the weights."""
-    width = 160
-    canvas.put(x, y, Image.fromarray(colours(np.linspace(0, 1, width)[None].repeat(10, 0))))  # (10, 160, 3)
-    for weight in (0.0, 0.1, 0.5, 1.0):
-        number = ink(f"{weight:g}", SMALL)
-        place = x + round(weight**0.5 * width) - number.width // 2
-        canvas.put(place, y + 12, number, INK)
+def png(rgb: RGB) -> bytes:
+    """A picture as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "PNG", optimize=True)
+    return file.getvalue()

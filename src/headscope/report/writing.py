@@ -11,6 +11,7 @@ from headscope.render.pages import render_page
 from headscope.report.charts import charts
 from headscope.report.findings import assumptions, findings
 from headscope.report.results import Sweep
+from headscope.report.roles import CAPTION, roles_formed
 from headscope.report.tables import Rows, command_of, effects, failed, jobs, ranking, runs_csv
 
 MOST = 10  #: rows and sentences in the terminal
@@ -29,6 +30,7 @@ def write_report(folder: Path) -> str:
     figures, sentences, rows = charts(sweep), findings(sweep), ranking(sweep)
     sections: list[tuple[str, str, Rows]] = [
         ("Each choice alone", "Means over everything else that was swept.", effects(sweep)),
+        ("When roles formed", CAPTION, roles_formed(sweep)),
         ("Did not complete", "", failed(sweep)),
         ("Jobs", "", jobs(sweep)),
     ]

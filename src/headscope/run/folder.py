@@ -65,6 +65,7 @@ class RunFolder:
         self.last, self.previous, self.best = (self.checkpoints / f"{n}.ckpt" for n in ("last", "previous", "best"))
         self.job_log = self.path / "job.log"  #: output of a sweep's job
         self.changes_file = self.path / "changes.json"
+        self.heads_file = self.path / "heads.csv"  #: what every head did at each validation
         self.pruned_file = self.path / "pruned.json"  #: the validation after which a search stopped the run
 
     def __str__(self) -> str:

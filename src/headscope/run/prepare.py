@@ -128,6 +128,7 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
         corpus.tokenizer,
         name=name,
         data={"name": corpus.name, "sha256": corpus.sha256},
+        passages=corpus.passages().tolist(),  # so that the heads can be looked at where the text is not
         position=composed.position,
         commit=commit(),
         overrides=composed.overrides,

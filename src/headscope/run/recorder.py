@@ -1,4 +1,4 @@
-"""One interface to what a run shows beside scalars, so that no callback asks which logger it writes to.
+"""What a run shows beside scalars, through one interface: no callback asks which logger it writes to.
 
 Scalars and the config go through Lightning's own `Logger.log_metrics` and `Logger.log_hyperparams`, which any Lightning
 logger has.
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from lightning import Trainer
+from lightning import Callback, Trainer
 from numpy.typing import NDArray
 
 
@@ -41,3 +41,15 @@ def recorders(trainer: Trainer) -> list[Recorder]:
     """The loggers of a run that show more than scalars; none on processes other than the main one."""
     loggers: list[Any] = trainer.loggers if trainer.is_global_zero else []
     return [logger for logger in loggers if isinstance(logger, Recorder)]
+
+
+class Witness(Callback):
+    """A callback that has something to say in `summary.json` when the run ends."""
+
+    def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+        """Keys of the summary, plain data.
+
+        Args:
+            history: step, seconds and val_loss of each validation.
+        """
+        raise NotImplementedError

@@ -8,6 +8,7 @@ import torch
 
 from headscope.errors import RunFailed
 from headscope.run.prepare import Run
+from headscope.run.recorder import Witness
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,9 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
         "versions": {"headscope": about["version"], "torch": about["torch"]},
         "history": history,
     }
+    for callback in run.trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Witness):
+            summary |= callback.facts(history)
     if run.trainer.is_global_zero:
         try:
             run.folder.write_summary(summary)

@@ -2,20 +2,20 @@
 
 from lightning import Callback, Trainer
 
-from headscope.heads.trace import trace
 from headscope.model.transformer import TransformerLM
-from headscope.render.pictures import heads_picture, table_picture
+from headscope.render.pictures import table_picture
 from headscope.run.recorder import recorders
+from headscope.show.attention import layer_pictures
 from headscope.training.module import LanguageModule
 from headscope.watch.picture_steps import is_picture_step
 from headscope.watch.probe import corpus, probe
 
 
 class Heatmaps(Callback):
-    """Draws one picture per layer, with all its heads, on a fixed text: the beginning of the validation split.
+    """Draws all heads of each layer on a fixed text: the beginning of the validation split.
 
-    At most ten validations are drawn, spread evenly over the run. A positional scheme that has a table gets a picture
-    of it, too.
+    One picture a layer shows their weights, one what they move, and one picture for all layers the rollout. At most ten
+    validations are drawn, spread evenly over the run. A positional scheme that has a table gets a picture of it, too.
     """
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
@@ -27,10 +27,7 @@ class Heatmaps(Callback):
         if isinstance(module.model, TransformerLM):
             ids = probe(trainer)
             tokens = [corpus(trainer).tokenizer.show(i) for i in ids[0].tolist()]
-            maps = trace(module.model, ids.to(module.device)).maps  # (L, 1, H, T, T)
-            for layer, heads in enumerate(maps[:, 0].double().cpu().numpy()):
-                title = f"layer {layer}, step {step}: every row attends to its columns"
-                pictures[f"attention/layer_{layer}"] = heads_picture(heads, tokens, title)
+            pictures = layer_pictures(module.model, ids.to(module.device), tokens, f"step {step}")
         position = getattr(module.model, "position", None)
         table = position.table() if position is not None else None
         if table is not None:

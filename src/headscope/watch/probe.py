@@ -1,4 +1,7 @@
-"""What the callbacks look at: the corpus of the run, and one fixed text from it."""
+"""What the callbacks look at: the corpus of the run, and fixed texts from it.
+
+Shapes: T positions.
+"""
 
 from lightning import Trainer
 from torch import Tensor
@@ -18,5 +21,4 @@ def corpus(trainer: Trainer) -> Corpus:
 
 def probe(trainer: Trainer) -> Tensor:
     """Ids (1, T) of the first validation window, cut to what a picture can show."""
-    x, _ = next(iter(corpus(trainer).val.once(1)))
-    return x[:, :LONGEST]
+    return corpus(trainer).passages(1, LONGEST)

@@ -30,8 +30,9 @@ def test_a_run_has_one_row_per_logged_step(run):
 
 
 def test_a_run_has_its_pictures_and_texts_beside_the_table(run):
+    tags = ("attention/layer_0", "norm_weighted/layer_0", "rollout", "positions")
     assert {str(p.relative_to(run)) for p in run.rglob("*.png")} == {
-        f"pictures/{tag}_{step:06}.png" for tag in ("attention/layer_0", "positions") for step in (10, 20)
+        f"pictures/{tag}_{step:06}.png" for tag in tags for step in (10, 20)
     }
     assert {p.name for p in (run / "texts").iterdir()} == {
         *("config_000000.txt", "run_000000.txt", "sample_000010.txt", "sample_000020.txt")

@@ -1,0 +1,99 @@
+"""What every head does, as a table: `heads.csv`, lines for people, and when each role formed.
+
+A row is one head at one step of training: step, layer, head, role, whether it is confirmed, the evidence, every score.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from headscope.heads.reports import HeadReport
+
+Row = dict[str, Any]
+EVIDENCE = ("value", "uniform", "shuffled", "cost", "error")  #: fields of `Evidence` that have a column
+NUMBERS = {"step": int, "layer": int, "head": int}
+UNFORMED = ("none", "uniform")  #: what every head is before it has learned anything: neither is said to form
+
+
+def rows(reports: Sequence[HeadReport], step: int) -> list[Row]:
+    """A row for each head; NaN and absent evidence are empty."""
+    table = []
+    for r in reports:
+        evidence = asdict(r.evidence) if r.evidence else {}
+        row: Row = {"step": step, "layer": r.layer, "head": r.head, "role": r.role, "confirmed": r.confirmed}
+        numbers = {name: evidence.get(name, float("nan")) for name in EVIDENCE} | r.scores
+        table.append(row | {name: x if x == x else "" for name, x in numbers.items()})  # NaN differs from itself
+    return table
+
+
+def to_csv(table: Sequence[Row]) -> str:
+    """Rows as text, the header first; scores with six digits."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, dict.fromkeys(key for row in table for key in row), lineterminator="\n")
+    writer.writeheader()
+    for row in table:
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    return file.getvalue()
+
+
+def from_csv(text: str) -> list[Row]:
+    """The rows of `to_csv`; a line that was cut off is dropped."""
+    table = []
+    for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
+        numbers = {k: NUMBERS.get(k, float)(v) if v else "" for k, v in row.items() if k not in ("role", "confirmed")}
+        table.append(numbers | {"role": row["role"], "confirmed": row["confirmed"] == "True"})
+    return table
+
+
+def name(row: Mapping[str, Any]) -> str:
+    """L1H2."""
+    return f"L{row['layer']}H{row['head']}"
+
+
+def formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+    """When each role first had a confirmed head: step, head, and the validation losses before and there.
+
+    Args:
+        table: rows of all steps.
+        history: step and val_loss of each validation.
+    """
+    losses = {int(h["step"]): h["val_loss"] for h in history}
+    found: dict[str, dict[str, Any]] = {}
+    for row in sorted(table, key=lambda row: int(row["step"])):
+        if row["confirmed"] and row["role"] not in (*found, *UNFORMED):
+            step = int(row["step"])
+            before = [loss for s, loss in sorted(losses.items()) if s < step]
+            found[row["role"]] = {
+                "step": step,
+                "head": name(row),
+                "val_loss_before": before[-1] if before else None,
+                "val_loss": losses.get(step),
+            }
+    return found
+
+
+def as_text(reports: Sequence[HeadReport]) -> str:
+    """A line for each head, with its role and the evidence for it, and what the columns mean."""
+    header = ("head", "role", "score", "value", "uniform", "shuffled", "ablation costs", "role is")
+    lines = [header]
+    for r in reports:
+        e = r.evidence
+        if e is None:
+            lines.append((r.name, r.role, "", "", "", "", "", ""))
+            continue
+        controls = (f"{x:.3f}" for x in (e.value, e.uniform, e.shuffled))
+        verdict = "confirmed" if r.confirmed else "unconfirmed"
+        lines.append((r.name, r.role, e.score, *controls, f"{e.cost:+.4f} ± {e.error:.4f}", verdict))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([*table, "", LEGEND])
+
+
+LEGEND = (
+    "value: the score that stands out. uniform: the same score of a head that looks at its past evenly. shuffled: of\n"
+    "this head's weights on the wrong keys. ablation costs: nats per token by which the loss rises where the role\n"
+    "matters when the head's output is replaced by its mean, ± one standard error. A role is confirmed if that is at\n"
+    "least 0.01 nats and 3 standard errors."
+)

@@ -1,0 +1,56 @@
+"""A score of every head as one picture: a row a layer, a column a head, the number in each cell.
+
+Shapes: L layers, H heads.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headscope.render.axes import LARGE, NORMAL, Axes
+from headscope.render.canvas import MARGIN, Canvas
+from headscope.render.colours import BACKGROUND, DIVERGING, INK, RAMP, RGB, colours
+from headscope.render.fonts import ink, line_height
+
+CELL = (58, 40)  #: width and height in pixels
+#: The scores that are drawn, and what they mean in a few words.
+SCORES = {
+    "previous_token": "weight on the token before",
+    "duplicate_token": "weight on earlier equal tokens, in repeated random text",
+    "induction": "weight on what followed earlier equal tokens, in repeated random text",
+    "sink": "weight on the first token",
+    "local": "weight on the last five tokens",
+    "evenness": "entropy, as a part of the largest: 1 looks at all tokens alike",
+}
+WHITE = (255, 255, 255)
+
+
+def scores_picture(
+    scores: NDArray[np.float64], title: str, subtitle: str, text: Callable[[float], str] = "{:.2f}".format
+) -> RGB:
+    """Scores (L, H): 0 is white, 1 dark; below 0 another colour. One that is NaN has the background's and no number.
+
+    Args:
+        scores: between -1 and 1; what is beyond has the last colour.
+        title: above everything.
+        subtitle: below the title, smaller.
+        text: a score as it stands in its cell.
+    """
+    signed = bool(np.nanmin(scores, initial=0.0) < 0)
+    place = (np.nan_to_num(scores) + 1) / 2 if signed else np.nan_to_num(scores)
+    rgb = colours(place, DIVERGING if signed else RAMP)
+    rgb[np.isnan(scores)] = BACKGROUND
+    layers, heads = scores.shape
+    axes = Axes([f"layer {i}" for i in range(layers)], [f"head {i}" for i in range(heads)], CELL)
+    canvas = Canvas()
+    canvas.write(MARGIN, 8, title, LARGE)
+    canvas.write(MARGIN, 8 + line_height(LARGE) + 2, subtitle, NORMAL)
+    top = 8 + line_height(LARGE) + line_height(NORMAL) + 12
+    axes.put(canvas, MARGIN, top, rgb)
+    for i, j in np.argwhere(~np.isnan(scores)):
+        number = ink(text(float(scores[i, j])), NORMAL)
+        x = MARGIN + axes.left + j * CELL[0] + (CELL[0] - number.width) // 2
+        y = top + axes.top + i * CELL[1] + (CELL[1] - number.height) // 2
+        canvas.put(int(x), int(y), number, INK if rgb[i, j].astype(int).sum() > 400 else WHITE)
+    return canvas.picture()

@@ -1,0 +1,62 @@
+"""`show=attribution`: which heads made the next token likely."""
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from headscope.generation.sampling import finite
+from headscope.heads.attribution import attribute
+from headscope.render.labels import label
+from headscope.show.asked import Asked
+
+ROWS = 24
+BAR = 16  #: characters of the longest bar
+FROZEN = (
+    "The final norm divides by a scale that all parts set together. Here it is frozen at its value,"
+    " so that each part has its own share of the logit and the shares add up."
+)
+
+
+def show(asked: Asked) -> None:
+    """A table on standard output: what each part of the model adds to the logit of the most likely next token.
+
+    Only differences of logits change a probability, so a second column has the lead over the second likely token.
+
+    Raises:
+        UserError: the model has no heads, or the prompt a token that the vocabulary lacks.
+    """
+    model, ids = asked.transformer(), asked.context()
+    with torch.no_grad():
+        p = finite(model(ids)[0, -1]).double().softmax(-1)  # (V,)
+    order = p.sort(descending=True, stable=True).indices
+    first, second = order[:1], order[1:2] if len(order) > 1 else order[:1]
+    to_logit, to_lead = attribute(model, ids, first), attribute(model, ids, first, second)
+    token, other = (Text(label(asked.tokenizer.show(int(i)))) for i in (first, second))
+    shares = [(name, x, lead) for (name, x), (_, lead) in zip(to_logit.named(), to_lead.named(), strict=True)]
+    console = Console()
+    console.print(Text.assemble("most likely next: ", (str(token), "bold"), f", probability {float(p[first]):.4f}"))
+    table = Table(box=box.SIMPLE)
+    table.add_column("part", no_wrap=True)
+    table.add_column(Text.assemble("logit of ", token), justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column(Text.assemble("lead over ", other), justify="right", no_wrap=True)
+    rows = largest(shares, asked.rows or ROWS)
+    longest = max(abs(x) for _, x, _ in rows)
+    for name, x, lead in rows:
+        bar = ("█" if x > 0 else "░") * round(abs(x) / max(longest, 1e-9) * BAR)
+        table.add_row(name, f"{x:+.4f}", bar, f"{lead:+.4f}")
+    table.add_section()
+    table.add_row("sum", f"{float(to_logit.logit):+.4f}", "", f"{float(to_lead.logit):+.4f}")
+    console.print(table)
+    console.print(FROZEN, soft_wrap=True)
+
+
+def largest(shares: list[tuple[str, float, float]], rows: int) -> list[tuple[str, float, float]]:
+    """The shares by size, most positive first; beyond `rows`, those nearest to zero are one row of their sum."""
+    by_size = sorted(shares, key=lambda share: -abs(share[1]))
+    kept, rest = by_size[:rows], by_size[rows:]
+    if rest:
+        kept.append((f"{len(rest)} others", sum(x for _, x, _ in rest), sum(lead for _, _, lead in rest)))
+    return sorted(kept, key=lambda share: -share[1])

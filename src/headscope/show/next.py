@@ -1,0 +1,20 @@
+"""`show=next`: what may come next, and how likely it is."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from headscope.generation.next import next_tokens
+from headscope.render.labels import label
+from headscope.show.asked import Asked
+
+ROWS = 10
+
+
+def show(asked: Asked) -> None:
+    """A table of tokens and their probabilities on standard output."""
+    table = Table("next", "probability", "", box=box.SIMPLE)
+    for token, p in next_tokens(asked.model, asked.tokenizer, asked.prompt, asked.rows or ROWS):
+        table.add_row(Text(label(token)), f"{p:.4f}", "█" * round(p * 40))
+    Console().print(table)

@@ -1,0 +1,54 @@
+"""What heads do, as a table."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headscope.heads import HeadReport, table
+from headscope.heads.reports import Evidence
+
+ROLES = ("previous token", "induction", "sink", "uniform", "none")
+
+
+def report(layer, head, role, confirmed=True, value=0.9):
+    evidence = None if role == "none" else Evidence(role, value, 0.2, 0.1, "text", 0.05, 0.001)
+    return HeadReport(layer, head, role, {"sink": value, "local": math.nan}, evidence, confirmed and role != "none")
+
+
+def test_a_table_is_read_as_it_was_written():
+    rows = table.rows([report(0, 0, "sink"), report(0, 1, "none")], 20)
+    text = table.to_csv(rows)
+    assert text.splitlines()[0] == "step,layer,head,role,confirmed,value,uniform,shuffled,cost,error,sink,local"
+    assert table.from_csv(text) == rows
+    assert rows[0]["local"] == rows[1]["value"] == "", "what is not known is empty"
+
+
+@given(st.integers(0, 400))
+def test_a_line_that_was_cut_off_is_dropped(length):
+    whole = table.to_csv(table.rows([report(0, h, "sink") for h in range(4)], 5))
+    rows = table.from_csv(whole[:length])
+    assert rows == table.from_csv(whole)[: len(rows)]
+    assert len(rows) == max(0, whole[:length].count("\n") - 1)
+
+
+def test_a_role_forms_with_its_first_confirmed_head():
+    rows = [
+        *table.rows([report(0, 0, "uniform"), report(0, 1, "sink", confirmed=False)], 0),
+        *table.rows([report(0, 0, "none"), report(0, 1, "sink")], 10),
+        *table.rows([report(0, 0, "sink"), report(0, 1, "induction")], 20),
+    ]
+    history = [{"step": 10, "val_loss": 3.0}, {"step": 20, "val_loss": 2.0}]
+    assert table.formed(rows, history) == {
+        "sink": {"step": 10, "head": "L0H1", "val_loss_before": None, "val_loss": 3.0},
+        "induction": {"step": 20, "head": "L0H1", "val_loss_before": 3.0, "val_loss": 2.0},
+    }
+
+
+def test_people_read_the_role_with_its_evidence():
+    lines = table.as_text([report(0, 0, "sink"), report(1, 3, "induction", confirmed=False), report(1, 4, "none")])
+    header, sink, induction, none, *_ = lines.splitlines()
+    assert header.split()[:4] == ["head", "role", "score", "value"]
+    assert sink.split() == ["L0H0", "sink", "sink", "0.900", "0.200", "0.100", "+0.0500", "±", "0.0010", "confirmed"]
+    assert induction.endswith("unconfirmed")
+    assert none == "L1H4  none"
