@@ -1,1 +1,1 @@
-"""What a head does. Takes tensors and a model, no Trainer."""
+"""What a head does: `capture` looks inside a forward pass. Takes tensors and a model, no Trainer."""
