@@ -11,11 +11,19 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 
-def run(*command):
-    """Runs a Python command of the project; returns its output and the most memory it used, in MB."""
+def run(*command, environment=None):
+    """Runs a Python command of the project; returns its output, the most memory it used in MB, and its seconds.
+
+    The code that runs is that beside this folder, whatever is installed.
+    """
     began = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | (environment or {}),
     )
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -37,11 +45,18 @@ def table(rows):
 
 def save(name, figures):
     """Writes figures with the machine and the commit they were measured on."""
-    from headscope.run.prepare import commit
+    from headscope.run.commit import commit
     from headscope.training.hardware import Machine
 
     machine = Machine.here()
-    about = {"cpu": machine.cpu, "cores": machine.cores, "amx": machine.amx, "gpus": machine.gpus, "commit": commit()}
+    about = {
+        "cpu": machine.cpu,
+        "cores": machine.cores,
+        "amx": machine.amx,
+        "avx512_bf16": machine.avx512_bf16,
+        "gpus": machine.gpus,
+        "commit": commit(),
+    }
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
     path.write_text(json.dumps(about | figures, indent=2) + "\n")
     print(f"written to {path.relative_to(ROOT)}")

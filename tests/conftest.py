@@ -66,6 +66,7 @@ def fit(
     make=None,
     log_every=5,
     plugins=None,
+    optimizer=None,
 ):
     """Trains a small model in this process; returns the trainer and the module."""
     torch.manual_seed(seed)
@@ -73,7 +74,7 @@ def fit(
     size = len(data.corpus.tokenizer)
     model = make(size) if make else TransformerLM(size, 32, 2, 2, block_size, dropout, position)
     card = checkpoint.card(model, data.corpus.tokenizer, data={"name": data.corpus.name})
-    module = LanguageModule(model, partial(AdamW, lr=lr), Constant(), card, log_every)
+    module = LanguageModule(model, optimizer or partial(AdamW, lr=lr), Constant(), card, log_every)
     trainer = Trainer(
         default_root_dir=folder,
         accelerator="cpu",

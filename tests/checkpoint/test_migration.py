@@ -9,11 +9,18 @@ import headscope
 from headscope.checkpoint import migration
 from headscope.checkpoint.format import FORMAT
 from headscope.errors import UserError
+from headscope.model.feedforward import GELU, SquaredReLU
+from headscope.model.qk_norm import QKNorm, Unit
 
 FIXTURES = Path(__file__).parent / "fixtures"
 #: Logits after "I love", as the version that wrote each file computed them:
-#: format 1 by commit d5ccd9a, `experiment=toy model.d_model=8 callbacks=none trainer.max_steps=50`.
-LOGITS = {1: [-1.5271477, -0.1604364, 3.0563197, -1.5271477, -1.5271477, -0.2913186]}
+#: format 1 by commit d5ccd9a, `experiment=toy model.d_model=8 callbacks=none trainer.max_steps=50`;
+#: format 2 by commit 46689b0, the same with `position=rope feedforward=relu2 qk_norm=unit optimizer=muon
+#: optimizer.lr=1e-2`.
+LOGITS = {
+    1: [-1.5271477, -0.1604364, 3.0563197, -1.5271477, -1.5271477, -0.2913186],
+    2: [-1.0910918, 0.0995025, 2.7040267, -1.0910918, -1.0910918, -0.6438203],
+}
 
 
 @pytest.mark.parametrize("number", range(1, FORMAT + 1))
@@ -22,6 +29,13 @@ def test_every_format_loads_and_computes_the_same(number):
     logits = model(tokenizer.encode("I love")[None])[0, -1]
     torch.testing.assert_close(logits, torch.tensor(LOGITS[number]), atol=1e-5, rtol=0)
     assert about["data"]["name"] == "toy"
+
+
+def test_format_1_has_the_parts_that_it_could_not_name():
+    model = headscope.load(FIXTURES / "format1.ckpt").model
+    assert (type(model.feedforward), type(model.qk_norm)) == (GELU, QKNorm)
+    model = headscope.load(FIXTURES / "format2.ckpt").model
+    assert (type(model.feedforward), type(model.qk_norm)) == (SquaredReLU, Unit)
 
 
 def test_older_formats_go_through_every_step(monkeypatch):

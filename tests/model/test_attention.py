@@ -56,6 +56,23 @@ def test_bf16_keeps_its_dtype():
     torch.testing.assert_close(out.double(), attention(Q, K, V), atol=0.05, rtol=0)
 
 
+@pytest.mark.parametrize("t", [1, 7, 64])
+@pytest.mark.parametrize("scale", [None, 0.2])
+def test_bf16_on_a_cpu_equals_an_explicit_softmax_forward_and_backward(t, scale):
+    """Three products in place of the fused kernel; q and k may come in fp32, as a norm leaves them."""
+    torch.manual_seed(1)
+    q, k, v, gradient = torch.randn(4, 16, 4, t, 32)
+    q, k, v = (u.bfloat16().float().requires_grad_() for u in (q, k, v))
+    out = attention(q, k, v.bfloat16(), scale=scale)
+    assert out.dtype == torch.bfloat16
+    _, wanted = softmax_attention(*(u.detach() for u in (q, k, v)), scale or 32**-0.5, None, True)
+    np.testing.assert_allclose(out.float().detach().numpy(), wanted, atol=0.02, rtol=0.02)
+    got = torch.autograd.grad(out, (q, k, v), gradient.bfloat16())
+    explicit = attention_weights(q, k, scale=scale) @ v
+    for ours, exact in zip(got, torch.autograd.grad(explicit, (q, k, v), gradient), strict=True):
+        assert (ours - exact).norm() < 0.02 * exact.norm().clamp(min=1e-3)
+
+
 @pytest.mark.parametrize("scheme", [Position, Rotary, ALiBi])
 def test_a_cache_changes_nothing(scheme):
     layer = MultiHeadAttention(16, 2, scheme(16, 2, 8, 0))

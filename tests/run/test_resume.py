@@ -17,10 +17,11 @@ from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTH
 
 from tests.conftest import ROOT, shell
 
-#: Dropout and accumulation on, validations that are no multiple of the steps.
+#: Dropout and accumulation on, validations that are no multiple of the steps, an optimizer with both rules.
 RUN = (
     *("train.py", "data=pydoc", "model.d_model=32", "model.n_layers=2", "model.block_size=32", "model.dropout=0.1"),
-    *("position=rope", "trainer.max_steps=90", "trainer.val_check_interval=20", "trainer.accumulate_grad_batches=2"),
+    *("position=rope", "feedforward=relu2", "qk_norm=unit", "optimizer=muon"),
+    *("trainer.max_steps=90", "trainer.val_check_interval=20", "trainer.accumulate_grad_batches=2"),
 )
 
 

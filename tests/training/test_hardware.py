@@ -24,7 +24,8 @@ AUTO = TrainerOptions(
     profiler=None,
 )
 LAPTOP = Machine("Laptop", 8)
-AMX = Machine("Server", 2, amx=True)
+AMX = Machine("Server", 2, amx=True, avx512_bf16=True)
+ZEN4 = Machine("Server", 2, avx512_bf16=True)
 H100 = Machine(cores=8, gpus=("H100",), bf16=True, triton=True)
 T4 = Machine(gpus=("T4",), triton=True)
 TWO = Machine(gpus=("H100", "H100"), bf16=True, triton=True)
@@ -36,6 +37,7 @@ MAC = Machine("Apple M3", 8, mps=True)
     [
         (LAPTOP, "cpu", 1, "auto", "32-true", True, False),
         (AMX, "cpu", 1, "auto", "bf16-mixed", True, False),
+        (ZEN4, "cpu", 1, "auto", "bf16-mixed", True, False),
         (H100, "gpu", 1, "auto", "bf16-mixed", True, True),
         (T4, "gpu", 1, "auto", "16-mixed", False, False),
         (TWO, "gpu", 2, "ddp", "bf16-mixed", True, True),
@@ -54,6 +56,11 @@ def test_what_the_machine_gets(machine, accelerator, devices, strategy, precisio
     )
     assert c.reason
     assert precision in str(c)
+
+
+def test_the_reason_names_the_instructions():
+    reasons = {choose(machine, AUTO).reason.rpartition(", ")[2] for machine in (LAPTOP, AMX, ZEN4)}
+    assert reasons == {"no fast bf16", "AMX", "AVX512-BF16"}
 
 
 def test_everything_can_be_overridden():

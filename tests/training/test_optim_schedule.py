@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from headscope.training.optim import AdamW
-from headscope.training.schedule import Constant, Cosine, Linear
+from headscope.training.schedule import WSD, Constant, Cosine, Linear
 from tests.conftest import small
 
 
@@ -31,7 +31,13 @@ def test_without_gradient_only_decay_moves_a_weight():
 
 @pytest.mark.parametrize(
     ("schedule", "middle", "end"),
-    [(Constant(10), 1.0, 1.0), (Linear(10, 0.1), 0.55, 0.1), (Cosine(10, 0.1), 0.55, 0.1)],
+    [
+        (Constant(10), 1.0, 1.0),
+        (Linear(10, 0.1), 0.55, 0.1),
+        (Cosine(10, 0.1), 0.55, 0.1),
+        (WSD(10, 0.1, 0.25), 1.0, 0.1),
+        (WSD(10, 0.1, 1.0), 0.55, 0.1),
+    ],
 )
 def test_schedules(schedule, middle, end):
     assert schedule(0, 110) == pytest.approx(0.1)

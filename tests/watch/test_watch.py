@@ -11,6 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTH
 from headscope.errors import RunFailed
 from headscope.heads import table
 from headscope.render.grid import SCORES
+from headscope.run import clock
+from headscope.run.history import History
 from headscope.run.recorder import recorders
 from headscope.watch import curves
 from headscope.watch.curves import Curves, peak_megabytes
@@ -136,24 +138,26 @@ def test_speed_counts_training_alone_and_waits_for_the_gpu(monkeypatch):
     def wait(device):
         now[0] = max(now[0], gpu[0])
 
-    monkeypatch.setattr(curves.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(torch.cuda, "synchronize", wait)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**20)
     optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}])
-    trainer = SimpleNamespace(world_size=2, optimizers=[optimizer])
+    watched, history = Curves(), History()
+    trainer = SimpleNamespace(world_size=2, optimizers=[optimizer], callbacks=[history, watched], global_step=0)
     module = SimpleNamespace(device=torch.device("cuda"), grad_norm=torch.ones(()), report=reported.append)
-    watched = Curves()
     batch = torch.zeros(4, 15)  # 120 tokens in all, on 2 devices
     for step in range(1, 5):
-        watched.on_train_batch_start(trainer, module, [batch], step)
+        history.on_train_batch_start(trainer, module, [batch], step)
         now[0], gpu[0] = now[0] + 1, max(now[0], gpu[0]) + 3
         module.at_log_step = lambda step=step: step % 2 == 0
+        history.on_train_batch_end(trainer, module, None, [batch], step)
         watched.on_train_batch_end(trainer, module, None, [batch], step)
         if step in (1, 2):
-            watched.on_validation_start(trainer, module)
+            history.on_validation_start(trainer, module)
             now[0] += 1000
     assert [m["speed/tokens_per_second"] for m in reported] == [2 * 120 / 6, 2 * 120 / 6]
     assert reported[0]["speed/memory_mb"] == 3
+    assert history.train_seconds == 12
 
 
 def test_without_the_resource_module_memory_is_left_out(monkeypatch):

@@ -12,26 +12,29 @@ import torch
 from headscope import __version__
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, Tokenizer, WordTokenizer
 from headscope.errors import UserError
+from headscope.model.feedforward import FeedForward
 from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Position
+from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import LanguageModel, TransformerLM
 
-FORMAT = 1  #: raised when this file changes what it writes; see `migration`
+FORMAT = 2  #: raised when this file changes what it writes; see `migration`
 MODELS = (TransformerLM, FixedContextMLP)  #: imported so that they are among the subclasses of LanguageModel
+#: Arguments of a model that are parts with a class of their own, and the base expected there.
+PARTS: dict[str, type] = {"position": Position, "feedforward": FeedForward, "qk_norm": QKNorm}
 TOKENIZERS = (CharTokenizer, WordTokenizer, BytePairTokenizer)
 
 
 def describe(part: Any) -> dict[str, Any]:
     """A part as plain data: the name of its class and the arguments that rebuild it.
 
-    A positional scheme stores its options (keyword-only arguments) only; the model supplies the other arguments.
+    A part of a model stores its options (keyword-only arguments) only; the model supplies the other arguments.
     """
+    bases = tuple(PARTS.values())
     parameters = inspect.signature(type(part)).parameters.values()
-    own = [p for p in parameters if p.kind is p.KEYWORD_ONLY or not isinstance(part, Position)]
+    own = [p for p in parameters if p.kind is p.KEYWORD_ONLY or not isinstance(part, bases)]
     values = {p.name: getattr(part, p.name) for p in own}
-    return {"class": type(part).__name__} | {
-        k: describe(v) if isinstance(v, Position) else v for k, v in values.items()
-    }
+    return {"class": type(part).__name__} | {k: describe(v) if isinstance(v, bases) else v for k, v in values.items()}
 
 
 def subclasses(base: Any) -> dict[str, Any]:
@@ -49,8 +52,8 @@ def constructor(description: dict[str, Any], base: type) -> Any:
     known = subclasses(base)
     if name not in known:
         raise UserError(f"this checkpoint needs a {base.__name__} called {name!r}, which this version does not have")
-    if "position" in options:
-        options["position"] = constructor(options["position"], Position)
+    for part in PARTS.keys() & options.keys():
+        options[part] = constructor(options[part], PARTS[part])
     return partial(known[name], **options)
 
 

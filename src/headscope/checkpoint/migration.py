@@ -11,8 +11,17 @@ from typing import Any
 from headscope.checkpoint.format import FORMAT
 from headscope.errors import UserError
 
+
+def _name_the_parts(card: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 to 2: a transformer names its feed-forward and what it does to queries and keys; it had one kind."""
+    model = dict(card["model"])
+    if "position" in model:
+        model |= {"feedforward": {"class": "GELU"}, "qk_norm": {"class": "QKNorm"}}
+    return card | {"format": 2, "model": model}
+
+
 #: Of each older format, the function that turns its description into the next format's.
-STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _name_the_parts}
 
 
 def to_current(card: dict[str, Any], path: str | Path) -> dict[str, Any]:

@@ -13,6 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TextIO
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
+if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+    # Before torch is imported: libgomp's threads would spin so long for each other that one other busy process stops
+    # them for whole time slices. They sleep sooner; a sweep's jobs inherit it. benchmarks/busy.py measures.
+    os.environ["GOMP_SPINCOUNT"] = "1000"
 
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException

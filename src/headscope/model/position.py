@@ -112,14 +112,14 @@ class Rotary(Position):
             if d % 2:
                 raise ValueError(f"rotary positions pair channels: the head width {d_model}/{n_heads}={d} must be even")
             angles = torch.outer(torch.arange(block_size, dtype=torch.float64), frequencies(d, base))  # (T, D/2)
-            self.register_buffer("turns", torch.stack((angles.cos(), angles.sin())).float(), persistent=False)
+            self.register_buffer("turns", torch.stack((angles.cos(), angles.sin()), -1).float(), persistent=False)
 
     def rotate(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-        cos, sin = self.turns[:, offset : offset + q.shape[-2]]  # (T, D/2) each
+        turns = torch.view_as_complex(self.turns[offset : offset + q.shape[-2]])  # (T, D/2) of length one
 
         def turn(u: Tensor) -> Tensor:
-            a, b = u.float().view(*u.shape[:-1], -1, 2).unbind(-1)  # (B, H, T, D/2) each
-            return torch.stack((a * cos - b * sin, a * sin + b * cos), -1).flatten(-2).to(u.dtype)
+            pairs = torch.view_as_complex(u.float().unflatten(-1, (-1, 2)))  # (B, H, T, D/2)
+            return torch.view_as_real(pairs * turns).flatten(-2).to(u.dtype)
 
         return turn(q), turn(k)
 

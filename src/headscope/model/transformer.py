@@ -10,8 +10,9 @@ from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from headscope.model.attention import KVCache, MultiHeadAttention
-from headscope.model.feedforward import FeedForward
+from headscope.model.feedforward import GELU, FeedForward
 from headscope.model.position import Position, Sinusoidal
+from headscope.model.qk_norm import QKNorm
 
 
 class LanguageModel(nn.Module):
@@ -25,14 +26,31 @@ class LanguageModel(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + feed-forward(norm(x)) (pre-norm: Xiong et al. 2020)."""
+    """x + attention(norm(x)), then x + feed-forward(norm(x)) (pre-norm: Xiong et al. 2020).
 
-    def __init__(self, d_model: int, n_heads: int, dropout: float, position: Position) -> None:
+    Args:
+        d_model: C.
+        n_heads: H.
+        dropout: probability, on what each half adds.
+        position: this layer's.
+        feedforward: this layer's; None is Part 4's.
+        qk_norm: this layer's; None leaves queries and keys as they are.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        dropout: float,
+        position: Position,
+        feedforward: FeedForward | None = None,
+        qk_norm: QKNorm | None = None,
+    ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(d_model)
-        self.attention = MultiHeadAttention(d_model, n_heads, position)
+        self.attention = MultiHeadAttention(d_model, n_heads, position, qk_norm)
         self.norm2 = nn.LayerNorm(d_model)
-        self.feedforward = FeedForward(d_model)
+        self.feedforward = feedforward or GELU(d_model)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
@@ -42,7 +60,7 @@ class Block(nn.Module):
 
 
 class TransformerLM(LanguageModel):
-    """A decoder-only transformer, as Part 4 builds it: GELU, LayerNorm, no bias in attention, an untied head.
+    """A decoder-only transformer, as Part 4 builds it: LayerNorm, no bias in attention, an untied head.
 
     Initialisation is ours: matrices N(0, 1/fan-in), and zero for what writes into the residual stream and for the head,
     so that the first loss is ln V and every block starts as the identity (Zhang et al. 2019, Fixup).
@@ -55,6 +73,8 @@ class TransformerLM(LanguageModel):
         block_size: the longest sequence, T.
         dropout: probability, on the embedding and on what each half of a block adds.
         position: constructor of a positional scheme.
+        feedforward: constructor of a block's other half, given C.
+        qk_norm: constructor of what is done to the length of queries and keys.
 
     Raises:
         ValueError: heads that do not divide the width; a width the scheme cannot use.
@@ -69,6 +89,8 @@ class TransformerLM(LanguageModel):
         block_size: Annotated[int, Ge(1)],
         dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
         position: Callable[[int, int, int, int | None], Position] = Sinusoidal,
+        feedforward: Callable[[int], FeedForward] = GELU,
+        qk_norm: Callable[[], QKNorm] = QKNorm,
     ) -> None:
         super().__init__()
         if d_model % n_heads:
@@ -80,7 +102,8 @@ class TransformerLM(LanguageModel):
         self.position = position(d_model, n_heads, block_size, None)
         self.drop = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
-            Block(d_model, n_heads, dropout, position(d_model, n_heads, block_size, layer)) for layer in range(n_layers)
+            Block(d_model, n_heads, dropout, position(d_model, n_heads, block_size, i), feedforward(d_model), qk_norm())
+            for i in range(n_layers)
         )
         self.norm = nn.LayerNorm(d_model)
         self.head = nn.Linear(d_model, vocab_size)
@@ -97,6 +120,16 @@ class TransformerLM(LanguageModel):
 
     def layers(self) -> list[Block]:
         return cast(list[Block], list(self.blocks))
+
+    @property
+    def feedforward(self) -> FeedForward:
+        """The kind that all layers have, for a checkpoint to name."""
+        return self.layers()[0].feedforward
+
+    @property
+    def qk_norm(self) -> QKNorm:
+        """The kind that all layers have, for a checkpoint to name."""
+        return self.layers()[0].attention.qk_norm
 
     def new_cache(self) -> list[KVCache]:
         """An empty cache, one per layer, for decoding up to block_size tokens."""

@@ -18,6 +18,7 @@ HONOURED = {
     "data": True,  # the text itself is compared by its sha256
     "data.tokenizer": False,
     "data.vocab_size": False,
+    "feedforward": False,
     "init": False,
     "logger": True,
     "model": False,
@@ -26,6 +27,7 @@ HONOURED = {
     "optimizer._target_": False,
     "paths": True,
     "position": False,
+    "qk_norm": False,
     "schedule": True,
     "seed": False,
     "task": False,

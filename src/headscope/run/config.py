@@ -11,7 +11,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from headscope.data.corpus import Source
+from headscope.model.feedforward import FeedForward
 from headscope.model.position import Position
+from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import LanguageModel
 from headscope.training.options import TrainerOptions
 from headscope.training.schedule import Schedule
@@ -37,6 +39,8 @@ class TrainConfig:
     batch_size: Annotated[int, Ge(1)]
     same_batch: bool
     position: Callable[[int, int, int, int | None], Position]
+    feedforward: Callable[[int], FeedForward]
+    qk_norm: Callable[[], QKNorm]
     model: Callable[[int], LanguageModel]
     data: Callable[[], Source]
     optimizer: Callable[[nn.Module, bool], Optimizer]

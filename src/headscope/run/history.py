@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning import Callback, Trainer
 
+from headscope.run.clock import Clock, finish
 from headscope.run.folder import RunFolder
 from headscope.training.module import LanguageModule
 
@@ -15,7 +16,8 @@ class History(Callback):
     """Keeps (step, seconds, val_loss) at every validation; its state travels in the checkpoint.
 
     `train_seconds` is the time from the first step to the last without validations and what hangs on them:
-    checkpoints, pictures, samples. While the run goes on, `progress.json` says how far it is.
+    checkpoints, pictures, samples; a GPU has finished its work whenever it is read at a log step or a validation. While
+    the run goes on, `progress.json` says how far it is.
 
     Args:
         started: `time.time()` when the process began.
@@ -26,27 +28,37 @@ class History(Callback):
         self.folder, self._said = folder, 0.0
         self.started = started if started is not None else time.time()
         self.earlier_seconds = 0.0  #: of wall time before this process
-        self.train_seconds = 0.0
+        self.clock = Clock()
         self.train_loss = float("nan")  #: nats per token of the step before the last validation
         self.history: list[dict[str, float]] = []
-        self._mark: float | None = None  # when the step now running began; None outside training
+
+    @property
+    def train_seconds(self) -> float:
+        """Spent in training so far, those before a resume included."""
+        return self.clock.seconds
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
-        if self._mark is None:
-            self._mark = time.perf_counter()
+        self.clock.start()  # it runs on until a validation: what lies between two steps is counted
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        now = time.perf_counter()
-        self.train_seconds += now - (self._mark or now)
-        self._mark = now  # so that what lies between two steps, fetching and logging, is counted too
-        if module.at_log_step() and now - self._said >= SECONDS:
-            self._said = now
-            self._say(trainer)
+        if module.at_log_step():
+            finish(module.device)
+            now = time.perf_counter()
+            if now - self._said >= SECONDS:
+                self._said = now
+                self._say(trainer)
 
     def on_validation_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        self._mark = None
+        finish(module.device)
+        self.clock.stop()
+
+    def on_train_end(self, trainer: Trainer, module: LanguageModule) -> None:
+        self.clock.stop()
+
+    def on_exception(self, trainer: Trainer, module: LanguageModule, exception: BaseException) -> None:
+        self.clock.stop()
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
         if trainer.state.fn == "fit":
@@ -77,7 +89,8 @@ class History(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.earlier_seconds = state_dict["wall_seconds"]
-        self.train_seconds, self.train_loss = state_dict["train_seconds"], state_dict["train_loss"]
+        self.clock = Clock(state_dict["train_seconds"])
+        self.train_loss = state_dict["train_loss"]
         self.history = state_dict["history"]
 
     def wall_seconds(self) -> float:

@@ -169,9 +169,7 @@ class Pool:
         folder = RunFolder(self.folder / job.name)
         line = [sys.executable, script(), *arguments(job, folder.path)]
         note(folder.path, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
-        environment = dict(os.environ)  # names this process as the parent
-        if self.n_jobs > 1:  # threads that spin while they wait take the cores from other jobs: 34 s for 12
-            environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        environment = dict(os.environ)  # names this process as the parent, and says how long threads spin
         devices = gpus_of(slot, self.gpus_per_job, self.gpus)
         if devices is not None:
             environment["CUDA_VISIBLE_DEVICES"] = devices

@@ -3,6 +3,7 @@
 import os
 import platform
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ class Machine:
     cpu: str = "CPU"
     cores: int = 1
     amx: bool = False  #: tile registers, which make bf16 matrix products fast
+    avx512_bf16: bool = False  #: products of bf16 pairs, twice as fast as fp32
     gpus: tuple[str, ...] = ()  #: names of the CUDA devices
     bf16: bool = False  #: the CUDA devices compute in bf16 natively
     triton: bool = False  #: torch.compile can generate kernels for them
@@ -29,7 +31,8 @@ class Machine:
         return Machine(
             cpu=_cpu_name(),
             cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-            amx=bool(getattr(torch.cpu, "_is_amx_tile_supported", bool)()),
+            amx=_has("amx_tile"),
+            avx512_bf16=_has("avx512_bf16"),
             gpus=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) if cuda else (),
             bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False),
             triton=cuda and torch.utils._triton.has_triton(),
@@ -91,8 +94,9 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
             raise ValueError(
                 f"trainer.devices={options.devices}, but there are {machine.cores} cores; use at most that"
             )
-        precision = "bf16-mixed" if machine.amx else "32-true"
-        reason = f"{machine.cpu}, {machine.cores} cores, {'with' if machine.amx else 'without'} AMX"
+        precision = "bf16-mixed" if machine.amx or machine.avx512_bf16 else "32-true"
+        fast = "AMX" if machine.amx else "AVX512-BF16" if machine.avx512_bf16 else "no fast bf16"
+        reason = f"{machine.cpu}, {machine.cores} cores, {fast}"
         choice = Choice(
             "cpu", 1 if options.devices == "auto" else options.devices, "auto", precision, True, False, reason
         )
@@ -118,6 +122,19 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
     if options.compile is not None:
         choice = replace(choice, compile=options.compile)
     return choice
+
+
+@cache
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether a device multiplies matrices in bf16 faster than in fp32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and (_has("amx_tile") or _has("avx512_bf16"))
+
+
+def _has(instructions: str) -> bool:
+    """Whether this CPU, and the torch on it, know some instructions."""
+    return bool(getattr(torch.cpu, f"_is_{instructions}_supported", bool)())
 
 
 def _cpu_name() -> str:

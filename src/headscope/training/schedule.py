@@ -3,7 +3,7 @@
 import math
 from typing import Annotated
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
 
 class Schedule:
@@ -48,3 +48,25 @@ class Cosine(Schedule):
 
     def shape(self, progress: float) -> float:
         return (1 + math.cos(math.pi * progress)) / 2
+
+
+class WSD(Schedule):
+    """Warmup, stable, decay: one until the last steps, then a straight line down to `final` (Hu et al. 2024, MiniCPM).
+
+    Args:
+        warmup_steps: as everywhere.
+        final: as everywhere.
+        decay: the share of the steps behind the warmup in which it goes down.
+    """
+
+    def __init__(
+        self,
+        warmup_steps: Annotated[int, Ge(0)] = 0,
+        final: Annotated[float, Ge(0), Le(1)] = 0.0,
+        decay: Annotated[float, Gt(0), Le(1)] = 0.3,
+    ) -> None:
+        super().__init__(warmup_steps, final)
+        self.decay = decay
+
+    def shape(self, progress: float) -> float:
+        return min((1 - progress) / self.decay, 1.0)

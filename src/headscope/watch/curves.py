@@ -2,12 +2,12 @@
 
 import math
 import sys
-import time
 from typing import Any
 
 import torch
 from lightning import Callback, Trainer
 
+from headscope.run.history import History
 from headscope.run.recorder import recorders
 from headscope.training.module import LanguageModule
 from headscope.watch.probe import corpus
@@ -27,17 +27,13 @@ class Curves(Callback):
 
     def __init__(self) -> None:
         self._tokens = 0
-        self._seconds = 0.0
-        self._began: float | None = None  # None while the clock is stopped
+        self._since = 0.0  # seconds of training when they were last reported
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        self._since = _train_seconds(trainer)
         if trainer.global_step == 0:
             for logger in recorders(trainer):
                 logger.record_chart("train and validation loss", ["train/loss", "val/loss"])
-
-    def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
-        if self._began is None:
-            self._began = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
@@ -45,32 +41,25 @@ class Curves(Callback):
         self._tokens += batch[0].numel() * trainer.world_size
         if not module.at_log_step():
             return
-        self._stop_clock(module.device)
+        seconds = _train_seconds(trainer)
         metrics = {
             "train/lr": trainer.optimizers[0].param_groups[0]["lr"],
             "train/grad_norm": module.grad_norm.item(),
-            "speed/tokens_per_second": self._tokens / self._seconds,
+            "speed/tokens_per_second": self._tokens / (seconds - self._since),
         }
         memory = peak_megabytes(module.device)
         module.report(metrics if memory is None else metrics | {"speed/memory_mb": memory})
-        self._tokens, self._seconds = 0, 0.0
-
-    def on_validation_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        self._stop_clock(module.device)
+        self._tokens, self._since = 0, seconds
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
         loss = trainer.callback_metrics["val/loss"].item()
         bits = loss / math.log(2) / corpus(trainer).characters
         module.report({"val/bits_per_character": bits, "val/perplexity": math.exp(min(loss, 700.0))})
 
-    def _stop_clock(self, device: torch.device) -> None:
-        """Adds the seconds since the clock was started, waiting for work that a GPU has not finished yet."""
-        if self._began is None:
-            return
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        self._seconds += time.perf_counter() - self._began
-        self._began = None
+
+def _train_seconds(trainer: Trainer) -> float:
+    """By the clock of the run, which has waited for the GPU: it is the first of the callbacks."""
+    return next(c for c in trainer.callbacks if isinstance(c, History)).train_seconds  # type: ignore[attr-defined]
 
 
 def peak_megabytes(device: torch.device) -> float | None:

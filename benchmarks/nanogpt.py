@@ -1,0 +1,113 @@
+"""nanoGPT's CPU recipe in a plain PyTorch loop of our own: the opponent of `speed.py`.
+
+    python benchmarks/nanogpt.py 1           seed; prints {"seconds", "val_loss", "step_ms", ...}
+    python benchmarks/nanogpt.py 1 200       steps
+
+The model of github.com/karpathy/nanoGPT as its README runs it on a CPU: 4 layers, 4 heads, width 128, context 64,
+batches of 12 random windows, 2000 steps of AdamW 1e-3 to 1e-4, no dropout, no biases, tied embeddings, fp32.
+"""
+
+import json
+import math
+import sys
+import time
+
+from common import ROOT  # noqa: F401, makes headscope importable
+
+C, H, LAYERS, T, BATCH, STEPS = 128, 4, 4, 64, 12, 2000
+
+
+def build(vocab_size):
+    """The model, with nanoGPT's initialisation."""
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm1, self.norm2 = nn.LayerNorm(C, bias=False), nn.LayerNorm(C, bias=False)
+            self.qkv, self.out = nn.Linear(C, 3 * C, bias=False), nn.Linear(C, C, bias=False)
+            self.up, self.down = nn.Linear(C, 4 * C, bias=False), nn.Linear(4 * C, C, bias=False)
+
+        def forward(self, x):
+            b, t, _ = x.shape
+            q, k, v = (u.view(b, t, H, C // H).transpose(1, 2) for u in self.qkv(self.norm1(x)).split(C, 2))
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, H, T, D)
+            x = x + self.out(mixed.transpose(1, 2).reshape(b, t, C))
+            return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+    class GPT(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens, self.places = nn.Embedding(vocab_size, C), nn.Embedding(T, C)
+            self.blocks = nn.ModuleList(Block() for _ in range(LAYERS))
+            self.norm = nn.LayerNorm(C, bias=False)
+            for name, p in self.named_parameters():
+                if p.ndim == 2:
+                    into_stream = name.endswith(("out.weight", "down.weight"))
+                    nn.init.normal_(p, std=0.02 / math.sqrt(2 * LAYERS) if into_stream else 0.02)
+
+        def forward(self, ids):
+            x = self.tokens(ids) + self.places.weight[: ids.shape[1]]
+            for block in self.blocks:
+                x = block(x)
+            return F.linear(self.norm(x), self.tokens.weight)
+
+    return GPT()
+
+
+def rate(step):
+    """nanoGPT's learning rate: 100 steps of warmup, then half a cosine."""
+    if step < 100:
+        return 1e-3 * (step + 1) / 101
+    return 1e-4 + 0.5 * (1 + math.cos(math.pi * (step - 100) / (STEPS - 100))) * 9e-4
+
+
+def main(seed, steps=STEPS):
+    began = time.perf_counter()
+    import torch
+    import torch.nn.functional as F
+
+    from headscope.data.shakespeare import TinyShakespeare
+
+    corpus = TinyShakespeare(str(ROOT / "data")).load(T)
+    torch.manual_seed(seed)
+    model, ids = build(len(corpus.tokenizer)), corpus.train.ids.long()
+    matrices, vectors = ([p for p in model.parameters() if (p.ndim > 1) is many] for many in (True, False))
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99))
+    taken = []
+    for step in range(steps):
+        start = time.perf_counter()
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step)
+        starts = torch.randint(len(ids) - T, (BATCH,))
+        x, y = (torch.stack([ids[i + off : i + off + T] for i in starts]) for off in (0, 1))
+        loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        taken.append(time.perf_counter() - start)
+    nats = count = 0
+    with torch.no_grad():
+        for x, y in corpus.val.once(64):
+            nats += F.cross_entropy(model(x).flatten(0, 1), y.flatten(), reduction="sum").item()
+            count += int((y >= 0).sum())
+    print(
+        json.dumps(
+            {
+                "seconds": sum(taken),
+                "wall_seconds": time.perf_counter() - began,
+                "step_ms": 1000 * sorted(taken)[len(taken) // 2],
+                "val_loss": nats / count,
+                "steps": steps,
+                "parameters": sum(p.numel() for p in model.parameters()),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

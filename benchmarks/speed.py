@@ -1,0 +1,70 @@
+"""Time to a good model: `experiment=speed_cpu` against nanoGPT's CPU recipe in a plain PyTorch loop.
+
+    python benchmarks/speed.py           three seeds, about 11 minutes on 2 cores
+    python benchmarks/speed.py 1 2       seeds
+
+A round is one seed of each, one after the other: nanoGPT's recipe; ours, to its loss; ours again, with as many steps as
+fit into the recipe's time at our pace. Losses are over the whole validation split, in windows of 64.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from statistics import mean
+
+from common import run, save, table
+
+
+def nanogpt(seed):
+    """What the recipe took, and its loss."""
+    output, _, _ = run("benchmarks/nanogpt.py", seed)
+    return json.loads(output.splitlines()[-1])
+
+
+def ours(seed, *more):
+    """The same figures of a run of `train.py`, with nothing watched beside what every run has."""
+    with tempfile.TemporaryDirectory() as folder:
+        where = (f"hydra.run.dir={folder}/run", "callbacks=none", "logger=none")
+        _, _, wall = run("train.py", "experiment=speed_cpu", f"seed={seed}", *where, *more)
+        summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
+    return {
+        "seconds": summary["train_seconds"],
+        "wall_seconds": wall,
+        "step_ms": 1000 * summary["train_seconds"] / summary["steps"],
+        "val_loss": summary["val_loss"],
+        "steps": summary["steps"],
+        "parameters": summary["parameters"],
+        "precision": summary["hardware"]["precision"],
+    }
+
+
+def main(seeds):
+    rounds = []
+    for seed in seeds:
+        recipe, quick = nanogpt(seed), ours(seed)
+        steps = int(recipe["seconds"] / quick["seconds"] * quick["steps"])
+        long = ours(seed, f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}")
+        rounds.append({"seed": seed, "nanoGPT": recipe, "speed_cpu": quick, "speed_cpu, as long": long})
+        print(json.dumps(rounds[-1]), flush=True)
+    rows = [("mean of seeds " + " ".join(map(str, seeds)), "val/loss", "steps", "ms a step", "training s", "command s")]
+    for name in ("nanoGPT", "speed_cpu", "speed_cpu, as long"):
+        figures = {key: mean(r[name][key] for r in rounds) for key in rounds[0]["nanoGPT"]}
+        rows.append(
+            (
+                name,
+                f"{figures['val_loss']:.4f}",
+                f"{figures['steps']:.0f}",
+                f"{figures['step_ms']:.1f}",
+                f"{figures['seconds']:.1f}",
+                f"{figures['wall_seconds']:.1f}",
+            )
+        )
+    table(rows)
+    ratio = {k: mean(r["nanoGPT"]["seconds"] / r["speed_cpu"][k] for r in rounds) for k in ("seconds", "wall_seconds")}
+    print(f"nanoGPT's training takes {ratio['seconds']:.1f} times ours, {ratio['wall_seconds']:.1f} times our command")
+    save("speed", {"ratio": ratio, "rounds": rounds})
+
+
+if __name__ == "__main__":
+    main([int(seed) for seed in sys.argv[1:]] or [1, 2, 3])

@@ -1,0 +1,155 @@
+"""Muon for the hidden matrices and AdamW for the rest, as one optimizer.
+
+Shapes: N matrices of one batch, R × K each with R ≤ K.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt, Len, Lt
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.adamw import adamw
+
+from headscope.model.position import Position
+from headscope.training.hardware import bf16_is_fast
+
+#: Coefficients (a, b, c) of x ← a x + b x³ + c x⁵ on the singular values, iterated (Jordan et al. 2024).
+QUINTIC = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalised(x: Tensor, iterations: int) -> Tensor:
+    """The nearest matrices with all singular values near one, by Newton–Schulz iterations (Jordan et al. 2024).
+
+    An iteration is (a + b G + c G²) X with G = X Xᵀ. Completing the square, S = c G + b/2, makes it
+    (S²/c + a - b²/4c) X: three products and two diagonals, without a pass over whole matrices in between.
+
+    Args:
+        x: (N, R, K), R ≤ K; its type is the one that is computed in.
+        iterations: five bring every singular value into about [0.7, 1.2].
+
+    Returns:
+        (N, R, K).
+    """
+    a, b, c = QUINTIC
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    s = p = x.new_empty(len(x), x.shape[1], x.shape[1])  # (N, R, R); β = 0 ignores what is in it
+    for _ in range(iterations):
+        s = torch.baddbmm(s, x, x.mT, beta=0, alpha=c)
+        s.diagonal(dim1=-2, dim2=-1).add_(b / 2)
+        p = torch.baddbmm(p, s, s, beta=0, alpha=1 / c)
+        p.diagonal(dim1=-2, dim2=-1).add_(a - b * b / (4 * c))
+        x = torch.bmm(p, x)
+    return x
+
+
+def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """The weights of a model's linear layers, without those of its head and of its positional schemes."""
+    schemes = {id(p) for module in model.modules() if isinstance(module, Position) for p in module.parameters()}
+    layers = (m for name, m in model.named_modules() if isinstance(m, nn.Linear) and name.rpartition(".")[2] != "head")
+    return [layer.weight for layer in layers if id(layer.weight) not in schemes and layer.weight.requires_grad]
+
+
+def lying(x: Tensor) -> Tensor:
+    """A matrix on its longer side, (R, K) with R ≤ K; a view."""
+    return x if x.shape[0] <= x.shape[1] else x.T
+
+
+class Muon(Optimizer):
+    """Momentum, orthogonalised, for the hidden matrices (Jordan et al. 2024); AdamW for every other parameter.
+
+    All matrices of one shape are orthogonalised in one batch: in bf16 where the machine multiplies it faster, which the
+    iteration tolerates by design. The schedule scales the learning rates of both rules.
+
+    Args:
+        model: whose parameters.
+        fused: one AdamW kernel for all parameters.
+        lr: of AdamW, for embeddings, head, norms, biases and the parameters of positional schemes.
+        matrix_lr: of Muon: what one step adds to every singular direction, times √(rows/columns) if above one.
+        momentum: of Muon, with Nesterov's look ahead.
+        iterations: of Newton–Schulz.
+        betas: of AdamW's running means.
+        weight_decay: of matrices and embeddings, multiplied by their learning rate.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        fused: bool = False,
+        *,
+        lr: Annotated[float, Gt(0)] = 5e-3,
+        matrix_lr: Annotated[float, Gt(0)] = 0.02,
+        momentum: Annotated[float, Ge(0), Lt(1)] = 0.95,
+        iterations: Annotated[int, Ge(1)] = 5,
+        betas: Annotated[Sequence[Annotated[float, Ge(0), Lt(1)]], Len(2, 2)] = (0.9, 0.99),
+        weight_decay: Annotated[float, Ge(0)] = 0.01,
+    ) -> None:
+        matrices = hidden_matrices(model)
+        hidden = {id(p) for p in matrices}
+        others = [p for p in model.parameters() if p.requires_grad and id(p) not in hidden]
+        adam = {"rule": "adamw", "lr": lr, "betas": tuple(betas), "eps": 1e-8, "fused": fused}
+        muon = {"rule": "muon", "lr": matrix_lr, "momentum": momentum, "iterations": iterations}
+        groups = [
+            {"params": [p for p in others if p.ndim >= 2], "weight_decay": weight_decay} | adam,
+            {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0} | adam,
+            {"params": matrices, "weight_decay": weight_decay} | muon,
+        ]
+        super().__init__([group for group in groups if group["params"]], {})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                (self._muon if group["rule"] == "muon" else self._adamw)(params, group)
+        return loss
+
+    def _adamw(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        for p in params:
+            if not self.state[p]:
+                step = torch.zeros((), device=p.device if group["fused"] else None)
+                self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+        states = [self.state[p] for p in params]
+        adamw(
+            params,
+            [p.grad for p in params if p.grad is not None],
+            [s["exp_avg"] for s in states],
+            [s["exp_avg_sq"] for s in states],
+            [],
+            [s["step"] for s in states],
+            foreach=not group["fused"],
+            fused=group["fused"],
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+
+    def _muon(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        for p in params:
+            if not self.state[p]:
+                self.state[p] = {"momentum": torch.zeros_like(p)}
+        momenta = [self.state[p]["momentum"] for p in params]
+        gradients = [p.grad for p in params if p.grad is not None]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        updates = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+        by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
+        for p, update in zip(params, updates, strict=True):
+            by_shape.setdefault(lying(p).shape, []).append((p, lying(update)))
+        for pairs in by_shape.values():
+            batch = torch.stack([update for _, update in pairs])  # (N, R, K)
+            kind = torch.bfloat16 if batch.dtype == torch.float32 and bf16_is_fast(batch.device) else batch.dtype
+            turned = orthogonalised(batch.to(kind), group["iterations"]).to(batch.dtype)
+            for (p, _), direction in zip(pairs, turned, strict=True):
+                rows, columns = p.shape
+                lying(p).add_(direction, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
