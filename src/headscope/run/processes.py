@@ -25,6 +25,13 @@ DIED = "another process of this run died; resume=DIR continues from its last che
 _ranks: list[subprocess.Popen[bytes]] = []  #: started by this process
 
 
+def stopping() -> list[int]:
+    """Signals at which work is saved and ends: Ctrl-C, SIGTERM, and a closed terminal unless `nohup` ignores it."""
+    closed = getattr(signal, "SIGHUP", None)  # Windows has none
+    ignored = closed is None or signal.getsignal(closed) == signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *[closed] * (not ignored)]
+
+
 def end_with_parent() -> None:
     """Lets this process end when the one of ours that started it has ended, and its own children with it."""
     parent = os.environ.get(PARENT)

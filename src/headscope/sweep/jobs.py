@@ -11,7 +11,8 @@ from pathlib import Path
 
 from headscope.errors import UserError
 from headscope.files import write_atomically
-from headscope.run.folder import Lock, RunFolder, resuming
+from headscope.run.folder import RunFolder, resuming
+from headscope.run.lock import Lock
 
 MANIFEST = "sweep.json"
 LONGEST_NAME = 60

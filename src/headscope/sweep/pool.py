@@ -18,7 +18,7 @@ from types import FrameType
 
 from headscope.errors import Interrupted, UserError
 from headscope.run.folder import STARTED, RunFolder, Status
-from headscope.run.processes import kill
+from headscope.run.processes import kill, stopping
 from headscope.sweep.display import JobDisplay
 from headscope.sweep.jobs import Job, note, quoted
 
@@ -118,7 +118,7 @@ class Pool:
         Raises:
             Interrupted: a signal stopped the sweep; every job has ended.
         """
-        before = {s: signal.signal(s, self._remember) for s in (signal.SIGINT, signal.SIGTERM)}
+        before = {s: signal.signal(s, self._remember) for s in stopping()}
         try:
             while self._start_some(plan, display):
                 self.woken.wait(POLL)
