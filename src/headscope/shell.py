@@ -1,6 +1,7 @@
 """What every command needs from the shell: streams that cannot fail, and mistakes reported in one line."""
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -55,12 +56,14 @@ def make_streams_safe(outlive_reader: bool = False) -> None:
 
 
 class _Outliving(io.FileIO):
-    """A file whose reader may leave: what is written afterwards is dropped."""
+    """A file whose reader may leave, or a terminal that may be closed: what is written afterwards is dropped."""
 
     def write(self, content: bytes) -> int:  # type: ignore[override]
         try:
             return super().write(content)
-        except BrokenPipeError:
+        except OSError as e:
+            if e.errno not in (errno.EPIPE, errno.EIO):
+                raise
             return len(content)
 
 

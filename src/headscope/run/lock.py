@@ -8,7 +8,7 @@ from filelock import FileLock, Timeout
 
 from headscope.errors import UserError
 
-_held: set["Lock"] = set()  # so that no lock is dropped with the object that held it
+_held: dict[Path, FileLock] = {}  # by this process, whatever becomes of the objects that took them
 
 
 class Lock:
@@ -25,12 +25,11 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.file = folder / ".lock"
-        self._lock = FileLock(self.file, blocking=False, thread_local=False)
 
     @property
     def held(self) -> bool:
         """Whether this process owns the folder."""
-        return self._lock.is_locked
+        return self.folder.resolve() in _held
 
     def acquire(self) -> None:
         """Takes the folder until `release` or the end of the process; twice is once.
@@ -42,8 +41,9 @@ class Lock:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-            _held.add(self)
+            lock = FileLock(self.file, blocking=False, thread_local=False)
+            lock.acquire()
+            _held[self.folder.resolve()] = lock
             self.file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         except Timeout as e:
             raise UserError(
@@ -54,8 +54,8 @@ class Lock:
 
     def release(self) -> None:
         """Gives the folder back."""
-        self._lock.release()
-        _held.discard(self)
+        if self.held:
+            _held.pop(self.folder.resolve()).release()
 
     def _owner(self) -> str:
         try:
