@@ -4,6 +4,7 @@ import argparse
 import errno
 import io
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TextIO
@@ -16,6 +17,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists the arguments")
+
+
+def argument(before: str, path: object) -> str:
+    """A path after `resume=`, say, in a command that we print for a shell, where a leading ~ would be a home folder."""
+    return shlex.quote(f"{before}{'./' if str(path).startswith('~') else ''}{path}")
 
 
 def run(main: Callable[[], None]) -> NoReturn:

@@ -12,6 +12,7 @@ from headscope.generation.sampling import Sampling
 from headscope.generation.text import write_text
 from headscope.run.prepare import Run
 from headscope.run.trainer import ended_early
+from headscope.shell import argument
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,10 @@ def say(run: Run, summary: dict[str, Any]) -> None:
     if reason := ended_early(run.trainer):
         log.info(f"ended before step {run.trainer.max_steps}: {reason}")
     log.info(f"run saved to {folder}\n\nnext:")
-    best = shlex.quote(f"checkpoint={folder}/checkpoints/best.ckpt")
+    best = argument("checkpoint=", f"{folder}/checkpoints/best.ckpt")
     log.info(f"  python generate.py {best} max_new_tokens=500")
     log.info(f"  python generate.py {best} show=next")
     if any(isinstance(logger, TensorBoardLogger) for logger in run.trainer.loggers):
-        log.info(f"  tensorboard --logdir {shlex.quote(str(folder.parent))}")
+        log.info(f"  tensorboard --logdir {argument('', folder.parent)}")
     again = [o for o in summary["overrides"] if not o.startswith("seed=")]
     log.info(f"  python train.py -m {shlex.join([*again, 'seed=1,2,3'])}")

@@ -27,6 +27,7 @@ from headscope.run.launch import launched
 from headscope.run.recorder import recorders
 from headscope.run.start import Start, start
 from headscope.run.trainer import build_trainer
+from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
 from headscope.training.module import LanguageModule
 
@@ -134,23 +135,37 @@ def validate(run: Run) -> float:
 
 
 def possible(config: TrainConfig) -> tuple[Machine, Choice]:
-    """The machine and what to use of it, after trying what can be tried without data.
+    """The machine and what to use of it.
 
     Raises:
         UserError: options that do not fit each other or this machine.
     """
-    if config.task == "validate" and config.checkpoint is None:
-        raise UserError("task=validate needs a model; add checkpoint=outputs/…/checkpoints/best.ckpt")
+    buildable(config)
+    machine = Machine.here()
     try:
-        with torch.device("meta"):
-            config.model(1)  # costs nothing and finds sizes that do not fit each other
-        config.optimizer(torch.nn.Linear(1, 1), False)
-        machine = Machine.here()
         choice = choose(machine, config.trainer)
     except ValueError as e:
         raise UserError(str(e)) from e
     share(config.batch_size, choice.devices * config.trainer.num_nodes)
     return machine, choice
+
+
+def buildable(config: TrainConfig) -> None:
+    """Tries what costs nothing.
+
+    Raises:
+        UserError: options that do not fit each other.
+    """
+    if config.task == "validate" and config.checkpoint is None:
+        raise UserError("task=validate needs a model; add checkpoint=outputs/…/checkpoints/best.ckpt")
+    try:
+        with torch.device("meta"):
+            config.model(1)
+        config.optimizer(torch.nn.Linear(1, 1), False)
+        config.schedule()
+        config.data()
+    except ValueError as e:
+        raise UserError(str(e)) from e
 
 
 def _quiet() -> None:
@@ -175,7 +190,8 @@ def _claimed(config: TrainConfig) -> tuple[RunFolder, list[Logger]]:
         if folder.path.resolve() == Path.cwd():
             raise UserError("hydra.run.dir is the current folder; choose one of its own, such as outputs/NAME")
         if fit and folder.occupied:
-            raise UserError(f"{folder} holds a run already; resume it with resume={folder}, or choose another folder")
+            again = argument("resume=", folder)
+            raise UserError(f"{folder} holds a run already; resume it with {again}, or choose another folder")
     loggers = []
     if fit or not folder.occupied:  # validating in a run's folder must not replace what was logged there
         loggers = [build() for build in config.logger.values() if build]
@@ -215,7 +231,8 @@ def _data(config: TrainConfig, begin: Start) -> CorpusData:
     )
     path, corpus = begin.path, data.corpus
     if begin.resume_from and earlier and earlier.about["data"]["sha256"] != corpus.sha256:
-        raise UserError(f"{corpus.name} is not the text that {path} was trained on; restore it, or use init={path}")
+        again = argument("init=", path)
+        raise UserError(f"{corpus.name} is not the text that {path} was trained on; restore it, or use {again}")
     return data
 
 

@@ -10,6 +10,7 @@ from lightning import Callback, Trainer
 from headscope.errors import Interrupted
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.processes import stopping
+from headscope.shell import argument
 from headscope.training.module import LanguageModule
 
 AGREE_EVERY = 10  #: steps between two times that the ranks ask each other
@@ -51,7 +52,8 @@ class Stop(Callback):
             progress.total.ready -= 1  # Lightning has counted the batch that will not begin,
             progress.current.ready -= 1  # and would validate that much earlier after a resume
             self.checkpoints.save(trainer)
-            raise Interrupted(signum)
+            again = argument("resume=", self.checkpoints.folder)
+            raise Interrupted(signum, f"the checkpoint is saved; go on with {again}")
 
     def teardown(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
         for signum, handler in self._before.items():
