@@ -79,7 +79,8 @@ class RunFolder:
     @property
     def occupied(self) -> bool:
         """Whether a run has left results here that must not be overwritten."""
-        return self.summary().get("steps", 0) > 0 or any(self.checkpoints.glob("*.ckpt"))
+        ended = self.summary_file.exists() and self.summary().get("steps") != 0
+        return ended or any(self.checkpoints.glob("*.ckpt"))
 
     @property
     def resuming(self) -> bool:
@@ -106,10 +107,11 @@ class RunFolder:
         return [str(o) for o in saved]
 
     def config(self) -> dict[str, str]:
-        """The resolved config as text by dotted key; empty if none was recorded."""
-        if not self.config_file.exists():
+        """The resolved config as text by dotted key; empty if none was recorded, or it is damaged."""
+        try:
+            return as_text(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return {}
-        return as_text(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
 
     def summary(self) -> dict[str, Any]:
         """`summary.json`; empty if the run has not ended."""
@@ -125,7 +127,8 @@ class RunFolder:
 
     def changes(self) -> list[dict[str, Any]]:
         """What was changed when the run was resumed: step, key, before and after of each."""
-        return list(read_json(self.changes_file).get("changes", ()))
+        found = read_json(self.changes_file).get("changes")
+        return found if isinstance(found, list) else []
 
     def record_changes(self, step: int, changed: Mapping[str, tuple[str, str]]) -> None:
         """Adds changed keys with the step from which they hold; once, if a resume is killed and repeated."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
@@ -83,7 +83,7 @@ def build_trainer(
                 *watching.values(),
                 checkpoints,
             ],  # it saves the others' state
-            enable_checkpointing=False,
+            enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in watching.values()),
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
