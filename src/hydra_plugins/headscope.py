@@ -79,6 +79,7 @@ class Grid(OurSweeper):
         from headscope.sweep.launcher import combinations, launch
 
         assert self.hydra_context is not None
+        assert self.config is not None
         loader = self.hydra_context.config_loader
         jobs = combinations(self.params, arguments, loader)
         check(jobs, self.config, loader)

@@ -6,7 +6,8 @@ variables of its whole job, and a launcher that has gone may have left some behi
 
 import os
 
-from lightning.fabric.plugins.environments import ClusterEnvironment, LightningEnvironment
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope.errors import UserError

@@ -14,7 +14,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from headscope import checkpoint
 from headscope.data.corpus import Corpus
 from headscope.data.datamodule import CorpusData
-from headscope.data.windows import share
 from headscope.errors import UserError
 from headscope.files import remove_incomplete
 from headscope.model.transformer import LanguageModel
@@ -24,11 +23,12 @@ from headscope.run.config import TrainConfig
 from headscope.run.folder import RunFolder, as_text
 from headscope.run.history import History
 from headscope.run.launch import launched
+from headscope.run.possible import possible
 from headscope.run.recorder import recorders
 from headscope.run.start import Start, start
 from headscope.run.trainer import build_trainer
 from headscope.shell import argument
-from headscope.training.hardware import Choice, Machine, choose
+from headscope.training.hardware import Choice, Machine
 from headscope.training.module import LanguageModule
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
     torch.set_float32_matmul_precision("high")
     data = _data(config, begin)
     seed_everything(config.seed, verbose=False)
-    model = _model(config, begin, len(data.corpus.tokenizer))
+    model = begin.model(config, len(data.corpus.tokenizer))
     if choice.precision == "64-true":
         model.double()  # Lightning restores a checkpoint before it does so, and would round the weights
     name = _name(config, composed, data.corpus)
@@ -132,40 +132,6 @@ def validate(run: Run) -> float:
     """The loss of the run's model on its validation split, in nats per token."""
     run.trainer.validate(run.module, run.data, verbose=False)
     return run.trainer.callback_metrics["val/loss"].item()
-
-
-def possible(config: TrainConfig) -> tuple[Machine, Choice]:
-    """The machine and what to use of it.
-
-    Raises:
-        UserError: options that do not fit each other or this machine.
-    """
-    buildable(config)
-    machine = Machine.here()
-    try:
-        choice = choose(machine, config.trainer)
-    except ValueError as e:
-        raise UserError(str(e)) from e
-    share(config.batch_size, choice.devices * config.trainer.num_nodes)
-    return machine, choice
-
-
-def buildable(config: TrainConfig) -> None:
-    """Tries what costs nothing.
-
-    Raises:
-        UserError: options that do not fit each other.
-    """
-    if config.task == "validate" and config.checkpoint is None:
-        raise UserError("task=validate needs a model; add checkpoint=outputs/…/checkpoints/best.ckpt")
-    try:
-        with torch.device("meta"):
-            config.model(1)
-        config.optimizer(torch.nn.Linear(1, 1), False)
-        config.schedule()
-        config.data()
-    except ValueError as e:
-        raise UserError(str(e)) from e
 
 
 def _quiet() -> None:
@@ -234,28 +200,6 @@ def _data(config: TrainConfig, begin: Start) -> CorpusData:
         again = argument("init=", path)
         raise UserError(f"{corpus.name} is not the text that {path} was trained on; restore it, or use {again}")
     return data
-
-
-def _model(config: TrainConfig, begin: Start, vocab_size: int) -> LanguageModel:
-    """A model with the weights that it starts from.
-
-    Raises:
-        UserError: those of an earlier model have other shapes.
-    """
-    if begin.earlier and config.task == "validate":
-        return begin.earlier.model
-    model = config.model(vocab_size)
-    if begin.earlier:
-        weights = begin.earlier.model.state_dict()
-        ours, theirs = ({k: tuple(v.shape) for k, v in state.items()} for state in (model.state_dict(), weights))
-        for name in ours | theirs:
-            here, there = ours.get(name, "absent"), theirs.get(name, "absent")
-            if here != there:
-                raise UserError(
-                    f"{begin.path} does not fit: {name} is {there} there and {here} here; use the same model"
-                )
-        model.load_state_dict(weights)
-    return model
 
 
 def _name(config: TrainConfig, composed: Composed, corpus: Corpus) -> str:

@@ -27,9 +27,10 @@ _ranks: list[subprocess.Popen[bytes]] = []  #: started by this process
 
 def stopping() -> list[int]:
     """Signals at which work is saved and ends: Ctrl-C, SIGTERM, and a closed terminal unless `nohup` ignores it."""
-    closed = getattr(signal, "SIGHUP", None)  # Windows has none
-    ignored = closed is None or signal.getsignal(closed) == signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *[closed] * (not ignored)]
+    found: list[int] = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # Windows has none
+        found.append(signal.SIGHUP)
+    return found
 
 
 def end_with_parent() -> None:

@@ -9,6 +9,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 
 from headscope import checkpoint
 from headscope.errors import UserError
+from headscope.model.transformer import LanguageModel
 from headscope.run.config import TrainConfig
 from headscope.run.folder import RunFolder
 
@@ -45,6 +46,27 @@ class Start:
     def resume_from(self) -> Path | None:
         """The checkpoint whose whole state is restored."""
         return self.path if self.io else None
+
+    def model(self, config: TrainConfig, vocab_size: int) -> LanguageModel:
+        """A model with these weights.
+
+        Raises:
+            UserError: those of an earlier model have other shapes.
+        """
+        if self.earlier and config.task == "validate":
+            return self.earlier.model
+        model = config.model(vocab_size)
+        if self.earlier:
+            weights = self.earlier.model.state_dict()
+            ours, theirs = ({k: tuple(v.shape) for k, v in state.items()} for state in (model.state_dict(), weights))
+            for name in ours | theirs:
+                here, there = ours.get(name, "absent"), theirs.get(name, "absent")
+                if here != there:
+                    raise UserError(
+                        f"{self.path} does not fit: {name} is {there} there and {here} here; use the same model"
+                    )
+            model.load_state_dict(weights)
+        return model
 
 
 def start(config: TrainConfig, folder: RunFolder) -> Start:
