@@ -1,23 +1,29 @@
 """Damaged and hostile input: a line for people, or it works; nothing in between."""
 
 import codecs
+import io
 import random
 import resource
 import struct
+import sys
+from unittest.mock import patch
 
 import pytest
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import headscope
 from headscope.checkpoint.export import export
+from headscope.cli.arguments import as_text
 from headscope.cli.composed import plain
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.run.config import TrainConfig
 from headscope.run.schema import parse
+from headscope.shell import make_streams_safe
 from tests.run.test_schema import composed
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -231,3 +237,39 @@ def test_text_with_nul_is_not_kept(tmp_path, content, advice):
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(UserError, match=advice):
         TextFiles(str(tmp_path / "a.txt")).load(8)
+
+
+ENCODINGS = ("utf-8", "ascii", "latin-1", "cp1252", "cp437", "koi8-r", "shift_jis", "gb18030", "utf-16", "iso8859-15")
+
+
+@quick
+@given(st.text(), st.sampled_from(ENCODINGS), st.booleans())
+def test_any_text_is_printed_in_any_encoding(tmp_path_factory, text, encoding, outlive):
+    path = tmp_path_factory.mktemp("stream") / "out"
+    with (
+        path.open("wb") as file,
+        io.TextIOWrapper(file, encoding=encoding) as stream,
+        patch.object(sys, "stdout", stream),
+        patch.object(sys, "stderr", stream),
+    ):
+        make_streams_safe(outlive)
+        print(text)
+        print("after")
+        sys.stdout.flush()
+    assert path.read_bytes().decode(encoding).endswith("after\n")
+    if encoding == "utf-8" and not any(0xD800 <= ord(c) < 0xE000 for c in text):
+        assert path.read_bytes() == f"{text}\nafter\n".encode()
+
+
+@quick
+@given(odd_names.filter(lambda n: n not in (".", "..") and "${" not in n and not n.startswith("~")))
+def test_any_name_of_a_file_is_taken_as_typed(tmp_path_factory, name):
+    folder = tmp_path_factory.mktemp("named")
+    try:
+        (folder / name).write_text("to be or not to be " * 9)
+    except OSError:  # too long in bytes
+        return
+    for key in ("data.path", "checkpoint", "hydra.run.dir"):
+        (typed,) = as_text([f"{key}={folder / name}"])
+        assert OverridesParser.create().parse_override(typed).value() == str(folder / name)
+    assert taken_or_refused(folder / name, "char") is not None

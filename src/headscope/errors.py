@@ -49,6 +49,6 @@ class Interrupted(BaseException):
         then: what the user should know now.
     """
 
-    def __init__(self, signum: int, then: str = "the checkpoint is saved") -> None:
+    def __init__(self, signum: int, then: str) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}; {then}")
         self.signum = signum

@@ -1,8 +1,10 @@
 """What every command needs from the shell: streams that cannot fail, and mistakes reported in one line."""
 
 import argparse
+import errno
 import io
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from typing import NoReturn, TextIO
@@ -15,6 +17,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists the arguments")
+
+
+def argument(before: str, path: object) -> str:
+    """A path after `resume=`, say, in a command that we print for a shell, where a leading ~ would be a home folder."""
+    return shlex.quote(f"{before}{'./' if str(path).startswith('~') else ''}{path}")
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -55,12 +62,14 @@ def make_streams_safe(outlive_reader: bool = False) -> None:
 
 
 class _Outliving(io.FileIO):
-    """A file whose reader may leave: what is written afterwards is dropped."""
+    """A file whose reader may leave, or a terminal that may be closed: what is written afterwards is dropped."""
 
     def write(self, content: bytes) -> int:  # type: ignore[override]
         try:
             return super().write(content)
-        except BrokenPipeError:
+        except OSError as e:
+            if e.errno not in (errno.EPIPE, errno.EIO):
+                raise
             return len(content)
 
 

@@ -72,14 +72,17 @@ class OurSweeper(Sweeper):
 
 
 class Grid(OurSweeper):
-    """Every combination of the values given, all composed before the first job starts."""
+    """Every combination of the values given, all tried, without data, before the first job starts."""
 
     def sweep(self, arguments: list[str]) -> Any:
+        from headscope.cli.grid import check
         from headscope.sweep.launcher import combinations, launch
 
         assert self.hydra_context is not None
-        jobs = combinations(self.params, arguments, self.hydra_context.config_loader)
-        self.validate_batch_is_legal(jobs)
+        assert self.config is not None
+        loader = self.hydra_context.config_loader
+        jobs = combinations(self.params, arguments, loader)
+        check(jobs, self.config, loader)
         return [launch(self.folder, jobs, self.runner())]
 
 

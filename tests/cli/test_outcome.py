@@ -20,7 +20,7 @@ from headscope.run import processes
         (HydraException("something odd"), 2, "something odd"),
         (RunFailed("x"), 3, "x"),
         (JobsFailed(2, {"a": "b"}), 1, "1 of 2 jobs did not complete\n  a: b"),
-        (Interrupted(15), 143, "stopped by SIGTERM"),
+        (Interrupted(15, "saved"), 143, "stopped by SIGTERM; saved"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(errno.ENOSPC, "full", "f"), 3, "the disk is full (f)"),
         (OSError(errno.EACCES, "denied", "f"), 2, "f cannot be used (denied)"),

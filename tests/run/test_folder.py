@@ -112,3 +112,27 @@ def test_resuming_is_asked_for_by_the_environment(tmp_path, monkeypatch):
     assert not run.resuming, "a job that has not begun starts"
     run.record({}, [])
     assert run.resuming
+
+
+@pytest.mark.parametrize("content", ["", ": [bad", "3", "a: [1", "\x00", "[a]"])
+def test_a_record_that_is_damaged_is_none(tmp_path, content):
+    run = RunFolder(tmp_path)
+    run.record({"seed": 1}, [])
+    run.config_file.write_text(content)
+    run.changes_file.write_text('{"changes": 3}')
+    assert (run.config(), run.changes()) == ({}, [])
+    run.record_changes(2, {"seed": ("1", "2")})
+    assert len(run.changes()) == 1
+
+
+@pytest.mark.parametrize(
+    ("summary", "occupied"), [("{", True), ('{"steps": "x"}', True), ('{"steps": 3}', True), ('{"steps": 0}', False)]
+)
+def test_a_run_that_failed_before_its_first_step_leaves_its_folder_free(tmp_path, summary, occupied):
+    run = RunFolder(tmp_path)
+    assert not run.occupied
+    run.checkpoints.mkdir()
+    run.summary_file.write_text(summary)
+    assert run.occupied == occupied
+    run.best.touch()
+    assert run.occupied

@@ -8,7 +8,11 @@ import subprocess
 import sys
 
 import pytest
+from lightning.pytorch.utilities import rank_zero_only
 
+from headscope.errors import UserError
+from headscope.run.launch import RANKS, launched
+from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
 
 RUN = (
@@ -94,3 +98,106 @@ def test_a_job_that_slurm_starts_again_goes_on(pydoc_run, tmp_path):
     assert f"resuming {folder} at step 30" in done.stdout
     new = shell(*command[:-3], "trainer.max_steps=1", f"hydra.run.dir={tmp_path}/new", SLURM_RESTART_COUNT="1")
     assert new.returncode == 0, new.stderr
+
+
+def variables(monkeypatch, **given):
+    for name in list(os.environ):
+        if name.startswith(("SLURM_", "JSM_", "OMPI_", "TORCHELASTIC_")) or name in (*RANKS, "WORLD_SIZE"):
+            monkeypatch.delenv(name)
+    for name in (*RANKS, "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_NTASKS_PER_NODE"):
+        monkeypatch.setenv(name, "")  # so that what is set or removed here is undone
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", int(given.get("RANK", given.get("SLURM_PROCID", 0))))
+
+
+STEP = {"SLURM_STEP_NODELIST": "a", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS": "2", "SLURM_PROCID": "1"}
+
+
+@pytest.mark.parametrize(
+    ("devices", "given"),
+    [
+        (1, {"SLURM_NTASKS": "2"}),
+        (1, {"SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "4", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}),
+        (2, {"SLURM_NTASKS": "2", "SLURM_JOB_ID": "7"}),
+        (1, STEP | {"SLURM_JOB_NAME": "bash"}),
+        (1, STEP | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}),
+        (1, {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "elsewhere"}),
+        (2, {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "elsewhere"}),
+        (2, {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}),
+        (1, {"SLURM_NTASKS": "", "WORLD_SIZE": "two"}),
+        (1, {"PBS_NODEFILE": "x", "PBS_NP": "8", "LSB_JOBID": "7", "LSB_DJOB_RANKFILE": "x"}),
+    ],
+)
+def test_a_process_that_no_launcher_started_is_the_first_whatever_is_left_there(devices, given, monkeypatch):
+    variables(monkeypatch, **given)
+    (plugin,) = launched(devices, 1)
+    assert not plugin.creates_processes_externally
+    assert (plugin.global_rank(), plugin.local_rank(), plugin.node_rank()) == (0, 0, 0)
+    assert plugin.main_address == "127.0.0.1"
+    assert rank_zero_only.rank == 0
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes", "given"),
+    [
+        (2, 1, STEP),
+        (1, 2, STEP | {"SLURM_NNODES": "2", "SLURM_NTASKS_PER_NODE": "1"}),
+        (2, 1, {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}),
+        (2, 1, {"JSM_NAMESPACE_SIZE": "2"}),
+    ],
+)
+def test_a_process_of_a_launcher_is_left_to_lightning(devices, nodes, given, monkeypatch):
+    variables(monkeypatch, **given)
+    before = rank_zero_only.rank
+    assert launched(devices, nodes) == []
+    assert rank_zero_only.rank == before
+    if given.keys() >= STEP.keys():
+        assert os.environ["SLURM_NTASKS_PER_NODE"] == str(devices), "srun --ntasks does not set what Lightning asks for"
+
+
+def test_a_rank_that_lightning_started_stays_one(monkeypatch):
+    variables(monkeypatch, LOCAL_RANK="1", WORLD_SIZE="2", NODE_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT="1")
+    (plugin,) = launched(2, 1)
+    assert plugin.creates_processes_externally
+    assert plugin.local_rank() == 1
+    assert plugin.main_port == 1
+
+
+@pytest.mark.parametrize(
+    ("devices", "nodes", "given", "message"),
+    [
+        (1, 1, STEP, r"srun has started 2 processes \(SLURM_STEP_NUM_TASKS\), but the run is for 1"),
+        (4, 1, STEP, "srun has started 2 processes"),
+        (2, 1, STEP | {"SLURM_NTASKS_PER_NODE": "4"}, "trainer.devices=2, but SLURM gives 4"),
+        (2, 1, STEP | {"SLURM_NNODES": "2"}, "trainer.num_nodes=1, but SLURM gives 2"),
+        (1, 1, {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, "torchrun has started 2 processes"),
+        (1, 1, {"OMPI_COMM_WORLD_SIZE": "3"}, "mpirun has started 3 processes"),
+        (1, 1, {"RANK": "1"}, "RANK=1 in the environment .* unset RANK$"),
+        (1, 1, {"RANK": "0", "WORLD_SIZE": "2"}, "WORLD_SIZE=2 in the environment .* unset WORLD_SIZE$"),
+        (
+            2,
+            1,
+            {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"},
+            "use torchrun, or unset RANK LOCAL_RANK WORLD_SIZE",
+        ),
+        (1, 1, {"NODE_RANK": "1"}, "unset NODE_RANK"),
+        (1, 2, {}, "trainer.num_nodes=2, but no launcher has started this process; use torchrun or srun"),
+    ],
+)
+def test_what_speaks_of_other_processes_is_refused(devices, nodes, given, message, monkeypatch):
+    variables(monkeypatch, **given)
+    with pytest.raises(UserError, match=message):
+        launched(devices, nodes)
+
+
+def test_a_shell_of_slurm_trains_as_one_process(tmp_path):
+    folder = tmp_path / "run"
+    command = ("train.py", *RUN, f"hydra.run.dir={folder}", "trainer.max_steps=2")
+    alone = [a for a in command if a != "trainer=ddp"]
+    assert "unset RANK" in refused(shell(*alone, RANK="1", WORLD_SIZE="2"))
+    assert not folder.exists()
+    done = shell(*alone, "callbacks=none", "logger=none", SLURM_NTASKS="2", SLURM_JOB_ID="7")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "summary.json").read_text())["hardware"]["devices"] == 1

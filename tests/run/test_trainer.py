@@ -57,7 +57,7 @@ def fit(folder, *overrides):
     cfg.paths.run_dir = str(folder)
     config = plain(cfg)
     run = prepare(parse(config, TrainConfig), Composed(config, list(overrides), "sinusoidal", 0.0))
-    run.trainer.fit(run.module, run.data, ckpt_path=run.resume_from, weights_only=True)
+    run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
     summary = write_summary(run, "completed")
     run.folder.lock.release()
     return run, summary

@@ -7,8 +7,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 
-from headscope.run import folder as folders
 from headscope.run.folder import RESUMING, RunFolder
+from headscope.run.lock import Lock
 from headscope.sweep import jobs
 from tests.conftest import shell
 
@@ -78,8 +78,7 @@ def next_process(monkeypatch):
     """Forgets what this process owns, as if another one resumed the folder that it is given."""
 
     def forget(folder):
-        for lock in [lock for lock in folders._held if lock.folder == folder]:
-            lock.release()
+        Lock(folder).release()
         monkeypatch.setattr(jobs, "_launched", {})
         monkeypatch.setenv(RESUMING, str(folder.resolve()))
 

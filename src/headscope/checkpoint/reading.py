@@ -42,7 +42,15 @@ def load(path: str | Path) -> Loaded:
     Raises:
         UserError: the file does not exist, is damaged, is no checkpoint of ours, or would run code.
     """
-    saved = read(path)
+    return loaded(read(path), path)
+
+
+def loaded(saved: dict[str, Any], path: str | Path) -> Loaded:
+    """The same of a file's content.
+
+    Raises:
+        UserError: see `load`; the path is for its message.
+    """
     try:
         if "model_state_dict" in saved:
             described, weights = part4_layout.read(saved)

@@ -3,6 +3,7 @@
 Hydra's grammar gives meaning to commas, brackets, quotes and numbers. A path, a name or a prompt is text as typed.
 """
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def for_hydra(resume: bool = False) -> None:
     # Hydra's argument parser takes -m before the overrides only.
     sys.argv[1:] = sorted(as_text(sys.argv[1:]), key=lambda argument: argument not in ("-m", "--multirun"))
     if folder is not None:
-        arguments = continued(folder, sys.argv[1:])
+        arguments = continued(expanded(folder), sys.argv[1:])
         if arguments is None:
             sys.exit(0)
         sys.argv[1:] = arguments
@@ -62,11 +63,18 @@ def _as_text(argument: str, several: bool) -> str:
     values = several and "," in value and not key.startswith("hydra.")
     if not equals or key not in TEXTS or values or value in ("", "null", "???") or _is_quoted(value):
         return argument
-    if key in PATHS and value.startswith("~"):
-        value = str(Path(value).expanduser())
+    if key in PATHS:
+        value = expanded(value)
     if key in STARTED_FROM and "${" not in value:
         value = str(Path(value).absolute())
     return f"{typed}={quoted(value)}"
+
+
+def expanded(path: str) -> str:
+    """A path with a home folder at its beginning written out; `./~` is no home, nor that of a user who is not there."""
+    with contextlib.suppress(RuntimeError):
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    return path
 
 
 def _is_quoted(value: str) -> bool:

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import write_text
 from headscope.run.prepare import Run
+from headscope.run.trainer import ended_early
+from headscope.shell import argument
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +38,13 @@ def say(run: Run, summary: dict[str, Any]) -> None:
         f"{summary['steps']} steps, {summary['train_seconds']:.0f} s of training,"
         f" {summary['tokens_per_second']:,.0f} tokens/s, {summary['parameters']:,} parameters"
     )
+    if reason := ended_early(run.trainer):
+        log.info(f"ended before step {run.trainer.max_steps}: {reason}")
     log.info(f"run saved to {folder}\n\nnext:")
-    best = shlex.quote(f"checkpoint={folder}/checkpoints/best.ckpt")
+    best = argument("checkpoint=", f"{folder}/checkpoints/best.ckpt")
     log.info(f"  python generate.py {best} max_new_tokens=500")
     log.info(f"  python generate.py {best} show=next")
-    log.info(f"  tensorboard --logdir {shlex.quote(str(folder.parent))}")
+    if any(isinstance(logger, TensorBoardLogger) for logger in run.trainer.loggers):
+        log.info(f"  tensorboard --logdir {argument('', folder.parent)}")
     again = [o for o in summary["overrides"] if not o.startswith("seed=")]
     log.info(f"  python train.py -m {shlex.join([*again, 'seed=1,2,3'])}")

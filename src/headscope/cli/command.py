@@ -38,7 +38,7 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     """Calls a command's main function and exits with its code.
 
     0 done; 2 the user's mistake, in one line; 3 a run that failed in a way we foresee; 1 a sweep with failed jobs, or
-    anything else, with its traceback; 130 and 143 stopped by a signal, with the work so far saved.
+    anything else, with its traceback; 129, 130 and 143 stopped by a signal, with the work so far saved.
 
     Args:
         main: the function under `hydra.main`.

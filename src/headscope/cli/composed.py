@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from headscope.errors import UnknownKey, UserError
@@ -18,8 +19,10 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     """A composed config with every interpolation resolved.
 
     Raises:
-        UserError: a key that has no default was not given.
+        UserError: a key that has no default was not given, or Hydra has changed the current folder.
     """
+    if HydraConfig.initialized() and HydraConfig.get().job.chdir:
+        raise UserError("hydra.job.chdir=true would move data, checkpoints and other relative paths; leave it out")
     if missing := OmegaConf.missing_keys(cfg):
         raise UserError(f"{min(missing)} is not given; add {min(missing)}=… to the command")
     return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))

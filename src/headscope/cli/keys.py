@@ -3,11 +3,13 @@
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any, cast
 
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
+from headscope.run.folder import flat
 from headscope.run.mistakes import unknown_key
 from headscope.training.options import TrainerOptions
 
@@ -28,17 +30,8 @@ def nearest(key: str) -> str:
 
     with initialize_config_dir(str(Path(sys.argv[0]).resolve().parent / "conf"), version_base="1.3"):
         groups = [a for a in sys.argv[1:] if "=" in a and "." not in a.split("=")[0] and "," not in a]
-        known = _flat(compose(script, [g for g in groups if not g.startswith(("-", f"{key}="))]))
+        cfg = compose(script, [g for g in groups if not g.startswith(("-", f"{key}="))])
+        known = flat(cast(dict[str, Any], OmegaConf.to_container(cfg)))
     if key in known:  # with the defaults, but not with every option that is swept
         return f"not every option that is swept has the key {key}; sweep those that have it in a sweep of their own"
     return str(unknown_key(key, [*known, *addable, *TYPED]))
-
-
-def _flat(cfg: DictConfig, prefix: str = "") -> list[str]:
-    keys = []
-    for name in map(str, cfg):
-        keys.append(f"{prefix}{name}")
-        node = cfg._get_node(name)
-        if isinstance(node, DictConfig) and not node._is_none():
-            keys += _flat(node, f"{prefix}{name}.")
-    return keys

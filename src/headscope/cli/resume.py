@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from headscope.errors import UserError
 from headscope.run.folder import RESUMING, RunFolder
@@ -23,7 +22,7 @@ def continued(folder: str, overrides: Sequence[str]) -> list[str] | None:
     """
     if not folder:
         raise UserError("resume= is empty; give the folder of a run")
-    run = RunFolder(Path(folder).expanduser())
+    run = RunFolder(folder)
     os.environ[RESUMING] = str(run.path.resolve())
     if (run.path / MANIFEST).exists():
         return [*merged(Manifest.read(run.path).command, overrides), f"hydra.sweep.dir={quoted(str(run))}"]

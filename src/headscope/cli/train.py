@@ -2,6 +2,7 @@
 
 import logging
 import time
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -9,10 +10,11 @@ from omegaconf import DictConfig
 
 from headscope.cli import closing, command
 from headscope.cli.composed import checked, plain
-from headscope.errors import Interrupted
+from headscope.errors import Interrupted, UserError
 from headscope.run.config import TrainConfig
+from headscope.run.folder import RunFolder, nothing_left
 from headscope.run.prepare import Composed, prepare, validate
-from headscope.run.summary import Outcome, write_summary
+from headscope.run.summary import write_summary
 from headscope.run.trainer import explained
 
 log = logging.getLogger(__name__)
@@ -29,9 +31,15 @@ def train(cfg: DictConfig) -> float | None:
         RunFailed: the run failed in a way we foresee.
         Interrupted: a signal stopped it; its checkpoint is saved.
     """
-    resolved, hydra = plain(cfg), HydraConfig.get()
-    config = checked(resolved, TrainConfig, hydra.runtime.choices)
+    hydra = HydraConfig.get()
     began = command.started if hydra.mode == RunMode.RUN else time.time()  # a process may run many jobs
+    with nothing_left(RunFolder(cfg.paths.run_dir), began):
+        return _train(cfg, hydra, began)
+
+
+def _train(cfg: DictConfig, hydra: Any, began: float) -> float | None:
+    resolved = plain(cfg)
+    config = checked(resolved, TrainConfig, hydra.runtime.choices)
     composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], began)
     run = prepare(config, composed)
     unit = run.corpus.tokenizer.unit
@@ -41,15 +49,12 @@ def train(cfg: DictConfig) -> float | None:
         loss = validate(run)
         log.info(f"val/loss {loss:.4f} nats per {unit}")
         return loss
-    status: Outcome = "failed"
     try:
         with explained():
-            run.trainer.fit(run.module, run.data, ckpt_path=run.resume_from, weights_only=True)
-        status = "completed"
-    except Interrupted:
-        status = "interrupted"
+            run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
+    except BaseException as e:
+        if run.has_trained or not isinstance(e, UserError):
+            write_summary(run, "interrupted" if isinstance(e, Interrupted) else "failed")
         raise
-    finally:
-        summary = write_summary(run, status)
-    closing.say(run, summary)
+    closing.say(run, write_summary(run, "completed"))
     return run.history.val_loss

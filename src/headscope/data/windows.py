@@ -105,6 +105,17 @@ def epoch_order(seed: int, epoch: int, n: int) -> tuple[Tensor, int]:
     return torch.randperm(n, generator=generator, dtype=torch.int32), int(torch.randint(2**31, (), generator=generator))
 
 
+def share(batch_size: int, world: int) -> int:
+    """Windows of a batch that each of so many processes sees.
+
+    Raises:
+        UserError: they cannot share it equally.
+    """
+    if batch_size % world:
+        raise UserError(f"batch_size={batch_size} cannot be shared by {world} processes; use a multiple of {world}")
+    return batch_size // world
+
+
 class TrainBatches:
     """The endless stream of training batches. What a step sees is a pure function of (seed, step, rank, world).
 
@@ -138,8 +149,7 @@ class TrainBatches:
         first_step: Callable[[], int] = lambda: 0,
         same: bool = False,
     ) -> None:
-        if batch_size % world:
-            raise UserError(f"batch_size={batch_size} cannot be shared by {world} processes; use a multiple of {world}")
+        share(batch_size, world)
         self.windows, self.block_size, self.seed = windows, block_size, seed
         self.batch_size, self.accumulate, self.rank, self.world = batch_size, accumulate, rank, world
         self.first_step, self.same = first_step, same

@@ -1,7 +1,7 @@
 """What came of a sweep: its runs, grouped into combinations and ranked."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from headscope.errors import UserError
 from headscope.report.statistics import Array
-from headscope.run.folder import RunFolder, Status
+from headscope.run.folder import RunFolder, Status, flat
 from headscope.sweep.jobs import Job, Manifest, said, swept
 
 #: Facts in which runs must agree for their losses to be comparable, and their names.
@@ -34,7 +34,7 @@ class Result:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The values of its summary by dotted key."""
-        return dict(_flat(self.status.summary))
+        return flat(self.status.summary)
 
     @property
     def sample(self) -> tuple[str, dict[str, str]]:
@@ -42,14 +42,6 @@ class Result:
         values = dict(self.job.values)
         given = values.pop("seed", "")
         return str(self.facts.get("seed", given)), values
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 class Combination:

@@ -9,6 +9,7 @@ from lightning import Callback, Trainer
 from headscope.errors import FULL, RunFailed
 from headscope.files import BESIDE, sync_file, sync_folder
 from headscope.run.folder import RunFolder
+from headscope.shell import argument
 from headscope.training.module import LanguageModule
 
 
@@ -56,7 +57,7 @@ class Checkpoints(Callback):
             if e.errno in FULL:
                 raise RunFailed(
                     f"the disk is full: the checkpoint of step {trainer.global_step} was not written, the one before"
-                    f" is kept.\nMake room, then go on with resume={self.folder}"
+                    f" is kept.\nMake room, then go on with {argument('resume=', self.folder)}"
                 ) from e
             raise
         if trainer.is_global_zero:

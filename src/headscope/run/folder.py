@@ -5,18 +5,19 @@ Imports no torch: a sweep and its report read hundreds of these.
 
 import json
 import os
-import platform
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from filelock import FileLock, Timeout
 
 from headscope.errors import UserError
 from headscope.files import read_json, write_atomically
+from headscope.run.lock import Lock
 
 RESUMING = "HEADSCOPE_RESUMING"  #: environment variable: the folder to resume, for this process and its ranks
 STARTED = "=== "  #: begins the line of `job.log` that each process of a job writes first
@@ -79,7 +80,8 @@ class RunFolder:
     @property
     def occupied(self) -> bool:
         """Whether a run has left results here that must not be overwritten."""
-        return self.summary_file.exists() or self.checkpoints.exists()
+        ended = self.summary_file.exists() and self.summary().get("steps") != 0
+        return ended or any(self.checkpoints.glob("*.ckpt"))
 
     @property
     def resuming(self) -> bool:
@@ -106,10 +108,11 @@ class RunFolder:
         return [str(o) for o in saved]
 
     def config(self) -> dict[str, str]:
-        """The resolved config as text by dotted key; empty if none was recorded."""
-        if not self.config_file.exists():
+        """The resolved config as text by dotted key; empty if none was recorded, or it is damaged."""
+        try:
+            return as_text(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return {}
-        return flat(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
 
     def summary(self) -> dict[str, Any]:
         """`summary.json`; empty if the run has not ended."""
@@ -125,7 +128,8 @@ class RunFolder:
 
     def changes(self) -> list[dict[str, Any]]:
         """What was changed when the run was resumed: step, key, before and after of each."""
-        return list(read_json(self.changes_file).get("changes", ()))
+        found = read_json(self.changes_file).get("changes")
+        return found if isinstance(found, list) else []
 
     def record_changes(self, step: int, changed: Mapping[str, tuple[str, str]]) -> None:
         """Adds changed keys with the step from which they hold; once, if a resume is killed and repeated."""
@@ -171,60 +175,9 @@ class RunFolder:
         return ""
 
     @cached_property
-    def lock(self) -> "Lock":
+    def lock(self) -> Lock:
         """The right to write here; see `Lock`."""
         return Lock(self.path)
-
-
-_held: set["Lock"] = set()  # so that no lock is dropped with the object that held it
-
-
-class Lock:
-    """One owner at a time for a folder, of a run or of a sweep.
-
-    The operating system holds the lock on the file `.lock` and drops it with the process, however that ends, so a dead
-    owner's lock is free. It works across machines where the network file system supports `flock`; where it does not,
-    `filelock` creates and removes a file instead.
-
-    Args:
-        folder: created when it is acquired.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.file = folder / ".lock"
-        self._lock = FileLock(self.file, blocking=False, thread_local=False)
-
-    def acquire(self) -> None:
-        """Takes the folder until `release` or the end of the process; twice is once.
-
-        Raises:
-            UserError: another process owns it, or it cannot be written to.
-        """
-        if self._lock.is_locked:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-            _held.add(self)
-            self.file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
-        except Timeout as e:
-            raise UserError(
-                f"{self.folder} is in use by {self._owner()}; wait until it ends, or choose another folder"
-            ) from e
-        except OSError as e:
-            raise UserError(f"{self.folder} cannot be written: {e.strerror}; choose another folder") from e
-
-    def release(self) -> None:
-        """Gives the folder back."""
-        self._lock.release()
-        _held.discard(self)
-
-    def _owner(self) -> str:
-        try:
-            return self.file.read_text(encoding="utf-8") or "another process"
-        except OSError:
-            return "another process"
 
 
 def resuming(folder: Path, marker: Path) -> bool:
@@ -239,12 +192,41 @@ def resuming(folder: Path, marker: Path) -> bool:
     return asked == str(here) or ((requeued or asked == str(here.parent)) and marker.exists())
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """A nested config as text by dotted key."""
-    found: dict[str, str] = {}
+@contextmanager
+def nothing_left(run: RunFolder, since: float) -> Iterator[None]:
+    """Takes back what a run wrote that is refused before its first step, and its folder if that is new.
+
+    Args:
+        run: its folder, which Hydra has created.
+        since: `time.time()` when it was not there yet.
+    """
+    before = set(run.path.iterdir()) if run.path.is_dir() else set()
+    new = not before and run.path.is_dir() and run.path.stat().st_mtime >= since
+    try:
+        yield
+    except UserError:
+        if run.lock.held and not run.occupied:
+            for path in set(run.path.iterdir()) - before:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+            run.lock.release()
+        if new:
+            with suppress(OSError):
+                run.path.rmdir()
+        raise
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of nested mappings by dotted key; an empty mapping is a leaf."""
+    found: dict[str, Any] = {}
     for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[f"{prefix}{key}"] = "null" if value is None else str(value)
+        nested = isinstance(value, Mapping) and value
+        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
     return found
+
+
+def as_text(config: Mapping[str, Any]) -> dict[str, str]:
+    """The leaves of a config as they would be typed, to compare them."""
+    return {key: "null" if value is None else str(value) for key, value in flat(config).items()}

@@ -25,6 +25,14 @@ DIED = "another process of this run died; resume=DIR continues from its last che
 _ranks: list[subprocess.Popen[bytes]] = []  #: started by this process
 
 
+def stopping() -> list[int]:
+    """Signals at which work is saved and ends: Ctrl-C, SIGTERM, and a closed terminal unless `nohup` ignores it."""
+    found: list[int] = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # Windows has none
+        found.append(signal.SIGHUP)
+    return found
+
+
 def end_with_parent() -> None:
     """Lets this process end when the one of ours that started it has ended, and its own children with it."""
     parent = os.environ.get(PARENT)

@@ -9,13 +9,15 @@ from lightning import Callback, Trainer
 
 from headscope.errors import Interrupted
 from headscope.run.checkpoints import Checkpoints
+from headscope.run.processes import stopping
+from headscope.shell import argument
 from headscope.training.module import LanguageModule
 
 AGREE_EVERY = 10  #: steps between two times that the ranks ask each other
 
 
 class Stop(Callback):
-    """SIGTERM and SIGINT set a flag; between two steps the ranks agree on it, save together, and exit.
+    """The signals of `stopping` set a flag; between two steps the ranks agree on it, save together, and exit.
 
     The handler does nothing else: Lightning's own broadcasts inside the signal and can hang. Leaving is an exception,
     because `should_stop` would validate once more.
@@ -33,7 +35,7 @@ class Stop(Callback):
         self.signum = signum
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in stopping():
             self._before[signum] = signal.signal(signum, self._remember)
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
@@ -50,7 +52,8 @@ class Stop(Callback):
             progress.total.ready -= 1  # Lightning has counted the batch that will not begin,
             progress.current.ready -= 1  # and would validate that much earlier after a resume
             self.checkpoints.save(trainer)
-            raise Interrupted(signum)
+            again = argument("resume=", self.checkpoints.folder)
+            raise Interrupted(signum, f"the checkpoint is saved; go on with {again}")
 
     def teardown(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
         for signum, handler in self._before.items():

@@ -1,11 +1,13 @@
 """Lightning's Trainer as a run needs it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
@@ -26,7 +28,13 @@ PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": 
 
 
 def build_trainer(
-    config: TrainConfig, choice: Choice, windows: int, folder: RunFolder, history: History, loggers: list[Logger]
+    config: TrainConfig,
+    choice: Choice,
+    windows: int,
+    folder: RunFolder,
+    history: History,
+    loggers: list[Logger],
+    plugins: Sequence[Any] = (),
 ) -> Trainer:
     """The Trainer of a run whose epochs have so many training windows, with the callbacks that every run needs.
 
@@ -38,7 +46,10 @@ def build_trainer(
     if options.profiler:
         log.info(f"the profile will be saved to {folder}/fit-profile.txt")
     with explained():
-        watching = [build() for build in config.callbacks.values() if build]
+        watching = {name: build() for name, build in config.callbacks.items() if build}
+        for name, callback in watching.items():
+            if (monitor := getattr(callback, "monitor", None)) not in (None, "val/loss"):
+                raise UserError(f"callbacks.{name}.monitor={monitor} is never measured; use val/loss")
         return Trainer(
             default_root_dir=folder.path,
             accelerator=choice.accelerator,
@@ -65,13 +76,30 @@ def build_trainer(
             benchmark=options.benchmark,
             inference_mode=options.inference_mode,
             logger=loggers,
-            callbacks=[history, Randomness(), Stop(checkpoints), *watching, checkpoints],  # it saves the others' state
-            enable_checkpointing=False,
+            callbacks=[
+                history,
+                Randomness(),
+                Stop(checkpoints),
+                *watching.values(),
+                checkpoints,
+            ],  # it saves the others' state
+            enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in watching.values()),
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
+            plugins=[*plugins],
             profiler=PROFILERS[options.profiler](folder.path, "profile") if options.profiler else None,
         )
+
+
+def ended_early(trainer: Trainer) -> str:
+    """Why training ended before its last step; empty if it did not."""
+    if trainer.global_step >= trainer.max_steps:
+        return ""
+    timers = [c for c in vars(trainer)["callbacks"] if isinstance(c, Timer)]
+    if any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers):
+        return "the time of trainer.max_time is over"
+    return "a callback stopped it, such as early_stopping"
 
 
 @contextmanager

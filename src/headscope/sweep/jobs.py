@@ -11,7 +11,9 @@ from pathlib import Path
 
 from headscope.errors import UserError
 from headscope.files import write_atomically
-from headscope.run.folder import Lock, RunFolder, resuming
+from headscope.run.folder import RunFolder, resuming
+from headscope.run.lock import Lock
+from headscope.shell import argument
 
 MANIFEST = "sweep.json"
 LONGEST_NAME = 60
@@ -143,7 +145,8 @@ def own(folder: Path) -> list[Job]:
     manifest = folder / MANIFEST
     if RunFolder(folder).occupied or (manifest.exists() and not resuming(folder, manifest)):
         lock.release()
-        raise UserError(f"{folder} holds results already; resume them with resume={folder}, or choose another folder")
+        again = argument("resume=", folder)
+        raise UserError(f"{folder} holds results already; resume them with {again}, or choose another folder")
     return _launched.setdefault(here, [])
 
 

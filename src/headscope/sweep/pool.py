@@ -18,7 +18,8 @@ from types import FrameType
 
 from headscope.errors import Interrupted, UserError
 from headscope.run.folder import STARTED, RunFolder, Status
-from headscope.run.processes import kill
+from headscope.run.processes import kill, stopping
+from headscope.shell import argument
 from headscope.sweep.display import JobDisplay
 from headscope.sweep.jobs import Job, note, quoted
 
@@ -118,7 +119,7 @@ class Pool:
         Raises:
             Interrupted: a signal stopped the sweep; every job has ended.
         """
-        before = {s: signal.signal(s, self._remember) for s in (signal.SIGINT, signal.SIGTERM)}
+        before = {s: signal.signal(s, self._remember) for s in stopping()}
         try:
             while self._start_some(plan, display):
                 self.woken.wait(POLL)
@@ -130,7 +131,7 @@ class Pool:
             for s, handler in before.items():
                 signal.signal(s, handler)
         if self.signals:
-            raise Interrupted(self.signals[0], f"resume the sweep with resume={self.folder}")
+            raise Interrupted(self.signals[0], f"resume the sweep with {argument('resume=', self.folder)}")
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
         self.signals.append(signum)

@@ -8,6 +8,7 @@ from lightning import Callback, Trainer
 
 from headscope.render.labels import label
 from headscope.run.checkpoints import Checkpoints
+from headscope.run.folder import flat
 from headscope.run.recorder import recorders
 from headscope.training.module import LanguageModule
 from headscope.watch.probe import corpus
@@ -65,11 +66,3 @@ def choices(about: dict[str, Any]) -> dict[str, int | float | str]:
     keys = dict.fromkeys((*COLUMNS, *(k for k in typed if k not in OPTIONS and k.partition(".")[0] not in OUTSIDE)))
     found = {k: values[k] for k in keys if values.get(k) is not None}
     return {k: v if type(v) in (int, float, str) else str(v) for k, v in found.items()}
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one with dotted keys."""
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        leaves |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return leaves

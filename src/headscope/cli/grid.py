@@ -1,0 +1,55 @@
+"""Every job of a grid is tried before the first one starts: a mistake in the last would be found hours later."""
+
+import multiprocessing
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from headscope.cli.composed import checked, plain
+from headscope.errors import UserError
+
+
+def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoader) -> None:
+    """Composes each job and builds what it can without data, in a process that ends with the memory it needs for that.
+
+    What cannot be built is said at once; the other jobs are trained, as they are when one fails for another reason.
+
+    Raises:
+        UserError: no job can be built.
+    """
+    composed = [_composed(loader.load_sweep_config(master, list(job))) for job in jobs]
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        messages = process.submit(_mistakes, composed).result()
+    wrong = [(job, message) for job, message in zip(jobs, messages, strict=True) if message]
+    if len(wrong) == len(jobs):
+        raise UserError(wrong[0][1])
+    shared = set.intersection(*map(set, jobs))
+    for job, message in wrong:
+        print(f"{' '.join(o for o in job if o not in shared)} cannot be built and will fail: {message}", flush=True)
+
+
+def _composed(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A job's config and the options chosen for it, as plain data. Its folder has no name yet."""
+    choices = dict(cfg.hydra.runtime.choices)
+    with open_dict(cfg):
+        del cfg["hydra"]
+        OmegaConf.update(cfg, "paths.run_dir", "")
+    return plain(cfg), choices
+
+
+def _mistakes(composed: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
+    """What is wrong with each config; empty if nothing was found. Hardware and data are for the job to look at."""
+    from headscope.run.config import TrainConfig
+    from headscope.run.possible import buildable
+
+    found = []
+    for config, choices in composed:
+        try:
+            buildable(checked(config, TrainConfig, choices))
+            found.append("")
+        except UserError as e:
+            found.append(str(e))
+    return found

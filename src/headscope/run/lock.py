@@ -1,0 +1,64 @@
+"""Who may write to a folder."""
+
+import os
+import platform
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from headscope.errors import UserError
+
+_held: dict[Path, FileLock] = {}  # by this process, whatever becomes of the objects that took them
+
+
+class Lock:
+    """One owner at a time for a folder, of a run or of a sweep.
+
+    The operating system holds the lock on the file `.lock` and drops it with the process, however that ends, so a dead
+    owner's lock is free. It works across machines where the network file system supports `flock`; where it does not,
+    `filelock` creates and removes a file instead.
+
+    Args:
+        folder: created when it is acquired.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / ".lock"
+
+    @property
+    def held(self) -> bool:
+        """Whether this process owns the folder."""
+        return self.folder.resolve() in _held
+
+    def acquire(self) -> None:
+        """Takes the folder until `release` or the end of the process; twice is once.
+
+        Raises:
+            UserError: another process owns it, or it cannot be written to.
+        """
+        if self.held:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.file, blocking=False, thread_local=False)
+            lock.acquire()
+            _held[self.folder.resolve()] = lock
+            self.file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        except Timeout as e:
+            raise UserError(
+                f"{self.folder} is in use by {self._owner()}; wait until it ends, or choose another folder"
+            ) from e
+        except OSError as e:
+            raise UserError(f"{self.folder} cannot be written: {e.strerror}; choose another folder") from e
+
+    def release(self) -> None:
+        """Gives the folder back."""
+        if self.held:
+            _held.pop(self.folder.resolve()).release()
+
+    def _owner(self) -> str:
+        try:
+            return self.file.read_text(encoding="utf-8") or "another process"
+        except OSError:
+            return "another process"

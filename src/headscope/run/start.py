@@ -1,0 +1,90 @@
+"""What a run starts from: nothing, its own last checkpoint, or the weights of another."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins import TorchCheckpointIO
+
+from headscope import checkpoint
+from headscope.errors import UserError
+from headscope.model.transformer import LanguageModel
+from headscope.run.config import TrainConfig
+from headscope.run.folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+
+class AlreadyRead(TorchCheckpointIO):
+    """Gives Lightning the content of a checkpoint that was read before; writes as usual."""
+
+    def __init__(self, content: dict[str, Any]) -> None:
+        self.content = content
+
+    def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return self.content
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where the weights come from, and after which step.
+
+    Args:
+        step: done so far; 0 for a new run.
+        path: of the checkpoint.
+        earlier: its model and tokenizer.
+        io: what restores it when the run is resumed; empty for weights alone.
+    """
+
+    step: int = 0
+    path: Path | None = None
+    earlier: checkpoint.Loaded | None = None
+    io: tuple[AlreadyRead, ...] = ()
+
+    @property
+    def resume_from(self) -> Path | None:
+        """The checkpoint whose whole state is restored."""
+        return self.path if self.io else None
+
+    def model(self, config: TrainConfig, vocab_size: int) -> LanguageModel:
+        """A model with these weights.
+
+        Raises:
+            UserError: those of an earlier model have other shapes.
+        """
+        if self.earlier and config.task == "validate":
+            return self.earlier.model
+        model = config.model(vocab_size)
+        if self.earlier:
+            weights = self.earlier.model.state_dict()
+            ours, theirs = ({k: tuple(v.shape) for k, v in state.items()} for state in (model.state_dict(), weights))
+            for name in ours | theirs:
+                here, there = ours.get(name, "absent"), theirs.get(name, "absent")
+                if here != there:
+                    raise UserError(
+                        f"{self.path} does not fit: {name} is {there} there and {here} here; use the same model"
+                    )
+            model.load_state_dict(weights)
+        return model
+
+
+def start(config: TrainConfig, folder: RunFolder) -> Start:
+    """Reads the checkpoint that a run starts from, once.
+
+    A damaged `last.ckpt` is passed over for the one before it; a run that had saved none begins at 0.
+
+    Raises:
+        UserError: see `checkpoint.load`, for a checkpoint that the config names.
+    """
+    for path in (folder.last, folder.previous) if folder.resuming else ():
+        if path.exists():
+            try:
+                content = checkpoint.read(path)
+                return Start(
+                    int(content["global_step"]), path, checkpoint.loaded(content, path), (AlreadyRead(content),)
+                )
+            except (UserError, KeyError, TypeError, ValueError):
+                log.warning(f"{path} is damaged; trying the one before")
+    named = config.checkpoint if config.task == "validate" else config.init
+    return Start(path=Path(named), earlier=checkpoint.load(named)) if named is not None else Start()

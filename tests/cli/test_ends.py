@@ -1,0 +1,40 @@
+"""The last lines of a run say how it ended, and name only what it wrote."""
+
+import pytest
+
+from tests.inside import train
+
+TINY = (
+    *("data=pydoc", "model.n_layers=1", "model.d_model=32", "model.n_heads=2", "model.block_size=16"),
+    *("trainer.threads=1", "trainer.accelerator=cpu", "trainer.val_check_interval=1"),
+)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said", "unsaid"),
+    [
+        (["logger=none", "trainer.max_steps=2"], "next:", ["tensorboard", "ended before"]),
+        (["logger=csv", "trainer.max_steps=2"], "next:", ["tensorboard"]),
+        (["logger=[csv,tensorboard]", "trainer.max_steps=2"], "tensorboard --logdir", ["ended before"]),
+        (
+            ["logger=none", "trainer.max_steps=1000000", "+trainer.max_time=00:00:00:01"],
+            "ended before step 1000000: the time of trainer.max_time is over",
+            [],
+        ),
+        (
+            [
+                *("logger=none", "trainer.max_steps=50", "+callbacks.early_stopping.patience=1"),
+                *("+callbacks.early_stopping._target_=lightning.pytorch.callbacks.EarlyStopping",),
+                *("+callbacks.early_stopping.monitor=val/loss", "+callbacks.early_stopping.min_delta=100"),
+            ],
+            "ended before step 50: a callback stopped it, such as early_stopping",
+            ["max_time is over"],
+        ),
+    ],
+    ids=["none", "csv", "two", "time", "early"],
+)
+def test_the_end_is_said(overrides, said, unsaid, tmp_path):
+    code, output = train(*TINY, "callbacks=none", *overrides, f"hydra.run.dir={tmp_path}/run")
+    assert code == 0
+    assert said in output
+    assert not [words for words in unsaid if words in output]

@@ -1,0 +1,62 @@
+"""A job of a grid that cannot be built is named before the first one starts."""
+
+from unittest.mock import patch
+
+import pytest
+
+from headscope.cli import grid
+from tests.inside import train
+
+TINY = ("data=pydoc", "model.n_layers=1", "model.d_model=32", "model.block_size=16", "trainer.max_steps=2")
+
+
+class Here:
+    """An executor without a process."""
+
+    def __init__(self, *args, **kwargs):
+        self.result = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        return None
+
+    def submit(self, function, *args):
+        self.result = lambda: function(*args)
+        return self
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.n_heads=3,5"], "error: 3 heads do not divide the width d_model=32; these do: 1, 2"),
+        (["schedule.warmup_steps=-2,-1"], "error: schedule.warmup_steps=-2 must be at least 0"),
+        (["trainer.min_steps=1,3"], "error: trainer.min_steps is not in conf/trainer; add it with a +"),
+        (["data=text", "seed=1,2"], "error: data.path is not given"),
+        (["model.n_heads=3"], "error: 3 heads do not divide"),
+    ],
+)
+def test_where_no_job_can_be_built_none_starts(overrides, message, tmp_path):
+    with patch.object(grid, "ProcessPoolExecutor", Here):
+        code, said = train("-m", *TINY, *overrides, f"hydra.sweep.dir={tmp_path}/sweep")
+    assert code == 2
+    assert message in said.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_those_that_cannot_be_built_are_named_before_the_others_start(tmp_path):
+    """In a process of its own this time; nothing is trained."""
+    with patch("headscope.sweep.launcher.launch", side_effect=lambda *args: print("the first job")):
+        several = ("model.n_heads=2,3", "seed=1,2", "+trainer.min_steps=1,3")
+        code, said = train("-m", *TINY, *several, f"hydra.sweep.dir={tmp_path}/sweep")
+    assert code == 0
+    *named, last = [
+        line for line in said.splitlines() if "cannot be built and will fail" in line or "first job" in line
+    ]
+    assert last == "the first job"
+    assert len(named) == 6
+    assert named[0].startswith(
+        "model.n_heads=2 seed=1 +trainer.min_steps=3 cannot be built and will fail: trainer.min_"
+    )
+    assert "model.n_heads=3 seed=2 +trainer.min_steps=1 cannot be built and will fail: 3 heads do not" in "".join(named)

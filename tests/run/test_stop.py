@@ -1,0 +1,71 @@
+"""Signals and terminals that end a run."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from headscope.run.processes import stopping
+from tests.conftest import ROOT
+
+TINY = (
+    *("data=pydoc", "model.n_layers=1", "model.d_model=32", "model.n_heads=2", "model.block_size=16"),
+    *("trainer.val_check_interval=10", "trainer.threads=1", "trainer.accelerator=cpu", "callbacks=none", "logger=none"),
+    "+callbacks.progress._target_=headscope.watch.progress.Progress",
+)
+
+
+def on_a_terminal(*command, prepare=None):
+    """A process on a terminal of its own, which is closed as soon as the first step is reported; its exit code."""
+    ours, its = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, stdin=its, stdout=its, stderr=its, start_new_session=True,
+        preexec_fn=lambda: (prepare and prepare(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),  # closing it hangs up
+    )  # fmt: skip
+    os.close(its)
+    said = b""
+    while b"val/loss" not in said and (more := os.read(ours, 4096)):
+        said += more
+    os.close(ours)
+    return process.wait(60)
+
+
+def test_a_closed_terminal_saves_a_checkpoint(tmp_path):
+    assert on_a_terminal("train.py", *TINY, "trainer.max_steps=100000", f"hydra.run.dir={tmp_path}/run") == 129
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["status"], summary["steps"] > 0) == ("interrupted", True)
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.slow
+def test_under_nohup_a_closed_terminal_stops_nothing(tmp_path):
+    command = ("train.py", *TINY, "trainer.max_steps=400", f"hydra.run.dir={tmp_path}/run")
+    assert on_a_terminal(*command, prepare=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) == 0
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "completed"
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_stops_a_sweep_with_its_jobs_saved(tmp_path):
+    sweep = ("-m", *TINY, "trainer.max_steps=100000", "seed=1,2", f"hydra.sweep.dir={tmp_path}/s")
+    process = subprocess.Popen([sys.executable, "train.py", *sweep], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    job = tmp_path / "s" / "00-s1"
+    while not (job / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGHUP)
+    assert "resume the sweep with resume=" in process.communicate(timeout=90)[1]
+    assert process.returncode == 129
+    assert json.loads((job / "summary.json").read_text())["status"] == "interrupted"
+
+
+def test_an_ignored_signal_stays_ignored():
+    assert stopping() == [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in stopping()
+    finally:
+        signal.signal(signal.SIGHUP, before)
