@@ -32,6 +32,7 @@ class Corpus:
     val: Windows
     characters: float  #: per token of the validation split
     note: str = ""  #: what a reader of its losses must know
+    optimum: float | None = None  #: nats per token of the best predictor on the validation split, where it is known
 
 
 class Source:
