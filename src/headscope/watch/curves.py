@@ -22,8 +22,8 @@ class Curves(Callback):
     """Reports scalars.
 
     At log steps: learning rate, gradient norm before clipping, tokens per second, peak memory in MB (not on Windows
-    without a GPU). At validations: bits per character; perplexity, which is per token; and the optimum of the data, where it is known: a
-    level line below the loss.
+    without a GPU). At validations: bits per character; perplexity, which is per token; and the optimum of the data if
+    it is known, a level line below the losses.
     """
 
     def __init__(self) -> None:
@@ -33,8 +33,9 @@ class Curves(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         if trainer.global_step == 0:
+            optimum = ["val/optimum"] * (corpus(trainer).optimum is not None)
             for logger in recorders(trainer):
-                logger.record_chart("train and validation loss", ["train/loss", "val/loss", "val/optimum"])
+                logger.record_chart("train and validation loss", ["train/loss", "val/loss", *optimum])
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
         if self._began is None:
@@ -63,8 +64,7 @@ class Curves(Callback):
         loss = trainer.callback_metrics["val/loss"].item()
         bits = loss / math.log(2) / corpus(trainer).characters
         module.report({"val/bits_per_character": bits, "val/perplexity": math.exp(min(loss, 700.0))})
-        optimum = corpus(trainer).optimum
-        if optimum is not None:
+        if (optimum := corpus(trainer).optimum) is not None:
             module.report({"val/optimum": optimum})
 
     def _stop_clock(self, device: torch.device) -> None:
