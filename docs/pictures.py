@@ -17,7 +17,7 @@ from PIL import Image
 
 import headscope
 from headscope.data.shakespeare import TinyShakespeare
-from headscope.heads.trace import trace
+from headscope.heads.capture import look
 from headscope.render.pictures import heads_picture
 
 DOCS = Path(__file__).parent
@@ -31,7 +31,7 @@ def heads(checkpoint: Path) -> None:
     model, tokenizer, about = headscope.load(checkpoint)
     text = TinyShakespeare().read()
     ids = tokenizer.encode(text[len(text) * 9 // 10 :])[TEXT]
-    maps = trace(model, ids[None]).maps[LAYER, 0]  # (H, T, T)
+    maps = look(model, ids[None], "maps").maps[LAYER, 0]  # (H, T, T)
     tokens = [tokenizer.show(i) for i in ids.tolist()]
     picture = heads_picture(maps.double().numpy(), tokens, f"{about['name']}, layer {LAYER}")
     save(Image.fromarray(picture), "heads.png")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from headscope.data.windows import IGNORE
-from headscope.heads.trace import trace
+from headscope.heads.capture import look
 from headscope.model.position import ALiBi, Learned, Rotary, Sinusoidal
 from headscope.model.transformer import TransformerLM
 from tests.conftest import SCHEMES, small
@@ -63,32 +63,6 @@ def test_cached_equals_uncached(scheme):
     cache = model.new_cache()
     pieces = [model(part, cache) for part in ids.split([5, 1, 4, 1, 1, 4], 1)]
     torch.testing.assert_close(torch.cat(pieces, 1), model(ids), atol=1e-5, rtol=1e-5)
-
-
-@each_scheme
-def test_a_trace_sees_what_forward_does(scheme):
-    model = small(scheme, dropout=0.5)
-    ids = torch.randint(11, (2, 16))
-    logits, maps, values, residuals = trace(model, ids)
-    assert model.training
-    torch.testing.assert_close(logits, model.eval()(ids), atol=1e-5, rtol=1e-5)
-    assert maps.shape == (2, 2, 2, 16, 16)
-    assert values.shape == (2, 2, 2, 16, 8)
-    assert residuals.shape == (3, 2, 16, 16)
-    torch.testing.assert_close(maps.sum(-1), torch.ones(2, 2, 2, 16))
-    assert (maps.triu(1) == 0).all()
-
-
-def test_a_closed_gate_removes_a_head():
-    model = small(Rotary).eval()
-    ids = torch.randint(11, (1, 16))
-    gates = torch.ones(2, 2)
-    torch.testing.assert_close(trace(model, ids, gates).logits, trace(model, ids).logits)
-    gates[1, 0] = 0
-    closed = trace(model, ids, gates).logits
-    with torch.no_grad():
-        model.blocks[1].attention.out.weight[:, :8] = 0  # head 0 writes through the first D columns
-    torch.testing.assert_close(closed, model(ids), atol=1e-5, rtol=1e-5)
 
 
 def test_order_matters_to_every_scheme_but_a_bag_of_words():
@@ -146,4 +120,4 @@ def test_maps_equal_an_explicit_softmax(scheme):
     scores = np.where(place > place[:, None], -np.inf, scores)
     a = np.exp(scores - scores.max(-1, keepdims=True))
     a /= a.sum(-1, keepdims=True)
-    np.testing.assert_allclose(trace(model, ids).maps[0, 0].numpy(), a, atol=1e-6)
+    np.testing.assert_allclose(look(model, ids, "maps").maps[0, 0].numpy(), a, atol=1e-6)

@@ -97,6 +97,14 @@ class KVCache:
         return self.k[:, :, :end], self.v[:, :, :end]
 
 
+class Attend(nn.Module):
+    """`attention` as a module: hooks on it see the queries, keys and values that a layer really uses."""
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, *, scale: float, bias: Tensor | None) -> Tensor:
+        """(B, H, Tq, D), (B, H, Tk, D) twice, to (B, H, Tq, D)."""
+        return attention(q, k, v, scale=scale, bias=bias)
+
+
 class MultiHeadAttention(nn.Module):
     """Causal self-attention in `n_heads` heads side by side (Vaswani et al. 2017, section 3.2.2), without biases.
 
@@ -111,6 +119,7 @@ class MultiHeadAttention(nn.Module):
         self.n_heads = n_heads
         self.position = position
         self.qkv = nn.Linear(d_model, 3 * d_model, bias=False)
+        self.attend = Attend()
         self.out = nn.Linear(d_model, d_model, bias=False)
 
     def heads(self, x: Tensor, offset: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -133,4 +142,4 @@ class MultiHeadAttention(nn.Module):
         if cache is not None:
             k, v = cache.extend(k, v)
         bias = self.position.bias(offset, q.shape[-2], k.shape[-2])
-        return self.merge(attention(q, k, v, scale=self.position.scale, bias=bias))
+        return self.merge(self.attend(q, k, v, scale=self.position.scale, bias=bias))

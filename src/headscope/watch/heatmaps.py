@@ -2,7 +2,7 @@
 
 from lightning import Callback, Trainer
 
-from headscope.heads.trace import trace
+from headscope.heads.capture import look
 from headscope.model.transformer import TransformerLM
 from headscope.render.pictures import heads_picture, table_picture
 from headscope.run.recorder import recorders
@@ -27,7 +27,7 @@ class Heatmaps(Callback):
         if isinstance(module.model, TransformerLM):
             ids = probe(trainer)
             tokens = [corpus(trainer).tokenizer.show(i) for i in ids[0].tolist()]
-            maps = trace(module.model, ids.to(module.device)).maps  # (L, 1, H, T, T)
+            maps = look(module.model, ids.to(module.device), "maps").maps  # (L, 1, H, T, T)
             for layer, heads in enumerate(maps[:, 0].double().cpu().numpy()):
                 title = f"layer {layer}, step {step}: every row attends to its columns"
                 pictures[f"attention/layer_{layer}"] = heads_picture(heads, tokens, title)

@@ -1,0 +1,128 @@
+"""What a head is worth, against models computed by hand and finite differences."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from headscope.heads.ablation import (
+    ablate,
+    ablation_importance,
+    gradient_importance,
+    losses,
+    mean,
+    resample,
+    zero,
+)
+from headscope.heads.capture import Scale, look
+from headscope.model.attention import attention
+from headscope.model.position import Position
+from tests.conftest import SCHEMES, small
+
+IDS = torch.randint(11, (3, 16), generator=torch.Generator().manual_seed(1))
+WHERE = torch.rand(3, 15, generator=torch.Generator().manual_seed(4)) < 0.5
+
+
+def by_hand(model, ids, head, how):
+    """The losses of a one-layer model with one head's output replaced, from its parts."""
+    (block,) = model.layers()
+    x = model.embed(ids)
+    q, k, v = block.attention.heads(block.norm1(x))
+    position = block.attention.position
+    z = attention(q, k, v, scale=position.scale, bias=position.bias(0, 16, 16)).clone()  # (B, H, T, D)
+    if how is zero:
+        z[:, head] = 0
+    if how is mean:
+        z[:, head] = z[:, head].reshape(-1, z.shape[-1]).sum(0) / (len(ids) * 16)
+    if how is resample:
+        z[:, head] = z[[2, 0, 1], head]
+    written = torch.cat([z[:, h] for h in range(z.shape[1])], -1) @ block.attention.out.weight.T
+    x = x + written
+    x = x + block.feedforward(block.norm2(x))
+    logits = model.head(model.norm(x))
+    return torch.stack([F.cross_entropy(logits[b, :-1], ids[b, 1:], reduction="none") for b in range(len(ids))])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("how", [zero, mean, resample])
+def test_ablation_equals_a_computation_by_hand(scheme, how):
+    model = small(scheme, n_layers=1).double().eval()
+    for head in range(2):
+        rise = by_hand(model, IDS, head, how) - by_hand(model, IDS, head, None)
+        assert rise.abs().max() > 1e-3
+        torch.testing.assert_close(ablate(model, IDS, [(0, head)], how), rise, atol=1e-6, rtol=0)
+        importance = ablation_importance(model, IDS, how, WHERE)[0, head]
+        torch.testing.assert_close(importance, rise[WHERE].mean(), atol=1e-6, rtol=0)
+
+
+def test_losses_are_those_of_the_next_token():
+    logits = torch.randn(3, 16, 11)
+    ours = losses(logits, IDS)
+    for b in range(3):
+        for t in range(15):
+            expected = -logits[b, t].log_softmax(0)[IDS[b, t + 1]]
+            torch.testing.assert_close(ours[b, t], expected)
+
+
+def test_two_heads_go_together():
+    model = small()
+    both = ablate(model, IDS, [(0, 1), (1, 0)], zero)
+    gates = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    without = look(model, IDS, edits=[Scale(gates)]).logits
+    expected = losses(without, IDS) - losses(look(model, IDS).logits, IDS)
+    torch.testing.assert_close(both, expected)
+
+
+def test_a_head_that_writes_nothing_is_worth_nothing():
+    model = small()
+    with torch.no_grad():
+        model.blocks[1].attention.out.weight[:, 8:] = 0
+    for values in (ablation_importance(model, IDS, zero), gradient_importance(model, IDS)):
+        assert values.shape == (2, 2)
+        assert values[1, 1] == 0
+        assert values[1, 0] != 0
+
+
+def test_a_head_whose_output_never_changes_is_worth_its_constant_alone():
+    """Values that read nothing but the norm's bias are the same everywhere: the mean keeps them, zero does not."""
+    model = small(n_layers=1)
+    with torch.no_grad():
+        model.blocks[0].norm1.weight.zero_()
+        model.blocks[0].norm1.bias.normal_()
+    torch.testing.assert_close(ablation_importance(model, IDS, mean), torch.zeros(1, 2), atol=1e-6, rtol=0)
+    assert (ablation_importance(model, IDS, zero).abs() > 1e-3).all()
+
+
+def test_resampling_needs_another_text():
+    with pytest.raises(ValueError, match="two texts at least, not one"):
+        ablate(small(), IDS[:1], [(0, 0)], resample)
+
+
+@pytest.mark.parametrize("where", [None, WHERE, WHERE & torch.tensor([[True], [False], [True]])])
+def test_the_gradient_equals_finite_differences(where):
+    model = small(Position, dropout=0.5).double()  # rotary turns in fp32, too coarse for a difference
+    chosen = torch.ones(3, 15, dtype=torch.bool) if where is None else where
+    used = [b for b in range(3) if chosen[b].any()]
+
+    def means(layer, head, gate):
+        gates = torch.ones(2, 2).double()
+        gates[layer, head] = gate
+        nats = losses(look(model, IDS, edits=[Scale(gates)]).logits, IDS)
+        return torch.stack([nats[b][chosen[b]].mean() for b in used])
+
+    expected = torch.zeros(2, 2).double()
+    for layer in range(2):
+        for head in range(2):
+            slope = (means(layer, head, 1 + 1e-4) - means(layer, head, 1 - 1e-4)) / 2e-4
+            expected[layer, head] = slope.abs().mean()
+    ours = gradient_importance(model, IDS, where)
+    torch.testing.assert_close(ours.double(), expected, atol=1e-6, rtol=1e-4)
+    assert model.training
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_gradient_in_inference_mode():
+    model = small()
+    with torch.inference_mode():
+        inside = gradient_importance(model, IDS.clone(), WHERE.clone())
+    torch.testing.assert_close(inside, gradient_importance(model, IDS, WHERE))

@@ -1,0 +1,139 @@
+"""Reports on every head: wired models have the roles they were wired for, and ablation has the last word."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from headscope.heads import ablate, describe, foreseeable, look, losses, repeated_probe, zero
+from headscope.model.position import Learned, Rotary
+from headscope.model.transformer import TransformerLM
+from tests.conftest import SCHEMES, small
+
+V, T, C, D = 8, 16, 48, 24
+FIELDS = {
+    "previous_token",
+    "duplicate_token",
+    "induction",
+    "sink",
+    "local",
+    "evenness",
+    "distance",
+    "copying",
+    "ov_eigenvalues",
+    "importance",
+}
+
+
+@torch.no_grad()
+def wired():
+    """Head 0 copies the token before to the logits; head 1 looks at the first token and writes nothing.
+
+    Channels: V of the token, T of its place, V of the token before.
+    """
+    model = TransformerLM(V, C, 2, 1, T, 0.0, Learned)
+    for p in model.parameters():
+        p.zero_()
+    block = model.blocks[0]
+    for norm in (block.norm1, block.norm2, model.norm):
+        norm.weight.fill_(1)
+    model.embedding.weight[:, :V] = torch.eye(V)
+    model.position.vectors.weight[:, V : V + T] = torch.eye(T)
+    q, k, v = block.attention.qkv.weight.view(3, 2, D, C)
+    q[0, :T, V : V + T] = 5 * torch.eye(T)
+    k[0, 1:T, V : V + T - 1] = 5 * torch.eye(T - 1)  # the key of place j answers the query of place j + 1
+    q[1, 0, V : V + T] = 20
+    k[1, 0, V] = 20
+    v[0, :V, :V] = torch.eye(V)
+    block.attention.out.weight[V + T : V + T + V, :V] = torch.eye(V)
+    model.head.weight[:, V + T : V + T + V] = torch.eye(V) / 2
+    return model
+
+
+def alternating(n):
+    """Texts a b a b …, in which the next token is the one before."""
+    first = torch.arange(n) % V
+    return torch.stack((first, (first + 3) % V), 1).repeat(1, T // 2)
+
+
+def test_a_role_that_matters_is_confirmed_and_one_that_does_not_is_not():
+    model, text = wired(), alternating(8)
+    previous, sink = describe(model, text, repeated_probe(V, T, 6))
+    assert (previous.name, previous.role, previous.confirmed) == ("L0H0", "previous token", True)
+    assert (sink.name, sink.role, sink.confirmed) == ("L0H1", "sink", False)
+    assert previous.scores.keys() == sink.scores.keys() == FIELDS
+    assert previous.scores["previous_token"] == previous.evidence.value == 1
+    assert sink.scores["sink"] == sink.evidence.value == 1
+    harmonic = sum(1 / i for i in range(1, T + 1))
+    assert previous.evidence.uniform == pytest.approx((harmonic - 1) / (T - 1))
+    assert previous.evidence.shuffled == pytest.approx(previous.evidence.uniform, abs=0.15)
+    rise = ablate(model, text, [(0, 0)])
+    assert previous.evidence.cost == pytest.approx(rise.mean().item())
+    assert previous.evidence.cost > 1
+    assert previous.evidence.error == pytest.approx(rise.std().item() / math.sqrt(8 * 15))
+    assert (sink.evidence.cost, sink.evidence.probe) == (0, "text")
+    assert previous.scores["importance"] > 0.01
+    assert sink.scores["importance"] == 0
+    assert previous.scores["copying"] == 1
+    assert math.isnan(sink.scores["ov_eigenvalues"])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_describing_leaves_the_model_alone(scheme):
+    model = small(scheme, dropout=0.5, n_layers=3)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    text, repeated = torch.randint(11, (2, 16), generator=torch.Generator().manual_seed(0)), repeated_probe(11, 16, 4)
+    with torch.inference_mode():  # as Lightning validates
+        inside = describe(model, text.clone(), repeated.clone())
+    assert inside == describe(model, text, repeated)
+    assert [(r.layer, r.head) for r in inside] == [(i, j) for i in range(3) for j in range(2)]
+    assert all(isinstance(x, float) and math.isfinite(x) for r in inside for x in r.scores.values())
+    assert all(r.evidence is None and not r.confirmed for r in inside if r.role == "none")
+    assert model.training
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+def test_a_new_model_has_no_confirmed_role():
+    """Its heads write nothing yet."""
+    torch.manual_seed(0)
+    model = TransformerLM(11, 32, 4, 2, 32, 0.0, Rotary)
+    assert not any(r.confirmed for r in describe(model, torch.randint(11, (2, 32)), repeated_probe(11, 32, 4)))
+
+
+def test_texts_that_show_nothing_are_refused():
+    model, repeated = small(), repeated_probe(11, 16, 4)
+    with pytest.raises(ValueError, match="4 tokens at least, not 3"):
+        describe(model, torch.zeros(2, 3, dtype=torch.long), repeated)
+    with pytest.raises(ValueError, match="two repeated texts at least"):
+        describe(model, repeated, repeated[:1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_two_layers_grow_confirmed_induction_heads_and_one_layer_cannot(n_layers):
+    torch.manual_seed(0)
+    model = TransformerLM(64, 64, 2, n_layers, 32, 0.0, Rotary)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for step in range(400):
+        ids = repeated_probe(64, 32, 64, seed=1000 + step)
+        optimizer.zero_grad()
+        F.cross_entropy(model(ids)[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
+        optimizer.step()
+    text, repeated = repeated_probe(64, 32, 8, seed=1), repeated_probe(64, 32, 8, seed=2)
+    reports = describe(model, text, repeated)
+    known = foreseeable(repeated)
+    loss = losses(look(model, repeated).logits, repeated)[known].mean().item()
+    grown = [(r.layer, r.head) for r in reports if r.role == "induction" and r.confirmed]
+    if n_layers == 1:
+        assert not grown
+        assert loss > 1.5
+        assert max(r.scores["induction"] for r in reports) < 0.2
+    else:
+        assert {layer for layer, _ in grown} == {1}
+        assert loss < 1
+        assert max(r.scores["induction"] for r in reports) > 0.6
+        assert ablate(model, repeated, grown, zero)[known].mean() > 0.5

@@ -1,0 +1,132 @@
+"""Heads made by hand take exactly their role; heads that only seem to have one do not."""
+
+import pytest
+import torch
+
+from headscope.heads import scores
+from headscope.heads.probes import repeated_probe
+from headscope.heads.roles import SIGNS, VAGUE, Looks, measure, name_roles, random_order
+from tests.heads import reference as ref
+
+HEADS = {
+    "previous token": lambda ids: ref.previous_head(len(ids)),
+    "duplicate token": ref.duplicate_head,
+    "induction": ref.induction_head,
+    "sink": lambda ids: ref.sink_head(len(ids)),
+    "local": lambda ids: ref.local_head(len(ids)),
+    "uniform": lambda ids: ref.uniform_head(len(ids)),
+}
+
+
+def maps_of(heads, ids):
+    """One layer of heads made by hand: (1, B, H, T, T)."""
+    return torch.stack([torch.stack([head(row) for head in heads]) for row in ids])[None]
+
+
+def roles_of(heads, text, repeated):
+    measured = measure(
+        {"text": Looks(maps_of(heads, text), text), "repeated": Looks(maps_of(heads, repeated), repeated)}
+    )
+    (names,) = name_roles(measured)
+    return names, measured
+
+
+@pytest.mark.parametrize("t", [8, 16, 64, 256])
+@pytest.mark.parametrize("rest", [0, 1])
+def test_heads_made_by_hand_take_exactly_their_role(t, rest):
+    """And score exactly 1 in it; those of tokens rest on the first token, or on themselves, where nothing matches."""
+    heads = dict(HEADS)
+    heads["duplicate token"] = lambda ids: ref.duplicate_head(ids, rest)
+    heads["induction"] = lambda ids: ref.induction_head(ids, rest)
+    probe = repeated_probe(1000, t, 6, seed=1)
+    text = torch.randint(30, (2, t), generator=torch.Generator().manual_seed(0))
+    names, measured = roles_of(heads.values(), text, probe)
+    assert names == list(heads)
+    for h, role in enumerate(heads):
+        value = measured[role].value[0, h].item()
+        assert value == 1 or (role in VAGUE and value == pytest.approx(1)), role
+
+
+@pytest.mark.parametrize("t", range(3, 10))
+def test_roles_of_places_hold_in_short_texts(t):
+    places = {name: HEADS[name] for name in ("previous token", "sink", "uniform")}
+    ids = torch.randint(9, (2, t), generator=torch.Generator().manual_seed(0))
+    names, _ = roles_of(places.values(), ids, ids)
+    assert names == list(places)
+
+
+def test_in_two_tokens_the_first_is_the_one_before():
+    ids = torch.tensor([[1, 2], [3, 4]])
+    names, _ = roles_of([HEADS["previous token"], HEADS["sink"]], ids, ids)
+    assert names == ["none", "none"]
+
+
+@pytest.mark.parametrize("t", [6, 8, 64])
+def test_a_head_that_looks_near_is_not_uniform(t):
+    ids = torch.randint(9, (2, t), generator=torch.Generator().manual_seed(0))
+    names, measured = roles_of([HEADS["local"], HEADS["uniform"], lambda i: torch.eye(len(i))], ids, ids)
+    assert names == ["local", "uniform", "local"]
+    assert measured["local"].excess()[0].tolist() == pytest.approx([1, 0, 1], abs=1e-5)
+
+
+def test_a_head_between_roles_has_none():
+    def half(ids):
+        return (ref.uniform_head(len(ids)) + ref.previous_head(len(ids)) + ref.sink_head(len(ids))) / 3
+
+    ids = repeated_probe(1000, 64, 4)
+    names, _ = roles_of([half], ids, ids)
+    assert names == ["none"]
+
+
+def test_a_fixed_distance_is_no_induction_where_every_text_has_the_same_period():
+    def back(ids):
+        return ref.hard(len(ids), lambda i: max(i - 9, 0))
+
+    same = torch.randint(1000, (4, 10), generator=torch.Generator().manual_seed(0)).repeat(1, 4)
+    names, measured = roles_of([back, HEADS["induction"]], same, same)
+    assert measured["induction"].value[0].tolist() == [1, 1]
+    assert measured["induction"].shuffled[0].tolist() == [1, 1]
+    assert "induction" not in names  # a probe with one period cannot tell
+
+
+def test_controls_are_what_they_say():
+    t, ids = 16, repeated_probe(50, 16, 3)
+    maps = ref.random_maps(2, 3, 2, t=t).float()
+    measured = measure({"text": Looks(maps, ids), "repeated": Looks(maps, ids)}, seed=5)
+    assert set(measured) == set(SIGNS) | set(VAGUE)
+    harmonic = sum(1 / i for i in range(1, t + 1))
+    assert measured["sink"].uniform == pytest.approx(harmonic / t)
+    assert measured["previous token"].uniform == pytest.approx((harmonic - 1) / (t - 1))
+    assert measured["uniform"].uniform == pytest.approx(1)
+    flat = scores.uniform(torch.zeros(3, 1, t, t))
+    assert measured["induction"].uniform == pytest.approx(scores.induction(flat, ids).item())
+    assert (measured["previous token"].chance == measured["previous token"].uniform).all()
+    assert (measured["induction"].chance >= measured["induction"].uniform - 1e-6).all()
+    assert (measured["induction"].chance >= measured["induction"].shuffled).all()
+    rolled = scores.induction(maps, ids[[2, 0, 1]])
+    torch.testing.assert_close(measured["induction"].shuffled, rolled)
+    torch.testing.assert_close(measured["uniform"].shuffled, measured["uniform"].value)  # order is nothing to it
+    order = random_order(ids, 5)
+    by_loop = torch.zeros(2, 2)
+    for layer in range(2):
+        for h in range(2):
+            for b in range(3):
+                for i in range(1, t):
+                    by_loop[layer, h] += maps[layer, b, h, i, order[b, i, i - 1]] / 3 / (t - 1)
+    torch.testing.assert_close(measured["previous token"].shuffled, by_loop)
+
+
+def test_random_order_stays_in_the_past():
+    ids = torch.zeros(2, 12, dtype=torch.long)
+    order = random_order(ids, 0)
+    for b in range(2):
+        for i in range(12):
+            assert sorted(order[b, i, : i + 1].tolist()) == list(range(i + 1))
+    assert not torch.equal(order[0], order[1])
+    assert torch.equal(order, random_order(ids, 0))
+
+
+def test_one_repeated_text_has_no_control():
+    ids = repeated_probe(9, 8, 1)
+    with pytest.raises(ValueError, match="two repeated texts at least"):
+        roles_of([HEADS["sink"]], ids, ids)

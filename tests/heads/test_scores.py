@@ -1,0 +1,158 @@
+"""Scores of maps: exact values, loops, heads made by hand, and the range of any map.
+
+Exact values of uniform causal attention: H_T / T, (H_T - 1) / (T - 1), ln(T!) / T and (T - 1) / 4.
+"""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headscope.heads import scores
+from tests.heads import reference as ref
+
+UNIFORM = {  # T: sink, previous token, entropy, distance
+    8: (0.33973, 0.24541, 1.32558, 1.75),
+    64: (0.07412, 0.05943, 3.20575, 15.75),
+    256: (0.02392, 0.02010, 4.55960, 63.75),
+}
+IDS = torch.randint(5, (3, 12), generator=torch.Generator().manual_seed(2))
+MAPS = ref.random_maps(3, 2, t=12)
+ON_MAPS = (scores.previous_token, scores.sink, scores.local, scores.evenness)
+ON_IDS = (scores.duplicate_token, scores.induction)
+
+
+def close(ours, theirs):
+    torch.testing.assert_close(ours, torch.tensor(theirs, dtype=ours.dtype), equal_nan=True)
+
+
+@pytest.mark.parametrize("t", UNIFORM)
+def test_uniform_attention_has_its_exact_values(t):
+    maps = ref.uniform_head(t).expand(2, 3, t, t)
+    sink, previous, entropy, distance = UNIFORM[t]
+    for ours, theirs in (
+        (scores.sink(maps), sink),
+        (scores.previous_token(maps), previous),
+        (scores.entropy(maps), entropy),
+        (scores.distance(maps), distance),
+    ):
+        torch.testing.assert_close(ours, torch.full((3,), theirs), atol=6e-6, rtol=0)
+    torch.testing.assert_close(scores.evenness(maps), torch.ones(3))
+    expected = sum(5 / (i + 1) for i in range(5, t)) / (t - 5)
+    torch.testing.assert_close(scores.local(maps), torch.full((3,), expected))
+    torch.testing.assert_close(scores.uniform(maps), maps)
+
+
+def test_position_scores_equal_loops():
+    close(scores.previous_token(MAPS), ref.over_rows(MAPS, lambda b, i: [i - 1] if i else []))
+    close(scores.sink(MAPS), ref.over_rows(MAPS, lambda b, i: [0]))
+    for near in (0, 2, 11, 12):
+        theirs = ref.over_rows(MAPS, lambda b, i, near=near: range(i - near, i + 1) if i > near else [])
+        close(scores.local(MAPS, near), theirs)
+
+
+def test_token_scores_equal_loops():
+    ids = IDS.tolist()
+    close(
+        scores.duplicate_token(MAPS, IDS),
+        ref.over_rows(MAPS, lambda b, i: [j for j in range(i) if ids[b][j] == ids[b][i]]),
+    )
+    close(
+        scores.induction(MAPS, IDS),
+        ref.over_rows(MAPS, lambda b, i: [j for j in range(1, i) if ids[b][j - 1] == ids[b][i]]),
+    )
+
+
+def test_entropy_and_distance_equal_loops():
+    nats, even, far = [], [], []
+    for h in range(2):
+        rows = [[float(a) for a in MAPS[b, h, i, : i + 1]] for b in range(3) for i in range(12)]
+        nats.append([-sum(a * math.log(a) for a in row) for row in rows])
+        even.append([n / math.log(len(row)) for n, row in zip(nats[-1], rows, strict=True) if len(row) > 1])
+        far.append([sum(a * (len(row) - 1 - j) for j, a in enumerate(row)) for row in rows])
+    for ours, theirs in ((scores.entropy, nats), (scores.evenness, even), (scores.distance, far)):
+        close(ours(MAPS), [sum(x) / len(x) for x in theirs])
+
+
+def test_profiles_equal_loops():
+    profile, pairs = scores.distance_profile(MAPS), scores.token_pairs(MAPS, IDS, 5)
+    ids = IDS.tolist()
+    assert pairs.shape == (2, 5, 5)
+    for h in range(2):
+        for d in range(12):
+            close(
+                profile[h, d], sum(float(MAPS[b, h, i, i - d]) for b in range(3) for i in range(d, 12)) / 3 / (12 - d)
+            )
+        for q in range(5):
+            for k in range(5):
+                found = [
+                    float(MAPS[b, h, i, j])
+                    for b in range(3)
+                    for i in range(12)
+                    for j in range(i + 1)
+                    if (ids[b][i], ids[b][j]) == (q, k)
+                ]
+                close(pairs[h, q, k], sum(found) / len(found) if found else math.nan)
+
+
+def test_leading_axes_are_kept():
+    stacked = torch.stack((MAPS, ref.random_maps(3, 2, t=12, seed=1)))
+    for score in (*ON_MAPS, scores.entropy, scores.distance):
+        torch.testing.assert_close(score(stacked)[0], score(MAPS))
+    for score in ON_IDS:
+        torch.testing.assert_close(score(stacked, IDS)[0], score(MAPS, IDS))
+    assert scores.token_pairs(stacked, IDS, 5).shape == (2, 2, 5, 5)
+    assert scores.distance_profile(stacked).shape == (2, 2, 12)
+
+
+@pytest.mark.parametrize("t", [8, 64, 256])
+@pytest.mark.parametrize("rest", [0, 1])
+def test_heads_made_by_hand_score_exactly_one(t, rest):
+    ids = (torch.arange(t) % (t // 2 - 1))[None]
+    assert scores.previous_token(ref.previous_head(t)[None, None]).item() == 1
+    assert scores.sink(ref.sink_head(t)[None, None]).item() == 1
+    assert scores.local(ref.previous_head(t)[None, None]).item() == 1
+    assert scores.duplicate_token(ref.duplicate_head(ids[0], rest)[None, None], ids).item() == 1
+    assert scores.induction(ref.induction_head(ids[0], rest)[None, None], ids).item() == 1
+    assert scores.induction(ref.duplicate_head(ids[0])[None, None], ids).item() == 0
+    assert scores.duplicate_token(ref.induction_head(ids[0])[None, None], ids).item() == 0
+
+
+def test_a_score_without_a_row_that_could_is_nan():
+    ids = torch.arange(4)[None]
+    maps = ref.random_maps(1, 1, t=4)
+    assert scores.induction(maps, ids).isnan().all()
+    assert scores.duplicate_token(maps, ids).isnan().all()
+    assert scores.local(maps).isnan().all()
+    assert scores.previous_token(maps[..., :1, :1]).isnan().all()
+
+
+def test_a_token_that_stands_twice_is_no_induction_onto_itself():
+    ids = torch.tensor([[3, 3]])
+    itself = torch.eye(2)[None, None]
+    assert scores.induction(itself, ids).isnan().all()
+
+
+def test_in_context_score():
+    """On 512 targets the paper's places; what falls along the context is below 0."""
+    losses = torch.rand(3, 512)
+    close(scores.in_context_score(losses), float(losses[:, 500].mean() - losses[:, 50].mean()))
+    close(
+        scores.in_context_score(losses[:, :63], 4),
+        float(losses[:, 59:63].mean() - losses[:, 6:10].mean()),
+    )
+    assert scores.in_context_score(torch.arange(64.0).neg()[None]) < 0
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 12), st.integers(1, 6), st.floats(0, 60), st.integers(0, 2**31))
+def test_no_score_of_any_map_leaves_its_range(t, vocab, sharpness, seed):
+    maps = ref.random_maps(2, 3, t=t, seed=seed, sharpness=sharpness).float()
+    ids = torch.randint(vocab, (2, t), generator=torch.Generator().manual_seed(seed))
+    found = [score(maps) for score in ON_MAPS] + [score(maps, ids) for score in ON_IDS]
+    found += [scores.distance(maps) / (t - 1), scores.entropy(maps) / math.log(t), scores.distance_profile(maps)]
+    for values in found:
+        inside = values[~values.isnan()]
+        assert ((inside >= 0) & (inside <= 1 + 1e-6)).all()
