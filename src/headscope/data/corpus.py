@@ -35,6 +35,7 @@ class Corpus:
     val: Windows
     characters: float  #: per token of the validation split
     note: str = ""  #: what a reader of its losses must know
+    optimum: float | None = None  #: nats per token of the best predictor on the validation split, where it is known
 
     def passages(self, n: int = PASSAGES, longest: int = LONGEST_PASSAGE) -> Tensor:
         """The beginnings of the first validation windows, ids (B, T), B ≤ n: what heads are looked at on."""

@@ -18,14 +18,14 @@ Batch = tuple[Tensor, Tensor]  #: x and y, (B, T) int64 each: y is what follows 
 
 
 class Windows:
-    """One split, cut into windows of T tokens and their targets."""
+    """One split in windows of T tokens and their targets."""
 
     def __len__(self) -> int:
         """The number of windows in one epoch of training."""
         raise NotImplementedError
 
-    def cut(self, index: Tensor, phase: Tensor) -> Batch:
-        """Returns the windows `index` (B,) of epochs that start cutting at `phase` (B,), 0 ≤ phase < T."""
+    def stream(self, seed: int, place: Tensor, block_size: int) -> Batch:
+        """Returns the windows at `place` (B,), ascending, of the endless stream of training windows of a seed."""
         raise NotImplementedError
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
@@ -33,7 +33,25 @@ class Windows:
         raise NotImplementedError
 
 
-class TextWindows(Windows):
+class CutWindows(Windows):
+    """A split of limited length. An epoch visits each of its windows once, in a random order."""
+
+    def cut(self, index: Tensor, phase: Tensor) -> Batch:
+        """Returns the windows `index` (B,) of epochs that start cutting at `phase` (B,), 0 ≤ phase < T."""
+        raise NotImplementedError
+
+    def stream(self, seed: int, place: Tensor, block_size: int) -> Batch:
+        n = len(self)
+        epochs = place // n
+        index, phase = torch.empty_like(place), torch.empty_like(place)  # (B,) each
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+            here = epochs == epoch
+            order, number = epoch_order(seed, epoch, n)
+            index[here], phase[here] = order[place[here] % n].long(), number % block_size
+        return self.cut(index, phase)
+
+
+class TextWindows(CutWindows):
     """Windows of running text. Each epoch starts cutting at another offset, so that the borders move.
 
     Args:
@@ -64,7 +82,7 @@ class TextWindows(Windows):
             yield window[:, :-1], window[:, 1:].masked_fill(places[:, 1:] >= n, IGNORE)
 
 
-class SentenceWindows(Windows):
+class SentenceWindows(CutWindows):
     """Each sentence is a window: its words, the token that ends it, and padding that the loss ignores.
 
     Args:
@@ -119,11 +137,10 @@ def share(batch_size: int, world: int) -> int:
 class TrainBatches:
     """The endless stream of training batches. What a step sees is a pure function of (seed, step, rank, world).
 
-    An epoch visits each window once, in a random order. Nothing is saved or replayed when a run is resumed: the
-    stream starts at any step.
+    Nothing is saved or replayed when a run is resumed: the stream starts at any step.
 
     Args:
-        windows: the training split.
+        windows: the training split, which decides what comes when: see `Windows.stream`.
         block_size: T.
         seed: decides the order.
         batch_size: B, windows in one forward pass over all ranks together; a multiple of `world`.
@@ -156,16 +173,9 @@ class TrainBatches:
 
     def batch(self, step: int, part: int = 0) -> Batch:
         """Returns this rank's x and y of forward pass `part` in a step, (B / world, T) each."""
-        n = len(self.windows)
         first = 0 if self.same else (step * self.accumulate + part) * self.batch_size
         place = torch.arange(first + self.rank, first + self.batch_size, self.world)  # among all windows ever seen
-        epochs = place // n
-        index, phase = torch.empty_like(place), torch.empty_like(place)  # (B / world,) each
-        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
-            here = epochs == epoch
-            order, number = epoch_order(self.seed, epoch, n)
-            index[here], phase[here] = order[place[here] % n].long(), number % self.block_size
-        return self.windows.cut(index, phase)
+        return self.windows.stream(self.seed, place, self.block_size)
 
     def __iter__(self) -> Iterator[Batch]:
         for step in count(self.first_step()):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from headscope.render.figures import Series, curves
+from headscope.render.figures import COLOURS, Series, curves
 from headscope.report.results import Combination, Sweep
 
 
@@ -17,15 +17,26 @@ def charts(sweep: Sweep) -> dict[str, Figure]:
     for along, unit in (("step", "training step"), ("seconds", "seconds of training")):
         series = [s for c in ranked if (s := _history(c, along)).x]
         if series:
-            found[f"loss-by-{along}"] = curves(series, unit, y, f"Loss by {unit} {seeds}")
+            found[f"loss-by-{along}"] = curves(with_optimum(series, sweep), unit, y, f"Loss by {unit} {seeds}")
     sizes = [float(c.of("parameters").mean()) for c in ranked]
     if len(set(sizes)) > 1 and min(sizes) > 0:
         points = [
             Series(c.name, [size], [c.mean], [c.deviation] * (c.seeds > 1))
             for c, size in zip(ranked, sizes, strict=True)
         ]
-        found["loss-by-parameters"] = curves(points, "parameters", y, f"Final loss by parameters {seeds}", log_x=True)
+        title = f"Final loss by parameters {seeds}"
+        found["loss-by-parameters"] = curves(with_optimum(points, sweep), "parameters", y, title, log_x=True)
     return found
+
+
+def with_optimum(series: Sequence[Series], sweep: Sweep) -> list[Series]:
+    """Series, and a level line for the loss of the best predictor if it is known and the same for all runs."""
+    known = {r.facts.get("optimum") for r in sweep.completed}
+    if len(known) != 1 or (optimum := known.pop()) is None:
+        return [*series]
+    places = [x for s in series for x in s.x]
+    line = Series("optimum", [min(places), max(places)], [optimum, optimum])
+    return [*series[: len(COLOURS) - 1], line, *series[len(COLOURS) - 1 :]]  # among those that have a name
 
 
 def _history(c: Combination, along: str) -> Series:

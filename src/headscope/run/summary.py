@@ -33,6 +33,7 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
         "status": status,
         "val_loss": losses[-1] if losses else None,
         "best_val_loss": min(losses) if losses else None,
+        "optimum": run.corpus.optimum,
         "val_bits_per_character": losses[-1] / math.log(2) / run.corpus.characters if losses else None,
         "train_loss": run.history.train_loss if math.isfinite(run.history.train_loss) else None,
         "steps": run.trainer.global_step,
@@ -81,5 +82,5 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
 
 def _window(run: Run) -> int:
     """Positions in a training window: T, or the longest sentence."""
-    x, _ = run.corpus.train.cut(torch.zeros(1, dtype=torch.long), torch.zeros(1, dtype=torch.long))
+    x, _ = run.corpus.train.stream(0, torch.zeros(1, dtype=torch.long), run.data.block_size)
     return x.shape[1]

@@ -22,7 +22,8 @@ class Curves(Callback):
     """Reports scalars.
 
     At log steps: learning rate, gradient norm before clipping, tokens per second, peak memory in MB (not on Windows
-    without a GPU). At validations: bits per character, and perplexity, which is per token.
+    without a GPU). At validations: bits per character; perplexity, which is per token; and the optimum of the data if
+    it is known, a level line below the losses.
     """
 
     def __init__(self) -> None:
@@ -32,8 +33,9 @@ class Curves(Callback):
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         self._since = _train_seconds(trainer)
         if trainer.global_step == 0:
+            optimum = ["val/optimum"] * (corpus(trainer).optimum is not None)
             for logger in recorders(trainer):
-                logger.record_chart("train and validation loss", ["train/loss", "val/loss"])
+                logger.record_chart("train and validation loss", ["train/loss", "val/loss", *optimum])
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
@@ -55,6 +57,8 @@ class Curves(Callback):
         loss = trainer.callback_metrics["val/loss"].item()
         bits = loss / math.log(2) / corpus(trainer).characters
         module.report({"val/bits_per_character": bits, "val/perplexity": math.exp(min(loss, 700.0))})
+        if (optimum := corpus(trainer).optimum) is not None:
+            module.report({"val/optimum": optimum})
 
 
 def _train_seconds(trainer: Trainer) -> float:

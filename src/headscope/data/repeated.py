@@ -1,0 +1,65 @@
+"""Random tokens, repeated: what an induction head is for.
+
+Shapes: N windows, T positions (block_size), V vocabulary, K possible periods.
+"""
+
+import math
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+
+from headscope.data.generated import Generated, Symbols, Tokens
+from headscope.errors import UserError
+
+Period = Annotated[int, Ge(1)]
+
+
+class Repeated(Generated):
+    """Each window draws a period, then that many independent tokens, and repeats them to its end.
+
+    The period is hidden, and every one of shortest … longest is as likely. Where the repetition begins is therefore not
+    known from the position: what comes next has to be looked up after an earlier occurrence of the last tokens
+    (Olsson et al. 2022).
+
+    Args:
+        vocab_size: V.
+        shortest: the shortest period, in tokens.
+        longest: the longest.
+
+    Raises:
+        UserError: no period is possible.
+    """
+
+    name = "repeated"
+
+    def __init__(self, vocab_size: Symbols = 62, shortest: Period = 8, longest: Period = 24) -> None:
+        if shortest > longest:
+            raise UserError(f"data.shortest={shortest} must be at most data.longest={longest}")
+        self.vocab_size, self.shortest, self.longest = vocab_size, shortest, longest
+
+    def check(self, block_size: int) -> None:
+        if self.longest > block_size:
+            raise UserError(
+                f"data.longest={self.longest} does not fit model.block_size={block_size}: nothing would be repeated;"
+                f" use data.longest={block_size} or less, or a longer context"
+            )
+
+    def sample(self, rng: np.random.Generator, n: int, block_size: int) -> tuple[Tokens, Tokens]:
+        periods = rng.integers(self.shortest, self.longest, (n, 1), endpoint=True)
+        tokens = rng.integers(self.vocab_size, size=(n, self.longest))
+        window = np.take_along_axis(tokens, np.arange(block_size + 1) % periods, axis=1)  # (n, T + 1)
+        return window[:, :-1], window[:, 1:]
+
+    def optimum(self, x: Tokens, y: Tokens) -> float:
+        """The loss of the exact Bayes mixture over periods.
+
+        Its predictions multiply to the probability of the window, p(x) = 1/K Σ_L V^-L [x has period L], of which the
+        first token, always 1/V, is no target. A period counts if all of the window agrees with it, by chance or not.
+        """
+        window = np.concatenate((x, y[:, -1:]), axis=1)  # (N, T + 1)
+        periods = np.arange(self.shortest, self.longest + 1)
+        fits = np.stack([(window[:, period:] == window[:, :-period]).all(1) for period in periods], axis=1)  # (N, K)
+        each = np.where(fits, -periods * math.log(self.vocab_size), -np.inf)  # (N, K), ln V^-L
+        log_p = np.logaddexp.reduce(each, axis=1) - math.log(len(periods))  # (N,)
+        return float((-log_p - math.log(self.vocab_size)).mean() / x.shape[1])
