@@ -18,9 +18,7 @@ Kind = Literal["char", "word", "bpe"]
 KINDS: dict[str, type[Tokenizer]] = {"char": CharTokenizer, "word": WordTokenizer, "bpe": BytePairTokenizer}
 VocabSize = Annotated[int, Ge(256), Le(65536)]  #: of byte pairs; characters and words bring their own
 MOST_VALIDATION = 2_000_000  #: tokens: a tenth of gigabytes would validate for hours and be no more exact
-
-
-PASSAGES, LONGEST_PASSAGE = 8, 64  #: texts, and tokens of each
+PASSAGES, LONGEST_PASSAGE = 8, 64  #: texts that heads are looked at on, and tokens of each
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -> dict
 def as_text(reports: Sequence[HeadReport]) -> str:
     """A line for each head, with its role and the evidence for it, and what the columns mean."""
     header = ("head", "role", "score", "value", "uniform", "shuffled", "ablation costs", "role is")
-    lines = [header]
+    lines: list[tuple[str, ...]] = [header]
     for r in reports:
         e = r.evidence
         if e is None:

@@ -95,8 +95,17 @@ def curves(
     axes.set_ylim(*_heights(series, log_x))
     for x, said in events:
         axes.axvline(x, color="#555555", linewidth=0.8, linestyle=":")
-        place = {"xytext": (2, -2), "textcoords": "offset points", "rotation": 90, "fontsize": 8}
-        axes.annotate(said, (x, 1), xycoords=("data", "axes fraction"), va="top", parse_math=False, **place)
+        axes.annotate(
+            said,
+            (x, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -2),
+            textcoords="offset points",
+            rotation=90,
+            fontsize=8,
+            va="top",
+            parse_math=False,
+        )
     legend = figure.legend(drawn[: len(names)], names, loc="outside lower left", ncols=columns, handlelength=3.4)
     legend.set_frame_on(False)
     for text in legend.texts:

@@ -76,7 +76,7 @@ def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
         text: ids (B, T).
         names: of all tokens, by id.
     """
-    tokens = text.unique()
+    tokens = torch.tensor(sorted(set(text.flatten().tolist())))
     profile = distance_profile(look(model, text, "maps").maps)  # (L, H, T)
     lines = []
     for layer in range(model.n_layers):

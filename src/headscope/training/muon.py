@@ -4,7 +4,7 @@ Shapes: N matrices of one batch, R × K each with R ≤ K.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from annotated_types import Ge, Gt, Len, Lt
@@ -48,7 +48,8 @@ def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
     """The weights of a model's linear layers, without those of its head and of its positional schemes."""
     schemes = {id(p) for module in model.modules() if isinstance(module, Position) for p in module.parameters()}
     layers = (m for name, m in model.named_modules() if isinstance(m, nn.Linear) and name.rpartition(".")[2] != "head")
-    return [layer.weight for layer in layers if id(layer.weight) not in schemes and layer.weight.requires_grad]
+    weights = (cast(nn.Parameter, layer.weight) for layer in layers)
+    return [w for w in weights if id(w) not in schemes and w.requires_grad]
 
 
 def lying(x: Tensor) -> Tensor:
@@ -98,7 +99,7 @@ class Muon(Optimizer):
         super().__init__([group for group in groups if group["params"]], {})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of every parameter that has a gradient."""
         loss = None
         if closure is not None:

@@ -57,12 +57,14 @@ class Heads(Witness):
                 self._mark_losses(trainer)
 
     def _describe(self, trainer: Trainer, module: LanguageModule) -> None:
-        data, longest = corpus(trainer), min(self.longest, module.model.block_size)
+        model = module.model
+        assert isinstance(model, TransformerLM)
+        data, longest = corpus(trainer), min(self.longest, model.block_size)
         text = data.passages(self.texts, longest)
         if min(text.shape[1], longest) < SHORTEST:  # three words do not show what a head does
             return
         step, repeated = trainer.global_step, repeated_probe(len(data.tokenizer), longest, self.texts)
-        self.reports = describe(module.model, text.to(module.device), repeated.to(module.device))
+        self.reports = describe(model, text.to(module.device), repeated.to(module.device))
         self.rows += table.rows(self.reports, step)
         write_atomically(self.folder.heads_file, table.to_csv(self.rows).encode())
         scores = {f"heads/{r.name}/{score}": r.scores[score] for r in self.reports for score in SCORES}
@@ -72,7 +74,7 @@ class Heads(Witness):
             if is_picture_step(trainer):
                 for score, said in SCORES.items():
                     values = np.array([r.scores[score] for r in self.reports])
-                    values = values.reshape(module.model.n_layers, module.model.n_heads)  # (L, H)
+                    values = values.reshape(model.n_layers, model.n_heads)  # (L, H)
                     picture = scores_picture(values, f"step {step}: {score.replace('_', ' ')}", said)
                     logger.record_picture(f"heads/{score}", picture, step)
 
