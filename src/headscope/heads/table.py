@@ -52,6 +52,11 @@ def name(row: Mapping[str, Any]) -> str:
     return f"L{row['layer']}H{row['head']}"
 
 
+def titles(reports: Iterable[HeadReport]) -> dict[tuple[int, int], str]:
+    """What to write beside the name of a head, by (layer, head): its role, with a question mark if unconfirmed."""
+    return {(r.layer, r.head): r.role + "?" * (not r.confirmed) for r in reports if r.role != "none"}
+
+
 def formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
     """When each role first had a confirmed head: step, head, and the validation losses before and there.
 

@@ -65,7 +65,7 @@ def roles(asked: Asked) -> dict[tuple[int, int], str]:
     """What to write beside each head's name; empty where the checkpoint keeps no text to find out."""
     if len((asked.about.get("passages") or [[]])[0]) < SHORTEST:
         return {}
-    return {(r.layer, r.head): r.role + "?" * (not r.confirmed) for r in reports(asked) if r.role != "none"}
+    return table.titles(reports(asked))
 
 
 def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:

@@ -96,3 +96,9 @@ class Heads(Witness):
             for r in self.reports
         ]
         return {"heads": last, "roles": table.formed(self.rows, history)}
+
+
+def roles(trainer: Trainer) -> dict[tuple[int, int], str]:
+    """What to write beside a head's name (layer, head), as of the last description; a question mark: unconfirmed."""
+    reports = [r for c in trainer.callbacks if isinstance(c, Heads) for r in c.reports]  # type: ignore[attr-defined]
+    return table.titles(reports)

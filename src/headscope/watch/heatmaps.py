@@ -7,6 +7,7 @@ from headscope.render.pictures import table_picture
 from headscope.run.recorder import recorders
 from headscope.show.attention import layer_pictures
 from headscope.training.module import LanguageModule
+from headscope.watch.heads import roles
 from headscope.watch.picture_steps import is_picture_step
 from headscope.watch.probe import corpus, probe
 
@@ -27,7 +28,7 @@ class Heatmaps(Callback):
         if isinstance(module.model, TransformerLM):
             ids = probe(trainer)
             tokens = [corpus(trainer).tokenizer.show(i) for i in ids[0].tolist()]
-            pictures = layer_pictures(module.model, ids.to(module.device), tokens, f"step {step}")
+            pictures = layer_pictures(module.model, ids.to(module.device), tokens, f"step {step}", roles(trainer))
         position = getattr(module.model, "position", None)
         table = position.table() if position is not None else None
         if table is not None:
