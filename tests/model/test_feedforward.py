@@ -22,7 +22,9 @@ def test_each_kind_computes_its_formula():
     positive = (x @ relu2.up.weight.T).clamp(min=0)
     torch.testing.assert_close(relu2(x), positive**2 @ relu2.down.weight.T)
     gate = x @ swiglu.gate.weight.T
-    torch.testing.assert_close(swiglu(x), (gate / (1 + (-gate).exp()) * (x @ swiglu.up.weight.T)) @ swiglu.down.weight.T)
+    torch.testing.assert_close(
+        swiglu(x), (gate / (1 + (-gate).exp()) * (x @ swiglu.up.weight.T)) @ swiglu.down.weight.T
+    )
 
 
 def test_the_gradient_of_squared_relu_is_its_own():

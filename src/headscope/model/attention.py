@@ -145,7 +145,8 @@ class MultiHeadAttention(nn.Module):
         b, t, c = x.shape
         qkv = self.qkv(x).view(b, t, 3, self.n_heads, c // self.n_heads)  # (B, T, 3, H, D)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (3, B, H, T, D)
-        q, k = self.position.rotate(*self.qk_norm(q, k), x, offset)
+        q, k = self.qk_norm(q, k)
+        q, k = self.position.rotate(q, k, x, offset)
         return q, k, v
 
     def merge(self, heads: Tensor) -> Tensor:

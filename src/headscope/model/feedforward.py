@@ -56,7 +56,7 @@ class _SquareOfPositive(torch.autograd.Function):
         return positive * positive
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (positive,) = ctx.saved_tensors
         return torch.mul(positive, gradient).mul_(2)
@@ -69,7 +69,7 @@ class SquaredReLU(FeedForward):
         super().__init__(d_model)
 
     def bend(self, x: Tensor) -> Tensor:
-        return cast(Tensor, _SquareOfPositive.apply(x))
+        return cast(Tensor, _SquareOfPositive.apply(x))  # type: ignore[no-untyped-call]
 
 
 class SwiGLU(FeedForward):

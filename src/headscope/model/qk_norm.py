@@ -22,7 +22,8 @@ class QKNorm(nn.Module):
 class Unit(QKNorm):
     """Every query and key with mean 0 and variance 1, so length √D: a score is at most √D (Henry et al. 2020).
 
-    LayerNorm without weights, in fp32 at least. On a CPU it takes half the time of `rms_norm`, which PyTorch puts together from parts.
+    LayerNorm without weights, in fp32 at least. On a CPU it takes half the time of `rms_norm`, which PyTorch puts
+    together from parts.
     """
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:

@@ -128,7 +128,7 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether a device multiplies matrices in bf16 faster than in fp32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and (_has("amx_tile") or _has("avx512_bf16"))
 
 

@@ -3,6 +3,8 @@
 Shapes: B batch (1), T positions (3), C = d_model, H heads, D = C / H.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,8 +15,9 @@ from headscope.model.transformer import Block, TransformerLM
 from headscope.walkthrough.step import Kind, Step, Told, Walk, number
 
 TOKENS = ("The", "cat", "sat")
-SHAPE = {"vocab_size": 65, "d_model": 256, "n_heads": 8, "n_layers": 6, "block_size": 128}
-BEFORE = {"vocab_size": 65, "d_model": 128, "n_heads": 4, "n_layers": 4, "block_size": 64}  #: what it grew from
+SHAPE: dict[str, Any] = {"vocab_size": 65, "d_model": 256, "n_heads": 8, "n_layers": 6, "block_size": 128}
+#: What it grew from.
+BEFORE: dict[str, Any] = {"vocab_size": 65, "d_model": 128, "n_heads": 4, "n_layers": 4, "block_size": 64}
 DROPOUT = 0.1
 SAID = 400_000  #: parameters, in the document's comparison
 CHARACTERS, EPOCHS, BATCH = 1_115_394, 500, 64  #: tiny Shakespeare, and how long the document trains on it
