@@ -1,12 +1,13 @@
 """Tokens a second of `train.py` against a plain PyTorch loop of the same model, batch, precision and optimizer.
 
-    python benchmarks/train_step.py            both sizes, about 5 minutes on 2 cores
-    python benchmarks/train_step.py nano 60    one size, turns
+    python benchmarks/train_step.py                  all, about 6 minutes on 2 cores
+    python benchmarks/train_step.py quickstart 60    one, turns
 
 The contestants are processes that stand side by side and take turns of half a second or so, one at a time, because the
 speed of a shared machine drifts within seconds: each turn is compared with its neighbour's, and the median quoted.
 """
 
+import os
 import runpy
 import statistics
 import subprocess
@@ -16,8 +17,12 @@ import time
 
 from common import ROOT, save, table
 
-#: steps a turn, windows a batch, turns
-SIZES = {"nano": (10, 16, 60), "part4": (1, 64, 15)}
+#: what is asked of train.py, steps a turn, turns
+WORK = {
+    "quickstart": (("experiment=quickstart",), 20, 60),
+    "nano": (("model=nano",), 10, 60),
+    "part4": (("model=part4", "batch_size=64"), 1, 15),
+}
 TURN = "turn took "
 
 
@@ -36,49 +41,53 @@ class Turns:
         self.done += 1
 
 
-def model(size):
-    """The options of `conf/model`."""
+def config(name):
+    """The checked config of a work."""
     from hydra import compose, initialize_config_dir
 
+    from headscope.cli.composed import checked, plain
+    from headscope.run.config import TrainConfig
+
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        options = compose("train", [f"model={size}"]).model
-    return {k: v for k, v in options.items() if k not in ("_target_", "position")}
+        cfg = compose("train", [*WORK[name][0], "data=pydoc", "paths.run_dir=unused"])
+    return checked(plain(cfg), TrainConfig, {})
 
 
-def plain(size):
+def plain_loop(name):
     """The loop that everyone writes: gather, forward, backward, clip, step."""
     import torch
     import torch.nn.functional as F
 
-    from headscope.data.pydoc import PyDoc
-    from headscope.model.position import Sinusoidal
-    from headscope.model.transformer import TransformerLM
+    from headscope.training.hardware import Machine, choose
 
-    steps, batch_size, _ = SIZES[size]
-    shape = model(size)
-    corpus = PyDoc().load(shape["block_size"])
+    ours = config(name)
+    t = ours.model.keywords["block_size"]
+    corpus = ours.data().load(t)
     torch.manual_seed(1)
-    lm = TransformerLM(len(corpus.tokenizer), **shape, position=Sinusoidal)
-    optimizer = torch.optim.AdamW(lm.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=0.1, fused=True)
-    ids, t = corpus.train.ids, shape["block_size"]
-    turns = Turns(steps)
+    lm = ours.model(len(corpus.tokenizer))
+    choice = choose(Machine.here(), ours.trainer)
+    optimizer = ours.optimizer(lm, choice.fused)
+    half = torch.autocast("cpu", torch.bfloat16, enabled=choice.precision == "bf16-mixed")
+    ids = corpus.train.ids
+    turns = Turns(WORK[name][1])
     while True:
         turns.step()
-        starts = torch.randint(len(ids) - t, (batch_size,))
+        starts = torch.randint(len(ids) - t, (ours.batch_size,))
         window = ids[starts[:, None] + torch.arange(t + 1)].long()
-        logits = lm(window[:, :-1])
-        loss = F.cross_entropy(logits.flatten(0, 1), window[:, 1:].flatten())
+        with half:
+            logits = lm(window[:, :-1])
+        loss = F.cross_entropy(logits.float().flatten(0, 1), window[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(lm.parameters(), 1.0)
         optimizer.step()
 
 
-def ours(size, *more):
+def ours(name, *more):
     """`train.py` with the same work; a turn is everything from one step's start to another's."""
     from headscope.run.history import History
 
-    steps, batch_size, n_turns = SIZES[size]
+    overrides, steps, n_turns = WORK[name]
     turns, start = Turns(steps), History.on_train_batch_start
 
     def step(*args):
@@ -87,8 +96,8 @@ def ours(size, *more):
 
     History.on_train_batch_start = step
     many = 10 * steps * n_turns  # it is ended before
-    sys.argv = ["train.py", f"model={size}", "data=pydoc", f"batch_size={batch_size}", "trainer.precision=32-true"]
-    sys.argv += [f"trainer.max_steps={many}", f"trainer.val_check_interval={many}", *more]
+    sys.argv = ["train.py", *overrides, "data=pydoc", f"trainer.max_steps={many}", f"trainer.val_check_interval={many}"]
+    sys.argv += more
     runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
 
 
@@ -104,6 +113,7 @@ class Contestant:
             stdout=pipe,
             stderr=subprocess.STDOUT,
             text=True,
+            env={"GOMP_SPINCOUNT": "1000"} | os.environ,  # as our commands set it: the loop is what is compared
         )
 
     def turn(self):
@@ -118,15 +128,15 @@ class Contestant:
         raise SystemExit("".join(said[-20:]))
 
 
-def measure(size, turns):
+def measure(name, turns):
     """Seconds a turn of each contestant, after one turn to warm up."""
     with tempfile.TemporaryDirectory() as folder:
         contestants = {
-            "plain loop": Contestant("--plain", size),
+            "plain loop": Contestant("--plain", name),
             "train.py, nothing watched": Contestant(
-                "--ours", size, f"hydra.run.dir={folder}/none", "callbacks=none", "logger=none"
+                "--ours", name, f"hydra.run.dir={folder}/none", "callbacks=none", "logger=none"
             ),
-            "train.py": Contestant("--ours", size, f"hydra.run.dir={folder}/all"),
+            "train.py": Contestant("--ours", name, f"hydra.run.dir={folder}/all"),
         }
         try:
             rounds = [{name: c.turn() for name, c in contestants.items()} for _ in range(turns + 1)]
@@ -137,20 +147,20 @@ def measure(size, turns):
     return {name: [r[name] for r in rounds[1:]] for name in contestants}
 
 
-def main(sizes, turns=None):
+def main(names, turns=None):
     figures, rows = {}, [("", "tokens/s", "of the plain loop", "of nothing watched")]
-    for size in sizes:
-        steps, batch_size, usual = SIZES[size]
-        seconds = measure(size, turns or usual)
-        figures[size] = {"steps_a_turn": steps, "seconds": seconds, "ratio": {}}
-        for name, values in seconds.items():
+    for name in names:
+        _, steps, usual = WORK[name]
+        seconds, work = measure(name, turns or usual), config(name)
+        figures[name] = {"steps_a_turn": steps, "seconds": seconds, "ratio": {}}
+        for contestant, values in seconds.items():
             ratios = []
             for other in ("plain loop", "train.py, nothing watched"):
                 ratio = statistics.median(b / a for a, b in zip(values, seconds[other], strict=True))
-                figures[size]["ratio"][f"{name} / {other}"] = ratio
+                figures[name]["ratio"][f"{contestant} / {other}"] = ratio
                 ratios.append(f"{ratio:.3f}")
-            speed = steps * batch_size * model(size)["block_size"] / statistics.median(values)
-            rows.append((f"{size}: {name}", f"{speed:,.0f}", *ratios))
+            speed = steps * work.batch_size * work.model.keywords["block_size"] / statistics.median(values)
+            rows.append((f"{name}: {contestant}", f"{speed:,.0f}", *ratios))
     table(rows)
     save("train_step", figures)
 
@@ -158,8 +168,8 @@ def main(sizes, turns=None):
 if __name__ == "__main__":
     role, *rest = sys.argv[1:] or [""]
     if role == "--plain":
-        plain(*rest)
+        plain_loop(*rest)
     elif role == "--ours":
         ours(*rest)
     else:
-        main([role] if role else list(SIZES), *map(int, rest))
+        main([role] if role else list(WORK), *map(int, rest))

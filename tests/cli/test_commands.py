@@ -32,7 +32,10 @@ def refused(done):
         ("heads=8", "there is no heads=8; conf/heads has h1, h2, h4, h6, h8, h12"),
         ("position=rope,none", "position=rope,none has a comma: add -m for a sweep"),
         ("heads=h3", "there is no heads=h3; conf/heads has"),
-        ("experiment=quikstart", "there is no experiment=quikstart; conf/experiment has mlp, part4, quickstart, toy"),
+        (
+            "experiment=quikstart",
+            "there is no experiment=quikstart; conf/experiment has best, mlp, part4, quickstart,",
+        ),
         ("data.sentences=[a", "cannot read 'data.sentences=[a'; check its brackets"),
         ("nosuchgroup/x=y", "nosuchgroup/x"),
         ("experiment=null", "experiment=null is not possible; ~experiment leaves the group out"),

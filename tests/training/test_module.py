@@ -90,20 +90,26 @@ def test_an_fp16_scaler_that_overflows_is_no_loss_that_is_not_finite():
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_does(tmp_path):
-    """Same windows, same total batch: averaged gradients differ from one process by rounding alone."""
+@pytest.mark.parametrize(("optimizer", "rounding"), [("adamw", 1e-3), ("muon", 5e-3)])
+def test_two_processes_learn_what_one_does(tmp_path, optimizer, rounding):
+    """Same windows, same total batch: averaged gradients differ from one process by rounding alone.
+
+    The first ten steps agree to a few last bits; training amplifies what they leave. Muon may orthogonalise in bf16,
+    which makes a last bit of a gradient one of bf16.
+    """
     losses = []
     for devices in (1, 2):
         folder = tmp_path / str(devices)
         done = shell(
             "train.py",
             "data=pydoc",
+            f"optimizer={optimizer}",
             "trainer=ddp",
             "trainer.accelerator=cpu",
+            "trainer.precision=32-true",
             f"trainer.devices={devices}",
             "trainer.threads=1",
             "trainer.max_steps=50",
-            "trainer.precision=32-true",
             "trainer.val_check_interval=25",
             "trainer.log_every_n_steps=1",
             "logger=csv",
@@ -118,8 +124,9 @@ def test_two_processes_learn_what_one_does(tmp_path):
         assert len(curve) == 50
         losses.append(curve + [h["val_loss"] for h in summary["history"]])
         assert len(list(folder.glob("*.log"))) == 1, "only rank 0 writes"
-    assert losses[1][:10] == pytest.approx(losses[0][:10], rel=1e-5)
-    assert losses[1] == pytest.approx(losses[0], rel=1e-3), "training amplifies rounding"
+    if optimizer == "adamw":
+        assert losses[1][:10] == pytest.approx(losses[0][:10], rel=1e-5)
+    assert losses[1] == pytest.approx(losses[0], rel=rounding)
 
 
 @pytest.mark.slow

@@ -118,7 +118,7 @@ class Rotary(Position):
         turns = torch.view_as_complex(self.turns[offset : offset + q.shape[-2]])  # (T, D/2) of length one
 
         def turn(u: Tensor) -> Tensor:
-            pairs = torch.view_as_complex(u.float().reshape(*u.shape[:-1], -1, 2))  # (B, H, T, D/2)
+            pairs = torch.view_as_complex(u.float().view(*u.shape[:-1], -1, 2))  # (B, H, T, D/2)
             return torch.view_as_real(pairs * turns).flatten(-2).to(u.dtype)
 
         return turn(q), turn(k)

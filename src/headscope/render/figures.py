@@ -92,7 +92,7 @@ def curves(
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.ticklabel_format(axis="y", useOffset=False)
     drawn = [_draw(axes, s, number) for number, s in reversed([*enumerate(series)])][::-1]  # the first on top
-    axes.set_ylim(*_heights(series, log_x))
+    axes.set_ylim(*_heights(series, log_x, EARLY * (not events)))
     for x, said in events:
         axes.axvline(x, color="#555555", linewidth=0.8, linestyle=":")
         axes.annotate(
@@ -130,11 +130,11 @@ def _draw(axes: Axes, s: Series, number: int) -> Line2D:
     return line
 
 
-def _heights(series: Sequence[Series], log_x: bool) -> tuple[float, float]:
-    """The ends of the y axis."""
+def _heights(series: Sequence[Series], log_x: bool, early: float) -> tuple[float, float]:
+    """The ends of the y axis, for what comes after the `early` part of the x axis."""
     place = math.log10 if log_x else float
     places = [place(x) for s in series for x in s.x]
-    late = min(places) + EARLY * (max(places) - min(places))
+    late = min(places) + early * (max(places) - min(places))
     shown = [
         y
         for s in series

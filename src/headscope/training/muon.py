@@ -44,7 +44,7 @@ def orthogonalised(x: Tensor, iterations: int) -> Tensor:
     return x
 
 
-def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
+def hidden_matrices(model: nn.Module) -> list[Tensor]:
     """The weights of a model's linear layers, without those of its head and of its positional schemes."""
     schemes = {id(p) for module in model.modules() if isinstance(module, Position) for p in module.parameters()}
     layers = (m for name, m in model.named_modules() if isinstance(m, nn.Linear) and name.rpartition(".")[2] != "head")

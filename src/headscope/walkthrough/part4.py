@@ -16,13 +16,8 @@ from headscope.walkthrough.step import Kind, Step, Told, Walk, number
 
 TOKENS = ("The", "cat", "sat")
 SHAPE: dict[str, Any] = {"vocab_size": 65, "d_model": 256, "n_heads": 8, "n_layers": 6, "block_size": 128}
-BEFORE: dict[str, Any] = {
-    "vocab_size": 65,
-    "d_model": 128,
-    "n_heads": 4,
-    "n_layers": 4,
-    "block_size": 64,
-}  #: what it grew from
+#: What it grew from.
+BEFORE: dict[str, Any] = {"vocab_size": 65, "d_model": 128, "n_heads": 4, "n_layers": 4, "block_size": 64}
 DROPOUT = 0.1
 SAID = 400_000  #: parameters, in the document's comparison
 CHARACTERS, EPOCHS, BATCH = 1_115_394, 500, 64  #: tiny Shakespeare, and how long the document trains on it
