@@ -7,11 +7,11 @@ import torch
 
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError
-from headscope.generation.decode import context_start, decode
+from headscope.generation.decode import decode
 from headscope.generation.next import next_tokens
-from headscope.generation.sampling import Sampling
-from headscope.generation.text import opening, prompt_ids, write_text
-from tests.conftest import SCHEMES, shell, small
+from headscope.generation.sampling import Draws, Sampling
+from headscope.generation.text import opening, prompt_ids, write_text, write_texts
+from tests.conftest import shell, small
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
 
@@ -61,7 +61,7 @@ def test_top_p_takes_its_share_of_what_top_k_left():
 @pytest.mark.parametrize("sampling", [Sampling(0), Sampling(1), Sampling(1, top_k=2), Sampling(1, top_p=0.5)])
 def test_logits_that_are_not_finite_are_one_line(bad, sampling):
     with pytest.raises(UserError, match="the model's logits are not finite") as error:
-        sampling.draw(torch.tensor([[1.0, bad, 0.0]]))
+        sampling.draw(torch.tensor([[1.0, bad, 0.0]]), torch.zeros(1, 3))
     assert "\n" not in str(error.value)
 
 
@@ -77,49 +77,33 @@ def test_a_model_with_a_damaged_weight_is_one_line(bad):
         next_tokens(model, tokenizer, "a", 5)
 
 
-def test_draws_follow_the_probabilities():
-    g = torch.Generator().manual_seed(0)
-    drawn = Sampling(1).draw(LOGITS.expand(20_000, 4), g)
-    frequency = drawn.bincount(minlength=4) / 20_000
-    torch.testing.assert_close(frequency, LOGITS.softmax(-1)[0], atol=0.015, rtol=0)
+@pytest.mark.parametrize("sampling", [Sampling(1), Sampling(0.5), Sampling(1, top_k=3), Sampling(2, top_p=0.9)])
+def test_draws_follow_the_probabilities(sampling):
+    noise = torch.cat([sampling.noise([torch.Generator().manual_seed(i)], 4) for i in range(20_000)])
+    frequency = sampling.draw(LOGITS.expand(20_000, 4), noise).bincount(minlength=4) / 20_000
+    expected = sampling.probabilities(LOGITS)[0]
+    torch.testing.assert_close(frequency, expected.float(), atol=0.015, rtol=0)
+    assert (frequency[expected == 0] == 0).all()
+
+
+def test_the_same_logits_draw_the_same_in_whatever_portions():
+    logits = torch.randn(2, 9, 5, generator=torch.Generator().manual_seed(1))
+
+    def drawn(*portions):
+        draw = Draws(Sampling(1), [torch.Generator().manual_seed(s) for s in (1, 2)])
+        pieces = []
+        for piece in logits.split(portions, 1):
+            draw(piece[:, :1], 3)  # a look ahead decides over nothing
+            pieces.append(draw(piece, 0))
+            draw.advance(piece.shape[1])
+        return torch.cat(pieces, 1)
+
+    assert drawn(9).equal(drawn(1, 4, 2, 1, 1))
 
 
 def test_infinite_and_tiny_temperatures_stay_finite():
     for t in (1e-6, 1e6):
         assert Sampling(t).probabilities(LOGITS).isfinite().all()
-
-
-def test_a_full_context_drops_its_older_half():
-    starts = [context_start(n, 8) for n in range(1, 22)]
-    assert starts == [0] * 8 + [4] * 4 + [8] * 4 + [12] * 4 + [16]
-    assert all(1 <= n - start <= 8 for n, start in enumerate(starts, 1))
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("prompt", [1, 5, 16, 40])
-def test_cached_decoding_equals_uncached(scheme, prompt):
-    model = small(scheme).eval()
-    ids = torch.randint(11, (prompt,))
-
-    def run(**cache):
-        g = torch.Generator().manual_seed(5)
-        return list(decode(model, ids, 50, Sampling(1.0), block_size=16, generator=g, **cache))
-
-    cached = run(new_cache=model.new_cache)
-    assert cached == run()
-    assert len(cached) == 50
-
-
-def test_greedy_ignores_the_seed_and_sampling_does_not():
-    model = small().eval()
-    ids = torch.tensor([1, 2, 3])
-
-    def text(temperature, seed):
-        g = torch.Generator().manual_seed(seed)
-        return list(decode(model, ids, 30, Sampling(temperature), block_size=16, generator=g))
-
-    assert text(0, 1) == text(0, 2)
-    assert text(1, 1) == text(1, 1) != text(1, 2)
 
 
 @pytest.mark.parametrize(
@@ -132,16 +116,9 @@ def test_greedy_ignores_the_seed_and_sampling_does_not():
 def test_text_in_pieces_is_the_text_of_the_whole(tokenizer, prompt):
     model = small().eval()
     pieces = list(write_text(model, tokenizer, prompt, 40, Sampling(1.0), torch.Generator().manual_seed(1)))
-    drawn = decode(
-        model,
-        tokenizer.encode(prompt),
-        40,
-        Sampling(1.0),
-        block_size=16,
-        generator=torch.Generator().manual_seed(1),
-        new_cache=model.new_cache,
-    )
-    assert "".join(pieces) == tokenizer.decode(itertools.chain(tokenizer.encode(prompt).tolist(), drawn))
+    ids = tokenizer.encode(prompt)
+    drawn = (i for (i,) in decode(model, ids[None], 40, Sampling(1.0), [torch.Generator().manual_seed(1)]))
+    assert "".join(pieces) == tokenizer.decode(itertools.chain(ids.tolist(), drawn))
     assert len(pieces) == 41
 
 
@@ -214,6 +191,33 @@ def test_a_character_of_several_tokens_is_written_whole():
     )
     assert "".join(pieces) == text
     assert {"日", "本", "é", "𝒳"} <= set(pieces)
+
+
+def test_a_text_does_not_depend_on_those_beside_it():
+    model, sampling = small().eval(), Sampling(1.0)
+    seeds = range(3, 21)  # more than are written at once
+
+    def generators(seeds):
+        return [torch.Generator().manual_seed(s) for s in seeds]
+
+    together = ["".join(t) for t in write_texts(model, LINES, "abc", 30, sampling, generators(seeds))]
+    alone = ["".join(write_text(model, LINES, "abc", 30, sampling, g)) for g in generators(seeds)]
+    assert together == alone
+    assert len(set(together)) == len(seeds)
+
+
+def test_texts_that_end_at_different_tokens():
+    tokenizer = WordTokenizer(vocab=["<pad>", "<eos>", "the", "mat", *"abcdefg"])
+    model = small().eval()
+    generators = [torch.Generator().manual_seed(s) for s in range(6)]
+    ids = tokenizer.encode("the mat")
+    drawn = list(zip(*decode(model, ids.expand(6, -1), 30, Sampling(1.0), generators), strict=True))
+    generators = [torch.Generator().manual_seed(s) for s in range(6)]
+    texts = ["".join(t) for t in write_texts(model, tokenizer, "the mat", 30, Sampling(1.0), generators)]
+    for text, row in zip(texts, drawn, strict=True):
+        until = [*row, tokenizer.end].index(tokenizer.end) + 1
+        assert text == tokenizer.decode([*ids.tolist(), *row[:until]])
+    assert len({len(text) for text in texts}) > 1
 
 
 def test_generation_imports_no_lightning():

@@ -14,7 +14,7 @@ import headscope
 from headscope.data.decoding import decoded, read_text
 from headscope.errors import UserError
 from headscope.generation.sampling import Sampling
-from headscope.generation.text import prompt_ids, write_text
+from headscope.generation.text import prompt_ids, write_texts
 from headscope.shell import own_standard_input
 from headscope.show.asked import Asked
 
@@ -66,12 +66,13 @@ def write(config: GenerateConfig, typed: str | None) -> None:
         asked = Asked(model, tokenizer, start, path, about, config.top_k, out)
         import_module(f"headscope.show.{config.show}").show(asked)
         return
-    generator = torch.Generator().manual_seed(config.seed)
-    for number in range(config.num_samples):
+    generators = [torch.Generator().manual_seed(config.seed + i) for i in range(config.num_samples)]
+    texts = write_texts(model, tokenizer, start, config.max_new_tokens, config, generators)
+    for number, pieces in enumerate(texts, 1):
         if config.num_samples > 1:
             sys.stdout.flush()
-            print(f"--- sample {number + 1} of {config.num_samples}", file=sys.stderr, flush=True)
-        for piece in write_text(model, tokenizer, start, config.max_new_tokens, config, generator):
+            print(f"--- sample {number} of {config.num_samples}", file=sys.stderr, flush=True)
+        for piece in pieces:
             print(piece, end="", flush=True)
         print()
 

@@ -1,8 +1,11 @@
 """From logits to the next id.
 
-Shapes: B sequences, V vocabulary.
+Shapes: B texts, n tokens side by side, V vocabulary.
 """
 
+import math
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -28,29 +31,75 @@ class Sampling:
     top_p: Annotated[float, Gt(0), Le(1)] | None = None
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Returns the distribution to draw from, (B, V), rows sum to one, for logits (B, V)."""
+        """Returns the distribution to draw from, (..., V), rows sum to one, for logits (..., V)."""
         if self.temperature == 0:
             return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
         logits = (logits - logits.amax(-1, keepdim=True)).double() / self.temperature
         if self.top_k is None and self.top_p is None:
             return logits.softmax(-1)
-        ranked, order = logits.sort(dim=-1, descending=True, stable=True)  # (B, V) each
+        ranked, order = logits.sort(dim=-1, descending=True, stable=True)  # (..., V) each
         if self.top_k is not None:
-            ranked[:, self.top_k :] = float("-inf")
+            ranked[..., self.top_k :] = float("-inf")
         p = ranked.softmax(-1)
         if self.top_p is not None:
             p = p * (p.cumsum(-1) - p < self.top_p)  # a token is needed if those before it do not reach top_p
             p = p / p.sum(-1, keepdim=True)
         return torch.zeros_like(p).scatter(-1, order, p)
 
-    def draw(self, logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Returns ids (B,) for logits (B, V). The generator is on the CPU: a seed draws the same on every device.
+    def noise(self, generators: Sequence[torch.Generator], size: int) -> Tensor:
+        """Returns what decides over one token of each of B texts, (B, V); each generator gives V numbers.
+
+        Gumbel noise, -log(-log u) for u uniform in [0, 1), in float64. Temperature 0 needs none and takes none.
+
+        Args:
+            generators: one a text, on the CPU: a seed draws the same on every device.
+            size: V.
+        """
+        if self.temperature == 0:
+            return torch.zeros(len(generators), 1, dtype=torch.float64)
+        u = torch.stack([torch.rand(size, generator=g, dtype=torch.float64) for g in generators])
+        return u.log_().neg_().log_().neg_()
+
+    def draw(self, logits: Tensor, noise: Tensor) -> Tensor:
+        """Returns ids (...) on the CPU for logits (..., V) and noise of that shape.
+
+        The largest of log p + noise falls on a token with its probability p (Gumbel 1954; Maddison et al. 2014). There
+        is nothing to normalise or sort, and logits that are nearly the same nearly always draw the same.
 
         Raises:
             UserError: the logits are not finite.
         """
-        p = self.probabilities(finite(logits).float().cpu())
-        return p.multinomial(1, generator=generator).squeeze(-1)
+        logits = finite(logits.float().cpu())
+        if self.temperature == 0:
+            return logits.argmax(-1)
+        if self.top_k is None and self.top_p is None:
+            return (logits / self.temperature + noise).argmax(-1)
+        return (self.probabilities(logits).log() + noise).argmax(-1)
+
+
+class Draws:
+    """Draws the tokens of several texts: the same token from the same logits, however often and in whatever portions.
+
+    Args:
+        sampling: how a token is drawn.
+        generators: one a text, on the CPU.
+    """
+
+    def __init__(self, sampling: Sampling, generators: Sequence[torch.Generator]) -> None:
+        self.sampling, self.generators = sampling, generators
+        self._noise: deque[Tensor] = deque()  # (B, V) for each token from the next on
+
+    def __call__(self, logits: Tensor, ahead: int) -> Tensor:
+        """Ids (B, n) for logits (B, n, V), of which the first are `ahead` tokens behind the next."""
+        places = range(ahead, ahead + logits.shape[1])
+        while len(self._noise) < places.stop:
+            self._noise.append(self.sampling.noise(self.generators, logits.shape[-1]))
+        return self.sampling.draw(logits, torch.stack([self._noise[i] for i in places], 1))
+
+    def advance(self, n: int) -> None:
+        """Takes n tokens as drawn for good."""
+        for _ in range(n):
+            self._noise.popleft()
 
 
 def finite(logits: Tensor) -> Tensor:
@@ -59,7 +108,7 @@ def finite(logits: Tensor) -> Tensor:
     Raises:
         UserError: one of them is infinite or not a number.
     """
-    if not logits.isfinite().all():
+    if not math.isfinite(logits.detach().sum(dtype=torch.float64)):
         raise UserError(
             "the model's logits are not finite, so that no token can be drawn: its weights are damaged or its training"
             " diverged; use an earlier checkpoint, or train with a smaller optimizer.lr"

@@ -3,6 +3,7 @@
 Shapes: B batch, T positions (Tq of queries, Tk of keys), C = d_model, H heads, D = C / H.
 """
 
+from contextlib import nullcontext
 from typing import cast
 
 import torch
@@ -70,7 +71,9 @@ def attention(
         return _in_three_products(q, k, v, scale)
     if q.device.type == "cpu" and dtype != torch.float64:
         q, k, v = q.float(), k.float(), v.float()
-    with torch.autocast(q.device.type, enabled=False):
+    # Entering a context costs a small model more than a layer's softmax: only where there is something to switch off.
+    autocast = torch.is_autocast_enabled(q.device.type)
+    with torch.autocast(q.device.type, enabled=False) if autocast else nullcontext():
         if bias is None and t_q == t_k:
             out = F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale)
         else:
@@ -94,7 +97,10 @@ def _in_three_products(q: Tensor, k: Tensor, v: Tensor, scale: float | None) -> 
 
 
 class KVCache:
-    """Keys and values of the positions one layer has seen: room for `length` of them, allocated at the first use."""
+    """Keys and values of the positions one layer has seen: room for `length` of them, allocated at the first use.
+
+    With a smaller `seen`, later positions are forgotten, and their room is used again.
+    """
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -103,7 +109,7 @@ class KVCache:
 
     def extend(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Adds k, v (B, H, T, D); returns all of them so far, (B, H, seen, D) each."""
-        if self.seen == 0:
+        if self.k.shape[:2] != k.shape[:2]:
             b, h, _, d = k.shape
             self.k, self.v = k.new_empty(b, h, self.length, d), v.new_empty(b, h, self.length, v.shape[-1])
         end = self.seen + k.shape[-2]
@@ -144,7 +150,7 @@ class MultiHeadAttention(nn.Module):
         """x (B, T, C) to q, k, v of every head, (B, H, T, D) each, with positions applied."""
         b, t, c = x.shape
         qkv = self.qkv(x).view(b, t, 3, self.n_heads, c // self.n_heads)  # (B, T, 3, H, D)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (3, B, H, T, D)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind()  # (B, H, T, D) each
         q, k = self.qk_norm(q, k)
         q, k = self.position.rotate(q, k, x, offset)
         return q, k, v

@@ -41,17 +41,12 @@ def passages(asked: Asked) -> Tensor:
 
 
 def _written(asked: Asked) -> Tensor:
-    model, length = asked.transformer(), min(LONGEST, asked.model.block_size)
-    start = torch.tensor([asked.tokenizer.opening])
     print("the checkpoint keeps no validation text: the heads are described on what its model writes", file=sys.stderr)
-    rows = []
-    for seed in range(TEXTS):
-        generator = torch.Generator().manual_seed(seed)
-        drawn = decode(
-            model, start, length - 1, Sampling(1.0), block_size=length, new_cache=model.new_cache, generator=generator
-        )
-        rows.append([*start.tolist(), *drawn])
-    return torch.tensor(rows)
+    length = min(LONGEST, asked.model.block_size)
+    start = torch.full((TEXTS, 1), asked.tokenizer.opening)
+    generators = [torch.Generator().manual_seed(seed) for seed in range(TEXTS)]
+    drawn = decode(asked.transformer(), start, length - 1, Sampling(1.0), generators)
+    return torch.cat((start, torch.tensor([*drawn]).T), 1)
 
 
 def reports(asked: Asked) -> list[HeadReport]:
