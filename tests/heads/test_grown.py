@@ -22,7 +22,7 @@ def grown(tmp_path_factory):
     def train(run):
         layers, seed = run
         path = folder / f"{layers}-{seed}"
-        options = (f"model.n_layers={layers}", f"seed={seed}", "trainer.threads=1", "logger=none", "callbacks=none")
+        options = (f"model.n_layers={layers}", f"seed={seed}", "logger=none", "callbacks=none")
         done = shell("train.py", "experiment=repeated", *options, f"hydra.run.dir={path}", timeout=900)
         assert done.returncode == 0, done.stderr
         model, tokenizer, about = headscope.load(path / "checkpoints" / "last.ckpt")
@@ -51,9 +51,9 @@ def test_two_layers_grow_an_induction_head(grown, seed):
     assert 0 <= above_optimum(summary) <= 0.05
     reports = reports_of(model, text)
     confirmed = [r for r in reports if r.confirmed]
-    inductors = [r for r in confirmed if r.role == "induction"]
+    assert max(r.scores["induction"] for r in confirmed if r.role == "induction") >= 0.6
+    inductors = [r for r in reports if r.role == "induction"]  # one that others stand in for is not confirmed
     assert {r.layer for r in inductors} == {1}
-    assert max(r.scores["induction"] for r in inductors) >= 0.6
     assert 0 in {r.layer for r in confirmed if r.role == "previous token"}
     rise = ablate(model, text, [(r.layer, r.head) for r in inductors])
     assert rise.mean() >= 0.5
