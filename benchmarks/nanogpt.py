@@ -12,46 +12,48 @@ import math
 import sys
 import time
 
-from common import ROOT
+from common import ROOT  # noqa: F401, makes headscope importable
 
 C, H, LAYERS, T, BATCH, STEPS = 128, 4, 4, 64, 12, 2000
 
 
-def build(vocab_size):
+def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T):
     """The model, with nanoGPT's initialisation."""
+    import torch
     import torch.nn.functional as F
     from torch import nn
 
     class Block(nn.Module):
         def __init__(self):
             super().__init__()
-            self.norm1, self.norm2 = nn.LayerNorm(C, bias=False), nn.LayerNorm(C, bias=False)
-            self.qkv, self.out = nn.Linear(C, 3 * C, bias=False), nn.Linear(C, C, bias=False)
-            self.up, self.down = nn.Linear(C, 4 * C, bias=False), nn.Linear(4 * C, C, bias=False)
+            self.norm1, self.norm2 = nn.LayerNorm(width, bias=False), nn.LayerNorm(width, bias=False)
+            self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+            self.up, self.down = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
 
         def forward(self, x):
-            b, t, _ = x.shape
-            q, k, v = (u.view(b, t, H, C // H).transpose(1, 2) for u in self.qkv(self.norm1(x)).split(C, 2))
+            b, t, c = x.shape
+            q, k, v = (u.view(b, t, heads, -1).transpose(1, 2) for u in self.qkv(self.norm1(x)).split(c, 2))
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, H, T, D)
-            x = x + self.out(mixed.transpose(1, 2).reshape(b, t, C))
+            x = x + self.out(mixed.transpose(1, 2).reshape(b, t, c))
             return x + self.down(F.gelu(self.up(self.norm2(x))))
 
     class GPT(nn.Module):
         def __init__(self):
             super().__init__()
-            self.tokens, self.places = nn.Embedding(vocab_size, C), nn.Embedding(T, C)
-            self.blocks = nn.ModuleList(Block() for _ in range(LAYERS))
-            self.norm = nn.LayerNorm(C, bias=False)
+            self.tokens, self.places = nn.Embedding(vocab_size, width), nn.Embedding(context, width)
+            self.blocks = nn.ModuleList(Block() for _ in range(layers))
+            self.norm = nn.LayerNorm(width, bias=False)
             for name, p in self.named_parameters():
                 if p.ndim == 2:
                     into_stream = name.endswith(("out.weight", "down.weight"))
-                    nn.init.normal_(p, std=0.02 / math.sqrt(2 * LAYERS) if into_stream else 0.02)
+                    nn.init.normal_(p, std=0.02 / math.sqrt(2 * layers) if into_stream else 0.02)
 
-        def forward(self, ids):
+        def forward(self, ids, last=False):
+            """Logits (B, T, V); when it writes, those of the last position alone."""
             x = self.tokens(ids) + self.places.weight[: ids.shape[1]]
             for block in self.blocks:
                 x = block(x)
-            return F.linear(self.norm(x), self.tokens.weight)
+            return F.linear(self.norm(x[:, -1:] if last else x), self.tokens.weight)
 
     return GPT()
 
