@@ -12,14 +12,13 @@ import math
 import sys
 import time
 
-from common import ROOT  # noqa: F401, makes headscope importable
+from common import ROOT
 
 C, H, LAYERS, T, BATCH, STEPS = 128, 4, 4, 64, 12, 2000
 
 
 def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T):
     """The model, with nanoGPT's initialisation."""
-    import torch
     import torch.nn.functional as F
     from torch import nn
 
