@@ -106,6 +106,7 @@ def test_tensorboard_gets_the_losses(pydoc_run):
         "",  # .hydra
         "checkpoints",
         "events",
+        "heads",
         "hparams",
         "progress",
         "projector_config",

@@ -38,10 +38,10 @@ def describe(part: Any) -> dict[str, Any]:
 
 
 def subclasses(base: Any) -> dict[str, Any]:
-    """A class and all its subclasses, by name."""
+    """A class and all its subclasses, by name. A class hides those below it of its own name: see `generation.bare`."""
     found = {base.__name__: base}
     for below in base.__subclasses__():
-        found |= subclasses(below)
+        found = subclasses(below) | found
     return found
 
 

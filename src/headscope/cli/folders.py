@@ -27,9 +27,9 @@ def free(wanted: str) -> str:
 
 
 def _remove_empty(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.rmdir()
-        path.parent.rmdir()  # the day's
+    for folder in (path, path.parent):  # the run's, which a refused run may have removed, and the day's
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 OmegaConf.register_new_resolver("free", free, use_cache=True, replace=True)

@@ -5,7 +5,7 @@ A row is one head at one step of training: step, layer, head, role, whether it i
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,9 @@ from headscope.heads.reports import HeadReport
 
 Row = dict[str, Any]
 EVIDENCE = ("value", "uniform", "shuffled", "cost", "error")  #: fields of `Evidence` that have a column
-NUMBERS = {"step": int, "layer": int, "head": int}
+KINDS: dict[str, Callable[[str], Any]] = {  # of columns that are no scores
+    "step": int, "layer": int, "head": int, "role": str, "confirmed": "True".__eq__,
+}  # fmt: skip
 UNFORMED = ("none", "uniform")  #: what every head is before it has learned anything: neither is said to form
 
 
@@ -42,8 +44,7 @@ def from_csv(text: str) -> list[Row]:
     """The rows of `to_csv`; a line that was cut off is dropped."""
     table = []
     for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
-        numbers = {k: NUMBERS.get(k, float)(v) if v else "" for k, v in row.items() if k not in ("role", "confirmed")}
-        table.append(numbers | {"role": row["role"], "confirmed": row["confirmed"] == "True"})
+        table.append({k: KINDS.get(k, float)(v) if v else "" for k, v in row.items()})
     return table
 
 

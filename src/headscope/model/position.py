@@ -115,11 +115,16 @@ class Rotary(Position):
             self.register_buffer("turns", torch.stack((angles.cos(), angles.sin()), -1).float(), persistent=False)
 
     def rotate(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-        turns = torch.view_as_complex(self.turns[offset : offset + q.shape[-2]])  # (T, D/2) of length one
+        turns = self.turns[offset : offset + q.shape[-2]]  # (T, D/2, 2), points on the unit circle
 
         def turn(u: Tensor) -> Tensor:
-            pairs = torch.view_as_complex(u.float().view(*u.shape[:-1], -1, 2))  # (B, H, T, D/2)
-            return torch.view_as_real(pairs * turns).flatten(-2).to(u.dtype)
+            pairs = u.float().view(*u.shape[:-1], -1, 2)  # (B, H, T, D/2, 2)
+            if torch.compiler.is_compiling():  # inductor makes no code for complex numbers; eager, they are faster
+                (a, b), (cos, sin) = pairs.unbind(-1), turns.unbind(-1)
+                turned = torch.stack((a * cos - b * sin, a * sin + b * cos), -1)
+            else:
+                turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(turns))
+            return turned.flatten(-2).to(u.dtype)
 
         return turn(q), turn(k)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headscope.render.grid import SCORES
 from headscope.watch.loggers.csv import Csv, read_rows
 from tests.conftest import shell
 from tests.watch.loggers.conftest import TINY, steps, table
@@ -20,22 +21,25 @@ def run(tmp_path_factory):
 def test_a_run_has_one_row_per_logged_step(run):
     rows = table(run)
     assert next(iter(rows[0])) == "step"
-    assert [row["step"] for row in rows] == ["5", "10", "15", "20"]
+    assert [row["step"] for row in rows] == ["0", "5", "10", "15", "20"], "what heads do before training, too"
     for metric in ("train/loss", "train/lr", "train/grad_norm", "speed/tokens_per_second"):
         assert steps(run, metric) == [5, 10, 15, 20]
     for metric in ("val/loss", "val/bits_per_character", "val/perplexity"):
         assert steps(run, metric) == [10, 20]
-    lr = [float(row["train/lr"]) for row in rows]
+    assert steps(run, "heads/L0H0/sink") == [0, 10, 20]
+    lr = [float(row["train/lr"]) for row in rows[1:]]
     assert lr == pytest.approx([1.2e-4, 2.2e-4, 3.2e-4, 4.2e-4]), "warm-up to 1e-3 over 50 steps"
 
 
 def test_a_run_has_its_pictures_and_texts_beside_the_table(run):
-    tags = ("attention/layer_0", "norm_weighted/layer_0", "rollout", "positions")
+    tags = ("attention/layer_0", "norm_weighted/layer_0", "rollout", "positions", *(f"heads/{s}" for s in SCORES))
     assert {str(p.relative_to(run)) for p in run.rglob("*.png")} == {
-        f"pictures/{tag}_{step:06}.png" for tag in tags for step in (10, 20)
+        *(f"pictures/{tag}_{step:06}.png" for tag in tags for step in (10, 20)),
+        "pictures/loss_and_roles_000020.png",
     }
     assert {p.name for p in (run / "texts").iterdir()} == {
-        *("config_000000.txt", "run_000000.txt", "sample_000010.txt", "sample_000020.txt")
+        *("config_000000.txt", "run_000000.txt", "sample_000010.txt", "sample_000020.txt"),
+        *(f"heads_{step:06}.txt" for step in (0, 10, 20)),
     }
     assert '"d_model": 32' in (run / "texts" / "config_000000.txt").read_text()
     assert not list(run.glob("events*"))
