@@ -90,7 +90,10 @@ def test_mlflow_has_every_step_once(run):
         assert [m.step for m in client.get_metric_history(found.info.run_id, metric)] == wanted, metric
     pictures = [a.path for a in client.list_artifacts(found.info.run_id, "pictures/attention")]
     assert pictures == [f"pictures/attention/layer_0_{step:06}.png" for step in VALIDATED]
-    assert len(client.list_artifacts(found.info.run_id, "texts")) == len(VALIDATED) + 2
+    texts = {a.path for a in client.list_artifacts(found.info.run_id, "texts")}
+    heads = {f"texts/heads_{step:06}.txt" for step in (0, *VALIDATED)}
+    assert heads < texts
+    assert len(texts - heads) == len(VALIDATED) + 2
 
 
 def test_neither_loggers_nor_the_kill_change_a_weight(run, tmp_path):
