@@ -67,7 +67,7 @@ def test_a_key_beside_resume_is_used_and_recorded_or_refused(key, value, one_ste
     shutil.copytree(one_step, folder)
     before = RunFolder(folder).config()
     files = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "train.log")}
-    code, said = train(f"resume={folder}", "trainer.max_steps=2", f"{key}={value}")
+    code, said = train(f"resume={folder}", "trainer.max_steps=2", f"{key}={value}", cwd=tmp_path)
     run = RunFolder(folder)
     if code == 2:
         assert said.splitlines()[-1].startswith("error: ")
