@@ -21,6 +21,7 @@ from common import run, save, table
 WAYS = {
     "ours": ({}, ()),
     "GOMP_SPINCOUNT=100": ({"GOMP_SPINCOUNT": "100"}, ()),
+    "GOMP_SPINCOUNT=1000": ({"GOMP_SPINCOUNT": "1000"}, ()),
     "GOMP_SPINCOUNT=10000": ({"GOMP_SPINCOUNT": "10000"}, ()),
     "libgomp's own (300000)": ({"GOMP_SPINCOUNT": "300000"}, ()),
     "OMP_WAIT_POLICY=PASSIVE": ({"OMP_WAIT_POLICY": "PASSIVE"}, ()),

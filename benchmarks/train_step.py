@@ -17,6 +17,8 @@ import time
 
 from common import ROOT, save, table
 
+from headscope.waiting import SPIN
+
 #: what is asked of train.py, steps a turn, turns
 WORK = {
     "quickstart": (("experiment=quickstart",), 20, 60),
@@ -113,7 +115,7 @@ class Contestant:
             stdout=pipe,
             stderr=subprocess.STDOUT,
             text=True,
-            env={"GOMP_SPINCOUNT": "1000"} | os.environ,  # as our commands set it: the loop is what is compared
+            env={"GOMP_SPINCOUNT": SPIN} | os.environ,  # as our commands set it: the loop is what is compared
         )
 
     def turn(self):

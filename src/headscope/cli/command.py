@@ -13,15 +13,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TextIO
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
-if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
-    # Before torch is imported: libgomp's threads would spin so long for each other that one other busy process stops
-    # them for whole time slices. They sleep sooner; a sweep's jobs inherit it. benchmarks/busy.py measures.
-    os.environ["GOMP_SPINCOUNT"] = "1000"
-
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from headscope import waiting
 from headscope.cli import folders  # noqa: F401, registers a resolver
 from headscope.cli.arguments import for_hydra
 from headscope.cli.messages import explain
@@ -44,6 +40,7 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
         main: the function under `hydra.main`.
         resume: whether `resume=DIR` and `sweep=NAME` are known.
     """
+    waiting.decide()  # before torch is imported
     threading.excepthook = _in_a_thread
     atexit.register(gc.freeze)  # else the last collection looks at every object of torch: 2.5 s to exit instead of 0.3
     end_with_parent()

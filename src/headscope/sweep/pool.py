@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from headscope import waiting
 from headscope.errors import Interrupted, UserError
 from headscope.run.folder import STARTED, RunFolder, Status
 from headscope.run.processes import kill, stopping
@@ -170,7 +171,9 @@ class Pool:
         folder = RunFolder(self.folder / job.name)
         line = [sys.executable, script(), *arguments(job, folder.path)]
         note(folder.path, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
-        environment = dict(os.environ)  # names this process as the parent, and says how long threads spin
+        environment = dict(os.environ)  # names this process as the parent
+        if self.n_jobs > 1:
+            environment |= waiting.beside_others()
         devices = gpus_of(slot, self.gpus_per_job, self.gpus)
         if devices is not None:
             environment["CUDA_VISIBLE_DEVICES"] = devices
