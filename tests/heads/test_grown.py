@@ -64,5 +64,4 @@ def test_two_layers_grow_an_induction_head(grown, seed):
 def test_one_layer_cannot(grown, seed):
     summary, model, text = grown[1, seed]
     assert above_optimum(summary) >= 0.5
-    # Positions alone bring a head that looks back about a period to 0.24; it has no role, for the shuffled control too.
-    assert all(r.scores["induction"] <= 0.3 and r.role != "induction" for r in reports_of(model, text))
+    assert all(r.scores["induction"] <= 0.2 and r.role != "induction" for r in reports_of(model, text))

@@ -11,8 +11,9 @@ def test_every_text_repeats_with_its_own_period(t):
     ids = repeated_probe(1000, t, 40, seed=3)
     assert ids.shape == (40, t)
     periods = [next(p for p in range(1, t) if torch.equal(row[p:], row[:-p])) for row in ids]
-    assert set(periods) <= set(range(max(2, t // 4), t // 2 + 1))
-    assert len(set(periods)) == min(40, t // 2 - max(2, t // 4) + 1)
+    assert set(periods) <= set(range(t // 4 + 1, t // 2 + 1))
+    assert len(set(periods)) == min(40, t // 2 - t // 4)
+    assert not {2 * p for p in periods} & set(periods)  # else one distance would suit two periods
     known = foreseeable(ids)
     for row, p in zip(known, periods, strict=True):
         assert row[p:].all()  # from the second period on

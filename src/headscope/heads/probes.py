@@ -13,8 +13,8 @@ def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> T
     """Random tokens, repeated: ids (n, T), T = block_size, in each text with a period of its own.
 
     Whoever knows the period, or looks for the earlier occurrence, can foresee all that follows the first period. The
-    periods, from a quarter of the text to half of it, all differ as long as there are enough of them: no fixed distance
-    will do, and a text's neighbour is a control.
+    periods, above a quarter of the text and up to half of it, all differ as long as there are enough of them, and none
+    is twice another: no fixed distance suits two of them, and a text's neighbour is a control.
 
     Args:
         vocab_size: V; tokens are drawn evenly.
@@ -28,7 +28,7 @@ def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> T
     if block_size < 4:
         raise ValueError(f"a repeated text needs 4 tokens at least, not {block_size}")
     random = torch.Generator().manual_seed(seed)
-    shortest, longest = max(2, block_size // 4), block_size // 2
+    shortest, longest = block_size // 4 + 1, block_size // 2
     lengths = longest - shortest + 1
     rounds = [torch.randperm(lengths, generator=random) for _ in range(-(-n // lengths))]
     periods = torch.cat(rounds)[:n] + shortest
