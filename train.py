@@ -8,7 +8,10 @@ from headscope.cli import command
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    from headscope.cli.train import train  # imports torch: `--help` and `--cfg job` answer without it
+    from headscope.cli import lean
+
+    lean.import_lightning()  # and torch: `--help` and `--cfg job` answer without them
+    from headscope.cli.train import train
 
     return train(cfg)
 

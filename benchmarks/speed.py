@@ -1,10 +1,11 @@
-"""Time to a good model: `experiment=speed_cpu` against nanoGPT's CPU recipe in a plain PyTorch loop.
+"""Time to a good model: `experiment=speed_cpu` and `quickstart` against nanoGPT's CPU recipe in a plain PyTorch loop.
 
     python benchmarks/speed.py           three seeds, about 11 minutes on 2 cores
     python benchmarks/speed.py 1 2       seeds
 
-A round is one seed of each, one after the other: nanoGPT's recipe; ours, to its loss; ours again, with as many steps as
-fit into the recipe's time at our pace. Losses are over the whole validation split, in windows of 64.
+A round is one seed of each, one after the other: nanoGPT's recipe; `speed_cpu`, to its loss; `quickstart`, with as many
+steps as fit into the recipe's time at the pace of its first 100. Losses are over the whole validation split, in windows
+of 64.
 """
 
 import json
@@ -22,11 +23,11 @@ def nanogpt(seed):
     return json.loads(output.splitlines()[-1])
 
 
-def ours(seed, *more):
+def ours(experiment, seed, *more):
     """The same figures of a run of `train.py`, with nothing watched beside what every run has."""
     with tempfile.TemporaryDirectory() as folder:
         where = (f"hydra.run.dir={folder}/run", "callbacks=none", "logger=none")
-        _, _, wall = run("train.py", "experiment=speed_cpu", f"seed={seed}", *where, *more)
+        _, _, wall = run("train.py", f"experiment={experiment}", f"seed={seed}", *where, *more)
         summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
     return {
         "seconds": summary["train_seconds"],
@@ -42,13 +43,14 @@ def ours(seed, *more):
 def main(seeds):
     rounds = []
     for seed in seeds:
-        recipe, quick = nanogpt(seed), ours(seed)
-        steps = int(recipe["seconds"] / quick["seconds"] * quick["steps"])
-        long = ours(seed, f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}")
-        rounds.append({"seed": seed, "nanoGPT": recipe, "speed_cpu": quick, "speed_cpu, as long": long})
+        recipe, quick = nanogpt(seed), ours("speed_cpu", seed)
+        pace = ours("quickstart", seed, "trainer.max_steps=100", "trainer.val_check_interval=100")["step_ms"] / 1000
+        steps = int(recipe["seconds"] / pace)
+        long = ours("quickstart", seed, f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}")
+        rounds.append({"seed": seed, "nanoGPT": recipe, "speed_cpu": quick, "quickstart, as long": long})
         print(json.dumps(rounds[-1]), flush=True)
     rows = [("mean of seeds " + " ".join(map(str, seeds)), "val/loss", "steps", "ms a step", "training s", "command s")]
-    for name in ("nanoGPT", "speed_cpu", "speed_cpu, as long"):
+    for name in ("nanoGPT", "speed_cpu", "quickstart, as long"):
         figures = {key: mean(r[name][key] for r in rounds) for key in rounds[0]["nanoGPT"]}
         rows.append(
             (

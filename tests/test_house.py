@@ -72,3 +72,13 @@ def test_asking_imports_no_torch(command, flag):
         "finally: print('HEAVY' if {'torch', 'pydantic'} & sys.modules.keys() else 'LIGHT')"
     )
     assert shell("-c", code).stdout.splitlines()[-1] == "LIGHT"
+
+
+def test_training_loads_no_plots_and_no_sound():
+    code = (
+        "import sys; from headscope.cli import lean; lean.import_lightning()\n"
+        "import headscope.cli.train, torchmetrics, scipy, matplotlib\n"
+        "print(sorted({'scipy.signal', 'matplotlib.pyplot'} & sys.modules.keys()))"
+    )
+    done = shell("-c", code)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
