@@ -4,7 +4,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 # A thread for each worker: two that share two cores are slower than one after the other.
-FAST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help train test check test-slow test-browser tensorboard pictures clean .venv
 
@@ -24,16 +24,16 @@ train: $(READY)  ## set up, then train the quickstart and write a sample (about 
 	$(PY) train.py experiment=quickstart
 
 test: $(READY)  ## set up, then run the tests
-	$(FAST)
+	$(PYTEST)
 
 check: $(READY)  ## format, lint, types, tests; warnings are errors
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	$(FAST)
+	$(PYTEST)
 
 test-slow: $(READY)  ## the tests that take minutes
-	$(PY) -m pytest -m slow
+	$(PYTEST) -m slow
 
 test-browser: $(READY)  ## the tests that look at pages in headless Chromium
 	$(PY) -m pytest -m browser
