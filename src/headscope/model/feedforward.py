@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from headscope.model.made_of import Between, Curve
+
 
 class FeedForward(nn.Module):
     """Widen, bend, come back: (B, T, C) to (B, T, C). What bends is left to the kinds.
@@ -35,6 +37,14 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.down(self.bend(self.up(x))))
 
+    def made_of(self) -> Between | None:
+        """What it is made of, for a program that runs the model elsewhere; None: something else."""
+        return None
+
+    def _two_matrices(self, curve: Curve) -> Between:
+        """The same for a kind whose `bend` is a curve."""
+        return Between(curve, self.up.weight, self.down.weight, self.up.bias, self.down.bias)
+
 
 class GELU(FeedForward):
     """x Φ(x), with biases (Hendrycks & Gimpel 2016), as Part 4 has it."""
@@ -44,6 +54,9 @@ class GELU(FeedForward):
 
     def bend(self, x: Tensor) -> Tensor:
         return F.gelu(x)
+
+    def made_of(self) -> Between | None:
+        return self._two_matrices("gelu")
 
 
 class _SquareOfPositive(torch.autograd.Function):
@@ -71,6 +84,9 @@ class SquaredReLU(FeedForward):
     def bend(self, x: Tensor) -> Tensor:
         return cast(Tensor, _SquareOfPositive.apply(x))  # type: ignore[no-untyped-call]
 
+    def made_of(self) -> Between | None:
+        return self._two_matrices("squared relu")
+
 
 class SwiGLU(FeedForward):
     """silu(x W) ⊙ x V (Shazeer 2020, eq. 6), 8/3 C wide: three matrices with the parameters of two of 4 C."""
@@ -82,3 +98,6 @@ class SwiGLU(FeedForward):
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.down(F.silu(self.gate(x)) * self.up(x)))
+
+    def made_of(self) -> Between | None:
+        return Between("silu", self.up.weight, self.down.weight, gate=self.gate.weight)

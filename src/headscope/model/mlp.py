@@ -3,7 +3,7 @@
 Shapes: B batch, T positions, C = d_model, K = context, V vocabulary.
 """
 
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -49,3 +49,20 @@ class FixedContextMLP(LanguageModel):
         x = F.pad(self.embedding(ids), (0, 0, self.context - 1, 0))  # (B, K - 1 + T, C)
         seen = x.unfold(1, self.context, 1).flatten(2)  # (B, T, C, K) to (B, T, C K)
         return cast(Tensor, self.head(torch.tanh(self.inner(seen))))
+
+    def made_of(self) -> dict[str, Any] | None:
+        return {
+            "kind": "fixed context",
+            "sizes": {
+                "vocabulary": self.vocab_size,
+                "width": self.d_model,
+                "seen": self.context,
+                "hidden": self.hidden,
+                "context": self.block_size,
+                "heads": 0,
+                "layers": 0,
+            },
+            "embedding": self.embedding.weight,
+            "inner": {"weight": self.inner.weight, "bias": self.inner.bias},
+            "head": {"weight": self.head.weight, "bias": self.head.bias},
+        }

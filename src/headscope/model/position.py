@@ -9,6 +9,8 @@ import torch
 from annotated_types import Gt
 from torch import Tensor, nn
 
+from headscope.model.made_of import Order
+
 Base = Annotated[float, Gt(0)]  #: of the frequencies of sinusoidal and rotary positions
 
 
@@ -46,6 +48,10 @@ class Position(nn.Module):
         """The vectors added at each position, (T, C), for schemes that have them: a picture of the scheme."""
         return None
 
+    def made_of(self) -> Order | None:
+        """What this instance is made of, for a program that runs the model elsewhere; None: something else."""
+        return Order(self.scale)
+
 
 def frequencies(d: int, base: float) -> Tensor:
     """θᵢ = base^(-2i/d), i = 0 … d/2 - 1, in float64: radians per position, for every pair of channels."""
@@ -78,6 +84,9 @@ class Sinusoidal(Position):
     def table(self) -> Tensor | None:
         return self.sines
 
+    def made_of(self) -> Order | None:
+        return Order(self.scale, table=getattr(self, "sines", None))
+
 
 class Learned(Position):
     """A trained vector for every position, added to the embedding (Gehring et al. 2017; GPT-2)."""
@@ -92,6 +101,9 @@ class Learned(Position):
 
     def table(self) -> Tensor | None:
         return self.vectors.weight.detach()
+
+    def made_of(self) -> Order | None:
+        return Order(self.scale, table=self.vectors.weight.detach() if hasattr(self, "vectors") else None)
 
 
 class Rotary(Position):
@@ -128,6 +140,9 @@ class Rotary(Position):
 
         return turn(q), turn(k)
 
+    def made_of(self) -> Order | None:
+        return Order(self.scale, turns=getattr(self, "turns", None))
+
 
 class ALiBi(Position):
     """A penalty on the distance, steeper from head to head: -m (i - j) (Press et al. 2022, section 3)."""
@@ -136,6 +151,7 @@ class ALiBi(Position):
 
     def __init__(self, d_model: int, n_heads: int, block_size: int, layer: int | None = None) -> None:
         super().__init__(d_model, n_heads, block_size, layer)
+        self.block_size = block_size
         self.register_buffer("slopes", self.slopes_of(n_heads), persistent=False)
 
     @staticmethod
@@ -150,3 +166,6 @@ class ALiBi(Position):
         i = torch.arange(offset, offset + t_q, device=self.slopes.device)
         j = torch.arange(t_k, device=self.slopes.device)
         return -self.slopes[:, None, None] * (i[:, None] - j)  # (H, Tq, Tk)
+
+    def made_of(self) -> Order | None:
+        return Order(self.scale, bias=-self.slopes[:, None] * torch.arange(self.block_size))  # (H, T)

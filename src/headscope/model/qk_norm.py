@@ -7,6 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from headscope.model.made_of import Length
+
+EPS = 1e-5  #: under the root of the variance
+
 
 class QKNorm(nn.Module):
     """Nothing: queries and keys as the projections give them."""
@@ -17,6 +21,10 @@ class QKNorm(nn.Module):
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
         """Queries and keys (B, H, T, D), to the same shapes."""
         return q, k
+
+    def made_of(self) -> Length | None:
+        """What it is made of, for a program that runs the model elsewhere; None: something else."""
+        return Length()
 
 
 class Unit(QKNorm):
@@ -33,4 +41,7 @@ class Unit(QKNorm):
     def _unit(u: Tensor) -> Tensor:
         # One copy lifts to fp32 and lays the heads side by side; the norm would make the second by itself.
         whole = u.to(torch.promote_types(u.dtype, torch.float32), memory_format=torch.contiguous_format)
-        return F.layer_norm(whole, u.shape[-1:])
+        return F.layer_norm(whole, u.shape[-1:], eps=EPS)
+
+    def made_of(self) -> Length | None:
+        return Length(EPS)

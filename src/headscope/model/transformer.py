@@ -4,7 +4,7 @@ Shapes: B batch, T positions, C = d_model, H heads, D = C / H, V vocabulary, L l
 """
 
 from collections.abc import Callable
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from annotated_types import Ge, Lt
 from torch import Tensor, nn
@@ -23,6 +23,13 @@ class LanguageModel(nn.Module):
 
     vocab_size: int
     block_size: int
+
+    def made_of(self) -> dict[str, Any] | None:
+        """What the model is made of: numbers, tensors, lists and dicts that a program elsewhere can run it from.
+
+        None: one of its parts is something else than such a program knows.
+        """
+        return None
 
 
 class Block(nn.Module):
@@ -147,3 +154,44 @@ class TransformerLM(LanguageModel):
         for layer, block in enumerate(self.blocks):
             x = block(x, cache[layer] if cache else None)
         return cast(Tensor, self.head(self.norm(x)))
+
+    def made_of(self) -> dict[str, Any] | None:
+        order = self.position.made_of()
+        layers = [
+            (b, b.attention.position.made_of(), b.feedforward.made_of(), b.attention.qk_norm.made_of())
+            for b in self.layers()
+        ]
+        if order is None or any(part is None for layer in layers for part in layer):
+            return None
+        return {
+            "kind": "transformer",
+            "sizes": {
+                "vocabulary": self.vocab_size,
+                "width": self.d_model,
+                "heads": self.n_heads,
+                "layers": self.n_layers,
+                "context": self.block_size,
+            },
+            "embedding": self.embedding.weight,
+            "table": order.table,
+            "layers": [
+                {
+                    "norm1": _norm(block.norm1),
+                    "qkv": block.attention.qkv.weight,
+                    "qk_norm": None if length is None or length.eps is None else {"eps": length.eps},
+                    "turns": place.turns if place else None,
+                    "bias": place.bias if place else None,
+                    "scale": place.scale if place else None,
+                    "out": block.attention.out.weight,
+                    "norm2": _norm(block.norm2),
+                    "feedforward": {"width": len(between.up)} | vars(between) if between else None,
+                }
+                for block, place, between, length in layers
+            ],
+            "norm": _norm(self.norm),
+            "head": {"weight": self.head.weight, "bias": self.head.bias},
+        }
+
+
+def _norm(norm: nn.LayerNorm) -> dict[str, Any]:
+    return {"weight": norm.weight, "bias": norm.bias, "eps": norm.eps}
