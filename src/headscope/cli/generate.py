@@ -15,6 +15,7 @@ from headscope.data.decoding import decoded, read_text
 from headscope.errors import UserError
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import prompt_ids, write_texts
+from headscope.run.folder import RunFolder
 from headscope.shell import own_standard_input
 from headscope.show.asked import Asked
 
@@ -36,7 +37,7 @@ class GenerateConfig(Sampling):
     prompt_file: str | None = None
     max_new_tokens: Annotated[int, Ge(1)] = 500
     num_samples: Annotated[int, Ge(1)] = 1
-    show: Literal["next", "attribution", "attention", "heads"] | None = None
+    show: Literal["next", "attribution", "attention", "heads", "page"] | None = None
     out: str | None = None
     seed: Annotated[int, Ge(0), Lt(2**32)] = 1
     threads: Annotated[int, Ge(1)] | None = None
@@ -63,7 +64,8 @@ def write(config: GenerateConfig, typed: str | None) -> None:
     print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)
     if config.show:
         out = Path(config.out) if config.out else None
-        asked = Asked(model, tokenizer, start, path, about, config.top_k, out)
+        film = RunFolder(path.parent.parent).film_file
+        asked = Asked(model, tokenizer, start, path, about, config.top_k, out, film)
         import_module(f"headscope.show.{config.show}").show(asked)
         return
     generators = [torch.Generator().manual_seed(config.seed + i) for i in range(config.num_samples)]

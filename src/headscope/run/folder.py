@@ -67,6 +67,7 @@ class RunFolder:
         self.job_log = self.path / "job.log"  #: output of a sweep's job
         self.changes_file = self.path / "changes.json"
         self.heads_file = self.path / "heads.csv"  #: what every head did at each validation
+        self.film_file = self.path / "film.gz"  #: maps and roles of every head at some of them
         self.pruned_file = self.path / "pruned.json"  #: the validation after which a search stopped the run
 
     def __str__(self) -> str:

@@ -31,6 +31,7 @@ class Asked:
         about: what the file says of its run.
         rows: of a table; None is what suits it.
         out: a folder for files; None is one beside the checkpoint.
+        film: what the run may have kept of its heads over the training.
     """
 
     model: LanguageModel
@@ -40,6 +41,7 @@ class Asked:
     about: Mapping[str, Any] = field(default_factory=dict)
     rows: int | None = None
     out: Path | None = None
+    film: Path | None = None
 
     @property
     def when(self) -> str:

@@ -1,0 +1,177 @@
+"""`show=page`: one HTML file that holds the model and runs it as you type.
+
+Shapes: B texts, T positions, L layers, H heads, D = C / H.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headscope.errors import UserError
+from headscope.files import write_atomically
+from headscope.generation.rounded import rounded, rounding
+from headscope.heads import film as films
+from headscope.heads import look, table
+from headscope.heads.film import Film
+from headscope.heads.reports import SHORTEST, HeadReport
+from headscope.heads.sentences import sentences
+from headscope.model.made_of import arithmetic
+from headscope.model.transformer import LanguageModel, TransformerLM
+from headscope.render.model_page import model_page
+from headscope.show import heads as described
+from headscope.show.asked import Asked
+
+LARGEST = 25_000_000  #: bytes of a page that people can still send and open
+HONEST = 1e-3  #: nats by which the numbers that a model hands over may miss its logits
+
+
+def show(asked: Asked) -> None:
+    """Writes the page, and prints its path on standard output.
+
+    Raises:
+        UserError: the page would be too large; the file cannot be written.
+    """
+    path = target(asked)
+    write_atomically(path, page(asked).encode())
+    print(f"{path.stat().st_size / 1e6:.1f} MB, opens in any browser, without a network:", file=sys.stderr)
+    print(path)
+
+
+def target(asked: Asked) -> Path:
+    """The file: `out`, or one in the folder `out`, or beside the checkpoint one that names it and its step."""
+    if asked.out is not None and asked.out.suffix in (".html", ".htm"):
+        if asked.out.is_dir():
+            raise UserError(f"out={asked.out} is a folder; give a file, such as out=model.html")
+        return asked.out
+    at = f"-step{asked.about['step']}" if "step" in asked.about else ""
+    return asked.folder("page").with_suffix(".html") if asked.out is None else asked.folder("") / f"model{at}.html"
+
+
+def page(asked: Asked, whole: bool = False) -> str:
+    """The document.
+
+    Args:
+        asked: model, tokenizer, and the text to begin with.
+        whole: keeps every weight in float32, whatever rounding would do.
+
+    Raises:
+        UserError: it would be too large.
+    """
+    model, why = asked.model, refusal(asked.model)
+    size = sum(p.numel() for p in model.parameters())
+    texts = _texts(asked)
+    prompt = asked.context() if asked.prompt else texts[:1]
+    precision, said = "float32", "every bit of the weights is kept"
+    if not why and not whole:
+        found = rounding(model, texts, prompt)
+        change = f"rounding to float16 moves a logit by {found.apart:.1g} at most"
+        if found.harmless:
+            precision, model = "float16", rounded(model)
+            said = f"{change} and leaves the greedy text as it is"
+        else:
+            said = f"{change}" + ("" if found.same_text else " and changes the greedy text") + ": every bit is kept"
+    print(f"weights as {precision}: {said}" if not why else f"recorded maps only: {why}", file=sys.stderr)
+    reports = _reports(asked)
+    film = _film(asked, prompt, reports)
+    tokenizer = asked.tokenizer
+    content = {
+        "title": str(asked.about.get("name", asked.checkpoint.stem)),
+        "model": None if why else _arrays(_with_means(model, texts)),
+        "why": why,
+        "precision": {"type": precision, "said": said},
+        "vocabulary": {
+            "unit": tokenizer.unit,
+            "shown": [tokenizer.show(i) for i in range(len(tokenizer))],
+            "opening": tokenizer.opening,
+            "end": tokenizer.end,
+            **tokenizer.arguments,
+        },
+        "text": tokenizer.encode(asked.prompt).tolist() or prompt[0].tolist(),
+        "heads": [
+            {
+                "layer": r.layer,
+                "head": r.head,
+                "role": "" if r.role == "none" else r.role,
+                "confirmed": r.confirmed,
+                "said": sentences(r, tokenizer.unit),
+            }
+            for r in reports
+        ],
+        "film": film.description() if film else None,
+    }
+    summary = f"{size:,} parameters, {asked.when}, trained on {asked.about.get('data', {}).get('name', 'an unnamed text')}"
+    document = model_page(content["title"], summary, content, film.maps() if film else b"")
+    if (length := len(document.encode())) > LARGEST:
+        raise UserError(
+            f"the page of {size:,} parameters would have {length / 1e6:.0f} MB, and {LARGEST / 1e6:.0f} MB is the most"
+            " that a browser opens well; give the checkpoint of a smaller model, such as model=nano or model=part4"
+        )
+    return document
+
+
+def refusal(model: LanguageModel) -> str:
+    """Why a page cannot run a model; empty if it can."""
+    parts = model.made_of()
+    if isinstance(model, TransformerLM):
+        if parts is None or not _honest(model, parts):
+            odd = [model.position, model.feedforward, model.qk_norm]
+            names = [type(p).__name__ for p in odd if p.made_of() is None] or [type(p).__name__ for p in odd]
+            return f"{' or '.join(names)} computes something that the page does not know"
+    elif parts is None:
+        return f"{type(model).__name__} computes something that the page does not know"
+    return ""
+
+
+@torch.no_grad()
+def _honest(model: TransformerLM, parts: dict[str, Any]) -> bool:
+    """Whether the parts compute what the model computes: a class may inherit a description that is not its own."""
+    ids = torch.randint(model.vocab_size, (2, model.block_size), generator=torch.Generator().manual_seed(0))
+    apart = (arithmetic(parts, ids) - model(ids)).abs().max().item()
+    return apart <= HONEST * max(1.0, model(ids).abs().max().item())
+
+
+def _texts(asked: Asked) -> Tensor:
+    """Ids (B, T) of texts like those of the training: what the checkpoint keeps, else the prompt."""
+    kept = asked.about.get("passages")
+    return torch.tensor(kept)[:, : asked.model.block_size] if kept else asked.context()
+
+
+def _reports(asked: Asked) -> list[HeadReport]:
+    kept = asked.about.get("passages") or [[]]
+    return described.reports(asked) if isinstance(asked.model, TransformerLM) and len(kept[0]) >= SHORTEST else []
+
+
+def _film(asked: Asked, prompt: Tensor, reports: list[HeadReport]) -> Film | None:
+    """What the run kept of its training; for a model that the page cannot run at least the maps of the prompt."""
+    if asked.film is not None and asked.film.is_file():
+        try:
+            return Film.from_bytes(asked.film.read_bytes())
+        except ValueError:
+            print(f"{asked.film} is damaged: the page goes without maps over the training", file=sys.stderr)
+    if isinstance(asked.model, TransformerLM) and refusal(asked.model):
+        ids = prompt[:1, -films.LONGEST :]
+        maps = look(asked.model, ids, "maps").maps
+        return films.of(ids[0].tolist(), maps, table.titles(reports), int(asked.about.get("step", 0)))
+    return None
+
+
+@torch.no_grad()
+def _with_means(model: LanguageModel, texts: Tensor) -> dict[str, Any]:
+    """What a model is made of, and what each head puts out on average (L, H, D): it can take the head's place."""
+    parts = model.made_of()
+    assert parts is not None
+    if isinstance(model, TransformerLM):
+        parts["means"] = look(model, texts, "mixed").mixed.mean((1, 3))
+    return parts
+
+
+def _arrays(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _arrays(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_arrays(value) for value in tree]
+    return np.asarray(tree.detach().float().cpu().numpy()) if isinstance(tree, Tensor) else tree

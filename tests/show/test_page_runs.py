@@ -1,0 +1,256 @@
+"""The model in the page computes what PyTorch computes: logits, text, and what is read off them.
+
+Shapes: T positions, V vocabulary, L layers, H heads.
+"""
+
+import json
+from functools import partial
+
+import pytest
+import torch
+
+from headscope.data.tokenizers import CharTokenizer
+from headscope.generation.decode import context_start, decode
+from headscope.generation.sampling import Sampling
+from headscope.heads import Replace, Scale, look
+from headscope.heads.ablation import losses, mean
+from headscope.heads.attribution import attribute
+from headscope.heads.capture import heads_at
+from headscope.heads.flow import views
+from headscope.heads.lens import logit_lens
+from headscope.model.feedforward import GELU, SquaredReLU, SwiGLU
+from headscope.model.mlp import FixedContextMLP
+from headscope.model.position import Position, Rotary
+from headscope.model.qk_norm import QKNorm, Unit
+from headscope.model.transformer import TransformerLM
+from headscope.show.asked import Asked
+from headscope.show.page import page, refusal
+from tests.browser import browser
+from tests.conftest import SCHEMES, small
+
+pytestmark = pytest.mark.browser
+V = 65
+TOKENIZER = CharTokenizer(vocab=[chr(33 + i) for i in range(V)])
+SIZES = {  # d_model, n_heads, n_layers, block_size
+    "small": (24, 3, 2, 16),
+    "nano": (128, 4, 4, 64),
+    "part4": (256, 8, 6, 128),
+}
+
+
+def made(size="small", position=Rotary, feedforward=GELU, qk_norm=QKNorm, seed=0):
+    """A model in which every weight is random, biases too."""
+    d_model, n_heads, n_layers, block_size = SIZES[size]
+    torch.manual_seed(seed)
+    parts = {"position": position, "feedforward": feedforward, "qk_norm": qk_norm}
+    model = TransformerLM(V, d_model, n_heads, n_layers, block_size, **parts)
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=p.shape[-1] ** -0.5 if p.ndim > 1 else 0.1)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("profile")) as tab:
+        yield tab
+
+
+def opened(tab, model, path, **about):
+    """The page of a model, with every bit of its weights, ready to be asked."""
+    path.write_text(page(Asked(model, TOKENIZER, "", path, about), whole=True), encoding="utf-8")
+    tab.open(path)
+    tab.run("modules.page.ready.then(() => true)")
+    return tab
+
+
+def asked(tab, question, ids, off=(), by="zero", **more):
+    """The worker's answer; typed arrays arrive as lists."""
+    text = json.dumps({"ids": [int(i) for i in ids], "off": list(off), "by": by, **more})
+    return tab.run(
+        f"modules.ask.ask({json.dumps(question)}, {text}).then((answer) => JSON.parse(JSON.stringify(answer,"
+        " (_, x) => ArrayBuffer.isView(x) ? Array.from(x) : x)))"
+    )
+
+
+def logits(tab, ids, off=(), by="zero"):
+    return torch.tensor(asked(tab, "logits", ids, off, by)["logits"]).view(-1, V)
+
+
+def texts(model, n, longest=None):
+    """Random texts, of every length."""
+    random = torch.Generator().manual_seed(1)
+    for _ in range(n):
+        t = int(torch.randint(1, (longest or model.block_size) + 1, (), generator=random))
+        yield torch.randint(V, (1, t), generator=random)
+
+
+def some_heads(model, seed):
+    """About half of the heads."""
+    chosen = torch.rand(model.n_layers, model.n_heads, generator=torch.Generator().manual_seed(seed)) < 0.5
+    return chosen.nonzero().tolist()
+
+
+def close(ours, theirs):
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().max() < 1e-3
+
+
+@torch.no_grad()
+def same(tab, model, n=20):
+    """Logits on n random texts, with and without heads, and the greedy text past the context."""
+    for number, ids in enumerate(texts(model, n)):
+        close(logits(tab, ids[0]), model(ids)[0])
+        off = some_heads(model, number)
+        gates = torch.ones(model.n_layers, model.n_heads)
+        for layer, head in off:
+            gates[layer, head] = 0
+        close(logits(tab, ids[0], off), look(model, ids, edits=[Scale(gates[:, None])]).logits[0])
+    write(tab, model)
+
+
+def write(tab, model):
+    """One token after the other, for a context and more than a half; and the logits at the end."""
+    start = torch.randint(V, (1, 3), generator=torch.Generator().manual_seed(5))
+    n = model.block_size * 7 // 4
+    wanted = [i for (i,) in decode(model, start, n, Sampling(0.0), [torch.Generator()])]
+    assert greedy(tab, start[0].tolist(), n) == wanted
+    ids = torch.cat((start, torch.tensor([wanted])), 1)
+    begin = context_start(ids.shape[1], model.block_size)
+    assert begin > 0
+    close(logits(tab, ids[0]), model(ids[:, begin:])[0])
+
+
+def greedy(tab, ids, n, off=(), by="zero"):
+    script = """(async () => {
+      const ids = %s;
+      for (let i = 0; i < %d; i++) {
+        ids.push((await modules.ask.ask("next", { ids, off: %s, by: "zero", temperature: 0, topK: 0, u: 0 })).id);
+      }
+      return ids;
+    })()"""
+    return tab.run(script % (ids, n, json.dumps(list(off))))[len(ids) :]
+
+
+@pytest.mark.parametrize("position", SCHEMES)
+@pytest.mark.parametrize("size", SIZES)
+def test_every_scheme_and_size(tab, size, position, tmp_path):
+    model = made(size, position)
+    same(opened(tab, model, tmp_path / "page.html"), model)
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("qk_norm", [QKNorm, Unit])
+@pytest.mark.parametrize("feedforward", [GELU, SquaredReLU, SwiGLU])
+def test_every_feedforward_and_norm_of_queries_and_keys(tab, feedforward, qk_norm, tmp_path):
+    model = made(feedforward=feedforward, qk_norm=qk_norm)
+    same(opened(tab, model, tmp_path / "page.html"), model)
+
+
+@torch.no_grad()
+def test_writing_without_some_heads_past_the_context(tab, tmp_path):
+    model = made()
+    off = [[0, 1], [1, 2]]
+    opened(tab, model, tmp_path / "page.html")
+    ids = [1, 2, 3]
+    for _ in range(28):
+        begin = context_start(len(ids), model.block_size)
+        gates = torch.ones(2, 1, 3)
+        gates[0, 0, 1] = gates[1, 0, 2] = 0
+        ids.append(int(look(model, torch.tensor([ids[begin:]]), edits=[Scale(gates)]).logits[0, -1].argmax()))
+    assert greedy(tab, ids[:3], 28, off) == ids[3:]
+
+
+def test_the_fixed_context(tab, tmp_path):
+    torch.manual_seed(0)
+    model = FixedContextMLP(V, 5, 12, 20, 16).eval()
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    opened(tab, model, tmp_path / "page.html")
+    for ids in texts(model, 20):
+        close(logits(tab, ids[0]), model(ids)[0].detach())
+    write(tab, model)
+
+
+@torch.no_grad()
+def test_a_mean_takes_the_place_of_heads(tab, tmp_path):
+    model = made()
+    passages = torch.randint(V, (8, 16), generator=torch.Generator().manual_seed(3))
+    opened(tab, model, tmp_path / "page.html", passages=passages.tolist())
+    by = mean(look(model, passages, "mixed").mixed)
+    ids = passages[:1]
+    wanted = look(model, ids, edits=[Replace("mixed", by, heads_at(model, (0, 2), (1, 0)))]).logits[0]
+    close(logits(tab, ids[0], [[0, 2], [1, 0]], "mean"), wanted)
+
+
+@pytest.mark.parametrize("position", SCHEMES)
+@torch.no_grad()
+def test_what_is_read_off_is_what_the_rooms_functions_give(tab, position, tmp_path):
+    model = made(position=position, feedforward=SwiGLU, qk_norm=Unit)
+    opened(tab, model, tmp_path / "page.html")
+    ids = torch.randint(V, (1, 13), generator=torch.Generator().manual_seed(2))
+    seen = views(model, ids)
+    for layer in range(2):
+        for head in range(3):
+            for view, wanted in (("weights", seen.weights), ("normWeighted", seen.moved)):
+                found = torch.tensor(asked(tab, "map", ids[0], view=view, layer=layer, head=head)["map"])
+                torch.testing.assert_close(found.view(13, 13), wanted[layer, 0, head], atol=1e-5, rtol=1e-4)
+        found = torch.tensor(asked(tab, "map", ids[0], view="rollout", layer=layer, head=0)["map"])
+        torch.testing.assert_close(found.view(13, 13), seen.rolled[layer, 0], atol=1e-5, rtol=1e-4)
+    text = asked(tab, "text", ids[0])
+    torch.testing.assert_close(torch.tensor(text["losses"]), losses(model(ids), ids)[0], atol=1e-4, rtol=1e-4)
+    maps = (torch.tensor(text["maps"]).view(2, 3, 13, 13) / 255) ** 2
+    torch.testing.assert_close(maps, seen.weights[:, 0], atol=0.005, rtol=0)
+    for at in (0, 7, 12):
+        here = asked(tab, "position", ids[0], at=at, token=4)
+        torch.testing.assert_close(torch.tensor(here["next"]), model(ids)[0, at].softmax(-1), atol=1e-5, rtol=1e-3)
+        lens = logit_lens(model, ids)[:, 0, at].softmax(-1)
+        torch.testing.assert_close(torch.tensor(here["lens"]), lens, atol=1e-5, rtol=1e-3)
+        parts, ours = attribute(model, ids, torch.tensor([4]), at=at), here["contributions"]
+        near = partial(pytest.approx, abs=1e-4)
+        for found, wanted in (
+            (torch.tensor(ours["heads"]), parts.heads[:, 0]),
+            (torch.tensor(ours["feedforward"]), parts.feedforward[:, 0]),
+        ):
+            torch.testing.assert_close(found.double(), wanted.double(), atol=1e-4, rtol=0)
+        assert ours["embedding"] == near(float(parts.embedding))
+        assert ours["position"] == near(float(parts.position))
+        assert ours["rest"] == near(float(parts.norm_bias + parts.head_bias))
+        assert ours["logit"] == near(float(parts.logit))
+
+
+def test_sampling_draws_as_python_weighs(tab, tmp_path):
+    model = made()
+    opened(tab, model, tmp_path / "page.html")
+    row = model(torch.tensor([[1, 2, 3]]))[0, -1].detach()
+    for temperature, k in ((0.7, 3), (1.0, 0), (2.0, 1)):
+        p = Sampling(temperature, k or None).probabilities(row)
+        order = row.argsort(descending=True, stable=True)
+        edges = p[order].cumsum(0)
+        for u in (0.001, 0.3, 0.6, 0.95, 0.9999):
+            wanted = int(order[int((edges <= u).sum())])
+            got = asked(tab, "next", [1, 2, 3], temperature=temperature, topK=k, u=u)["id"]
+            assert got == wanted, (temperature, k, u)
+
+
+class Bent(Position):
+    """Inherits a description that is not its own."""
+
+    def rotate(self, q, k, x, offset):
+        return q.tanh(), k
+
+
+class Silent(Position):
+    def made_of(self):
+        return None
+
+
+@pytest.mark.parametrize("scheme", [Bent, Silent])
+def test_another_scheme_is_refused_by_name_and_shows_recorded_maps(tab, scheme, tmp_path):
+    model = small(scheme, vocab_size=V)
+    assert scheme.__name__ in refusal(model)
+    path = tmp_path / "page.html"
+    path.write_text(page(Asked(model.eval(), TOKENIZER, "ABC", path)), encoding="utf-8")
+    tab.complaints.clear()
+    tab.open(path)
+    assert tab.run(f"document.body.textContent.includes({scheme.__name__!r})")
+    assert tab.complaints == []
