@@ -68,10 +68,11 @@ class Page:
 
     def open(self, path, fragment=""):
         """Opens a file and waits until it is loaded."""
-        self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri() + fragment)
-        while "Page.loadEventFired" not in self.events:
-            self._happened(self._message())
+        for url in ("about:blank", path.resolve().as_uri() + fragment):  # a fragment alone would load nothing
+            self.events.clear()
+            self.call("Page.navigate", url=url)
+            while "Page.loadEventFired" not in self.events:
+                self._happened(self._message())
 
     def run(self, script):
         """The value of an expression, a promise's after it is kept."""

@@ -13,9 +13,10 @@ from headscope.render.pages import render_page
 
 #: Each after those that it imports.
 IN_WORKER = ("numbers", "curves", "transformer", "fixed_context", "inside", "writing", "unpack", "worker")
-IN_PAGE = ("ask", "page")
-IMPORT = re.compile(r'^import \{ (?P<names>[\w, ]+) \} from "\./(?P<module>\w+)\.js";$', re.MULTILINE)
-EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (?P<name>\w+))", re.MULTILINE)
+IN_PAGE = ("ask", "elements", "state", "colours", "tokens", "unpack", "text_view", "heads_view", "map_view")
+IN_PAGE += ("next_view", "film_view", "saving", "page")
+IMPORT = re.compile(r'^import \{ (?P<names>[\w$, ]+) \} from "\./(?P<module>\w+)\.js";$', re.MULTILINE)
+EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (?P<name>[\w$]+))", re.MULTILINE)
 
 
 def joined(modules: tuple[str, ...]) -> str:
@@ -28,7 +29,7 @@ def joined(modules: tuple[str, ...]) -> str:
         body = EXPORT.sub("", IMPORT.sub(r"const { \g<names> } = modules.\g<module>;", source))
         parts.append(f"modules.{name} = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();")
     script = "\n".join(parts)
-    assert "</" not in script, "a script in a page ends at the first end tag"
+    assert not re.search("</script|<!--", script, re.IGNORECASE), "that would end the script element"
     return script
 
 
@@ -46,6 +47,9 @@ def model_page(title: str, summary: str, described: dict[str, Any], film: bytes)
         "model.html",
         title=title,
         summary=summary,
+        why=described["why"],
+        unit=described["vocabulary"]["unit"],
+        precision=described["precision"],
         page_script=joined(IN_PAGE),
         worker_script=joined(IN_WORKER),
         described=_in_script(content.description),

@@ -21,6 +21,7 @@ from headscope.heads.reports import SHORTEST, HeadReport
 from headscope.heads.sentences import sentences
 from headscope.model.made_of import arithmetic
 from headscope.model.transformer import LanguageModel, TransformerLM
+from headscope.render.labels import label
 from headscope.render.model_page import model_page
 from headscope.show import heads as described
 from headscope.show.asked import Asked
@@ -65,7 +66,7 @@ def page(asked: Asked, whole: bool = False) -> str:
     size = sum(p.numel() for p in model.parameters())
     texts = _texts(asked)
     prompt = asked.context() if asked.prompt else texts[:1]
-    precision, said = "float32", "every bit of the weights is kept"
+    precision, said = "float32", "every bit is kept"
     if not why and not whole:
         found = rounding(model, texts, prompt)
         change = f"rounding to float16 moves a logit by {found.apart:.1g} at most"
@@ -74,7 +75,8 @@ def page(asked: Asked, whole: bool = False) -> str:
             said = f"{change} and leaves the greedy text as it is"
         else:
             said = f"{change}" + ("" if found.same_text else " and changes the greedy text") + ": every bit is kept"
-    print(f"weights as {precision}: {said}" if not why else f"recorded maps only: {why}", file=sys.stderr)
+    said = f"weights in {precision}: {said}"
+    print(f"recorded maps only: {why}" if why else said, file=sys.stderr)
     reports = _reports(asked)
     film = _film(asked, prompt, reports)
     tokenizer = asked.tokenizer
@@ -82,10 +84,10 @@ def page(asked: Asked, whole: bool = False) -> str:
         "title": str(asked.about.get("name", asked.checkpoint.stem)),
         "model": None if why else _arrays(_with_means(model, texts)),
         "why": why,
-        "precision": {"type": precision, "said": said},
+        "precision": "" if why else f"{said.capitalize()}.",
         "vocabulary": {
             "unit": tokenizer.unit,
-            "shown": [tokenizer.show(i) for i in range(len(tokenizer))],
+            "shown": [label(tokenizer.show(i)) for i in range(len(tokenizer))],
             "opening": tokenizer.opening,
             "end": tokenizer.end,
             **tokenizer.arguments,
@@ -103,7 +105,9 @@ def page(asked: Asked, whole: bool = False) -> str:
         ],
         "film": film.description() if film else None,
     }
-    summary = f"{size:,} parameters, {asked.when}, trained on {asked.about.get('data', {}).get('name', 'an unnamed text')}"
+    heads = f"{model.n_layers} layers of {model.n_heads} heads, " if isinstance(model, TransformerLM) else ""
+    name = asked.about.get("data", {}).get("name", "an unnamed text")
+    summary = f"{heads}{size:,} parameters, trained on {name}, {asked.when}"
     document = model_page(content["title"], summary, content, film.maps() if film else b"")
     if (length := len(document.encode())) > LARGEST:
         raise UserError(

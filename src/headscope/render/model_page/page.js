@@ -1,5 +1,272 @@
+// The page: what was chosen, what the worker answers, and what is drawn of it.
 import { ask, startWorker } from "./ask.js";
+import { $, element, signed } from "./elements.js";
+import { FilmView } from "./film_view.js";
+import { HeadsView } from "./heads_view.js";
+import { MapView } from "./map_view.js";
+import { NextView } from "./next_view.js";
+import { png, save, svg } from "./saving.js";
+import { State, fromFragment, nameOf, toFragment } from "./state.js";
+import { TextView } from "./text_view.js";
+import { tokenizerOf } from "./tokens.js";
+import { unpack } from "./unpack.js";
 
-const described = JSON.parse(document.getElementById("described").textContent);
-startWorker(document.getElementById("worker").textContent);
-export const ready = ask("start", { model: described.model, packed: document.getElementById("weights").textContent });
+const described = JSON.parse($("described").textContent);
+const { model, vocabulary, film } = described;
+const sizes = model?.sizes ?? { layers: film.shape[0], heads: film.shape[1], context: film.shape[2] };
+const frames = film?.frames.length ?? 0;
+const tokenizer = tokenizerOf(vocabulary);
+const shown = vocabulary.shown;
+
+/** Ids of a text; one without tokens is the opening, as when writing. Says which tokens the vocabulary lacks. */
+function idsOf(text) {
+  const { ids, unknown } = tokenizer.encode(text);
+  $("unknown").hidden = !unknown.length;
+  $("unknown").replaceChildren(`Not in the model's vocabulary, and left out: `, ...unknown.slice(0, 12).map((token) => element("bdi", { className: "token" }, token)));
+  return ids.length ? ids : [vocabulary.opening];
+}
+
+export const state = new State({
+  ids: described.text,
+  at: described.text.length - 1,
+  layer: 0,
+  head: 0,
+  view: "weights",
+  direction: "from",
+  off: [],
+  by: model?.means ? "mean" : "zero",
+  token: null,
+  frame: Math.max(0, frames - 1),
+  frames,
+});
+
+const strongest = described.heads.find((head) => head.confirmed) ?? { layer: 0, head: 0 };
+Object.assign(state, { layer: strongest.layer, head: strongest.head });
+
+let answer = { start: 0, losses: [], wholeLosses: [], maps: new Uint8Array(0) }; // the worker's, about the text
+let heads = null;
+const text = model && new TextView(shown, (at) => state.change({ at, token: null }), (at) => look(at ?? state.at));
+const map = model && sizes.heads && new MapView($("map"), (i) => state.change({ at: i + answer.start, token: null }));
+const next = model && new NextView(shown, (token) => state.change({ token }));
+
+/** The labels of the context. */
+const labels = () => state.ids.slice(answer.start).map((id) => shown[id]);
+
+/** Shows where heads look from a position of the text, or who looks there. */
+function look(at) {
+  if (!sizes.heads) return text.look([], at, "");
+  const place = Math.max(0, at - answer.start);
+  heads.look(place, state.direction, labels());
+  const weights = heads.weights(state.layer, state.head, place, state.direction);
+  const name = nameOf(state.layer, state.head);
+  text.look(weights, at, state.direction === "from" ? `${name} looks from position ${at}` : `${name} looks at position ${at}`);
+}
+
+/** What the heads are worth to this text, as a sentence. */
+function sayLoss() {
+  const mean = (losses) => losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
+  const { losses, wholeLosses } = answer;
+  if (!losses.length) {
+    $("loss").textContent = "A text of one token has no loss: there is nothing that it could foresee.";
+    return;
+  }
+  const nats = mean(losses);
+  const count = `${losses.length} ${vocabulary.unit}${losses.length === 1 ? "" : "s"}`;
+  const parts = ["Loss of this text: ", element("strong", {}, nats.toFixed(3)), ` nats per ${vocabulary.unit}, over ${count}.`];
+  if (state.off.length) {
+    const without = state.off.map(([layer, head]) => nameOf(layer, head)).join(", ");
+    const change = element("strong", { id: "difference" }, signed(nats - mean(wholeLosses)));
+    parts.push(` Without ${without} that is `, change, ` more than ${mean(wholeLosses).toFixed(3)}.`);
+    if (nats < mean(wholeLosses)) parts[parts.length - 1] = ` than ${mean(wholeLosses).toFixed(3)}: this text is easier without.`;
+  }
+  $("loss").replaceChildren(...parts);
+}
+
+const VIEWS = {
+  weights: { largest: () => 1, said: "the weights: every row is spread over the columns that it looks at" },
+  normWeighted: { largest: (values) => Math.max(...values), said: "norm-weighted: how much every row takes from its columns" },
+  rollout: { largest: () => 1, said: "rollout: how much of each column is in every row, through all heads up to this layer" },
+};
+
+/** A maximum that does not fall over a large array. */
+const largestOf = (values) => values.reduce((most, x) => Math.max(most, x), 0);
+
+/** Draws one head, large. */
+async function drawMap(asked) {
+  const { layer, head, view } = state;
+  const found = await ask("map", { ...asked, view, layer, head });
+  const { said } = VIEWS[view];
+  const largest = view === "normWeighted" ? largestOf(found.map) : 1;
+  const name = view === "rollout" ? `After layer ${layer}` : nameOf(layer, head);
+  map.draw(found.map, state.ids.length - answer.start, labels(), largest, `${name}, ${said}`);
+  map.choose(state.at - answer.start);
+  $("map-said").textContent = said.replace(/^./, (c) => c.toUpperCase()) + (view === "normWeighted" ? `; the darkest is ${largest.toFixed(2)}` : "");
+}
+
+function drawHead() {
+  const about = described.heads.find(({ layer, head }) => layer === state.layer && head === state.head);
+  const name = nameOf(state.layer, state.head);
+  $("one-name").textContent = about?.role ? `${name}: ${about.role}${about.confirmed ? "" : "?"}` : name;
+  $("one-said").textContent = about?.said ?? "No text was kept to find out what this head does.";
+  heads.mark(state);
+}
+
+async function drawPosition(asked) {
+  const found = await ask("position", { ...asked, at: state.at - answer.start, token: state.token });
+  next.draw({ ...found, next: Array.from(found.next) }, state.ids[state.at + 1], state.off.length > 0);
+  $("next-at").replaceChildren("after position ", String(state.at), ", ", element("bdi", { className: "token" }, shown[state.ids[state.at]]));
+}
+
+/** Asks for whatever the changed values alter, and draws it. */
+async function refresh(names) {
+  const asked = { ids: state.ids, off: state.off, by: state.by };
+  const anew = ["ids", "off", "by"].some((name) => names.has(name));
+  if (anew) {
+    answer = await ask("text", asked);
+    const at = Math.max(answer.start, Math.min(state.at, state.ids.length - 1));
+    if (at !== state.at) Object.assign(state, { at });
+    text.draw(state.ids, answer.start, answer.losses);
+    sayLoss();
+    if (heads) heads.draw(answer.maps, state.ids.length - answer.start);
+  }
+  text.choose(state.at);
+  if (heads) {
+    drawHead();
+    $("all-on").disabled = state.off.length === 0;
+    if (anew || ["layer", "head", "view", "at"].some((name) => names.has(name))) await drawMap(asked);
+  }
+  look(state.at);
+  if (anew || names.has("at") || names.has("token")) await drawPosition(asked);
+}
+
+// One refresh at a time: what changes meanwhile is drawn together afterwards.
+let changed = new Set();
+let drawing = null;
+
+function changedNow(names) {
+  for (const name of names) changed.add(name);
+  drawing ??= (async () => {
+    await ready;
+    while (changed.size) {
+      const names = changed;
+      changed = new Set();
+      await refresh(names);
+    }
+    drawing = null;
+    remember();
+  })();
+}
+
+/** Resolves once all that was chosen is drawn. */
+export async function settled() {
+  await ready;
+  while (drawing) await drawing;
+}
+
+/** Puts the state into the address, so that it can be shared. */
+function remember() {
+  history.replaceState(null, "", `#${toFragment(state, tokenizer.decode(state.ids))}`);
+}
+
+/** Takes the state from the address. */
+function recall() {
+  const { text: typed, ...values } = fromFragment(location.hash, sizes, frames);
+  if (typed !== undefined && model) {
+    const ids = idsOf(typed);
+    Object.assign(values, { ids, at: Math.min(values.at ?? ids.length - 1, ids.length - 1) });
+    $("typed").value = typed;
+  }
+  state.change({ ...values, token: null });
+}
+
+// Writing: one token a click, or one after the other until it is stopped.
+let running = false;
+
+async function writeOne() {
+  await settled();
+  const temperature = Number($("temperature").value);
+  const topK = Number($("top-k").value);
+  const { id } = await ask("next", { ids: state.ids, off: state.off, by: state.by, temperature, topK, u: Math.random() });
+  if (id === vocabulary.end) return false;
+  const ids = [...state.ids, id];
+  state.change({ ids, at: ids.length - 1, token: null });
+  $("typed").value = tokenizer.decode(ids);
+  $("typed").scrollTop = $("typed").scrollHeight;
+  await settled();
+  return true;
+}
+
+async function writeOn() {
+  running = !running;
+  $("write-on").textContent = running ? "Stop" : "Write on";
+  $("write-on").setAttribute("aria-pressed", running);
+  while (running && (await writeOne())) await new Promise((resolve) => setTimeout(resolve, 20));
+  if (running) await writeOn();
+}
+
+async function share() {
+  remember();
+  try {
+    await navigator.clipboard.writeText(location.href);
+    $("shared").textContent = "The link is copied: it opens this page with this text, head and switches.";
+  } catch {
+    $("shared").textContent = "Copy the address of this page: it holds the text, the head and the switches.";
+  }
+}
+
+function listen() {
+  $("typed").addEventListener("input", () => {
+    const ids = idsOf($("typed").value);
+    state.change({ ids, at: ids.length - 1, token: null });
+  });
+  $("write-one").addEventListener("click", writeOne);
+  $("write-on").addEventListener("click", writeOn);
+  $("share").addEventListener("click", share);
+  for (const [name, group] of [["view", "view"], ["direction", "direction"], ["by", "by"]]) {
+    for (const input of document.querySelectorAll(`input[name=${group}]`)) {
+      input.addEventListener("change", () => state.change({ [name]: input.value }));
+    }
+    state.watch(() => {
+      const input = document.querySelector(`input[name=${group}][value=${state[name]}]`);
+      if (input) input.checked = true;
+    });
+  }
+  $("all-on").addEventListener("click", () => state.change({ off: [] }));
+  const picture = () => [map, `${$("one-name").textContent} (${described.title}), ${state.view === "normWeighted" ? "norm-weighted" : state.view}`];
+  const file = () => `${nameOf(state.layer, state.head)}-${state.view}`;
+  $("save-png").addEventListener("click", async () => save(await png(...picture()), `${file()}.png`));
+  $("save-svg").addEventListener("click", async () => save(await svg(...picture()), `${file()}.svg`));
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && running) writeOn();
+  });
+  addEventListener("hashchange", recall);
+}
+
+/** Shows what there is: a page may have no model, no heads, or no training to show. */
+async function begin() {
+  for (const part of document.querySelectorAll("[data-needs]")) {
+    const there = { model, heads: model && sizes.heads, film: frames, means: model?.means, two: frames > 1 };
+    part.hidden = !part.dataset.needs.split(" ").every((need) => there[need]);
+  }
+  if (frames) new FilmView(film, new Uint8Array(await unpack($("film").textContent)), state, shown);
+  if (!model) {
+    recall();
+    return;
+  }
+  if (sizes.heads) {
+    heads = new HeadsView($("heads"), sizes, (layer, head) => state.change({ layer, head }), (layer, head) => state.toggle(layer, head));
+    const roles = Array.from({ length: sizes.layers }, () => []);
+    for (const { layer, head, role, confirmed } of described.heads) roles[layer][head] = role && role + (confirmed ? "" : "?");
+    heads.name(roles);
+  }
+  $("typed").value = tokenizer.decode(state.ids);
+  listen();
+  state.watch(changedNow);
+  startWorker($("worker").textContent);
+  await ask("start", { model, packed: $("weights").textContent });
+  $("loading").hidden = true;
+  recall();
+  changedNow(["ids"]);
+}
+
+export const ready = begin();

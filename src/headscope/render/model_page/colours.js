@@ -1,0 +1,41 @@
+// Numbers to colours. Maps are drawn by the square root of the weight: small weights can be seen beside a sink.
+
+const LIGHT = [[255, 255, 255], [201, 220, 239], [124, 174, 215], [48, 112, 178], [8, 40, 96]];
+const DARK = [[22, 24, 28], [28, 56, 92], [44, 104, 168], [112, 172, 232], [236, 244, 255]];
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const print = matchMedia("print");
+
+/** Whether the page is dark now; paper never is. */
+export const isDark = () => dark.matches && !print.matches;
+
+/** Calls a function whenever that changes. */
+export function onScheme(listener) {
+  dark.addEventListener("change", listener);
+  print.addEventListener("change", listener);
+}
+
+/** 256 colours, [r, g, b], for roots of weights as bytes. */
+export function ramp(inTheDark = isDark()) {
+  const stops = inTheDark ? DARK : LIGHT;
+  return Array.from({ length: 256 }, (_, byte) => {
+    const place = (byte / 255) * (stops.length - 1);
+    const low = Math.min(Math.floor(place), stops.length - 2);
+    return stops[low].map((c, i) => Math.round(c + (stops[low + 1][i] - c) * (place - low)));
+  });
+}
+
+export const css = ([r, g, b]) => `rgb(${r} ${g} ${b})`;
+
+/** Draws a map of bytes, (n, n) from `from` on, a pixel a weight; what a query cannot see stays clear. */
+export function drawBytes(canvas, bytes, from, n, colours = ramp()) {
+  canvas.width = canvas.height = n;
+  const picture = new ImageData(n, n);
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j <= i; j++) picture.data.set([...colours[bytes[from + i * n + j]], 255], 4 * (i * n + j));
+  }
+  canvas.getContext("2d").putImageData(picture, 0, 0);
+}
+
+/** Weights from 0 to `largest` as bytes. */
+export const toBytes = (weights, largest) =>
+  Uint8Array.from(weights, (weight) => Math.round(Math.sqrt(Math.min(1, weight / (largest || 1))) * 255));

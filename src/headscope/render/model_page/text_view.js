@@ -1,0 +1,77 @@
+// The text as tokens: its losses as colour, and where the chosen head looks as bars.
+import { $, element, percent, stepped } from "./elements.js";
+
+/** A loss of 6 nats or more has the full colour. */
+const MOST = 6;
+
+export class TextView {
+  /**
+   * @param shown - a label for each id.
+   * @param choose - called with the position that was chosen.
+   * @param hover - called with the position under the pointer, or null.
+   */
+  constructor(shown, choose, hover) {
+    this.shown = shown;
+    this.box = $("tokens");
+    this.spans = [];
+    const position = (event) => event.target.closest?.("[data-at]")?.dataset.at;
+    this.box.addEventListener("click", (event) => position(event) && choose(Number(position(event))));
+    this.box.addEventListener("pointerover", (event) => position(event) && hover(Number(position(event))));
+    this.box.addEventListener("pointerleave", () => hover(null));
+    this.box.addEventListener("keydown", (event) => {
+      const first = this.start;
+      const next = stepped(event.key, this.at - first, this.spans.length - first);
+      if (next === null) return;
+      event.preventDefault();
+      choose(first + next);
+    });
+  }
+
+  /** Shows a text: ids, where the context begins, and the loss of each token of the context but its first. */
+  draw(ids, start, losses) {
+    this.start = start;
+    this.spans = ids.map((id, at) => this.#span(id, at, start, losses[at - start - 1]));
+    const lines = [];
+    this.spans.forEach((span, at) => {
+      lines.push(span);
+      if (this.shown[ids[at]].endsWith("↵")) lines.push(element("br"));
+    });
+    this.box.replaceChildren(...lines);
+    $("earlier").hidden = start === 0;
+    $("earlier").textContent = `The context holds ${ids.length - start} of ${ids.length} tokens: the earlier ones, in grey, are forgotten.`;
+  }
+
+  #span(id, at, start, loss) {
+    const known = loss === undefined ? "" : `, loss ${loss.toFixed(2)} nats`;
+    const span = element("span", { role: "option", id: `token-${at}`, "data-at": at }, element("bdi", {}, this.shown[id]));
+    span.setAttribute("aria-label", `${this.shown[id]}, position ${at}${known}`);
+    span.title = `position ${at}${known}`;
+    if (at < start) {
+      span.classList.add("forgotten");
+      span.removeAttribute("data-at");
+      span.setAttribute("aria-disabled", "true");
+    }
+    if (loss !== undefined) span.style.setProperty("--loss", Math.min(1, loss / MOST));
+    return span;
+  }
+
+  /** Marks the chosen position. */
+  choose(at) {
+    this.at = at;
+    this.spans.forEach((span, place) => span.setAttribute("aria-selected", place === at));
+    this.box.setAttribute("aria-activedescendant", `token-${at}`);
+    this.spans[at]?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Shows weights, one for each position of the context, as bars; `where` says what they are. */
+  look(weights, at, where) {
+    this.spans.forEach((span, place) => {
+      const weight = weights[place - this.start] ?? 0;
+      span.style.setProperty("--look", Math.sqrt(weight));
+      span.classList.toggle("pointed", place === at);
+    });
+    const best = weights.indexOf(Math.max(...weights));
+    const target = this.spans[best + this.start];
+    $("looks").textContent = weights.length && target ? `${where}: most at position ${best + this.start}, ${target.textContent}, ${percent(weights[best])}` : "";
+  }
+}
