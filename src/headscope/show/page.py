@@ -82,7 +82,7 @@ def page(asked: Asked, whole: bool = False) -> str:
     tokenizer = asked.tokenizer
     content = {
         "title": str(asked.about.get("name", asked.checkpoint.stem)),
-        "model": None if why else _arrays(_with_means(model, texts)),
+        "model": None if why else _arrays(_parts(model, texts if "passages" in asked.about else None)),
         "why": why,
         "precision": "" if why else f"{said.capitalize()}.",
         "vocabulary": {
@@ -164,11 +164,11 @@ def _film(asked: Asked, prompt: Tensor, reports: list[HeadReport]) -> Film | Non
 
 
 @torch.no_grad()
-def _with_means(model: LanguageModel, texts: Tensor) -> dict[str, Any]:
-    """What a model is made of, and what each head puts out on average (L, H, D): it can take the head's place."""
+def _parts(model: LanguageModel, texts: Tensor | None) -> dict[str, Any]:
+    """What a model is made of, and what each head puts out on average (L, H, D), which can take the head's place."""
     parts = model.made_of()
     assert parts is not None
-    if isinstance(model, TransformerLM):
+    if isinstance(model, TransformerLM) and texts is not None:
         parts["means"] = look(model, texts, "mixed").mixed.mean((1, 3))
     return parts
 

@@ -57,6 +57,7 @@ export class FilmView {
     const from = (layer * this.film.shape[1] + head) * n * n;
     const map = Float32Array.from(maps.subarray(from, from + n * n), (byte) => (byte / 255) ** 2);
     this.map.draw(map, n, this.labels, 1, `${nameOf(layer, head)} at step ${step}`);
+    this.map.choose(n - 1);
     $("film-one").textContent = `${nameOf(layer, head)} at step ${step}: ${roles[layer][head] || "no role"}`;
   }
 

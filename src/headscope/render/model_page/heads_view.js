@@ -58,7 +58,7 @@ export class HeadsView {
 
   /** Shows maps as bytes (L, H, n, n). */
   draw(maps, n) {
-    Object.assign(this, { maps, n });
+    Object.assign(this, { maps, n, last: null });
     this.#redraw();
   }
 
@@ -86,9 +86,9 @@ export class HeadsView {
       const chosen = card.layer === state.layer && card.head === state.head;
       card.button.setAttribute("aria-pressed", chosen);
       card.button.tabIndex = chosen ? 0 : -1;
-      const off = state.isOff(card.layer, card.head);
-      card.box.classList.toggle("off", off);
-      if (card.input) card.input.checked = !off;
+      if (!card.input) continue;
+      card.input.checked = !state.isOff(card.layer, card.head);
+      card.box.classList.toggle("off", !card.input.checked);
     }
   }
 

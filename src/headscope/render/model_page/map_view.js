@@ -42,6 +42,7 @@ export class MapView {
     Object.assign(this, { map, n, labels, largest, said });
     this.bytes = toBytes(map, largest);
     this.kept = this.kept.map((x) => Math.min(x, n - 1));
+    this.chosen = undefined; // so that the new map's row is looked at again
     this.scroll.setAttribute("aria-label", `${said}; arrow keys move from cell to cell`);
     this.#redraw();
   }
@@ -68,7 +69,7 @@ export class MapView {
     this.scroll.style.gridTemplateColumns = `${left}px ${width}px`;
     this.#labels(labelled, margin, width);
     this.#point(...this.kept);
-    this.chosen !== undefined && this.choose(this.chosen);
+    if (this.chosen !== undefined) this.choose(this.chosen);
   }
 
   #labels(labelled, margin, width) {
@@ -132,8 +133,13 @@ export class MapView {
     this.out.replaceChildren("from ", element("bdi", {}, this.labels[i]), ` (${i}) to `, element("bdi", {}, this.labels[j]), ` (${j}): ${seen}`);
   }
 
-  /** Marks the row of the chosen position. */
+  /** Marks the row of the chosen position, and where it looks most. */
   choose(i) {
+    if (i !== this.chosen && i >= 0 && i < this.n) {
+      const row = this.map.subarray(i * this.n, i * this.n + i + 1);
+      this.kept = [i, row.indexOf(Math.max(...row))];
+      this.#point(...this.kept);
+    }
     this.chosen = i;
     this.line.hidden = !(i >= 0 && i < this.n);
     this.line.style.cssText = `top:${i * this.size}px;height:${this.size}px`;

@@ -43,19 +43,23 @@ export const state = new State({
 const strongest = described.heads.find((head) => head.confirmed) ?? { layer: 0, head: 0 };
 Object.assign(state, { layer: strongest.layer, head: strongest.head });
 
-let answer = { start: 0, losses: [], wholeLosses: [], maps: new Uint8Array(0) }; // the worker's, about the text
+let answer = { ids: [], start: 0, losses: [], wholeLosses: [], maps: new Uint8Array(0) }; // the worker's, about `ids`
 let heads = null;
 const text = model && new TextView(shown, (at) => state.change({ at, token: null }), (at) => look(at ?? state.at));
 const map = model && sizes.heads && new MapView($("map"), (i) => state.change({ at: i + answer.start, token: null }));
 const next = model && new NextView(shown, (token) => state.change({ token }));
 
 /** The labels of the context. */
-const labels = () => state.ids.slice(answer.start).map((id) => shown[id]);
+const labels = () => answer.ids.slice(answer.start).map((id) => shown[id]);
+
+/** A position as far as the context has it; the text may have changed since the worker answered. */
+const inContext = (at) => Math.max(answer.start, Math.min(at, answer.ids.length - 1));
 
 /** Shows where heads look from a position of the text, or who looks there. */
-function look(at) {
-  if (!sizes.heads) return text.look([], at, "");
-  const place = Math.max(0, at - answer.start);
+function look(position) {
+  if (!sizes.heads || !answer.ids.length) return;
+  const at = inContext(position);
+  const place = at - answer.start;
   heads.look(place, state.direction, labels());
   const weights = heads.weights(state.layer, state.head, place, state.direction);
   const name = nameOf(state.layer, state.head);
@@ -63,7 +67,7 @@ function look(at) {
 }
 
 /** What the heads are worth to this text, as a sentence. */
-function sayLoss() {
+function sayLoss(off) {
   const mean = (losses) => losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
   const { losses, wholeLosses } = answer;
   if (!losses.length) {
@@ -71,14 +75,11 @@ function sayLoss() {
     return;
   }
   const nats = mean(losses);
-  const count = `${losses.length} ${vocabulary.unit}${losses.length === 1 ? "" : "s"}`;
-  const parts = ["Loss of this text: ", element("strong", {}, nats.toFixed(3)), ` nats per ${vocabulary.unit}, over ${count}.`];
-  if (state.off.length) {
-    const without = state.off.map(([layer, head]) => nameOf(layer, head)).join(", ");
-    const change = element("strong", { id: "difference" }, signed(nats - mean(wholeLosses)));
-    parts.push(` Without ${without} that is `, change, ` more than ${mean(wholeLosses).toFixed(3)}.`);
-    if (nats < mean(wholeLosses)) parts[parts.length - 1] = ` than ${mean(wholeLosses).toFixed(3)}: this text is easier without.`;
-  }
+  const whole = mean(wholeLosses);
+  const cut = off.map(([layer, head]) => nameOf(layer, head)).join(", ");
+  const unit = `nats per ${vocabulary.unit}, over ${losses.length}`;
+  const parts = [cut ? `Loss of this text without ${cut}: ` : "Loss of this text: ", element("strong", {}, nats.toFixed(3)), ` ${unit}.`];
+  if (cut) parts.push(" That is ", element("strong", { id: "difference" }, signed(nats - whole)), `: with every head it is ${whole.toFixed(3)}.`);
   $("loss").replaceChildren(...parts);
 }
 
@@ -98,8 +99,8 @@ async function drawMap(asked) {
   const { said } = VIEWS[view];
   const largest = view === "normWeighted" ? largestOf(found.map) : 1;
   const name = view === "rollout" ? `After layer ${layer}` : nameOf(layer, head);
-  map.draw(found.map, state.ids.length - answer.start, labels(), largest, `${name}, ${said}`);
-  map.choose(state.at - answer.start);
+  map.draw(found.map, answer.ids.length - answer.start, labels(), largest, `${name}, ${said}`);
+  map.choose(inContext(state.at) - answer.start);
   $("map-said").textContent = said.replace(/^./, (c) => c.toUpperCase()) + (view === "normWeighted" ? `; the darkest is ${largest.toFixed(2)}` : "");
 }
 
@@ -112,9 +113,10 @@ function drawHead() {
 }
 
 async function drawPosition(asked) {
-  const found = await ask("position", { ...asked, at: state.at - answer.start, token: state.token });
-  next.draw({ ...found, next: Array.from(found.next) }, state.ids[state.at + 1], state.off.length > 0);
-  $("next-at").replaceChildren("after position ", String(state.at), ", ", element("bdi", { className: "token" }, shown[state.ids[state.at]]));
+  const at = inContext(state.at);
+  const found = await ask("position", { ...asked, at: at - answer.start, token: state.token });
+  next.draw({ ...found, next: Array.from(found.next) }, asked.ids[at + 1], asked.off.length > 0);
+  $("next-at").replaceChildren("after position ", String(at), ", ", element("bdi", { className: "token" }, shown[asked.ids[at]]));
 }
 
 /** Asks for whatever the changed values alter, and draws it. */
@@ -122,14 +124,13 @@ async function refresh(names) {
   const asked = { ids: state.ids, off: state.off, by: state.by };
   const anew = ["ids", "off", "by"].some((name) => names.has(name));
   if (anew) {
-    answer = await ask("text", asked);
-    const at = Math.max(answer.start, Math.min(state.at, state.ids.length - 1));
-    if (at !== state.at) Object.assign(state, { at });
-    text.draw(state.ids, answer.start, answer.losses);
-    sayLoss();
-    if (heads) heads.draw(answer.maps, state.ids.length - answer.start);
+    answer = { ...(await ask("text", asked)), ids: asked.ids };
+    if (state.ids === asked.ids) state.at = inContext(state.at);
+    text.draw(asked.ids, answer.start, answer.losses);
+    sayLoss(asked.off);
+    if (heads) heads.draw(answer.maps, asked.ids.length - answer.start);
   }
-  text.choose(state.at);
+  text.choose(inContext(state.at));
   if (heads) {
     drawHead();
     $("all-on").disabled = state.off.length === 0;
@@ -145,16 +146,21 @@ let drawing = null;
 
 function changedNow(names) {
   for (const name of names) changed.add(name);
-  drawing ??= (async () => {
+  drawing ??= draw();
+}
+
+async function draw() {
+  try {
     await ready;
     while (changed.size) {
       const names = changed;
       changed = new Set();
       await refresh(names);
     }
-    drawing = null;
     remember();
-  })();
+  } finally {
+    drawing = null;
+  }
 }
 
 /** Resolves once all that was chosen is drawn. */

@@ -23,7 +23,8 @@ export class TextView {
       const next = stepped(event.key, this.at - first, this.spans.length - first);
       if (next === null) return;
       event.preventDefault();
-      choose(first + next);
+      this.at = first + next; // the next key may come before all is drawn
+      choose(this.at);
     });
   }
 
@@ -60,7 +61,9 @@ export class TextView {
     this.at = at;
     this.spans.forEach((span, place) => span.setAttribute("aria-selected", place === at));
     this.box.setAttribute("aria-activedescendant", `token-${at}`);
-    this.spans[at]?.scrollIntoView({ block: "nearest" });
+    const span = this.spans[at];
+    const { scrollTop: top, clientHeight: height } = this.box; // the box scrolls, and never the page
+    if (span.offsetTop < top || span.offsetTop + span.offsetHeight > top + height) this.box.scrollTop = span.offsetTop - height / 2;
   }
 
   /** Shows weights, one for each position of the context, as bars; `where` says what they are. */
