@@ -6,7 +6,7 @@ READY := .venv/.ready
 # A thread for each worker: two that share two cores are slower than one after the other.
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help train test check test-slow test-browser tensorboard pictures clean .venv
+.PHONY: help train test check test-slow test-browser tensorboard pictures demo clean .venv
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,8 +20,9 @@ $(READY): pyproject.toml constraints.txt
 
 .venv: $(READY)  ## the environment alone, pinned
 
-train: $(READY)  ## set up, then train the quickstart and write a sample (about 2 minutes)
+train: $(READY)  ## set up, then train the quickstart, write a sample and a page that holds the model (about 2 minutes)
 	$(PY) train.py experiment=quickstart
+	$(PY) generate.py show=page
 
 test: $(READY)  ## set up, then run the tests
 	$(PYTEST)
@@ -43,6 +44,10 @@ tensorboard: $(READY)  ## the dashboard over all runs, every picture kept
 
 pictures: $(READY)  ## the README's pictures, from `train.py sweep=positions hydra.sweep.dir=outputs/positions`
 	$(PY) docs/pictures.py outputs/positions
+
+demo: $(READY)  ## docs/demo.html, the quickstart's page, and its photographs
+	test -f outputs/demo/summary.json || $(PY) train.py experiment=quickstart hydra.run.dir=outputs/demo
+	$(PY) docs/demo.py outputs/demo
 
 clean:  ## remove the environment and caches, never runs or data
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

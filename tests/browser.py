@@ -104,7 +104,9 @@ class Page:
         """The middle of an element, after it was scrolled to."""
         find = f"document.querySelector({json.dumps(selector)})"
         self.run(f"{find}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
-        box = self.run(f"(({{left, top, width, height}}) => [left + width / 2, top + height / 2])({find}.getBoundingClientRect())")
+        box = self.run(
+            f"(({{left, top, width, height}}) => [left + width / 2, top + height / 2])({find}.getBoundingClientRect())"
+        )
         return tuple(box)
 
     def hover(self, selector):

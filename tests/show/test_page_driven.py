@@ -104,7 +104,9 @@ def test_pointer_on_a_token(tab, opened):
     assert text_of(tab, "#next-rows .actual .token") == "·", "what the text says next is marked"
     tab.click("input[value=to]")
     assert "L0H0 looks at position 6" in text_of(tab, "#looks")
-    bars = tab.run("[...document.querySelectorAll('#tokens [role=option]')].map((s) => +s.style.getPropertyValue('--look'))")
+    bars = tab.run(
+        "[...document.querySelectorAll('#tokens [role=option]')].map((s) => +s.style.getPropertyValue('--look'))"
+    )
     assert not any(bars[:6])
     assert all(bars[6:])
 
@@ -114,7 +116,9 @@ def test_bars_and_strips_are_the_row_of_the_head(tab, opened):
     model = small(vocab_size=len(set(WORDS)), d_model=24, n_heads=3, n_layers=2, block_size=32)
     ids = CharTokenizer(vocab=sorted(set(WORDS))).encode(WORDS)[None]
     row = look(model, ids, "maps").maps[1, 0, 2, 9]
-    bars = tab.run("[...document.querySelectorAll('#tokens [role=option]')].map((s) => +s.style.getPropertyValue('--look'))")
+    bars = tab.run(
+        "[...document.querySelectorAll('#tokens [role=option]')].map((s) => +s.style.getPropertyValue('--look'))"
+    )
     torch.testing.assert_close(torch.tensor(bars) ** 2, row, atol=0.005, rtol=0)
 
 
@@ -255,7 +259,8 @@ def test_the_slider_shows_maps_and_roles_of_each_step(tab, opened):
     assert text_of(tab, "#step-said") == "step 0"
     roles, pictures = [], []
     for frame in range(3):
-        tab.run(f"(() => {{ const s = document.querySelector('#step'); s.value = {frame}; s.dispatchEvent(new Event('input')); }})()")
+        tab.run(f"document.querySelector('#step').value = {frame}")
+        tab.run("document.querySelector('#step').dispatchEvent(new Event('input'))")
         roles.append(text_of(tab, "#film-heads .head:nth-child(2) .role"))
         pictures.append(tab.run("document.querySelector('#film-heads .head:nth-child(2) canvas').toDataURL()"))
     assert roles == ["role 0", "role 1", "role 2"]
@@ -305,9 +310,13 @@ def test_tokens_are_those_of_python(tab, opened, of):
     opened(text="the cat", tokenizer=tokenizer, frames=0)
     for text in (corpus, WORDS, "don't we'll  I'm two", " \n \n", ODD[::-1] if of is BytePairTokenizer else "the"):
         ids = tokenizer.encode(text).tolist()
-        found = tab.run(f"modules.tokens.tokenizerOf(JSON.parse(document.querySelector('#described').textContent).vocabulary).encode({json.dumps(text)})")
+        found = tab.run(
+            f"modules.tokens.tokenizerOf(JSON.parse(document.querySelector('#described').textContent).vocabulary).encode({json.dumps(text)})"
+        )
         assert found == {"ids": ids, "unknown": []}
-        back = tab.run(f"modules.tokens.tokenizerOf(JSON.parse(document.querySelector('#described').textContent).vocabulary).decode({json.dumps(ids)})")
+        back = tab.run(
+            f"modules.tokens.tokenizerOf(JSON.parse(document.querySelector('#described').textContent).vocabulary).decode({json.dumps(ids)})"
+        )
         assert back == tokenizer.decode(ids)
 
 
@@ -332,10 +341,16 @@ def test_axe_finds_no_serious_fault_and_nothing_is_wider_than_the_window(tab, op
     tab.open(path, "#off=L0H1&at=5&frame=1")
     settle(tab)
     tab.run((resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8") + "; true")
-    faults = tab.run("axe.run().then(({ violations }) => violations.map(({ impact, id, nodes }) => [impact, id, nodes.map((n) => n.html + n.failureSummary)]))")
+    faults = tab.run(
+        "axe.run().then((found) => found.violations.map(({ impact, id, nodes }) =>"
+        " [impact, id, nodes.map((node) => node.html + node.failureSummary)]))"
+    )
     assert [f for f in faults if f[0] in ("serious", "critical")] == []
     assert tab.run("document.documentElement.scrollWidth") <= width
-    wide = "[...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.wide, .map'))"
+    wide = (
+        "[...document.querySelectorAll('main *')].filter((e) => !e.closest('.wide, .map')"
+        " && e.getBoundingClientRect().right > innerWidth + 1)"
+    )
     assert tab.run(f"{wide}.map((e) => e.id + e.className)") == []
 
 
@@ -355,5 +370,7 @@ def test_a_long_context_scrolls_smoothly(tab, opened):
       };
       requestAnimationFrame(step);
     })""")
-    assert tab.run("(({scrollHeight, clientHeight}) => scrollHeight > clientHeight)(document.querySelector('#map .map'))")
+    assert tab.run(
+        "(({scrollHeight, clientHeight}) => scrollHeight > clientHeight)(document.querySelector('#map .map'))"
+    )
     assert longest < 100, f"a frame took {longest:.0f} ms"

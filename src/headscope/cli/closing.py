@@ -44,6 +44,7 @@ def say(run: Run, summary: dict[str, Any]) -> None:
     best = argument("checkpoint=", f"{folder}/checkpoints/best.ckpt")
     log.info(f"  python generate.py {best} max_new_tokens=500")
     log.info(f"  python generate.py {best} show=next")
+    log.info(f"  python generate.py {best} show=page")
     if any(isinstance(logger, TensorBoardLogger) for logger in run.trainer.loggers):
         log.info(f"  tensorboard --logdir {argument('', folder.parent)}")
     again = [o for o in summary["overrides"] if not o.startswith("seed=")]

@@ -6,6 +6,7 @@ the forward pass from the numbers alone; it tells whether the parts have said th
 Shapes: B batch, T positions, C = d_model, H heads, D = C / H, F width of a feed-forward, V vocabulary, L layers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Curve = Literal["gelu", "squared relu", "silu"]  #: functions of one number
+CURVES: dict[Curve, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "squared relu": lambda x: F.relu(x) ** 2,
+    "silu": F.silu,
+}
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ def arithmetic(model: dict[str, Any], ids: Tensor) -> Tensor:
         x = x + mixed @ layer["out"].T
         f, normed = layer["feedforward"], _norm(layer["norm2"], x)
         between = F.linear(normed, f["up"], f["up_bias"])  # (B, T, F)
-        bend = {"gelu": F.gelu, "squared relu": lambda u: F.relu(u) ** 2, "silu": F.silu}[f["curve"]]
+        bend = CURVES[f["curve"]]
         between = bend(between) if f["gate"] is None else bend(normed @ f["gate"].T) * between
         x = x + F.linear(between, f["down"], f["down_bias"])
     return F.linear(_norm(model["norm"], x), model["head"]["weight"], model["head"]["bias"])

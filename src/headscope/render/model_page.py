@@ -5,6 +5,7 @@ The script is the modules in `model_page/`, joined: plain JavaScript, each reada
 
 import json
 import re
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -13,8 +14,10 @@ from headscope.render.pages import render_page
 
 #: Each after those that it imports.
 IN_WORKER = ("numbers", "curves", "transformer", "fixed_context", "inside", "writing", "unpack", "worker")
-IN_PAGE = ("ask", "elements", "state", "colours", "tokens", "unpack", "text_view", "heads_view", "map_view")
-IN_PAGE += ("next_view", "film_view", "saving", "page")
+IN_PAGE = (
+    *("ask", "elements", "state", "colours", "tokens", "unpack"),
+    *("text_view", "heads_view", "map_view", "next_view", "film_view", "saving", "page"),
+)
 IMPORT = re.compile(r'^import \{ (?P<names>[\w$, ]+) \} from "\./(?P<module>\w+)\.js";$', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (?P<name>[\w$]+))", re.MULTILINE)
 
@@ -33,26 +36,22 @@ def joined(modules: tuple[str, ...]) -> str:
     return script
 
 
-def model_page(title: str, summary: str, described: dict[str, Any], film: bytes) -> str:
+def model_page(said: Mapping[str, str], described: dict[str, Any], film: bytes) -> str:
     """The document.
 
     Args:
-        title: of the page.
-        summary: a line below it.
+        said: `title`, `summary`, `unit` of the tokens, `precision` of the weights, and `why` the model cannot run, or
+            empty text.
         described: all that the script reads, JSON but for arrays (see `Packed`): model, vocabulary, text, heads.
         film: maps at each picture step of the training, a byte a weight; empty where none were kept.
     """
     content = Packed(described)
     return render_page(
         "model.html",
-        title=title,
-        summary=summary,
-        why=described["why"],
-        unit=described["vocabulary"]["unit"],
-        precision=described["precision"],
+        **said,
         page_script=joined(IN_PAGE),
         worker_script=joined(IN_WORKER),
-        described=_in_script(content.description),
+        described=_in_script(content.description | {"title": said["title"]}),
         weights=content.text(),
         film=packed(film) if film else "",
     )

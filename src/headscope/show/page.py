@@ -57,64 +57,78 @@ def page(asked: Asked, whole: bool = False) -> str:
 
     Args:
         asked: model, tokenizer, and the text to begin with.
-        whole: keeps every weight in float32, whatever rounding would do.
+        whole: keeps every bit of the weights, whatever rounding would do.
 
     Raises:
         UserError: it would be too large.
     """
-    model, why = asked.model, refusal(asked.model)
-    size = sum(p.numel() for p in model.parameters())
-    texts = _texts(asked)
-    prompt = asked.context() if asked.prompt else texts[:1]
-    precision, said = "float32", "every bit is kept"
-    if not why and not whole:
-        found = rounding(model, texts, prompt)
-        change = f"rounding to float16 moves a logit by {found.apart:.1g} at most"
-        if found.harmless:
-            precision, model = "float16", rounded(model)
-            said = f"{change} and leaves the greedy text as it is"
-        else:
-            said = f"{change}" + ("" if found.same_text else " and changes the greedy text") + ": every bit is kept"
-    said = f"weights in {precision}: {said}"
-    print(f"recorded maps only: {why}" if why else said, file=sys.stderr)
+    why = refusal(asked.model)
+    kept = _passages(asked)
+    prompt = asked.context() if asked.prompt or kept is None else kept[:1]
+    texts = _random(asked.model) if kept is None else kept
+    model, precision = (asked.model, "") if why else _as_small_as_possible(asked.model, texts, prompt, whole)
+    print(f"recorded maps only: {why}" if why else precision, file=sys.stderr)
     reports = _reports(asked)
     film = _film(asked, prompt, reports)
-    tokenizer = asked.tokenizer
     content = {
-        "title": str(asked.about.get("name", asked.checkpoint.stem)),
-        "model": None if why else _arrays(_parts(model, texts if "passages" in asked.about else None)),
-        "why": why,
-        "precision": "" if why else f"{said.capitalize()}.",
-        "vocabulary": {
-            "unit": tokenizer.unit,
-            "shown": [label(tokenizer.show(i)) for i in range(len(tokenizer))],
-            "opening": tokenizer.opening,
-            "end": tokenizer.end,
-            **tokenizer.arguments,
-        },
-        "text": tokenizer.encode(asked.prompt).tolist() or prompt[0].tolist(),
-        "heads": [
-            {
-                "layer": r.layer,
-                "head": r.head,
-                "role": "" if r.role == "none" else r.role,
-                "confirmed": r.confirmed,
-                "said": sentences(r, tokenizer.unit),
-            }
-            for r in reports
-        ],
+        "model": None if why else _arrays(_parts(model, kept)),
+        "vocabulary": _vocabulary(asked),
+        "text": asked.tokenizer.encode(asked.prompt).tolist() or prompt[0].tolist(),
+        "heads": [_head(report, asked.tokenizer.unit) for report in reports],
         "film": film.description() if film else None,
     }
-    heads = f"{model.n_layers} layers of {model.n_heads} heads, " if isinstance(model, TransformerLM) else ""
-    name = asked.about.get("data", {}).get("name", "an unnamed text")
-    summary = f"{heads}{size:,} parameters, trained on {name}, {asked.when}"
-    document = model_page(content["title"], summary, content, film.maps() if film else b"")
+    said = {
+        "title": str(asked.about.get("name", asked.checkpoint.stem)),
+        "summary": _summary(asked),
+        "why": why,
+        "precision": precision.capitalize(),
+        "unit": asked.tokenizer.unit,
+    }
+    document = model_page(said, content, film.maps() if film else b"")
     if (length := len(document.encode())) > LARGEST:
         raise UserError(
-            f"the page of {size:,} parameters would have {length / 1e6:.0f} MB, and {LARGEST / 1e6:.0f} MB is the most"
-            " that a browser opens well; give the checkpoint of a smaller model, such as model=nano or model=part4"
+            f"the page of this model would have {length / 1e6:.0f} MB, and {LARGEST / 1e6:.0f} MB is the most that a"
+            " browser opens well; give the checkpoint of a smaller model, such as one of model=nano or model=part4"
         )
     return document
+
+
+def _as_small_as_possible(
+    model: LanguageModel, texts: Tensor, prompt: Tensor, whole: bool
+) -> tuple[LanguageModel, str]:
+    """A model with weights that half the bits can hold, if that is harmless, else the model; and what is said of it."""
+    if whole:
+        return model, "weights in float32: every bit is kept."
+    found = rounding(model, texts, prompt)
+    moves = f"rounding to float16 moves a logit by {found.apart:.1g} at most"
+    if found.harmless:
+        return rounded(model), f"weights in float16: {moves} and leaves the greedy text as it is."
+    return model, f"weights in float32: {moves}{'' if found.same_text else ' and changes the greedy text'}."
+
+
+def _vocabulary(asked: Asked) -> dict[str, Any]:
+    tokenizer = asked.tokenizer
+    return {
+        "unit": tokenizer.unit,
+        "shown": [label(tokenizer.show(i)) for i in range(len(tokenizer))],
+        "opening": tokenizer.opening,
+        "end": tokenizer.end,
+        **tokenizer.arguments,
+    }
+
+
+def _head(report: HeadReport, unit: str) -> dict[str, Any]:
+    role = "" if report.role == "none" else report.role
+    said = sentences(report, unit)
+    return {"layer": report.layer, "head": report.head, "role": role, "confirmed": report.confirmed, "said": said}
+
+
+def _summary(asked: Asked) -> str:
+    model = asked.model
+    heads = f"{model.n_layers} layers of {model.n_heads} heads, " if isinstance(model, TransformerLM) else ""
+    size = sum(p.numel() for p in model.parameters())
+    name = asked.about.get("data", {}).get("name", "an unnamed text")
+    return f"{heads}{size:,} parameters, trained on {name}, {asked.when}"
 
 
 def refusal(model: LanguageModel) -> str:
@@ -122,7 +136,7 @@ def refusal(model: LanguageModel) -> str:
     parts = model.made_of()
     if isinstance(model, TransformerLM):
         if parts is None or not _honest(model, parts):
-            odd = [model.position, model.feedforward, model.qk_norm]
+            odd: list[Any] = [model.position, model.feedforward, model.qk_norm]
             names = [type(p).__name__ for p in odd if p.made_of() is None] or [type(p).__name__ for p in odd]
             return f"{' or '.join(names)} computes something that the page does not know"
     elif parts is None:
@@ -133,20 +147,28 @@ def refusal(model: LanguageModel) -> str:
 @torch.no_grad()
 def _honest(model: TransformerLM, parts: dict[str, Any]) -> bool:
     """Whether the parts compute what the model computes: a class may inherit a description that is not its own."""
-    ids = torch.randint(model.vocab_size, (2, model.block_size), generator=torch.Generator().manual_seed(0))
-    apart = (arithmetic(parts, ids) - model(ids)).abs().max().item()
-    return apart <= HONEST * max(1.0, model(ids).abs().max().item())
+    ids = _random(model)
+    logits: Tensor = model(ids)
+    apart = (arithmetic(parts, ids) - logits).abs().max()
+    return bool(apart <= HONEST * logits.abs().max().clamp_min(1))
 
 
-def _texts(asked: Asked) -> Tensor:
-    """Ids (B, T) of texts like those of the training: what the checkpoint keeps, else the prompt."""
+def _random(model: LanguageModel) -> Tensor:
+    """Random ids (2, T), of the whole context."""
+    return torch.randint(model.vocab_size, (2, model.block_size), generator=torch.Generator().manual_seed(0))
+
+
+def _passages(asked: Asked) -> Tensor | None:
+    """Ids (B, T) of the validation texts that the checkpoint keeps."""
     kept = asked.about.get("passages")
-    return torch.tensor(kept)[:, : asked.model.block_size] if kept else asked.context()
+    return torch.tensor(kept)[:, : asked.model.block_size] if kept else None
 
 
 def _reports(asked: Asked) -> list[HeadReport]:
-    kept = asked.about.get("passages") or [[]]
-    return described.reports(asked) if isinstance(asked.model, TransformerLM) and len(kept[0]) >= SHORTEST else []
+    kept = _passages(asked)
+    if not isinstance(asked.model, TransformerLM) or kept is None or kept.shape[1] < SHORTEST:
+        return []
+    return described.reports(asked)
 
 
 def _film(asked: Asked, prompt: Tensor, reports: list[HeadReport]) -> Film | None:

@@ -1,0 +1,29 @@
+"""Maps as bytes: close to what they were, and back from a file."""
+
+import numpy as np
+import pytest
+import torch
+
+from headscope.heads import film, look
+from headscope.heads.film import Film
+from tests.conftest import small
+
+
+def test_a_film_survives_its_file_and_a_weight_its_byte():
+    ids = torch.randint(11, (1, 13))
+    maps = look(small(), ids, "maps").maps
+    frames = [film.frame(step, maps, {(1, 0): "local?"}) for step in (0, 10, 20)]
+    whole = Film(ids[0].tolist(), frames)
+    back = Film.from_bytes(whole.to_bytes())
+    assert back.description() == whole.description()
+    assert back.maps() == whole.maps()
+    assert back.frames[2].roles == [["", ""], ["local?", ""]]
+    found = film.weights(back.frames[1], 1, 1, 13)
+    np.testing.assert_allclose(found, maps[1, 0, 1].numpy(), atol=0.004)
+    assert [f.step for f in back.until(10).frames] == [0, 10]
+
+
+@pytest.mark.parametrize("content", [b"", b"x", film.Film([1]).to_bytes()[:-3]])
+def test_what_is_no_film_says_so(content):
+    with pytest.raises(ValueError, match=r"."):
+        Film.from_bytes(content)

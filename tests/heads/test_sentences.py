@@ -1,0 +1,26 @@
+"""What is said of a head is what was measured."""
+
+from headscope.heads.reports import Evidence, HeadReport
+from headscope.heads.roles import SIGNS, VAGUE
+from headscope.heads.sentences import SAID, sentences
+
+
+def test_every_score_that_gives_a_role_has_its_words():
+    assert set(SAID) == {sign.score for sign in (SIGNS | VAGUE).values()}
+
+
+def test_a_role_with_its_evidence():
+    evidence = Evidence("local", 0.832, 0.209, 0.21, "text", 0.2857, 0.0358)
+    said = sentences(HeadReport(1, 0, "local", {}, evidence, True), "character")
+    assert said == (
+        "L1H0 puts 83% of its attention on the last five characters. A head that looks at its past evenly scores 21%;"
+        " its own weights on the wrong keys score 21%. Without it, the loss on the validation text rises by 0.29 ± 0.04"
+        " nats: the model needs it."
+    )
+
+
+def test_little_or_nothing():
+    evidence = Evidence("induction", 0.6, 0.1, 0.2, "repeated", -0.001, 0.01)
+    said = sentences(HeadReport(0, 1, "induction", {}, evidence, False), "word")
+    assert "repeated random words falls by 0.00 ± 0.01 nats: that is too little" in said
+    assert "has no role" in sentences(HeadReport(0, 1, "none", {}, None, False), "word")

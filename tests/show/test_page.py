@@ -1,0 +1,149 @@
+"""The file: what is in it, what it is called, what is refused."""
+
+import json
+import re
+
+import pytest
+import torch
+
+import headscope
+from headscope.cli.generate import GenerateConfig, write
+from headscope.data.tokenizers import CharTokenizer
+from headscope.errors import UserError
+from headscope.generation.rounded import rounding
+from headscope.model.feedforward import GELU, SquaredReLU, SwiGLU
+from headscope.model.made_of import Order, arithmetic
+from headscope.model.position import Position, Rotary
+from headscope.model.qk_norm import QKNorm, Unit
+from headscope.model.transformer import TransformerLM
+from headscope.show import page as writer
+from headscope.show.asked import Asked
+from headscope.show.page import page, refusal, target
+from tests.conftest import SCHEMES, small
+
+TOKENIZER = CharTokenizer(vocab=list("abcdefghijk"))
+
+
+def described(html):
+    return json.loads(re.search(r'<script type="application/json" id="described">(.*?)</script>', html)[1])
+
+
+@pytest.mark.parametrize("qk_norm", [QKNorm, Unit])
+@pytest.mark.parametrize("feedforward", [GELU, SquaredReLU, SwiGLU])
+@pytest.mark.parametrize("position", SCHEMES)
+@torch.no_grad()
+def test_parts_compute_what_the_model_computes(position, feedforward, qk_norm):
+    torch.manual_seed(0)
+    model = TransformerLM(11, 16, 2, 2, 16, position=position, feedforward=feedforward, qk_norm=qk_norm).eval()
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    ids = torch.randint(11, (3, 13))
+    torch.testing.assert_close(arithmetic(model.made_of(), ids), model(ids), atol=1e-4, rtol=1e-4)
+    assert refusal(model) == ""
+
+
+class Slow(Position):
+    """Turns by half of what it says."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.whole = Rotary(*arguments)
+
+    def rotate(self, q, k, x, offset):
+        return self.whole.rotate(q, k, x, offset) if self.whole.scale else (q, k)
+
+    def made_of(self):
+        turns = getattr(self.whole, "turns", None)
+        return Order(self.scale, turns=None if turns is None else turns.flip(0))
+
+
+class Bent(GELU):
+    def bend(self, x):
+        return x.sin()
+
+
+class Other(QKNorm):
+    def made_of(self):
+        return None
+
+
+def test_a_part_that_does_not_say_the_truth_is_refused_by_name():
+    assert "Slow" in refusal(small(Slow))
+    for names, parts in (("Bent", {"feedforward": Bent}), ("Other", {"qk_norm": Other})):
+        torch.manual_seed(0)
+        model = TransformerLM(11, 16, 2, 2, 16, **parts)
+        for p in model.parameters():
+            torch.nn.init.normal_(p, std=0.3)
+        assert names in refusal(model.eval())
+
+
+def test_a_run_has_a_page_that_names_no_other_file(toy_run, tmp_path, capsys):
+    checkpoint = str(toy_run[0] / "checkpoints" / "best.ckpt")
+    write(GenerateConfig(checkpoint=checkpoint, show="page", out=str(tmp_path / "model.html")), "I love")
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'model.html'}\n"
+    assert "weights in float16" in said.err
+    html = (tmp_path / "model.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", html)
+    assert not re.search(r"<(link|script|img)[^>]*\b(src|href)=(?!\"data:)", html)
+    content = described(html)
+    _, tokenizer, _ = headscope.load(checkpoint)
+    assert content["text"] == tokenizer.encode("I love").tolist()
+    assert [frame["step"] for frame in content["film"]["frames"]] == [0, 50, 100, 150, 200]
+    assert content["title"] == "toy"
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(tmp_path):
+    asked = Asked(small().eval(), TOKENIZER, "abc", tmp_path / "x.ckpt")
+    assert page(asked) == page(asked)
+
+
+def test_markup_in_a_name_or_a_vocabulary_stays_text(tmp_path):
+    tokenizer = CharTokenizer(vocab=sorted(set("</script><!--$&'\"é\n")))
+    about = {"name": "</title><script>alert(1)</script>", "data": {"name": "<b>"}}
+    html = page(Asked(small(vocab_size=len(tokenizer)).eval(), tokenizer, "<!--", tmp_path / "x.ckpt", about))
+    assert html.count("<script") == 5
+    assert html.count("</script>") == 5
+    assert "<!--" not in html.split("<body>")[1]
+    assert described(html)["vocabulary"]["vocab"] == tokenizer.vocab
+    assert described(html)["title"] == about["name"]
+
+
+def test_weights_keep_half_their_bits_only_where_that_is_harmless(tmp_path, capsys):
+    model = small().eval()
+    page(Asked(model, TOKENIZER, "abc", tmp_path))
+    assert "weights in float16: rounding to float16 moves a logit by" in capsys.readouterr().err
+    with torch.no_grad():
+        model.head.weight.mul_(1000)
+    found = rounding(model, torch.randint(11, (2, 16)), torch.tensor([[1]]))
+    assert found.apart > 1e-2
+    html = page(Asked(model, TOKENIZER, "abc", tmp_path))
+    assert "weights in float32" in capsys.readouterr().err
+    assert described(html)["model"]["embedding"]["type"] == "float32"
+
+
+def test_a_page_that_no_browser_opens_well_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "LARGEST", 50_000)
+    with pytest.raises(UserError, match=r"would have 0 MB.*smaller model"):
+        page(Asked(small().eval(), TOKENIZER, "", tmp_path))
+
+
+def test_where_it_is_written(tmp_path):
+    asked = lambda out, about=None: Asked(small(), TOKENIZER, "", tmp_path / "best.ckpt", about or {}, out=out)  # noqa: E731
+    assert target(asked(None)) == tmp_path / "best-page.html"
+    assert target(asked(None, {"step": 1700})) == tmp_path / "best-step1700-page.html"
+    assert target(asked(tmp_path / "a.html")) == tmp_path / "a.html"
+    assert target(asked(tmp_path / "new")) == tmp_path / "new" / "model.html"
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(UserError, match="is a folder"):
+        target(asked(tmp_path / "folder.html"))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file"):
+        target(asked(tmp_path / "file"))
+
+
+def test_a_damaged_film_is_left_out(tmp_path, capsys):
+    (tmp_path / "film.gz").write_bytes(b"no film")
+    html = page(Asked(small().eval(), TOKENIZER, "abc", tmp_path, film=tmp_path / "film.gz"))
+    assert described(html)["film"] is None
+    assert "is damaged" in capsys.readouterr().err
