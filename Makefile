@@ -47,7 +47,7 @@ pictures: $(READY)  ## the README's pictures, from `train.py sweep=positions hyd
 
 demo: $(READY)  ## docs/demo.html, the quickstart's page, and its photographs
 	test -f outputs/demo/summary.json || $(PY) train.py experiment=quickstart hydra.run.dir=outputs/demo
-	$(PY) docs/demo.py outputs/demo
+	$(PY) -m docs.demo outputs/demo
 
 clean:  ## remove the environment and caches, never runs or data
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

@@ -17,7 +17,7 @@ def test_a_run_keeps_its_film_with_the_roles_of_heads_csv(pydoc_run):
     folder, _ = pydoc_run
     kept = Frames.from_bytes((folder / "film.gz").read_bytes())
     assert [f.step for f in kept.frames] == [0, 10, 20, 30]
-    rows = list(csv.DictReader((folder / "heads.csv").open()))
+    rows = list(csv.DictReader((folder / "heads.csv").read_text().splitlines()))
     for frame in kept.frames:
         for row in rows:
             if int(row["step"]) == frame.step:

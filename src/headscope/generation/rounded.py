@@ -32,10 +32,14 @@ class Rounding(NamedTuple):
 
 
 def rounded(model: M) -> M:
-    """A copy whose matrices and vectors went through float16; buffers, such as angles, are as they were."""
+    """A copy whose matrices went through float16.
+
+    Vectors, such as a norm's weights, are few and matter most: with them a trained `nano` moves by 0.009 nats, without
+    by 0.006. They and buffers, such as angles, are as they were.
+    """
     twin = copy.deepcopy(model)
     with torch.no_grad():
-        for weight in twin.parameters():
+        for weight in (p for p in twin.parameters() if p.ndim > 1):
             weight.copy_(weight.half().to(weight.dtype))
     return twin
 
