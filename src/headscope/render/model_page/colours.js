@@ -26,13 +26,30 @@ export function ramp(inTheDark = isDark()) {
 
 export const css = ([r, g, b]) => `rgb(${r} ${g} ${b})`;
 
-/** Draws a map of bytes, (n, n) from `from` on, a pixel a weight; what a query cannot see stays clear. */
-export function drawBytes(canvas, bytes, from, n, colours = ramp()) {
-  canvas.width = canvas.height = n;
-  const picture = new ImageData(n, n);
+/**
+ * Draws a map of bytes, (n, n) from `from` on, a pixel a weight; what a query cannot see stays clear.
+ *
+ * @param most - pixels of a side at most: of a larger map, a pixel shows the largest of several weights.
+ */
+export function drawBytes(canvas, bytes, from, n, colours, most = Infinity) {
+  const pool = Math.ceil(n / most) || 1;
+  const side = Math.ceil(n / pool);
+  const largest = new Uint8Array(side * side);
+  const seen = new Uint8Array(side * side);
   for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) picture.data.set([...colours[bytes[from + i * n + j]], 255], 4 * (i * n + j));
+    const row = Math.floor(i / pool) * side;
+    for (let j = 0; j <= i; j++) {
+      const at = row + (pool === 1 ? j : Math.floor(j / pool));
+      const byte = bytes[from + i * n + j];
+      if (byte > largest[at]) largest[at] = byte;
+      seen[at] = 1;
+    }
   }
+  canvas.width = canvas.height = side;
+  const picture = new ImageData(side, side);
+  const pixels = new Uint32Array(picture.data.buffer); // alpha, blue, green, red
+  const palette = Uint32Array.from(colours, ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r);
+  for (let at = 0; at < pixels.length; at++) if (seen[at]) pixels[at] = palette[largest[at]];
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 

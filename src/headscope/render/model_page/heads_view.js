@@ -3,6 +3,8 @@ import { drawBytes, css, onScheme, ramp } from "./colours.js";
 import { element, percent, stepped } from "./elements.js";
 import { nameOf } from "./state.js";
 
+const THUMBNAIL = 128; // pixels of a side
+
 export class HeadsView {
   /**
    * @param box - where they go.
@@ -65,7 +67,7 @@ export class HeadsView {
   #redraw() {
     if (!this.maps) return;
     const colours = ramp();
-    this.cards.forEach((card, i) => drawBytes(card.canvas, this.maps, i * this.n * this.n, this.n, colours));
+    this.cards.forEach((card, i) => drawBytes(card.canvas, this.maps, i * this.n * this.n, this.n, colours, THUMBNAIL));
     if (this.last) this.look(...this.last);
   }
 

@@ -1,5 +1,5 @@
 // One map, large: a pixel a weight, enlarged by the browser, so that a long context scrolls as smoothly as a short one.
-import { drawBytes, onScheme, toBytes } from "./colours.js";
+import { drawBytes, onScheme, ramp, toBytes } from "./colours.js";
 import { element, stepped } from "./elements.js";
 
 const LEGIBLE = 7; // pixels of a cell beside which a label can be read
@@ -49,7 +49,7 @@ export class MapView {
 
   #redraw() {
     if (!this.n) return;
-    drawBytes(this.canvas, this.bytes, 0, this.n);
+    drawBytes(this.canvas, this.bytes, 0, this.n, ramp());
     this.#lay();
   }
 

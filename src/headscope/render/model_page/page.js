@@ -10,6 +10,7 @@ import { State, fromFragment, nameOf, toFragment } from "./state.js";
 import { TextView } from "./text_view.js";
 import { tokenizerOf } from "./tokens.js";
 import { unpack } from "./unpack.js";
+import { writeWith } from "./write_view.js";
 
 const described = JSON.parse($("described").textContent);
 const { model, vocabulary, film } = described;
@@ -126,7 +127,7 @@ async function refresh(names) {
   if (anew) {
     answer = { ...(await ask("text", asked)), ids: asked.ids };
     if (state.ids === asked.ids) state.at = inContext(state.at);
-    text.draw(asked.ids, answer.start, answer.losses);
+    text.draw(asked.ids, answer.start, answer.losses, answer.wholeLosses);
     sayLoss(asked.off);
     if (heads) heads.draw(answer.maps, asked.ids.length - answer.start);
   }
@@ -185,31 +186,6 @@ function recall() {
   state.change({ ...values, token: null });
 }
 
-// Writing: one token a click, or one after the other until it is stopped.
-let running = false;
-
-async function writeOne() {
-  await settled();
-  const temperature = Number($("temperature").value);
-  const topK = Number($("top-k").value);
-  const { id } = await ask("next", { ids: state.ids, off: state.off, by: state.by, temperature, topK, u: Math.random() });
-  if (id === vocabulary.end) return false;
-  const ids = [...state.ids, id];
-  state.change({ ids, at: ids.length - 1, token: null });
-  $("typed").value = tokenizer.decode(ids);
-  $("typed").scrollTop = $("typed").scrollHeight;
-  await settled();
-  return true;
-}
-
-async function writeOn() {
-  running = !running;
-  $("write-on").textContent = running ? "Stop" : "Write on";
-  $("write-on").setAttribute("aria-pressed", running);
-  while (running && (await writeOne())) await new Promise((resolve) => setTimeout(resolve, 20));
-  if (running) await writeOn();
-}
-
 async function share() {
   remember();
   try {
@@ -225,8 +201,7 @@ function listen() {
     const ids = idsOf($("typed").value);
     state.change({ ids, at: ids.length - 1, token: null });
   });
-  $("write-one").addEventListener("click", writeOne);
-  $("write-on").addEventListener("click", writeOn);
+  writeWith(state, tokenizer, vocabulary.end, settled);
   $("share").addEventListener("click", share);
   for (const [name, group] of [["view", "view"], ["direction", "direction"], ["by", "by"]]) {
     for (const input of document.querySelectorAll(`input[name=${group}]`)) {
@@ -242,9 +217,6 @@ function listen() {
   const file = () => `${nameOf(state.layer, state.head)}-${state.view}`;
   $("save-png").addEventListener("click", async () => save(await png(...picture()), `${file()}.png`));
   $("save-svg").addEventListener("click", async () => save(await svg(...picture()), `${file()}.svg`));
-  addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && running) writeOn();
-  });
   addEventListener("hashchange", recall);
 }
 
@@ -268,8 +240,13 @@ async function begin() {
   $("typed").value = tokenizer.decode(state.ids);
   listen();
   state.watch(changedNow);
-  startWorker($("worker").textContent);
-  await ask("start", { model, packed: $("weights").textContent });
+  try {
+    startWorker($("worker").textContent);
+    await ask("start", { model, packed: $("weights").textContent });
+  } catch (error) {
+    $("loading").textContent = `This browser cannot unpack the model (${error.message}); a current one can.`;
+    throw error;
+  }
   $("loading").hidden = true;
   recall();
   changedNow(["ids"]);

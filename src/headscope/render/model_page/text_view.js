@@ -1,5 +1,5 @@
 // The text as tokens: its losses as colour, and where the chosen head looks as bars.
-import { $, element, percent, stepped } from "./elements.js";
+import { $, element, percent, signed, stepped } from "./elements.js";
 
 /** A loss of 6 nats or more has the full colour. */
 const MOST = 6;
@@ -28,10 +28,16 @@ export class TextView {
     });
   }
 
-  /** Shows a text: ids, where the context begins, and the loss of each token of the context but its first. */
-  draw(ids, start, losses) {
+  /**
+   * Shows a text.
+   *
+   * @param start - where the context begins.
+   * @param losses - of each token of the context but its first.
+   * @param before - the same with every head.
+   */
+  draw(ids, start, losses, before) {
     this.start = start;
-    this.spans = ids.map((id, at) => this.#span(id, at, start, losses[at - start - 1]));
+    this.spans = ids.map((id, at) => this.#span(id, at, start, losses[at - start - 1], before[at - start - 1]));
     const lines = [];
     this.spans.forEach((span, at) => {
       lines.push(span);
@@ -42,8 +48,9 @@ export class TextView {
     $("earlier").textContent = `The context holds ${ids.length - start} of ${ids.length} tokens: the earlier ones, in grey, are forgotten.`;
   }
 
-  #span(id, at, start, loss) {
-    const known = loss === undefined ? "" : `, loss ${loss.toFixed(2)} nats`;
+  #span(id, at, start, loss, before) {
+    const change = loss === before ? "" : ` (${signed(loss - before, 2)})`;
+    const known = loss === undefined ? "" : `, loss ${loss.toFixed(2)} nats${change}`;
     const span = element("span", { role: "option", id: `token-${at}`, "data-at": at }, element("bdi", {}, this.shown[id]));
     span.setAttribute("aria-label", `${this.shown[id]}, position ${at}${known}`);
     span.title = `position ${at}${known}`;
