@@ -252,5 +252,14 @@ def test_another_scheme_is_refused_by_name_and_shows_recorded_maps(tab, scheme, 
     path.write_text(page(Asked(model.eval(), TOKENIZER, "ABC", path)), encoding="utf-8")
     tab.complaints.clear()
     tab.open(path)
-    assert tab.run(f"document.body.textContent.includes({scheme.__name__!r})")
+    tab.run("modules.page.settled().then(() => true)")
+    assert f"cannot run the model: {scheme.__name__} computes" in tab.run(
+        "document.querySelector('.warning').textContent"
+    )
+    assert tab.run("document.querySelector('#text').hidden && document.querySelector('#look').hidden")
+    readout = "document.querySelector('#film-map .readout').textContent"
+    assert tab.run(readout).startswith("from C (2) to ")
+    before = tab.run("document.querySelector('#film-map .area canvas').toDataURL()")
+    tab.click("#film-heads .head:nth-child(2) .pick")
+    assert tab.run("document.querySelector('#film-map .area canvas').toDataURL()") != before
     assert tab.complaints == []

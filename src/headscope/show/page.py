@@ -137,8 +137,10 @@ def refusal(model: LanguageModel) -> str:
     if isinstance(model, TransformerLM):
         if parts is None or not _honest(model, parts):
             odd: list[Any] = [model.position, model.feedforward, model.qk_norm]
-            names = [type(p).__name__ for p in odd if p.made_of() is None] or [type(p).__name__ for p in odd]
-            return f"{' or '.join(names)} computes something that the page does not know"
+            silent = (
+                [p for p in odd if p.made_of() is None] or [p for p in odd if "made_of" not in vars(type(p))] or odd
+            )
+            return f"{' or '.join(type(p).__name__ for p in silent)} computes something that the page does not know"
     elif parts is None:
         return f"{type(model).__name__} computes something that the page does not know"
     return ""

@@ -21,7 +21,6 @@ export class FilmView {
     slider.max = film.frames.length - 1;
     slider.addEventListener("input", () => state.change({ frame: Number(slider.value) }));
     $("play").addEventListener("click", () => this.#play());
-    $("play").disabled = slider.disabled = film.frames.length < 2;
     $("film-text").replaceChildren(...this.labels.map((label) => element("bdi", {}, label)));
     state.watch((names) => {
       if (["frame", "layer", "head"].some((name) => names.has(name))) this.draw();
@@ -58,7 +57,8 @@ export class FilmView {
     const map = Float32Array.from(maps.subarray(from, from + n * n), (byte) => (byte / 255) ** 2);
     this.map.draw(map, n, this.labels, 1, `${nameOf(layer, head)} at step ${step}`);
     this.map.choose(n - 1);
-    $("film-one").textContent = `${nameOf(layer, head)} at step ${step}: ${roles[layer][head] || "no role"}`;
+    const when = this.film.frames.length > 1 ? ` at step ${step}` : "";
+    $("film-one").textContent = `${nameOf(layer, head)}${when}: ${roles[layer][head] || "no role"}`;
   }
 
   #play() {

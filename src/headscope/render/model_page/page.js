@@ -223,7 +223,7 @@ function listen() {
 /** Shows what there is: a page may have no model, no heads, or no training to show. */
 async function begin() {
   for (const part of document.querySelectorAll("[data-needs]")) {
-    const there = { model, heads: model && sizes.heads, film: frames, means: model?.means, two: frames > 1 };
+    const there = { model, heads: model && sizes.heads, film: frames, means: model?.means, one: frames === 1, two: frames > 1 };
     part.hidden = !part.dataset.needs.split(" ").every((need) => there[need]);
   }
   if (frames) new FilmView(film, new Uint8Array(await unpack($("film").textContent)), state, shown);
