@@ -95,7 +95,7 @@ def test_a_run_explains_itself(pydoc_run):
     assert (folder / ".hydra" / "config.yaml").exists()
     assert "val/loss" in (folder / "train.log").read_text()
     assert f"run saved to {folder}" in output
-    assert output.count("  python ") == 3, "write, look at what may come next, sweep"
+    assert output.count("  python ") == 4, "write, look at what may come next, a page, sweep"
 
 
 def test_tensorboard_gets_the_losses(pydoc_run):
@@ -106,6 +106,7 @@ def test_tensorboard_gets_the_losses(pydoc_run):
         "",  # .hydra
         "checkpoints",
         "events",
+        "film",
         "heads",
         "hparams",
         "progress",
