@@ -125,10 +125,16 @@ def _head(report: HeadReport, unit: str) -> dict[str, Any]:
 
 def _summary(asked: Asked) -> str:
     model = asked.model
-    heads = f"{model.n_layers} layers of {model.n_heads} heads, " if isinstance(model, TransformerLM) else ""
+    heads = ""
+    if isinstance(model, TransformerLM):
+        heads = f"{_count(model.n_layers, 'layer')} of {_count(model.n_heads, 'head')}, "
     size = sum(p.numel() for p in model.parameters())
     name = asked.about.get("data", {}).get("name", "an unnamed text")
     return f"{heads}{size:,} parameters, trained on {name}, {asked.when}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def refusal(model: LanguageModel) -> str:

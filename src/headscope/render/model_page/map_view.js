@@ -3,6 +3,7 @@ import { drawBytes, onScheme, ramp, toBytes } from "./colours.js";
 import { element, stepped } from "./elements.js";
 
 const LEGIBLE = 7; // pixels of a cell beside which a label can be read
+const LARGEST = 48; // pixels of a cell
 
 export class MapView {
   /**
@@ -60,7 +61,7 @@ export class MapView {
     const longest = Math.max(...this.labels.map((label) => [...label].length));
     const margin = Math.min(110, 14 + 7 * longest);
     const side = Math.min(room, 620);
-    let size = Math.floor((side - margin) / this.n);
+    let size = Math.min(LARGEST, Math.floor((side - margin) / this.n));
     const labelled = size >= LEGIBLE;
     if (!labelled) size = Math.max(2, Math.floor(side / this.n));
     this.size = size;

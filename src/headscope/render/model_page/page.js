@@ -44,21 +44,22 @@ export const state = new State({
 const strongest = described.heads.find((head) => head.confirmed) ?? { layer: 0, head: 0 };
 Object.assign(state, { layer: strongest.layer, head: strongest.head });
 
-let answer = { ids: [], start: 0, losses: [], wholeLosses: [], maps: new Uint8Array(0) }; // the worker's, about `ids`
+let asked = { ids: [], off: [], by: state.by }; // what is drawn now; the state may be ahead of it
+let answer = { start: 0, losses: [], wholeLosses: [], maps: new Uint8Array(0) }; // the worker's, about that
 let heads = null;
 const text = model && new TextView(shown, (at) => state.change({ at, token: null }), (at) => look(at ?? state.at));
 const map = model && sizes.heads && new MapView($("map"), (i) => state.change({ at: i + answer.start, token: null }));
 const next = model && new NextView(shown, (token) => state.change({ token }));
 
 /** The labels of the context. */
-const labels = () => answer.ids.slice(answer.start).map((id) => shown[id]);
+const labels = () => asked.ids.slice(answer.start).map((id) => shown[id]);
 
-/** A position as far as the context has it; the text may have changed since the worker answered. */
-const inContext = (at) => Math.max(answer.start, Math.min(at, answer.ids.length - 1));
+/** A position as far as the context has it. */
+const inContext = (at) => Math.max(answer.start, Math.min(at, asked.ids.length - 1));
 
 /** Shows where heads look from a position of the text, or who looks there. */
 function look(position) {
-  if (!sizes.heads || !answer.ids.length) return;
+  if (!sizes.heads || !asked.ids.length) return;
   const at = inContext(position);
   const place = at - answer.start;
   heads.look(place, state.direction, labels());
@@ -68,7 +69,7 @@ function look(position) {
 }
 
 /** What the heads are worth to this text, as a sentence. */
-function sayLoss(off) {
+function sayLoss() {
   const mean = (losses) => losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
   const { losses, wholeLosses } = answer;
   if (!losses.length) {
@@ -77,43 +78,43 @@ function sayLoss(off) {
   }
   const nats = mean(losses);
   const whole = mean(wholeLosses);
-  const cut = off.map(([layer, head]) => nameOf(layer, head)).join(", ");
-  const unit = `nats per ${vocabulary.unit}, over ${losses.length}`;
+  const cut = asked.off.map(([layer, head]) => nameOf(layer, head)).join(", ");
+  const unit = `nats per ${vocabulary.unit}, over ${losses.length} ${vocabulary.unit}${losses.length === 1 ? "" : "s"}`;
   const parts = [cut ? `Loss of this text without ${cut}: ` : "Loss of this text: ", element("strong", {}, nats.toFixed(3)), ` ${unit}.`];
   if (cut) parts.push(" That is ", element("strong", { id: "difference" }, signed(nats - whole)), `: with every head it is ${whole.toFixed(3)}.`);
   $("loss").replaceChildren(...parts);
 }
 
-const VIEWS = {
-  weights: { largest: () => 1, said: "the weights: every row is spread over the columns that it looks at" },
-  normWeighted: { largest: (values) => Math.max(...values), said: "norm-weighted: how much every row takes from its columns" },
-  rollout: { largest: () => 1, said: "rollout: how much of each column is in every row, through all heads up to this layer" },
+const SAID = {
+  weights: "every row is spread over the columns that it looks at",
+  normWeighted: "how much every row takes from its columns, the length of what is moved",
+  rollout: "how much of each column is in every row, through all heads up to this layer",
 };
 
 /** A maximum that does not fall over a large array. */
 const largestOf = (values) => values.reduce((most, x) => Math.max(most, x), 0);
 
 /** Draws one head, large. */
-async function drawMap(asked) {
+async function drawMap() {
   const { layer, head, view } = state;
   const found = await ask("map", { ...asked, view, layer, head });
-  const { said } = VIEWS[view];
+  const said = SAID[view];
   const largest = view === "normWeighted" ? largestOf(found.map) : 1;
   const name = view === "rollout" ? `After layer ${layer}` : nameOf(layer, head);
-  map.draw(found.map, answer.ids.length - answer.start, labels(), largest, `${name}, ${said}`);
+  map.draw(found.map, asked.ids.length - answer.start, labels(), largest, `${name}, ${said}`);
   map.choose(inContext(state.at) - answer.start);
-  $("map-said").textContent = said.replace(/^./, (c) => c.toUpperCase()) + (view === "normWeighted" ? `; the darkest is ${largest.toFixed(2)}` : "");
+  $("map-said").textContent = `${name}: ${said}${view === "normWeighted" ? `; the largest is ${largest.toFixed(2)}` : ""}`;
 }
 
 function drawHead() {
   const about = described.heads.find(({ layer, head }) => layer === state.layer && head === state.head);
   const name = nameOf(state.layer, state.head);
   $("one-name").textContent = about?.role ? `${name}: ${about.role}${about.confirmed ? "" : "?"}` : name;
-  $("one-said").textContent = about?.said ?? "No text was kept to find out what this head does.";
+  $("one-said").textContent = about?.said ?? "No text was kept that is long enough to find out what this head does.";
   heads.mark(state);
 }
 
-async function drawPosition(asked) {
+async function drawPosition() {
   const at = inContext(state.at);
   const found = await ask("position", { ...asked, at: at - answer.start, token: state.token });
   next.draw({ ...found, next: Array.from(found.next) }, asked.ids[at + 1], asked.off.length > 0);
@@ -122,28 +123,33 @@ async function drawPosition(asked) {
 
 /** Asks for whatever the changed values alter, and draws it. */
 async function refresh(names) {
-  const asked = { ids: state.ids, off: state.off, by: state.by };
   const anew = ["ids", "off", "by"].some((name) => names.has(name));
   if (anew) {
-    answer = { ...(await ask("text", asked)), ids: asked.ids };
-    if (state.ids === asked.ids) state.at = inContext(state.at);
-    text.draw(asked.ids, answer.start, answer.losses, answer.wholeLosses);
-    sayLoss(asked.off);
-    if (heads) heads.draw(answer.maps, asked.ids.length - answer.start);
+    const { ids, off, by } = state;
+    const found = await ask("text", { ids, off, by });
+    asked = { ids, off, by };
+    answer = found;
+    if (state.ids === ids) state.at = inContext(state.at);
+    text.draw(ids, answer.start, answer.losses, answer.wholeLosses);
+    sayLoss();
+    if (heads) heads.draw(answer.maps, ids.length - answer.start);
   }
   text.choose(inContext(state.at));
   if (heads) {
     drawHead();
     $("all-on").disabled = state.off.length === 0;
-    if (anew || ["layer", "head", "view", "at"].some((name) => names.has(name))) await drawMap(asked);
+    if (anew || ["layer", "head", "view", "at"].some((name) => names.has(name))) await drawMap();
   }
   look(state.at);
-  if (anew || names.has("at") || names.has("token")) await drawPosition(asked);
+  if (anew || names.has("at") || names.has("token")) await drawPosition();
 }
 
 // One refresh at a time: what changes meanwhile is drawn together afterwards.
 let changed = new Set();
 let drawing = null;
+
+const CALM = 250; // milliseconds without a change before the address changes: browsers allow a few a second
+let remembering = null;
 
 function changedNow(names) {
   for (const name of names) changed.add(name);
@@ -158,7 +164,8 @@ async function draw() {
       changed = new Set();
       await refresh(names);
     }
-    remember();
+    clearTimeout(remembering);
+    remembering = setTimeout(remember, CALM);
   } finally {
     drawing = null;
   }
@@ -203,14 +210,11 @@ function listen() {
   });
   writeWith(state, tokenizer, vocabulary.end, settled);
   $("share").addEventListener("click", share);
-  for (const [name, group] of [["view", "view"], ["direction", "direction"], ["by", "by"]]) {
-    for (const input of document.querySelectorAll(`input[name=${group}]`)) {
+  for (const name of ["view", "direction", "by"]) {
+    for (const input of document.querySelectorAll(`input[name=${name}]`)) {
       input.addEventListener("change", () => state.change({ [name]: input.value }));
+      state.watch(() => (input.checked = input.value === state[name]));
     }
-    state.watch(() => {
-      const input = document.querySelector(`input[name=${group}][value=${state[name]}]`);
-      if (input) input.checked = true;
-    });
   }
   $("all-on").addEventListener("click", () => state.change({ off: [] }));
   const picture = () => [map, `${$("one-name").textContent} (${described.title}), ${state.view === "normWeighted" ? "norm-weighted" : state.view}`];
@@ -238,6 +242,7 @@ async function begin() {
     heads.name(roles);
   }
   $("typed").value = tokenizer.decode(state.ids);
+  document.body.classList.toggle("characters", vocabulary.unit === "character");
   listen();
   state.watch(changedNow);
   try {
