@@ -27,6 +27,7 @@ from headscope.show import heads as described
 from headscope.show.asked import Asked
 
 LARGEST = 25_000_000  #: bytes of a page that people can still send and open
+LEAST = 2.2  #: bytes of a page for each weight, at least: 16 bits, packed, as text
 HONEST = 1e-3  #: nats by which the numbers that a model hands over may miss its logits
 
 
@@ -62,6 +63,8 @@ def page(asked: Asked, whole: bool = False) -> str:
     Raises:
         UserError: it would be too large.
     """
+    weights = sum(p.numel() for p in asked.model.parameters())
+    _refuse_if_large(int(weights * LEAST))  # before minutes are spent on it
     why = refusal(asked.model)
     kept = _passages(asked)
     prompt = asked.context() if asked.prompt or kept is None else kept[:1]
@@ -85,12 +88,16 @@ def page(asked: Asked, whole: bool = False) -> str:
         "unit": asked.tokenizer.unit,
     }
     document = model_page(said, content, film.maps() if film else b"")
-    if (length := len(document.encode())) > LARGEST:
+    _refuse_if_large(len(document.encode()))
+    return document
+
+
+def _refuse_if_large(size: int) -> None:
+    if size > LARGEST:
         raise UserError(
-            f"the page of this model would have {length / 1e6:.0f} MB, and {LARGEST / 1e6:.0f} MB is the most that a"
+            f"the page of this model would have {size / 1e6:.0f} MB, and {LARGEST / 1e6:.0f} MB is the most that a"
             " browser opens well; give the checkpoint of a smaller model, such as one of model=nano or model=part4"
         )
-    return document
 
 
 def _as_small_as_possible(
