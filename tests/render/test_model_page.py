@@ -32,6 +32,12 @@ def test_modules_are_small():
         assert len(lines) < 330, path.name
 
 
+def test_the_script_knows_no_scheme_by_name():
+    script = joined(IN_WORKER) + joined(IN_PAGE)
+    for scheme in ("rotary", "rope", "alibi", "sinusoidal", "learned pos", "nope"):
+        assert not re.search(rf"\b{scheme}", script, re.IGNORECASE)
+
+
 def test_arrays_are_laid_down_once_and_in_16_bits_where_that_is_exact():
     third, half = np.float32([1 / 3, 2]), np.float32([[0.5, -2.0]])
     packed = Packed({"a": [third, half], "b": {"again": third.copy(), "text": "x", "none": None}})

@@ -10,6 +10,8 @@ import headscope
 from headscope.cli.generate import GenerateConfig, write
 from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
+from headscope.heads import film as films
+from headscope.heads import look
 from headscope.model.feedforward import GELU
 from headscope.model.made_of import Order
 from headscope.model.position import Position, Rotary
@@ -132,3 +134,13 @@ def test_a_damaged_film_is_left_out(tmp_path, capsys):
     html = page(Asked(small().eval(), TOKENIZER, "abc", tmp_path, film=tmp_path / "film.gz"))
     assert described(html)["film"] is None
     assert "is damaged" in capsys.readouterr().err
+
+
+def test_a_film_of_another_model_is_left_out(tmp_path):
+    other = small(n_heads=4)
+    kept = films.of([1, 2], look(other, torch.tensor([[1, 2]]), "maps").maps, {})
+    (tmp_path / "film.gz").write_bytes(kept.to_bytes())
+    for model, ids in ((small(), None), (other, [1, 2])):
+        html = page(Asked(model.eval(), TOKENIZER, "abc", tmp_path, film=tmp_path / "film.gz"))
+        film = described(html)["film"]
+        assert (film and film["ids"]) == ids

@@ -304,6 +304,18 @@ def test_any_text_shows_as_itself(tab, opened, of):
     assert typed == tokenizer.decode(tokenizer.encode(ODD).tolist())
 
 
+def test_a_text_from_right_to_left_runs_that_way(tab, opened):
+    opened(text="שלום עולם")
+    lefts = tab.run(
+        "[...document.querySelectorAll('#tokens [role=option]')].map((e) => e.getBoundingClientRect().left)"
+    )
+    assert lefts == sorted(lefts, reverse=True)
+    tab.run("document.querySelector('#tokens').focus()")
+    tab.press("Home", "ArrowLeft")
+    settle(tab)
+    assert state(tab, "at") == 1
+
+
 @pytest.mark.parametrize("of", [CharTokenizer, WordTokenizer, BytePairTokenizer])
 def test_tokens_are_those_of_python(tab, opened, of):
     corpus = ODD + WORDS * 20 + "don't we'll I'm 1234  two  spaces\tand\u00a0more\u2003\n\n\x1fend 'tis"

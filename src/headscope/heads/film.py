@@ -37,6 +37,11 @@ class Film:
         """Without the frames after a step."""
         return Film(self.ids, [f for f in self.frames if f.step <= step])
 
+    def fits(self, layers: int, heads: int, vocab_size: int) -> bool:
+        """Whether it can be of a model of this shape."""
+        shapes = {f.maps.shape[:2] for f in self.frames}
+        return shapes == {(layers, heads)} and max(self.ids) < vocab_size
+
     def description(self) -> dict[str, Any]:
         """All but the maps, plain data."""
         shape = list(self.frames[0].maps.shape[:2]) if self.frames else [0, 0]

@@ -188,16 +188,22 @@ def _reports(asked: Asked) -> list[HeadReport]:
 
 def _film(asked: Asked, prompt: Tensor, reports: list[HeadReport]) -> Film | None:
     """What the run kept of its training; for a model that the page cannot run at least the maps of the prompt."""
+    model = asked.model
+    if not isinstance(model, TransformerLM):
+        return None
     if asked.film is not None and asked.film.is_file():
         try:
-            return Film.from_bytes(asked.film.read_bytes())
+            kept = Film.from_bytes(asked.film.read_bytes())
         except ValueError:
             print(f"{asked.film} is damaged: the page goes without maps over the training", file=sys.stderr)
-    if isinstance(asked.model, TransformerLM) and refusal(asked.model):
-        ids = prompt[:1, -films.LONGEST :]
-        maps = look(asked.model, ids, "maps").maps
-        return films.of(ids[0].tolist(), maps, table.titles(reports), int(asked.about.get("step", 0)))
-    return None
+        else:
+            if kept.fits(model.n_layers, model.n_heads, model.vocab_size):  # else it is beside it by chance
+                return kept
+    if not refusal(model):
+        return None
+    ids = prompt[:1, -films.LONGEST :]
+    maps = look(model, ids, "maps").maps
+    return films.of(ids[0].tolist(), maps, table.titles(reports), int(asked.about.get("step", 0)))
 
 
 @torch.no_grad()

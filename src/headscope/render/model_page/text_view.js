@@ -4,6 +4,10 @@ import { $, element, percent, signed, stepped } from "./elements.js";
 /** A loss of 6 nats or more has the full colour. */
 const MOST = 6;
 
+/** Whether the first letter of a text is written from right to left. */
+const RIGHT_TO_LEFT = /^\P{L}*[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/u;
+const MIRRORED = { ArrowLeft: "ArrowRight", ArrowRight: "ArrowLeft" };
+
 export class TextView {
   /**
    * @param shown - a label for each id.
@@ -20,7 +24,8 @@ export class TextView {
     this.box.addEventListener("pointerleave", () => hover(null));
     this.box.addEventListener("keydown", (event) => {
       const first = this.start;
-      const next = stepped(event.key, this.at - first, this.spans.length - first);
+      const key = this.box.dir === "rtl" ? (MIRRORED[event.key] ?? event.key) : event.key;
+      const next = stepped(key, this.at - first, this.spans.length - first);
       if (next === null) return;
       event.preventDefault();
       this.at = first + next; // the next key may come before all is drawn
@@ -37,6 +42,7 @@ export class TextView {
    */
   draw(ids, start, losses, before) {
     this.start = start;
+    this.box.dir = RIGHT_TO_LEFT.test(ids.map((id) => this.shown[id]).join("")) ? "rtl" : "ltr";
     this.spans = ids.map((id, at) => this.#span(id, at, start, losses[at - start - 1], before[at - start - 1]));
     const lines = [];
     this.spans.forEach((span, at) => {

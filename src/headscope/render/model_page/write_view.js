@@ -15,7 +15,8 @@ export function writeWith(state, tokenizer, end, settled) {
   async function writeOne() {
     await settled();
     const { ids, off, by } = state;
-    const how = { temperature: Number($("temperature").value), topK: Number($("top-k").value), u: Math.random() };
+    const [temperature, topK] = ["temperature", "top-k"].map((name) => Math.max(0, Number($(name).value)));
+    const how = { temperature, topK, u: Math.random() };
     const { id } = await ask("next", { ids, off, by, ...how });
     if (id === end) return false;
     const longer = [...ids, id];
