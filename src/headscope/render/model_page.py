@@ -16,7 +16,8 @@ from headscope.render.pages import render_page
 IN_WORKER = ("numbers", "curves", "transformer", "fixed_context", "inside", "writing", "unpack", "worker")
 IN_PAGE = (
     *("ask", "elements", "state", "colours", "tokens", "unpack"),
-    *("text_view", "heads_view", "map_view", "next_view", "film_view", "write_view", "saving", "page"),
+    *("text_view", "heads_view", "map_view", "next_view", "film_view"),
+    *("write_view", "link_view", "loss_view", "saving", "page"),
 )
 IMPORT = re.compile(r'^import \{ (?P<names>[\w$, ]+) \} from "\./(?P<module>\w+)\.js";$', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (?P<name>[\w$]+))", re.MULTILINE)

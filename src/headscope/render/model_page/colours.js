@@ -1,7 +1,19 @@
 // Numbers to colours. Maps are drawn by the square root of the weight: small weights can be seen beside a sink.
 
-const LIGHT = [[255, 255, 255], [201, 220, 239], [124, 174, 215], [48, 112, 178], [8, 40, 96]];
-const DARK = [[22, 24, 28], [28, 56, 92], [44, 104, 168], [112, 172, 232], [236, 244, 255]];
+const LIGHT = [
+  [255, 255, 255],
+  [201, 220, 239],
+  [124, 174, 215],
+  [48, 112, 178],
+  [8, 40, 96],
+];
+const DARK = [
+  [22, 24, 28],
+  [28, 56, 92],
+  [44, 104, 168],
+  [112, 172, 232],
+  [236, 244, 255],
+];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const print = matchMedia("print");
 

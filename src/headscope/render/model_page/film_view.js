@@ -15,7 +15,12 @@ export class FilmView {
     const [layers, heads, n] = film.shape;
     Object.assign(this, { film, bytes, state, n });
     this.labels = film.ids.map((id) => shown[id]);
-    this.heads = new HeadsView($("film-heads"), { layers, heads }, (layer, head) => state.change({ layer, head }), null);
+    this.heads = new HeadsView(
+      $("film-heads"),
+      { layers, heads },
+      (layer, head) => state.change({ layer, head }),
+      null,
+    );
     this.map = new MapView($("film-map"));
     const slider = $("step");
     slider.max = film.frames.length - 1;

@@ -98,7 +98,8 @@ export class HeadsView {
   weights(layer, head, at, direction) {
     const { maps, n } = this;
     const from = (layer * this.sizes.heads + head) * n * n;
-    const byte = (k) => (direction === "from" ? (k <= at ? maps[from + at * n + k] : 0) : k >= at ? maps[from + k * n + at] : 0);
+    const byte = (k) =>
+      direction === "from" ? (k <= at ? maps[from + at * n + k] : 0) : k >= at ? maps[from + k * n + at] : 0;
     return Array.from({ length: n }, (_, k) => (byte(k) / 255) ** 2);
   }
 
@@ -115,7 +116,11 @@ export class HeadsView {
         pen.fillRect(k, 0, 1, 1);
       });
       const best = weights.indexOf(Math.max(...weights));
-      card.top.replaceChildren(direction === "from" ? "→ " : "← ", element("bdi", {}, labels[best] ?? ""), ` ${percent(weights[best])}`);
+      card.top.replaceChildren(
+        direction === "from" ? "→ " : "← ",
+        element("bdi", {}, labels[best] ?? ""),
+        ` ${percent(weights[best])}`,
+      );
     }
   }
 }

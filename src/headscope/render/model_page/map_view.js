@@ -74,7 +74,10 @@ export class MapView {
   }
 
   #labels(labelled, margin, width) {
-    for (const [canvas, across] of [[this.rows, false], [this.columns, true]]) {
+    for (const [canvas, across] of [
+      [this.rows, false],
+      [this.columns, true],
+    ]) {
       const ratio = devicePixelRatio;
       const [w, h] = labelled ? (across ? [width, margin] : [margin, width]) : [0, 0];
       Object.assign(canvas, { width: w * ratio, height: h * ratio });
@@ -117,7 +120,11 @@ export class MapView {
   #key(event, choose) {
     const [i, j] = this.kept;
     const down = stepped({ ArrowUp: "ArrowLeft", ArrowDown: "ArrowRight" }[event.key] ?? "", i, this.n);
-    const right = stepped({ ArrowLeft: "ArrowLeft", ArrowRight: "ArrowRight", Home: "Home" }[event.key] ?? "", j, this.n);
+    const right = stepped(
+      { ArrowLeft: "ArrowLeft", ArrowRight: "ArrowRight", Home: "Home" }[event.key] ?? "",
+      j,
+      this.n,
+    );
     if (event.key === "Enter") choose(i);
     if (down === null && right === null) return;
     event.preventDefault();
@@ -131,7 +138,13 @@ export class MapView {
     this.cell.style.cssText = `left:${j * this.size}px;top:${i * this.size}px;width:${this.size}px;height:${this.size}px`;
     const value = this.map[i * this.n + j];
     const seen = j > i ? "comes later and cannot be seen" : value.toFixed(4);
-    this.out.replaceChildren("from ", element("bdi", {}, this.labels[i]), ` (${i}) to `, element("bdi", {}, this.labels[j]), ` (${j}): ${seen}`);
+    this.out.replaceChildren(
+      "from ",
+      element("bdi", {}, this.labels[i]),
+      ` (${i}) to `,
+      element("bdi", {}, this.labels[j]),
+      ` (${j}): ${seen}`,
+    );
   }
 
   /** Marks the row of the chosen position, and where it looks most. */

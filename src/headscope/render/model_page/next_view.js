@@ -20,7 +20,10 @@ export class NextView {
    */
   draw(found, actual, cut) {
     const taken = document.activeElement?.dataset?.token; // the row that has the focus keeps it
-    const order = found.next.map((p, id) => [p, id]).sort((a, b) => b[0] - a[0] || a[1] - b[1]).map(([, id]) => id);
+    const order = found.next
+      .map((p, id) => [p, id])
+      .sort((a, b) => b[0] - a[0] || a[1] - b[1])
+      .map(([, id]) => id);
     const rows = order.slice(0, ROWS);
     for (const id of [actual, found.token]) if (id !== undefined && !rows.includes(id)) rows.push(id);
     $("next-rows").replaceChildren(...rows.map((id) => this.#row(id, found, actual, cut)));
@@ -31,9 +34,16 @@ export class NextView {
   }
 
   #row(id, { next, wholeNext, token }, actual, cut) {
-    const choose = element("button", { type: "button", className: "token", "aria-pressed": id === token }, element("bdi", {}, this.shown[id]));
+    const choose = element(
+      "button",
+      { type: "button", className: "token", "aria-pressed": id === token },
+      element("bdi", {}, this.shown[id]),
+    );
     choose.dataset.token = id;
-    choose.setAttribute("aria-label", `${this.shown[id]}, ${percent(next[id])}${id === actual ? ", comes next in the text" : ""}: show who made it likely`);
+    choose.setAttribute(
+      "aria-label",
+      `${this.shown[id]}, ${percent(next[id])}${id === actual ? ", comes next in the text" : ""}: show who made it likely`,
+    );
     choose.addEventListener("click", () => this.take(id));
     const bar = element("i", { className: "bar" });
     bar.style.width = `${100 * next[id]}%`;
@@ -57,11 +67,21 @@ export class NextView {
   #lens({ lens, token }, actual) {
     const last = lens.length - 1;
     const rows = lens.map((p, layer) => {
-      const best = Array.from(p.keys()).sort((a, b) => p[b] - p[a]).slice(0, 3);
-      const guesses = best.map((id) => element("span", { className: "guess" }, element("bdi", {}, this.shown[id]), ` ${percent(p[id])}`));
+      const best = Array.from(p.keys())
+        .sort((a, b) => p[b] - p[a])
+        .slice(0, 3);
+      const guesses = best.map((id) =>
+        element("span", { className: "guess" }, element("bdi", {}, this.shown[id]), ` ${percent(p[id])}`),
+      );
       guesses.forEach((guess, i) => guess.style.setProperty("--p", p[best[i]]));
       const name = layer === 0 ? "embedding" : `layer ${layer - 1}${layer === last ? ", the end" : ""}`;
-      return element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, ...guesses), element("td", { className: "n" }, percent(p[actual ?? token])));
+      return element(
+        "tr",
+        {},
+        element("th", { scope: "row" }, name),
+        element("td", {}, ...guesses),
+        element("td", { className: "n" }, percent(p[actual ?? token])),
+      );
     });
     $("lens-rows").replaceChildren(...rows);
     $("lens-token").replaceChildren(element("bdi", {}, this.shown[actual ?? token]));
@@ -85,9 +105,16 @@ export class NextView {
         cell(feedforward[layer], `layer ${layer} feed-forward`),
       ),
     );
-    const header = element("tr", {}, element("td"), ...heads[0].map((_, head) => element("th", { scope: "col", className: "n" }, `H${head}`)), element("th", { scope: "col", className: "n" }, "feed-fwd"));
+    const header = element(
+      "tr",
+      {},
+      element("td"),
+      ...heads[0].map((_, head) => element("th", { scope: "col", className: "n" }, `H${head}`)),
+      element("th", { scope: "col", className: "n" }, "feed-fwd"),
+    );
     $("parts-rows").replaceChildren(header, ...rows);
     $("parts-token").replaceChildren(element("bdi", {}, shown));
-    $("parts-sum").textContent = `With ${signed(embedding, 2)} from the token itself, ${signed(position, 2)} from its position and ${signed(rest, 2)} from biases, that is the logit, ${signed(logit, 2)}.`;
+    $("parts-sum").textContent =
+      `With ${signed(embedding, 2)} from the token itself, ${signed(position, 2)} from its position and ${signed(rest, 2)} from biases, that is the logit, ${signed(logit, 2)}.`;
   }
 }

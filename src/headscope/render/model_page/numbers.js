@@ -4,7 +4,7 @@
 // rounded once when they are stored.
 
 /**
- * Rows `from` to `to` of x (T, nIn) times wᵀ, w (nOut, nIn), plus a bias (nOut) or null, into the rows of out (T, nOut).
+ * Rows `from` to `to` of x (T, nIn) times wᵀ, w (nOut, nIn), plus a bias (nOut) or null, into those of out (T, nOut).
  *
  * Four rows by four columns at a time: eight numbers are read for sixteen products, which is three times as fast as
  * one dot product after the other.
@@ -14,7 +14,7 @@ export function product(x, w, bias, out, from, to, nIn, nOut) {
   const high = to - ((to - from) % 4);
   for (let o = 0; o < wide; o += 4) {
     const w0 = o * nIn, w1 = w0 + nIn, w2 = w1 + nIn, w3 = w2 + nIn;
-    const c0 = bias ? bias[o] : 0, c1 = bias ? bias[o + 1] : 0, c2 = bias ? bias[o + 2] : 0, c3 = bias ? bias[o + 3] : 0;
+    const [c0, c1, c2, c3] = bias ? bias.subarray(o, o + 4) : [0, 0, 0, 0];
     for (let t = from; t < high; t += 4) {
       const x0 = t * nIn, x1 = x0 + nIn, x2 = x1 + nIn, x3 = x2 + nIn;
       let s00 = c0, s01 = c1, s02 = c2, s03 = c3;

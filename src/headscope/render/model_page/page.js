@@ -1,12 +1,14 @@
 // The page: what was chosen, what the worker answers, and what is drawn of it.
 import { ask, startWorker } from "./ask.js";
-import { $, element, signed } from "./elements.js";
+import { $, element } from "./elements.js";
 import { FilmView } from "./film_view.js";
 import { HeadsView } from "./heads_view.js";
+import { linkWith } from "./link_view.js";
+import { sayLoss } from "./loss_view.js";
 import { MapView } from "./map_view.js";
 import { NextView } from "./next_view.js";
 import { png, save, svg } from "./saving.js";
-import { State, fromFragment, nameOf, toFragment } from "./state.js";
+import { State, nameOf } from "./state.js";
 import { TextView } from "./text_view.js";
 import { tokenizerOf } from "./tokens.js";
 import { unpack } from "./unpack.js";
@@ -23,7 +25,10 @@ const shown = vocabulary.shown;
 function idsOf(text) {
   const { ids, unknown } = tokenizer.encode(text);
   $("unknown").hidden = !unknown.length;
-  $("unknown").replaceChildren(`Not in the model's vocabulary, and left out: `, ...unknown.slice(0, 12).map((token) => element("bdi", { className: "token" }, token)));
+  $("unknown").replaceChildren(
+    `Not in the model's vocabulary, and left out: `,
+    ...unknown.slice(0, 12).map((token) => element("bdi", { className: "token" }, token)),
+  );
   return ids.length ? ids : [vocabulary.opening];
 }
 
@@ -47,9 +52,22 @@ Object.assign(state, { layer: strongest.layer, head: strongest.head });
 let asked = { ids: [], off: [], by: state.by }; // what is drawn now; the state may be ahead of it
 let answer = { start: 0, losses: [], wholeLosses: [], maps: new Uint8Array(0) }; // the worker's, about that
 let heads = null;
-const text = model && new TextView(shown, (at) => state.change({ at, token: null }), (at) => look(at ?? state.at));
+const text =
+  model &&
+  new TextView(
+    shown,
+    (at) => state.change({ at, token: null }),
+    (at) => look(at ?? state.at),
+  );
 const map = model && sizes.heads && new MapView($("map"), (i) => state.change({ at: i + answer.start, token: null }));
 const next = model && new NextView(shown, (token) => state.change({ token }));
+
+function readTyped(typed) {
+  $("typed").value = typed;
+  return idsOf(typed);
+}
+
+const link = linkWith(state, sizes, tokenizer, model && readTyped);
 
 /** The labels of the context. */
 const labels = () => asked.ids.slice(answer.start).map((id) => shown[id]);
@@ -65,24 +83,11 @@ function look(position) {
   heads.look(place, state.direction, labels());
   const weights = heads.weights(state.layer, state.head, place, state.direction);
   const name = nameOf(state.layer, state.head);
-  text.look(weights, at, state.direction === "from" ? `${name} looks from position ${at}` : `${name} looks at position ${at}`);
-}
-
-/** What the heads are worth to this text, as a sentence. */
-function sayLoss() {
-  const mean = (losses) => losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
-  const { losses, wholeLosses } = answer;
-  if (!losses.length) {
-    $("loss").textContent = "A text of one token has no loss: there is nothing that it could foresee.";
-    return;
-  }
-  const nats = mean(losses);
-  const whole = mean(wholeLosses);
-  const cut = asked.off.map(([layer, head]) => nameOf(layer, head)).join(", ");
-  const unit = `nats per ${vocabulary.unit}, over ${losses.length} ${vocabulary.unit}${losses.length === 1 ? "" : "s"}`;
-  const parts = [cut ? `Loss of this text without ${cut}: ` : "Loss of this text: ", element("strong", {}, nats.toFixed(3)), ` ${unit}.`];
-  if (cut) parts.push(" That is ", element("strong", { id: "difference" }, signed(nats - whole)), `: with every head it is ${whole.toFixed(3)}.`);
-  $("loss").replaceChildren(...parts);
+  text.look(
+    weights,
+    at,
+    state.direction === "from" ? `${name} looks from position ${at}` : `${name} looks at position ${at}`,
+  );
 }
 
 const SAID = {
@@ -103,7 +108,8 @@ async function drawMap() {
   const name = view === "rollout" ? `After layer ${layer}` : nameOf(layer, head);
   map.draw(found.map, asked.ids.length - answer.start, labels(), largest, `${name}, ${said}`);
   map.choose(inContext(state.at) - answer.start);
-  $("map-said").textContent = `${name}: ${said}${view === "normWeighted" ? `; the largest is ${largest.toFixed(2)}` : ""}`;
+  $("map-said").textContent =
+    `${name}: ${said}${view === "normWeighted" ? `; the largest is ${largest.toFixed(2)}` : ""}`;
 }
 
 function drawHead() {
@@ -118,7 +124,12 @@ async function drawPosition() {
   const at = inContext(state.at);
   const found = await ask("position", { ...asked, at: at - answer.start, token: state.token });
   next.draw({ ...found, next: Array.from(found.next) }, asked.ids[at + 1], asked.off.length > 0);
-  $("next-at").replaceChildren("after position ", String(at), ", ", element("bdi", { className: "token" }, shown[asked.ids[at]]));
+  $("next-at").replaceChildren(
+    "after position ",
+    String(at),
+    ", ",
+    element("bdi", { className: "token" }, shown[asked.ids[at]]),
+  );
 }
 
 /** Asks for whatever the changed values alter, and draws it. */
@@ -131,7 +142,7 @@ async function refresh(names) {
     answer = found;
     if (state.ids === ids) state.at = inContext(state.at);
     text.draw(ids, answer.start, answer.losses, answer.wholeLosses);
-    sayLoss();
+    sayLoss(answer.losses, answer.wholeLosses, off, vocabulary.unit);
     if (heads) heads.draw(answer.maps, ids.length - answer.start);
   }
   text.choose(inContext(state.at));
@@ -148,9 +159,6 @@ async function refresh(names) {
 let changed = new Set();
 let drawing = null;
 
-const CALM = 250; // milliseconds without a change before the address changes: browsers allow a few a second
-let remembering = null;
-
 function changedNow(names) {
   for (const name of names) changed.add(name);
   drawing ??= draw();
@@ -164,8 +172,7 @@ async function draw() {
       changed = new Set();
       await refresh(names);
     }
-    clearTimeout(remembering);
-    remembering = setTimeout(remember, CALM);
+    link.remember();
   } finally {
     drawing = null;
   }
@@ -177,39 +184,12 @@ export async function settled() {
   while (drawing) await drawing;
 }
 
-/** Puts the state into the address, so that it can be shared. */
-function remember() {
-  history.replaceState(null, "", `#${toFragment(state, tokenizer.decode(state.ids))}`);
-}
-
-/** Takes the state from the address. */
-function recall() {
-  const { text: typed, ...values } = fromFragment(location.hash, sizes, frames);
-  if (typed !== undefined && model) {
-    const ids = idsOf(typed);
-    Object.assign(values, { ids, at: Math.min(values.at ?? ids.length - 1, ids.length - 1) });
-    $("typed").value = typed;
-  }
-  state.change({ ...values, token: null });
-}
-
-async function share() {
-  remember();
-  try {
-    await navigator.clipboard.writeText(location.href);
-    $("shared").textContent = "The link is copied: it opens this page with this text, head and switches.";
-  } catch {
-    $("shared").textContent = "Copy the address of this page: it holds the text, the head and the switches.";
-  }
-}
-
 function listen() {
   $("typed").addEventListener("input", () => {
     const ids = idsOf($("typed").value);
     state.change({ ids, at: ids.length - 1, token: null });
   });
   writeWith(state, tokenizer, vocabulary.end, settled);
-  $("share").addEventListener("click", share);
   for (const name of ["view", "direction", "by"]) {
     for (const input of document.querySelectorAll(`input[name=${name}]`)) {
       input.addEventListener("change", () => state.change({ [name]: input.value }));
@@ -217,28 +197,43 @@ function listen() {
     }
   }
   $("all-on").addEventListener("click", () => state.change({ off: [] }));
-  const picture = () => [map, `${$("one-name").textContent} (${described.title}), ${state.view === "normWeighted" ? "norm-weighted" : state.view}`];
+  const picture = () => [
+    map,
+    `${$("one-name").textContent} (${described.title}), ${state.view === "normWeighted" ? "norm-weighted" : state.view}`,
+  ];
   const file = () => `${nameOf(state.layer, state.head)}-${state.view}`;
   $("save-png").addEventListener("click", async () => save(await png(...picture()), `${file()}.png`));
   $("save-svg").addEventListener("click", async () => save(await svg(...picture()), `${file()}.svg`));
-  addEventListener("hashchange", recall);
 }
 
 /** Shows what there is: a page may have no model, no heads, or no training to show. */
 async function begin() {
   for (const part of document.querySelectorAll("[data-needs]")) {
-    const there = { model, heads: model && sizes.heads, film: frames, means: model?.means, one: frames === 1, two: frames > 1 };
+    const there = {
+      model,
+      heads: model && sizes.heads,
+      film: frames,
+      means: model?.means,
+      one: frames === 1,
+      two: frames > 1,
+    };
     part.hidden = !part.dataset.needs.split(" ").every((need) => there[need]);
   }
   if (frames) new FilmView(film, new Uint8Array(await unpack($("film").textContent)), state, shown);
   if (!model) {
-    recall();
+    link.recall();
     return;
   }
   if (sizes.heads) {
-    heads = new HeadsView($("heads"), sizes, (layer, head) => state.change({ layer, head }), (layer, head) => state.toggle(layer, head));
+    heads = new HeadsView(
+      $("heads"),
+      sizes,
+      (layer, head) => state.change({ layer, head }),
+      (layer, head) => state.toggle(layer, head),
+    );
     const roles = Array.from({ length: sizes.layers }, () => []);
-    for (const { layer, head, role, confirmed } of described.heads) roles[layer][head] = role && role + (confirmed ? "" : "?");
+    for (const { layer, head, role, confirmed } of described.heads)
+      roles[layer][head] = role && role + (confirmed ? "" : "?");
     heads.name(roles);
   }
   $("typed").value = tokenizer.decode(state.ids);
@@ -253,7 +248,7 @@ async function begin() {
     throw error;
   }
   $("loading").hidden = true;
-  recall();
+  link.recall();
   changedNow(["ids"]);
 }
 

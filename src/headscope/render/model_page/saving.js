@@ -62,7 +62,9 @@ export async function svg(view, title) {
     for (let i = 0; i < n; i++) {
       for (let j = 0; j <= i; j++) {
         const fill = css(colours[bytes[i * n + j]]).replaceAll(" ", ",");
-        parts.push(`<rect x="${left + j * cell}" y="${top + i * cell}" width="${cell}" height="${cell}" fill="${fill}"/>`);
+        parts.push(
+          `<rect x="${left + j * cell}" y="${top + i * cell}" width="${cell}" height="${cell}" fill="${fill}"/>`,
+        );
       }
     }
   } else {
@@ -76,14 +78,18 @@ export async function svg(view, title) {
       }
     }
     const side = n * cell;
-    parts.push(`<image x="${left}" y="${top}" width="${side}" height="${side}" style="image-rendering:pixelated" href="${picture.toDataURL()}"/>`);
+    parts.push(
+      `<image x="${left}" y="${top}" width="${side}" height="${side}" style="image-rendering:pixelated" href="${picture.toDataURL()}"/>`,
+    );
   }
   if (axis) {
     labels.forEach((label, k) => {
       const middle = (k + 0.5) * cell;
       const size = Math.min(13, cell);
       const said = escaped(label);
-      parts.push(`<text x="${left - 5}" y="${top + middle}" font-size="${size}" text-anchor="end" dominant-baseline="middle">${said}</text>`);
+      parts.push(
+        `<text x="${left - 5}" y="${top + middle}" font-size="${size}" text-anchor="end" dominant-baseline="middle">${said}</text>`,
+      );
       const place = `translate(${left + middle} ${top - 5}) rotate(-90)`;
       parts.push(`<text transform="${place}" font-size="${size}" dominant-baseline="middle">${said}</text>`);
     });

@@ -32,7 +32,9 @@ export class State {
   /** Switches a head off, or on again. */
   toggle(layer, head) {
     const others = this.off.filter(([l, h]) => l !== layer || h !== head);
-    const off = this.isOff(layer, head) ? others : [...others, [layer, head]].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+    const off = this.isOff(layer, head)
+      ? others
+      : [...others, [layer, head]].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
     this.change({ off });
   }
 }
@@ -47,7 +49,9 @@ export function toFragment(state, text) {
   if (state.off.length) Object.assign(parts, { off: state.off.map(([l, h]) => nameOf(l, h)).join(","), by: state.by });
   if (state.direction !== "from") parts.direction = state.direction;
   if (state.frame !== state.frames - 1) parts.frame = state.frame;
-  return Object.entries(parts).map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
+  return Object.entries(parts)
+    .map(([key, value]) => `${key}=${encodeURIComponent(value)}`)
+    .join("&");
 }
 
 /** What a link says, as far as it fits the model: values of the state, and `text`. */

@@ -51,13 +51,18 @@ export class TextView {
     });
     this.box.replaceChildren(...lines);
     $("earlier").hidden = start === 0;
-    $("earlier").textContent = `The context holds ${ids.length - start} of ${ids.length} tokens: the earlier ones, in grey, are forgotten.`;
+    $("earlier").textContent =
+      `The context holds ${ids.length - start} of ${ids.length} tokens: the earlier ones, in grey, are forgotten.`;
   }
 
   #span(id, at, start, loss, before) {
     const change = loss === before ? "" : ` (${signed(loss - before, 2)})`;
     const known = loss === undefined ? "" : `, loss ${loss.toFixed(2)} nats${change}`;
-    const span = element("span", { role: "option", id: `token-${at}`, "data-at": at }, element("bdi", {}, this.shown[id]));
+    const span = element(
+      "span",
+      { role: "option", id: `token-${at}`, "data-at": at },
+      element("bdi", {}, this.shown[id]),
+    );
     span.setAttribute("aria-label", `${this.shown[id]}, position ${at}${known}`);
     span.title = `position ${at}${known}`;
     if (at < start) {
@@ -76,7 +81,8 @@ export class TextView {
     this.box.setAttribute("aria-activedescendant", `token-${at}`);
     const span = this.spans[at];
     const { scrollTop: top, clientHeight: height } = this.box; // the box scrolls, and never the page
-    if (span.offsetTop < top || span.offsetTop + span.offsetHeight > top + height) this.box.scrollTop = span.offsetTop - height / 2;
+    if (span.offsetTop < top || span.offsetTop + span.offsetHeight > top + height)
+      this.box.scrollTop = span.offsetTop - height / 2;
   }
 
   /** Shows weights, one for each position of the context, as bars; `where` says what they are. */
@@ -88,6 +94,9 @@ export class TextView {
     });
     const best = weights.indexOf(Math.max(...weights));
     const target = this.spans[best + this.start];
-    $("looks").textContent = weights.length && target ? `${where}: most at position ${best + this.start}, ${target.textContent}, ${percent(weights[best])}` : "";
+    $("looks").textContent =
+      weights.length && target
+        ? `${where}: most at position ${best + this.start}, ${target.textContent}, ${percent(weights[best])}`
+        : "";
   }
 }

@@ -55,7 +55,11 @@ class BytePairs extends Characters {
   constructor(vocabulary) {
     super(vocabulary);
     this.rank = new Map(vocabulary.merges.map((pair, i) => [pair, i]));
-    const printable = [[0x21, 0x7f], [0xa1, 0xad], [0xae, 0x100]];
+    const printable = [
+      [0x21, 0x7f],
+      [0xa1, 0xad],
+      [0xae, 0x100],
+    ];
     const whole = printable.flatMap(([from, to]) => Array.from({ length: to - from }, (_, i) => from + i));
     const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !whole.includes(byte));
     this.byte = new Map([
@@ -66,7 +70,10 @@ class BytePairs extends Characters {
   }
 
   split(text) {
-    return text.split(/(\n)/).flatMap((line) => (line === "\n" ? [line] : (line.match(PIECES) ?? []))).flatMap((piece) => this.#merged(piece));
+    return text
+      .split(/(\n)/)
+      .flatMap((line) => (line === "\n" ? [line] : (line.match(PIECES) ?? [])))
+      .flatMap((piece) => this.#merged(piece));
   }
 
   /** One piece as bytes, of which the pairs that were learned first are merged first. */

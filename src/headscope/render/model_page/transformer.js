@@ -29,7 +29,13 @@ export class Pass {
     this.forward = Array.from({ length: L }, () => matrix(C)); // what each feed-forward adds
     this.bytes = Array.from({ length: L }, () => new Uint8Array(H * T * T)); // maps, see `asByte`
     this.logits = matrix(V);
-    this.scratch = { normed: matrix(C), wide: matrix(3 * C), between: matrix(F), gate: matrix(F), row: new Float64Array(T) };
+    this.scratch = {
+      normed: matrix(C),
+      wide: matrix(3 * C),
+      between: matrix(F),
+      gate: matrix(F),
+      row: new Float64Array(T),
+    };
   }
 
   /**
@@ -41,7 +47,9 @@ export class Pass {
   read(ids, off = new Map()) {
     const { layers: L, vocabulary: V, width: C } = this.model.sizes;
     const n = ids.length;
-    const changed = [...new Set([...off.keys(), ...this.off.keys()])].filter((head) => off.get(head) !== this.off.get(head));
+    const changed = [...new Set([...off.keys(), ...this.off.keys()])].filter(
+      (head) => off.get(head) !== this.off.get(head),
+    );
     const anew = Math.min(L, ...changed.map((head) => Number(head.split(",")[0]))); // layers from here on see other heads
     let same = 0;
     while (same < n && same < this.ids.length && ids[same] === this.ids[same]) same++;
@@ -58,13 +66,15 @@ export class Pass {
     const C = this.model.sizes.width;
     const token = this.ids[t] * C;
     for (let c = 0; c < C; c++) {
-      this.stream[0][t * C + c] = this.model.embedding[token + c] + (this.model.table ? this.model.table[t * C + c] : 0);
+      this.stream[0][t * C + c] =
+        this.model.embedding[token + c] + (this.model.table ? this.model.table[t * C + c] : 0);
     }
   }
 
   #norm(norm, x, from, to) {
     const C = this.model.sizes.width;
-    for (let t = from; t < to; t++) layerNorm(x, t * C, this.scratch.normed, t * C, C, norm.eps, norm.weight, norm.bias);
+    for (let t = from; t < to; t++)
+      layerNorm(x, t * C, this.scratch.normed, t * C, C, norm.eps, norm.weight, norm.bias);
   }
 
   /** Positions `from` to `to` through one layer. */
