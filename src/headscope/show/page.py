@@ -126,8 +126,14 @@ def _vocabulary(asked: Asked) -> dict[str, Any]:
 
 def _head(report: HeadReport, unit: str) -> dict[str, Any]:
     role = "" if report.role == "none" else report.role
-    said = sentences(report, unit)
-    return {"layer": report.layer, "head": report.head, "role": role, "confirmed": report.confirmed, "said": said}
+    return {
+        "layer": report.layer,
+        "head": report.head,
+        "role": role,
+        "confirmed": report.confirmed,
+        "cost": report.evidence.cost if report.evidence else 0.0,
+        "said": sentences(report, unit),
+    }
 
 
 def _summary(asked: Asked) -> str:

@@ -46,8 +46,8 @@ export const state = new State({
   frames,
 });
 
-const strongest = described.heads.find((head) => head.confirmed) ?? { layer: 0, head: 0 };
-Object.assign(state, { layer: strongest.layer, head: strongest.head });
+const [needed] = described.heads.filter((head) => head.confirmed).sort((a, b) => b.cost - a.cost);
+if (needed) Object.assign(state, { layer: needed.layer, head: needed.head }); // it is what one looks at first
 
 let asked = { ids: [], off: [], by: state.by }; // what is drawn now; the state may be ahead of it
 let answer = { start: 0, losses: [], wholeLosses: [], maps: new Uint8Array(0) }; // the worker's, about that
