@@ -17,7 +17,7 @@ from headscope.model.mlp import FixedContextMLP
 from headscope.show.asked import Asked
 from headscope.show.page import page
 from tests.browser import browser
-from tests.conftest import small
+from tests.conftest import ROOT, small
 
 pytestmark = pytest.mark.browser
 ODD = """<script>alert("x")</script> & 'quotes' `${1}` $& <!-- </b>\n👩‍🚀 é e\u0301 שלום عربي \u200f\u0301 日本 \\n %"""
@@ -387,3 +387,16 @@ def test_a_long_context_scrolls_smoothly(tab, opened):
         "(({scrollHeight, clientHeight}) => scrollHeight > clientHeight)(document.querySelector('#map .map'))"
     )
     assert longest < 100, f"a frame took {longest:.0f} ms"
+
+
+def test_the_demo_is_small_and_opens(tab):
+    demo = ROOT / "docs" / "demo.html"
+    assert demo.stat().st_size < 3_000_000
+    tab.complaints.clear()
+    tab.size(1280, 900)
+    tab.open(demo, "#off=L1H0")
+    settle(tab)
+    assert float(text_of(tab, "#difference")) > 0.1, "this head is needed"
+    assert "L1H0: local" in text_of(tab, "#one-name")
+    assert tab.run("document.querySelector('#step').max") == "5"
+    assert tab.complaints == []
