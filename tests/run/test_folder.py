@@ -59,7 +59,7 @@ def test_a_process_that_was_stopped_still_owns_its_folder(tmp_path):
 
 @pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null/run"])
 def test_a_folder_that_cannot_be_written_is_one_line(folder):
-    with pytest.raises(UserError, match=r"cannot be written: .*; choose another folder"):
+    with pytest.raises(UserError, match=r"cannot be used: .*; choose another folder"):
         RunFolder(folder).lock.acquire()
 
 

@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import errno
 import gc
 import os
 import sys
@@ -17,17 +16,16 @@ from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from headscope import waiting
+from headscope import shell, waiting
 from headscope.cli import folders  # noqa: F401, registers a resolver
 from headscope.cli.arguments import for_hydra
 from headscope.cli.messages import explain
-from headscope.errors import FULL, Interrupted, JobsFailed, RunFailed, UserError
+from headscope.errors import FULL, Interrupted, JobsFailed, UserError
 from headscope.run.folder import RunFolder
 from headscope.run.processes import DIED, a_rank_died, end_with_parent
-from headscope.shell import make_streams_safe, reader_left
 from headscope.sweep.jobs import Manifest, begun
 
-started = time.time()  #: about when this process began
+started = time.monotonic()  #: about when this process began
 
 
 def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
@@ -44,61 +42,42 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     threading.excepthook = _in_a_thread
     atexit.register(gc.freeze)  # else the last collection looks at every object of torch: 2.5 s to exit instead of 0.3
     end_with_parent()
-    make_streams_safe(outlive_reader=resume)  # training continues without a reader; writing has nothing left to do
-    code = 0
-    try:
-        for_hydra(resume)
-        _main_and_report(main)
-    except BrokenPipeError:
-        reader_left()
-    except (Exception, Interrupted, KeyboardInterrupt) as e:
-        found = outcome(e)
-        if found is None:
-            raise
-        code, message = found
-        if isinstance(e, Interrupted) and os.environ.get("LOCAL_RANK", "0") != "0":
+
+    def whole() -> None:
+        try:
+            for_hydra(resume)
+            _main_and_report(main)
+        except Interrupted:
+            if os.environ.get("LOCAL_RANK", "0") == "0":
+                raise
             sys.exit(0)  # the first rank reports for all; Lightning kills every rank if one exits with another code
-        sys.stdout.flush()
-        print(message if code > 128 else f"error: {message}", file=sys.stderr)
-    sys.exit(code)
+
+    shell.run(whole, outcome, outlive_reader=resume)  # training continues unread; writing has nothing left to do
 
 
-def outcome(error: BaseException) -> tuple[int, str] | None:
+def outcome(error: BaseException) -> shell.Outcome:
     """The exit code and the message of an error that we foresee; None for any other."""
     match error:
-        case UserError():
-            return 2, str(error)
-        case RunFailed():
-            return 3, str(error)
         case JobsFailed():
             return 1, str(error)
         case Interrupted():
             return 128 + error.signum, str(error)
-        case KeyboardInterrupt():
-            return 130, "interrupted"
         case HydraException() | OmegaConfBaseException():
             return 2, explain(error)
         case ValueError() if "Config group override" in str(error):
             return 2, explain(error)
-        case OSError() if error.errno in FULL:
-            return 3, f"the disk is full ({error.filename or 'while writing'}); free some space and try again"
-        case OSError() if error.errno in _NOT_WRITABLE and error.filename:
-            return 2, f"{error.filename} cannot be used ({error.strerror}); choose another folder: hydra.run.dir=…"
         case MemoryError():
             return 3, f"out of memory: {TOO_LARGE}"
-        case RuntimeError():
-            return _of_torch(error)
-    return None
+    return shell.foreseen(error) or (_of_torch(error) if isinstance(error, RuntimeError) else None)
 
 
 TOO_LARGE = (
     "lower batch_size and raise trainer.accumulate_grad_batches by the same factor,\nor lower model.block_size or"
     " model.d_model, or use trainer.precision=bf16-mixed"
 )
-_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT}
 
 
-def _of_torch(error: RuntimeError) -> tuple[int, str] | None:
+def _of_torch(error: RuntimeError) -> shell.Outcome:
     """What types and facts say; the CPU's allocator raises a bare RuntimeError, which gets its traceback."""
     torch = sys.modules.get("torch")
     if torch is None:

@@ -2,14 +2,14 @@
 
 import os
 import shutil
+from contextlib import suppress
 from typing import Any
 
 from lightning import Callback, Trainer
 
-from headscope.errors import FULL, RunFailed
+from headscope.errors import not_written
 from headscope.files import BESIDE, sync_file, sync_folder
 from headscope.run.folder import RunFolder
-from headscope.shell import argument
 from headscope.training.module import LanguageModule
 
 
@@ -53,13 +53,9 @@ class Checkpoints(Callback):
             if trainer.is_global_zero:
                 sync_file(beside)
         except OSError as e:
-            beside.unlink(missing_ok=True)
-            if e.errno in FULL:
-                raise RunFailed(
-                    f"the disk is full: the checkpoint of step {trainer.global_step} was not written, the one before"
-                    f" is kept.\nMake room, then go on with {argument('resume=', self.folder)}"
-                ) from e
-            raise
+            with suppress(OSError):
+                beside.unlink()
+            raise not_written(e, self.folder.last) from e
         if trainer.is_global_zero:
             if is_best:
                 second = self.folder.best.with_suffix(BESIDE)

@@ -6,6 +6,7 @@ Imports no torch: a sweep and its report read hundreds of these.
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -198,10 +199,11 @@ def nothing_left(run: RunFolder, since: float) -> Iterator[None]:
 
     Args:
         run: its folder, which Hydra has created.
-        since: `time.time()` when it was not there yet.
+        since: `time.monotonic()` when it was not there yet.
     """
     before = set(run.path.iterdir()) if run.path.is_dir() else set()
-    new = not before and run.path.is_dir() and run.path.stat().st_mtime >= since
+    age = time.time() - run.path.stat().st_mtime if run.path.is_dir() else 0.0
+    new = not before and age <= time.monotonic() - since
     try:
         yield
     except UserError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from headscope.errors import UserError
+from headscope.errors import UserError, not_written
 
 _held: dict[Path, FileLock] = {}  # by this process, whatever becomes of the objects that took them
 
@@ -50,7 +50,7 @@ class Lock:
                 f"{self.folder} is in use by {self._owner()}; wait until it ends, or choose another folder"
             ) from e
         except OSError as e:
-            raise UserError(f"{self.folder} cannot be written: {e.strerror}; choose another folder") from e
+            raise not_written(e, self.folder) from e
 
     def release(self) -> None:
         """Gives the folder back."""

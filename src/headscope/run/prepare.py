@@ -50,7 +50,7 @@ class Composed:
         config: every key, resolved.
         overrides: what was typed.
         position: the option's name.
-        started: `time.time()` when the process began.
+        started: `time.monotonic()` when the process began.
     """
 
     config: dict[str, Any]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from headscope.errors import RunFailed
+from headscope.errors import RunFailed, UserError
 from headscope.run.prepare import Run
 from headscope.run.recorder import Witness
 
@@ -72,8 +72,9 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
             summary |= callback.facts(history)
     if run.trainer.is_global_zero:
         try:
-            run.folder.write_summary(summary)
-        except RunFailed as e:
+            if run.folder.started:  # else it was removed, which was reported
+                run.folder.write_summary(summary)
+        except (RunFailed, UserError) as e:
             if status != "failed":
                 raise
             log.warning("%s", e)  # the run's own failure is the error to report
