@@ -22,6 +22,8 @@ def explain(error: Exception) -> str:
         return f"there is no group {m.group(1)} to choose from; python train.py --help lists the groups"
     if m := re.search(r"Config group override must be a string", text):
         return _numbered_option()
+    if isinstance(error, OverrideParseException) and "=" not in error.override:
+        return _no_value(error.override)
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
     if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
@@ -34,6 +36,16 @@ def explain(error: Exception) -> str:
         )
     text = re.sub(r" full_key: \S*| object_type=\S*| Config search path.*| See https?\S*", "", text)
     return f"{text[:300]}"
+
+
+def _no_value(typed: str) -> str:
+    """`train.py quickstart`, `generate.py to be or not`."""
+    script = Path(sys.argv[0]).resolve()
+    if script.stem == "generate":
+        return f"{typed!r} has no key; put quotes around a whole prompt: prompt='{typed} …'"
+    groups = [file.parent.name for file in sorted(script.parent.glob(f"conf/*/{typed}.yaml"))]
+    meant = " or ".join(f"{group}={typed}" for group in groups)
+    return f"{typed!r} has no value; write " + (meant or "KEY=VALUE, as --help shows")
 
 
 def _numbered_option() -> str:
