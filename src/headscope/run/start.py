@@ -12,6 +12,7 @@ from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
 from headscope.run.config import TrainConfig
 from headscope.run.folder import RunFolder
+from headscope.shell import argument
 
 log = logging.getLogger(__name__)
 
@@ -75,16 +76,24 @@ def start(config: TrainConfig, folder: RunFolder) -> Start:
     A damaged `last.ckpt` is passed over for the one before it; a run that had saved none begins at 0.
 
     Raises:
-        UserError: see `checkpoint.load`, for a checkpoint that the config names.
+        UserError: see `checkpoint.load`, for a checkpoint that the config names; none of those to resume from can be
+            read, and beginning again would overwrite what may still be rescued.
     """
-    for path in (folder.last, folder.previous) if folder.resuming else ():
-        if path.exists():
-            try:
-                content = checkpoint.read(path)
-                return Start(
-                    int(content["global_step"]), path, checkpoint.loaded(content, path), (AlreadyRead(content),)
-                )
-            except (UserError, KeyError, TypeError, ValueError):
-                log.warning(f"{path} is damaged; trying the one before")
+    saved = [path for path in (folder.last, folder.previous) if folder.resuming and path.exists()]
+    for path in saved:
+        try:
+            content = checkpoint.read(path)
+            return Start(int(content["global_step"]), path, checkpoint.loaded(content, path), (AlreadyRead(content),))
+        except (UserError, KeyError, TypeError, ValueError):
+            log.warning(f"{path} is damaged" + "; trying the one before" * (path != saved[-1]))
+    if saved:
+        best = f"{argument('init=', folder.best)} in" if folder.best.exists() else "with"
+        raise UserError(
+            f"{' and '.join(map(str, saved))} cannot be read, so there is nothing to resume; restore one of them, or"
+            f" start again {best} a new folder"
+        )
     named = config.checkpoint if config.task == "validate" else config.init
-    return Start(path=Path(named), earlier=checkpoint.load(named)) if named is not None else Start()
+    if named is None:
+        return Start()
+    path = checkpoint.find(named)
+    return Start(path=path, earlier=checkpoint.load(path))
