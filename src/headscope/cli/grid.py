@@ -1,4 +1,4 @@
-"""Every job of a grid is tried before the first one starts: a mistake in the last would be found hours later."""
+"""The jobs of a sweep are tried before the first one starts: a mistake in the last would be found hours later."""
 
 import multiprocessing
 from collections.abc import Sequence
