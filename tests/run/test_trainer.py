@@ -5,6 +5,7 @@ import json
 import logging
 from dataclasses import fields
 from itertools import count
+from pathlib import Path
 
 import pytest
 import torch
@@ -193,6 +194,24 @@ def test_a_trial_run_is_one_step_with_all_its_callbacks(tmp_path):
     assert [h["step"] for h in summary["history"]] == [1]
     assert run.folder.best.exists()
     assert not list(tmp_path.glob("events*")), "Lightning replaces the logger by one that does nothing"
+
+
+@pytest.mark.parametrize("added", [{}, {"filename": "mine"}, {"every_n_train_steps": 5, "save_top_k": -1}], ids=str)
+def test_lightnings_own_checkpoints_are_saved_beside_ours(added, tmp_path):
+    """Lightning refuses a ModelCheckpoint unless it is told that there is one, and adds one of its own if told so."""
+    options = [f"+callbacks.mine.{key}={value}" for key, value in added.items()]
+    run, _ = fit(tmp_path, "+callbacks.mine._target_=lightning.pytorch.callbacks.ModelCheckpoint", *options)
+    (theirs,) = run.trainer.checkpoint_callbacks
+    saved = {Path(file).resolve() for file in tmp_path.rglob("*.ckpt")}
+    assert Path(theirs.best_model_path or theirs.last_model_path).resolve() in saved
+    assert {run.folder.last, run.folder.best, run.folder.previous} < saved
+    assert len(saved) == 3 + (4 if "save_top_k" in added else 1)
+
+
+def test_without_one_there_are_only_ours(tmp_path):
+    run, _ = fit(tmp_path)
+    assert not run.trainer.checkpoint_callbacks
+    assert len(list(tmp_path.rglob("*.ckpt"))) == 3
 
 
 def test_a_run_ends_when_its_time_is_up(tmp_path):
