@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 QUIET = (
     ".*does not have many workers.*",  # a batch is one indexing operation; workers would only copy it
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # between Lightning and torch
+    ".*`broadcast_buffers` is deprecated.*",  # the older torch that is allowed has no other name for it
     ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # an fp16 scaler that skipped its first step
     ".*recommended to use `self.log\\('val/loss'.*sync_dist.*",  # it is summed over the ranks already
     ".*is smaller than the logging interval.*",  # steps are logged across Lightning's epochs
