@@ -12,7 +12,7 @@ typed = arguments.take_prompt()  # past Hydra's grammar: commas, quotes, ${} and
 def main(cfg: DictConfig) -> None:
     from headscope.cli.composed import plain
     from headscope.cli.generate import GenerateConfig, write
-    from headscope.run.schema import parse  # these import torch: `--help` answers without it
+    from headscope.config.schema import parse  # these import torch: `--help` answers without it
 
     write(parse(plain(cfg), GenerateConfig), typed)
 

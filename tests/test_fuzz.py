@@ -19,17 +19,17 @@ from headscope.checkpoint.export import export
 from headscope.cli.arguments import as_text
 from headscope.cli.composed import plain
 from headscope.cli.resume import merged
+from headscope.config.changes import changes, honoured
+from headscope.config.keys import TrainConfig
+from headscope.config.schema import parse
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError
-from headscope.run.changes import changes, honoured
-from headscope.run.config import TrainConfig
 from headscope.run.folder import RunFolder
 from headscope.run.folder import as_text as as_leaves
-from headscope.run.schema import parse
 from headscope.shell import make_streams_safe
+from tests.config.test_schema import composed
 from tests.inside import train
-from tests.run.test_schema import composed
 from tests.test_full_disk import TINY
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -8,11 +8,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from headscope import checkpoint
 from headscope.cli.composed import plain
 from headscope.cli.generate import GenerateConfig, write
+from headscope.config.schema import parse
 from headscope.errors import UserError
-from headscope.run.schema import parse
+from tests.config.test_schema import composed
 from tests.conftest import shell
 from tests.inside import train
-from tests.run.test_schema import composed
 
 OFFLINE = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 

@@ -13,19 +13,19 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Timer
 
 from headscope.cli.composed import plain
+from headscope.config.keys import TrainConfig
+from headscope.config.schema import parse
 from headscope.data.windows import IGNORE
 from headscope.errors import UserError
-from headscope.run.config import TrainConfig
 from headscope.run.folder import RESUMING, RunFolder
 from headscope.run.history import History
 from headscope.run.prepare import Composed, prepare
-from headscope.run.schema import parse
 from headscope.run.summary import write_summary
 from headscope.run.trainer import build_trainer
 from headscope.training.hardware import Machine, choose
 from headscope.training.options import TrainerOptions
+from tests.config.test_schema import checked, composed
 from tests.conftest import ROOT, shell
-from tests.run.test_schema import checked, composed
 
 TINY = (
     *("data=text", f"data.path={ROOT / 'README.md'}", "model.n_layers=1", "model.d_model=32", "model.n_heads=2"),

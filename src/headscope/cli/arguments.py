@@ -41,10 +41,7 @@ def take_prompt() -> str | None:
 
 
 def for_hydra(resume: bool = False) -> None:
-    """Rewrites `sys.argv`.
-
-    Args:
-        resume: whether `resume=DIR` and `sweep=NAME` are known.
+    """Rewrites `sys.argv`; `resume=DIR` and `sweep=NAME` may be known.
 
     Raises:
         UserError: see `resume.continued`; a key was typed with dashes.

@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TextIO
+from collections.abc import Callable
+from typing import Any, NoReturn, TextIO, cast
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
 from hydra.core.utils import JobReturn
@@ -29,14 +29,10 @@ started = time.monotonic()  #: about when this process began
 
 
 def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
-    """Calls a command's main function and exits with its code.
+    """Calls the function under `hydra.main` and exits with its code; `resume=DIR` and `sweep=NAME` may be known.
 
     0 done; 2 the user's mistake, in one line; 3 a run that failed in a way we foresee; 1 a sweep with failed jobs, or
     anything else, with its traceback; 129, 130 and 143 stopped by a signal, with the work so far saved.
-
-    Args:
-        main: the function under `hydra.main`.
-        resume: whether `resume=DIR` and `sweep=NAME` are known.
     """
     waiting.decide()  # before torch is imported
     threading.excepthook = _in_a_thread
@@ -97,7 +93,7 @@ def _main_and_report(main: Callable[[], Any]) -> None:
     """
     error: BaseException | None = None
     try:
-        with _without_hydras_line():
+        with contextlib.redirect_stderr(cast(TextIO, _Filter())):
             main()
     except (Exception, Interrupted, KeyboardInterrupt) as e:
         error = e
@@ -131,25 +127,15 @@ def _report() -> JobsFailed | None:
     return JobsFailed(len(jobs), failed) if failed else None
 
 
-@contextlib.contextmanager
-def _without_hydras_line() -> Iterator[None]:
-    """Keeps one line of Hydra's off the terminal, which it writes whenever it raises what a job raised.
-
-    "Error executing job with overrides: …" stands before our own message, which says more.
-    """
-    stream = sys.stderr
-    sys.stderr = _Filter(stream)
-    try:
-        yield
-    finally:
-        sys.stderr = stream
-
-
 class _Filter:
-    """A stream without that line; tests/cli/test_command.py fails if Hydra changes it."""
+    """Standard error without a line of Hydra's, which it writes whenever it raises what a job raised.
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    "Error executing job with overrides: …" would stand before our own message, which says more;
+    tests/cli/test_command.py fails if Hydra changes it.
+    """
+
+    def __init__(self) -> None:
+        self.stream = sys.stderr
 
     def write(self, text: str) -> int:
         return len(text) if text.startswith("Error executing job with overrides: ") else self.stream.write(text)

@@ -46,10 +46,6 @@ class GenerateConfig(Sampling):
 def write(config: GenerateConfig, typed: str | None) -> None:
     """Text to standard output as it is made; what it is made from to standard error.
 
-    Args:
-        config: what, and how.
-        typed: the prompt of the command line.
-
     Raises:
         UserError: no checkpoint, no readable prompt, a token that the vocabulary lacks.
     """

@@ -2,11 +2,20 @@
 
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, cast
 
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import OverrideParseException
+from omegaconf import OmegaConf
 
-from headscope.cli.keys import nearest
+from headscope.config.mistakes import unknown_key
+from headscope.run.folder import flat
+from headscope.training.options import TrainerOptions
+
+TYPED = ("prompt", "resume")  #: keys that Hydra never sees
 
 
 def explain(error: Exception) -> str:
@@ -62,3 +71,22 @@ def _numbered_option() -> str:
 
 def _options(group: Path) -> list[str]:
     return sorted((p.stem for p in group.glob("*.yaml")), key=lambda name: (len(name), name))
+
+
+def nearest(key: str) -> str:
+    """One line on an unknown key, naming the key that was probably meant."""
+    script = Path(sys.argv[0]).stem
+    addable = [f"trainer.{f.name}" for f in fields(TrainerOptions)] if script == "train" else []
+    if key in addable:
+        return f"{key} is not in conf/trainer; add it with a +, as in +{key}=…"
+    for name, reason in TrainerOptions.REFUSED.items():
+        if key == f"trainer.{name}":
+            return f"{key} cannot be set: {reason}"
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(Path(sys.argv[0]).resolve().parent / "conf"), version_base="1.3"):
+        groups = [a for a in sys.argv[1:] if "=" in a and "." not in a.split("=")[0] and "," not in a]
+        cfg = compose(script, [g for g in groups if not g.startswith(("-", f"{key}="))])
+        known = flat(cast(dict[str, Any], OmegaConf.to_container(cfg)))
+    if key in known:  # with the defaults, but not with every option that is swept
+        return f"not every option that is swept has the key {key}; sweep those that have it in a sweep of their own"
+    return str(unknown_key(key, [*known, *addable, *TYPED]))

@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 
 from headscope.cli import closing, command
 from headscope.cli.composed import checked, plain
+from headscope.config.keys import TrainConfig
 from headscope.errors import Interrupted, RunFailed, UserError
-from headscope.run.config import TrainConfig
 from headscope.run.folder import RunFolder, nothing_left
 from headscope.run.prepare import Composed, prepare, validate
 from headscope.run.summary import write_summary

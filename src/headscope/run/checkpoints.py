@@ -18,9 +18,6 @@ class Checkpoints(Callback):
 
     Every file appears whole or not at all: it is written beside, then renamed. The one that was last until then stays
     as `previous.ckpt`. `best.ckpt` has the lowest `val/loss` so far.
-
-    Args:
-        folder: of the run.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -38,9 +35,7 @@ class Checkpoints(Callback):
     def save(self, trainer: Trainer, is_best: bool = False) -> None:
         """Saves the whole state of the run; all ranks call it together.
 
-        Args:
-            trainer: of the run.
-            is_best: also as `best.ckpt`, and first: a kill in between leaves nothing that is not saved again.
+        The best goes to `best.ckpt` first: a kill in between leaves nothing that is not saved again.
 
         Raises:
             RunFailed: the disk is full; what was saved before is still there.

@@ -182,11 +182,9 @@ class RunFolder:
 
 
 def resuming(folder: Path, marker: Path) -> bool:
-    """Whether this process resumes what a folder holds: it or its sweep was asked to, or SLURM requeued the job.
+    """Whether this process resumes a run or a sweep: it or its sweep was asked to, or SLURM requeued the job.
 
-    Args:
-        folder: of a run or a sweep.
-        marker: the file that shows that it was started.
+    The marker is the file that shows that one was started.
     """
     asked, here = os.environ.get(RESUMING), folder.resolve()
     requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
@@ -195,11 +193,9 @@ def resuming(folder: Path, marker: Path) -> bool:
 
 @contextmanager
 def nothing_left(run: RunFolder, since: float) -> Iterator[None]:
-    """Takes back what a run wrote that is refused before its first step, and its folder if that is new.
+    """Takes back what a run wrote that is refused before its first step; and its folder, if Hydra created it.
 
-    Args:
-        run: its folder, which Hydra has created.
-        since: `time.monotonic()` when it was not there yet.
+    That was not there yet when `time.monotonic()` was `since`.
     """
     before = set(run.path.iterdir()) if run.path.is_dir() else set()
     age = time.time() - run.path.stat().st_mtime if run.path.is_dir() else 0.0

@@ -17,9 +17,6 @@ class Lock:
     The operating system holds the lock on the file `.lock` and drops it with the process, however that ends, so a dead
     owner's lock is free. It works across machines where the network file system supports `flock`; where it does not,
     `filelock` creates and removes a file instead.
-
-    Args:
-        folder: created when it is acquired.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -12,14 +12,14 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope import checkpoint
+from headscope.config.changes import changes
+from headscope.config.keys import TrainConfig
 from headscope.data.corpus import Corpus
 from headscope.data.datamodule import CorpusData
 from headscope.errors import UserError
 from headscope.files import remove_incomplete
 from headscope.model.transformer import LanguageModel
-from headscope.run.changes import changes
 from headscope.run.commit import commit
-from headscope.run.config import TrainConfig
 from headscope.run.folder import RunFolder, as_text
 from headscope.run.history import History
 from headscope.run.launch import launched
@@ -86,10 +86,6 @@ class Run:
 def prepare(config: TrainConfig, composed: Composed) -> Run:
     """Builds everything a run needs. Whatever cannot work is reported before anything is recorded or trained.
 
-    Args:
-        config: checked.
-        composed: where it came from.
-
     Raises:
         UserError: options that do not fit each other, this machine, this corpus, an earlier model, or the folder.
     """
@@ -117,7 +113,7 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
         choice.compile,
     )
     history = History(composed.started, folder)
-    trainer = build_trainer(config, choice, len(data.corpus.train), folder, history, loggers, [*plugins, *begin.io])
+    trainer = build_trainer(config, choice, len(data.corpus.train), folder, history, loggers, plugins)
     if trainer.is_global_zero:
         if config.task == "fit":
             _record(folder, composed, begin.step, changed)

@@ -16,12 +16,7 @@ Outcome = Literal["completed", "interrupted", "failed"]
 
 
 def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
-    """Writes `summary.json` into the run's folder, from rank 0; returns it.
-
-    Args:
-        run: what ran.
-        status: how it ended.
-    """
+    """Writes `summary.json` into the run's folder, from rank 0; returns it."""
     about = run.module.card["about"]
     history = run.history.history
     losses = [h["val_loss"] for h in history]

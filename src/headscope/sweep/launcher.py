@@ -56,12 +56,8 @@ def with_names(
     A job that agrees with one of an earlier process in all those keys is that job. A key that is swept only now, the
     seed say, has in an earlier job the value of that job's config.
 
-    Args:
-        overrides: of each job.
-        before: the manifest until now.
-        folder: of the sweep.
-        first: the lowest number for a new job.
-        launched: jobs of earlier batches of this process, none of which is asked for again.
+    `before` is the manifest until now, `first` the lowest number for a new job. None of the jobs that this process has
+    `launched` in earlier batches is asked for again.
     """
     plain = [Job("", tuple(o)) for o in overrides]
     keys = tuple(dict.fromkeys([*before.keys, *swept([*launched, *plain])]))
@@ -152,13 +148,7 @@ class GridPlan(Plan):
 def launch(
     folder: Path, overrides: Sequence[Sequence[str]], runner: Pool | Launcher, first: int = 0
 ) -> list[JobReturn]:
-    """Runs those jobs of a grid that have not completed.
-
-    Args:
-        folder: of the sweep.
-        overrides: of each job.
-        runner: our pool, or another launcher.
-        first: the lowest number for a new job.
+    """Runs those jobs of a grid that have not completed; see `with_names` for what is given.
 
     Raises:
         UserError: see `add_jobs`.
@@ -176,12 +166,7 @@ def launch(
 def run(plan: Plan, display: JobDisplay, runner: Pool | Launcher, folder: Path, size: int) -> None:
     """Runs the jobs of a plan: in our pool, or in batches by another launcher, which cannot prune.
 
-    Args:
-        plan: the jobs.
-        display: shows how they fare.
-        runner: our pool, or another launcher. That one is told our names of the folders.
-        folder: of the sweep.
-        size: jobs that another launcher is given together.
+    Another launcher is told our names of the folders, and is given `size` jobs together.
     """
     if isinstance(runner, Pool):
         return runner.run(plan, display)

@@ -37,10 +37,7 @@ ENDED = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed"
 def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optuna.Study:
     """Runs a search, or continues one that was stopped; returns what Optuna knows at its end.
 
-    Args:
-        sweeper: its folder and options.
-        typed: overrides; those with several values or an interval make the space.
-        runner: our pool, or another launcher.
+    Of the overrides, those with several values or an interval make the space.
 
     Raises:
         UserError: a number is out of range, there is nothing to choose from, or no corner of the space can be built.
@@ -125,8 +122,6 @@ class SearchPlan(Plan):
     """Trials as jobs. What a job did is in its own folder.
 
     Args:
-        folder: of the sweep.
-        study: of Optuna.
         space: what may be chosen, by key.
         fixed: overrides that all jobs share.
         n_trials: how many combinations to train.
