@@ -4,6 +4,7 @@ Hydra's grammar gives meaning to commas, brackets, quotes and numbers. A path, a
 """
 
 import contextlib
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,20 +69,24 @@ def for_hydra(resume: bool = False) -> None:
 def as_text(arguments: Sequence[str]) -> list[str]:
     """Arguments with paths and names quoted. In a sweep a comma in one still separates its values."""
     several = any(a in ("-m", "--multirun") or a.startswith("sweep=") for a in arguments)
-    return [_as_text(argument, several) for argument in arguments]
-
-
-def _as_text(argument: str, several: bool) -> str:
-    typed, equals, value = argument.partition("=")
-    key = typed.lstrip("+")
-    values = several and "," in value and not key.startswith("hydra.")
-    if not equals or key not in TEXTS or values or value in ("", "null", "???") or _is_quoted(value):
-        return argument
-    if key in PATHS:
-        value = expanded(value)
-    if key in STARTED_FROM and "${" not in value:
-        value = str(Path(value).absolute())
-    return f"{typed}={quoted(value)}"
+    found = []
+    for argument in arguments:
+        typed, _, value = argument.partition("=")
+        key = typed.lstrip("+")
+        values = several and "," in value and not key.startswith("hydra.")
+        if (
+            key in TEXTS
+            and not values
+            and value not in ("", "null", "???")
+            and not re.fullmatch(r"'.*'|\".*\"", value, re.S)
+        ):
+            if key in PATHS:
+                value = expanded(value)
+            if key in STARTED_FROM and "${" not in value:
+                value = str(Path(value).absolute())
+            argument = f"{typed}={quoted(value)}"
+        found.append(argument)
+    return found
 
 
 def expanded(path: str) -> str:
@@ -89,7 +94,3 @@ def expanded(path: str) -> str:
     with contextlib.suppress(RuntimeError):
         return str(Path(path).expanduser()) if path.startswith("~") else path
     return path
-
-
-def _is_quoted(value: str) -> bool:
-    return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""

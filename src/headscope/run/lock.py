@@ -43,9 +43,8 @@ class Lock:
             _held[self.folder.resolve()] = lock
             self.file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         except Timeout as e:
-            raise UserError(
-                f"{self.folder} is in use by {self._owner()}; wait until it ends, or choose another folder"
-            ) from e
+            owner = self.file.read_text(encoding="utf-8", errors="replace") or "another process"
+            raise UserError(f"{self.folder} is in use by {owner}; wait until it ends, or choose another folder") from e
         except OSError as e:
             raise not_written(e, self.folder) from e
 
@@ -53,9 +52,3 @@ class Lock:
         """Gives the folder back."""
         if self.held:
             _held.pop(self.folder.resolve()).release()
-
-    def _owner(self) -> str:
-        try:
-            return self.file.read_text(encoding="utf-8") or "another process"
-        except OSError:
-            return "another process"

@@ -103,7 +103,9 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
     model = begin.model(config, len(data.corpus.tokenizer))
     if choice.precision == "64-true":
         model.double()  # Lightning restores a checkpoint before it does so, and would round the weights
-    name = _name(config, composed, data.corpus)
+    corpus = data.corpus
+    fell_back = corpus.name == composed.config["data"].get("fallback")  # the one asked for could not be had
+    name = f"{config.name}-{corpus.name}" if fell_back else config.name
     module = LanguageModule(
         model,
         lambda model: config.optimizer(model, choice.fused),
@@ -197,12 +199,6 @@ def _data(config: TrainConfig, begin: Start) -> CorpusData:
         again = argument("init=", path)
         raise UserError(f"{corpus.name} is not the text that {path} was trained on; restore it, or use {again}")
     return data
-
-
-def _name(config: TrainConfig, composed: Composed, corpus: Corpus) -> str:
-    """The run's name; a corpus that is the fallback of the one asked for is part of it."""
-    fell_back = corpus.name == composed.config["data"].get("fallback")
-    return f"{config.name}-{corpus.name}" if fell_back else config.name
 
 
 def _card(model: LanguageModel, corpus: Corpus, name: str, composed: Composed) -> dict[str, Any]:

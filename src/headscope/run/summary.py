@@ -20,8 +20,8 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
     about = run.module.card["about"]
     history = run.history.history
     losses = [h["val_loss"] for h in history]
-    tokens = run.trainer.global_step * run.config.trainer.accumulate_grad_batches
-    tokens *= run.config.batch_size * _window(run)
+    x, _ = run.corpus.train.stream(0, torch.zeros(1, dtype=torch.long), run.data.block_size)  # (1, T or a sentence)
+    tokens = run.trainer.global_step * run.config.trainer.accumulate_grad_batches * run.config.batch_size * x.shape[1]
     seconds = run.history.train_seconds
     summary = {
         "name": run.name,
@@ -74,9 +74,3 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
                 raise
             log.warning("%s", e)  # the run's own failure is the error to report
     return summary
-
-
-def _window(run: Run) -> int:
-    """Positions in a training window: T, or the longest sentence."""
-    x, _ = run.corpus.train.stream(0, torch.zeros(1, dtype=torch.long), run.data.block_size)
-    return x.shape[1]
