@@ -144,7 +144,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(undisturbed, t
     assert "trainer.max_steps=100" in summary["overrides"]
 
 
-@pytest.mark.parametrize("there", [("last", "previous"), ("last",), ("previous",)], ids=" ".join)
+@pytest.mark.parametrize("there", [("last", "previous"), ("last",), ("previous",), ()], ids=" ".join)
 def test_where_no_checkpoint_can_be_read_nothing_begins_again(there, undisturbed, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
@@ -154,7 +154,7 @@ def test_where_no_checkpoint_can_be_read_nothing_begins_again(there, undisturbed
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "train.log")}
     code, said = train(f"resume={folder}", "trainer.max_steps=100")
     assert code == 2
-    files = " and ".join(f"{folder}/checkpoints/{name}.ckpt" for name in there)
+    files = " and ".join(f"{folder}/checkpoints/{name}.ckpt" for name in there or ("last", "previous"))
     assert f"error: {files} cannot be read, so there is nothing to resume" in said.splitlines()[-1]
     assert f"start again init={folder}/checkpoints/best.ckpt in a new folder" in said
     after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "train.log")}

@@ -73,11 +73,12 @@ def start(config: TrainConfig, folder: RunFolder) -> Start:
             return Start(int(earlier.about["step"]), path, earlier, resume=True)
         except (UserError, KeyError, TypeError, ValueError):
             log.warning(f"{path} is damaged" + "; trying the one before" * (path != saved[-1]))
-    if saved:
+    if saved or (folder.resuming and len(folder.status().history) > 1):  # the first was saved before the second
+        files = " and ".join(map(str, saved or (folder.last, folder.previous)))
         best = f"{argument('init=', folder.best)} in" if folder.best.exists() else "with"
         raise UserError(
-            f"{' and '.join(map(str, saved))} cannot be read, so there is nothing to resume; restore one of them, or"
-            f" start again {best} a new folder"
+            f"{files} cannot be read, so there is nothing to resume; restore one of them, or start again {best} a new"
+            " folder"
         )
     named = config.checkpoint if config.task == "validate" else config.init
     if named is None:
