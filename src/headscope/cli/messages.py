@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
+from headscope.cli.composed import CONF
 from headscope.config.mistakes import unknown_key
 from headscope.run.folder import flat
 from headscope.training.options import TrainerOptions
@@ -49,28 +50,23 @@ def explain(error: Exception) -> str:
 
 def _no_value(typed: str) -> str:
     """`train.py quickstart`, `generate.py to be or not`."""
-    script = Path(sys.argv[0]).resolve()
-    if script.stem == "generate":
+    if Path(sys.argv[0]).stem == "generate":
         return f"{typed!r} has no key; put quotes around a whole prompt: prompt='{typed} …'"
-    groups = [file.parent.name for file in sorted(script.parent.glob(f"conf/*/{typed}.yaml"))]
+    groups = [file.parent.name for file in sorted(CONF.glob(f"*/{typed}.yaml"))]
     meant = " or ".join(f"{group}={typed}" for group in groups)
     return f"{typed!r} has no value; write " + (meant or "KEY=VALUE, as --help shows")
 
 
 def _numbered_option() -> str:
     """`heads=8`: Hydra takes no number as an option's name."""
-    conf = Path(sys.argv[0]).resolve().parent / "conf"
     for argument in sys.argv[1:]:
         group, _, option = argument.partition("=")
-        if option == "null" and (conf / group).is_dir():
+        if option == "null" and (CONF / group).is_dir():
             return f"{group}=null is not possible; ~{group} leaves the group out"
-        if option.isdigit() and (conf / group).is_dir():
-            return f"there is no {group}={option}; conf/{group} has {', '.join(_options(conf / group))}"
+        if option.isdigit() and (CONF / group).is_dir():
+            options = sorted((p.stem for p in (CONF / group).glob("*.yaml")), key=lambda name: (len(name), name))
+            return f"there is no {group}={option}; conf/{group} has {', '.join(options)}"
     return "an option's name cannot be a number"
-
-
-def _options(group: Path) -> list[str]:
-    return sorted((p.stem for p in group.glob("*.yaml")), key=lambda name: (len(name), name))
 
 
 def nearest(key: str) -> str:
@@ -83,7 +79,7 @@ def nearest(key: str) -> str:
         if key == f"trainer.{name}":
             return f"{key} cannot be set: {reason}"
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(Path(sys.argv[0]).resolve().parent / "conf"), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         groups = [a for a in sys.argv[1:] if "=" in a and "." not in a.split("=")[0] and "," not in a]
         cfg = compose(script, [g for g in groups if not g.startswith(("-", f"{key}="))])
         known = flat(cast(dict[str, Any], OmegaConf.to_container(cfg)))

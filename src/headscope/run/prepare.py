@@ -77,11 +77,6 @@ class Run:
     choice: Choice
     start: Start
 
-    @property
-    def has_trained(self) -> bool:
-        """Whether this process has done a step."""
-        return self.trainer.global_step > self.start.step
-
 
 def prepare(config: TrainConfig, composed: Composed) -> Run:
     """Builds everything a run needs. Whatever cannot work is reported before anything is recorded or trained.
@@ -125,12 +120,6 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
             for recorder in recorders(trainer):
                 recorder.resume_at(begin.step)
     return Run(config, composed, name, folder, data, data.corpus, module, trainer, history, machine, choice, begin)
-
-
-def validate(run: Run) -> float:
-    """The loss of the run's model on its validation split, in nats per token."""
-    run.trainer.validate(run.module, run.data, verbose=False)
-    return run.trainer.callback_metrics["val/loss"].item()
 
 
 def _quiet() -> None:

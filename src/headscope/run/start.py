@@ -22,18 +22,13 @@ class Start:
         step: done so far; 0 for a new run.
         path: of the checkpoint.
         earlier: its model and tokenizer.
-        resume: whether its whole state is restored, not the weights alone.
+        resume_from: the same path if its whole state is restored, not the weights alone.
     """
 
     step: int = 0
     path: Path | None = None
     earlier: checkpoint.Loaded | None = None
-    resume: bool = False
-
-    @property
-    def resume_from(self) -> Path | None:
-        """The checkpoint whose whole state is restored."""
-        return self.path if self.resume else None
+    resume_from: Path | None = None
 
     def model(self, config: TrainConfig, vocab_size: int) -> LanguageModel:
         """A model with these weights.
@@ -70,7 +65,7 @@ def start(config: TrainConfig, folder: RunFolder) -> Start:
     for path in saved:
         try:
             earlier = checkpoint.load(path)
-            return Start(int(earlier.about["step"]), path, earlier, resume=True)
+            return Start(int(earlier.about["step"]), path, earlier, path)
         except (UserError, KeyError, TypeError, ValueError):
             log.warning(f"{path} is damaged" + "; trying the one before" * (path != saved[-1]))
     if saved or (folder.resuming and len(folder.status().history) > 1):  # the first was saved before the second

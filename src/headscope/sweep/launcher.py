@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from headscope.errors import RunFailed, UserError
-from headscope.run.folder import STARTED, RunFolder, Status
+from headscope.run.folder import STARTED, RunFolder
 from headscope.sweep.display import JobDisplay
 from headscope.sweep.jobs import Job, Manifest, known, named, note, own, quoted, split, swept
 from headscope.sweep.pool import Plan, Pool
@@ -81,12 +81,6 @@ def command() -> tuple[str, ...]:
     return tuple(a for a in sys.argv[1:] if split(a)[0] != "hydra.sweep.dir")
 
 
-def extended(job: Job, status: Status) -> bool:
-    """Whether a completed job is asked for more steps than it has done."""
-    steps = job.values.get("trainer.max_steps", "")
-    return steps.isdigit() and int(steps) > status.steps[0]
-
-
 def as_trained(asked: Job, old: Job, folder: Path) -> Job:
     """A completed job with the overrides that it was trained with, whatever is asked of it now."""
     config = RunFolder(folder / old.name).config()
@@ -120,7 +114,9 @@ def add_jobs(folder: Path, overrides: Sequence[Sequence[str]], first: int = 0) -
     jobs, left, finished = [], [], True
     for job in asked.jobs:
         status = RunFolder(folder / job.name).status()
-        if status.state == "completed" and not extended(job, status):
+        steps = job.values.get("trainer.max_steps", "")
+        longer = steps.isdigit() and int(steps) > status.steps[0]
+        if status.state == "completed" and not longer:
             jobs.append(as_trained(job, old.get(job.name, job), folder))
         else:
             jobs.append(job)
@@ -133,16 +129,6 @@ def add_jobs(folder: Path, overrides: Sequence[Sequence[str]], first: int = 0) -
     Manifest(asked.command, (*others, *jobs), asked.keys).write(folder)
     launched += jobs
     return jobs, left
-
-
-class GridPlan(Plan):
-    """Jobs known beforehand, one after the other."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.left = list(jobs)
-
-    def next(self) -> Job | None:
-        return self.left.pop(0) if self.left else None
 
 
 def launch(
@@ -159,7 +145,7 @@ def launch(
         for job in jobs:
             if job not in left:
                 display.ended(job, RunFolder(folder / job.name).status())
-        run(GridPlan(left), display, runner, folder, max(len(jobs), 1))
+        run(Plan(left), display, runner, folder, max(len(jobs), 1))
     return [returned(folder, job) for job in jobs]
 
 

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,18 +28,21 @@ POLL = 1.0  #: seconds between two looks at the jobs
 PATIENCE = 60.0  #: seconds that a job has to save its checkpoint when it is told to stop
 
 
-class Plan(ABC):
-    """Where jobs come from, and what becomes of them."""
+class Plan:
+    """Where jobs come from, and what becomes of them: here from a list, one after the other."""
 
-    @abstractmethod
+    def __init__(self, jobs: Sequence[Job] = ()) -> None:
+        self.left = list(jobs)
+
     def next(self) -> Job | None:
         """The next job, asked for when a slot is free; None if there is none."""
+        return self.left.pop(0) if self.left else None
 
     def unpromising(self, job: Job, status: Status) -> bool:
         """Whether to cut a running job short."""
         return False
 
-    def ended(self, job: Job, status: Status) -> None:  # noqa: B027, a grid has nothing to learn from it
+    def ended(self, job: Job, status: Status) -> None:
         """Called for each job that has ended."""
 
 

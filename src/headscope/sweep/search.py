@@ -135,6 +135,7 @@ class SearchPlan(Plan):
     ) -> None:
         self.folder, self.study, self.space, self.fixed = folder, study, space, fixed
         self.limit = int(min(n_trials, math.prod(len(_choices(d)) or math.inf for d in space.values())))
+        super().__init__()
         self.jobs: list[Job] = []
         self.tried: dict[tuple[str, ...], Job] = {}  # by their values
         self.stopped: list[dict[str, Any]] = []  # values of jobs that have not ended
