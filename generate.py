@@ -5,16 +5,16 @@ from omegaconf import DictConfig
 
 from headscope.cli import arguments, command
 
-typed = arguments.take("prompt")  # past Hydra's grammar: commas, quotes, ${} and newlines are text
+typed = arguments.take_prompt()  # past Hydra's grammar: commas, quotes, ${} and newlines are text
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="generate")
 def main(cfg: DictConfig) -> None:
     from headscope.cli.composed import plain
     from headscope.cli.generate import GenerateConfig, write
-    from headscope.run.schema import parse  # these import torch: `--help` answers without it
+    from headscope.config.schema import parse  # these import torch: `--help` answers without it
 
-    write(parse(plain(cfg), GenerateConfig), typed.get("prompt"))
+    write(parse(plain(cfg), GenerateConfig), typed)
 
 
 if __name__ == "__main__":

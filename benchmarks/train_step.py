@@ -48,7 +48,7 @@ def config(name):
     from hydra import compose, initialize_config_dir
 
     from headscope.cli.composed import checked, plain
-    from headscope.run.config import TrainConfig
+    from headscope.config.keys import TrainConfig
 
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("train", [*WORK[name][0], "data=pydoc", "paths.run_dir=unused"])

@@ -51,7 +51,8 @@ def train(*argv, cwd=ROOT):
             HydraConfig.instance().cfg = None
             for handler in [h for h in root.handlers if h not in handlers]:
                 root.removeHandler(handler)
-                handler.close()
+                with contextlib.suppress(OSError):  # a full disk, which `logging.shutdown` ignores too
+                    handler.close()
             root.handlers, logging.raiseExceptions = handlers, loud
             root.setLevel(level)
     return code, said.getvalue()

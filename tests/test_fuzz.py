@@ -18,13 +18,19 @@ import headscope
 from headscope.checkpoint.export import export
 from headscope.cli.arguments import as_text
 from headscope.cli.composed import plain
+from headscope.cli.resume import merged
+from headscope.config.changes import changes, honoured
+from headscope.config.keys import TrainConfig
+from headscope.config.schema import parse
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError
-from headscope.run.config import TrainConfig
-from headscope.run.schema import parse
+from headscope.run.folder import RunFolder
+from headscope.run.folder import as_text as as_leaves
 from headscope.shell import make_streams_safe
-from tests.run.test_schema import composed
+from tests.config.test_schema import composed
+from tests.inside import train
+from tests.test_full_disk import TINY
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -273,3 +279,53 @@ def test_any_name_of_a_file_is_taken_as_typed(tmp_path_factory, name):
         (typed,) = as_text([f"{key}={folder / name}"])
         assert OverridesParser.create().parse_override(typed).value() == str(folder / name)
     assert taken_or_refused(folder / name, "char") is not None
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(["null", "0.1", "1e-3", "true"])
+overrides = st.lists(st.tuples(st.sampled_from([*KEYS, "+extra", "~position", "position"]), texts), max_size=5)
+
+
+@quick
+@given(st.lists(overrides, min_size=1, max_size=4))
+def test_over_any_resumes_each_key_has_the_value_typed_last(generations):
+    recorded, wanted = [], {}
+    for typed in generations:
+        recorded = merged(recorded, [f"{key}={value}" for key, value in typed])
+        wanted |= {key.lstrip("+~"): value for key, value in typed}
+    last = {o.partition("=")[0].lstrip("+~"): o.partition("=")[2] for o in recorded}
+    assert last == wanted
+    assert merged(recorded, []) == recorded
+
+
+CONFIG = as_leaves(plain(composed()))
+
+
+@quick
+@given(st.dictionaries(st.sampled_from(sorted(CONFIG)), texts, max_size=5))
+def test_any_change_at_a_resume_is_recorded_or_refused(changed):
+    different = {k: (CONFIG[k], v) for k, v in changed.items() if CONFIG[k] != v and k != "paths.run_dir"}
+    try:
+        found = changes(CONFIG, CONFIG | changed, list(changed))
+    except UserError as e:
+        named = str(e).split()[0]
+        assert named in different
+        assert not honoured(named)
+        return
+    assert found.keys() == different.keys()
+    assert all(found[k] == both for k, both in different.items() if not k.endswith("_target_"))
+    assert all(honoured(k) for k in found)
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.dictionaries(st.sampled_from(sorted(set(CONFIG) - {"trainer.num_nodes"})), texts, min_size=1, max_size=2))
+def test_any_overrides_beside_resume_are_used_or_refused(tmp_path_factory, typed):
+    folder = tmp_path_factory.mktemp("resumed") / "run"
+    code, said = train(*TINY, "trainer.max_steps=1", f"hydra.run.dir={folder}")
+    assert code == 0, said
+    given_out = [f"{key}={value}" for key, value in typed.items()]
+    code, said = train(f"resume={folder}", *given_out, "trainer.max_steps=2", cwd=folder.parent)
+    assert code in (0, 2, 3), said
+    run = RunFolder(folder)
+    assert run.summary()["steps"] == (2 if code == 0 else run.summary()["steps"])
+    assert code == 0 or said.splitlines()[-1].startswith("error: ") or "\nerror: " in said

@@ -134,3 +134,19 @@ def test_interrupted_behind_tee_the_exit_code_is_still_that_of_the_signal(tmp_pa
     process.send_signal(signal.SIGINT)  # the reader has gone, as `tee` has after Ctrl-C
     assert process.wait(60) == 130
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("home", [None, "/proc/nowhere", "/dev/null"])
+def test_no_home_folder_is_needed(home, tmp_path):
+    """Unset, not there, or no place to write to."""
+    env = {} if home is None else {"HOME": home}
+    without = {k: v for k, v in os.environ.items() if k not in ("HOME", "MPLCONFIGDIR") and not k.startswith("XDG_")}
+    short = (*TINY, "trainer.max_steps=2", "trainer.val_check_interval=1", f"hydra.run.dir={tmp_path}/run")
+    for command in (("train.py", *short), ("generate.py", f"checkpoint={tmp_path}/run", "show=heads")):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=ROOT, env=without | env, capture_output=True, text=True, timeout=300,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "completed"

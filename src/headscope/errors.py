@@ -28,6 +28,13 @@ class RunFailed(RuntimeError):
     """A run that failed in a way we foresee. A few lines, with what to try."""
 
 
+def not_written(error: OSError, path: object) -> UserError | RunFailed:
+    """What to say of a file or a folder that cannot be written to. A full disk is no mistake of the user's."""
+    if error.errno in FULL:
+        return RunFailed(f"the disk is full: {path} was not written; free some space and try again")
+    return UserError(f"{path} cannot be used: {error.strerror}; choose another folder")
+
+
 class JobsFailed(RuntimeError):
     """Some jobs of a sweep did not complete. One line for each.
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from headscope.errors import FULL, RunFailed, UserError
+from headscope.errors import not_written
 
 BESIDE = ".beside"  #: suffix of a file that is not complete yet
 
@@ -34,9 +34,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             Path(name).unlink(missing_ok=True)
             raise
     except OSError as e:
-        if e.errno in FULL:
-            raise RunFailed(f"the disk is full: {path} was not written; free some space and try again") from e
-        raise UserError(f"{path} cannot be written: {e.strerror}; choose another folder") from e
+        raise not_written(e, path) from e
 
 
 def sync_file(path: Path) -> None:

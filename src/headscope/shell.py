@@ -1,4 +1,4 @@
-"""What every command needs from the shell: streams that cannot fail, and mistakes reported in one line."""
+"""What every command needs from the shell: safe streams, and errors as one line and an exit code."""
 
 import argparse
 import errno
@@ -7,9 +7,9 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
-from headscope.errors import UserError
+from headscope.errors import FULL, Interrupted, RunFailed, UserError, not_written
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,20 +24,55 @@ def argument(before: str, path: object) -> str:
     return shlex.quote(f"{before}{'./' if str(path).startswith('~') else ''}{path}")
 
 
-def run(main: Callable[[], None]) -> NoReturn:
-    """Calls a small command's main function and exits: 0 done, 2 the user's mistake, 130 Ctrl-C."""
-    make_streams_safe()
+#: Error numbers of a place that a person named and that cannot be used.
+_UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
+_UNUSABLE |= {errno.ENOENT}
+
+Outcome = tuple[int, str] | None  #: an exit code and a message; None for an error that nobody foresaw
+
+
+def foreseen(error: BaseException) -> Outcome:
+    """What every command foresees: 2 the user's mistake, 3 a failure such as a full disk, 130 Ctrl-C."""
+    match error:
+        case UserError():
+            return 2, str(error)
+        case RunFailed():
+            return 3, str(error)
+        case KeyboardInterrupt():
+            return 130, "interrupted"
+        case OSError() if error.errno in FULL or (error.errno in _UNUSABLE and error.filename):
+            return foreseen(not_written(error, error.filename or "the output"))
+    return None
+
+
+def run(
+    main: Callable[[], Any], outcome: Callable[[BaseException], Outcome] = foreseen, outlive_reader: bool = False
+) -> NoReturn:
+    """Calls a command's main function and exits: with 0, or with the code and the message of a foreseen error.
+
+    Args:
+        main: the function.
+        outcome: what is foreseen; anything else ends in its traceback.
+        outlive_reader: see `make_streams_safe`.
+    """
+    make_streams_safe(outlive_reader)
+    code = 0
     try:
         main()
         sys.stdout.flush()
-    except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BrokenPipeError:
         reader_left()
-    sys.exit(0)
+    except (Exception, Interrupted, KeyboardInterrupt) as e:
+        found = outcome(e)
+        if found is None:
+            raise
+        code, message = found
+        try:
+            sys.stdout.flush()
+        except OSError:  # the same full disk again
+            reader_left()
+        print(message if code > 128 else f"error: {message}", file=sys.stderr)
+    sys.exit(code)
 
 
 def make_streams_safe(outlive_reader: bool = False) -> None:
@@ -46,7 +81,8 @@ def make_streams_safe(outlive_reader: bool = False) -> None:
     What the encoding lacks is escaped: `PYTHONIOENCODING=ascii` gives \\u2713 for a check mark.
 
     Args:
-        outlive_reader: drop output once its reader has left (`| head -1`) rather than raise BrokenPipeError.
+        outlive_reader: drop output that nobody can take, because its reader has left (`| head -1`) or its disk is full,
+            rather than raise an error.
     """
     _open_closed()
     for name in ("stdout", "stderr"):
@@ -62,13 +98,13 @@ def make_streams_safe(outlive_reader: bool = False) -> None:
 
 
 class _Outliving(io.FileIO):
-    """A file whose reader may leave, or a terminal that may be closed: what is written afterwards is dropped."""
+    """A file whose reader, terminal or room on the disk may be gone: what is written afterwards is dropped."""
 
     def write(self, content: bytes) -> int:  # type: ignore[override]
         try:
             return super().write(content)
         except OSError as e:
-            if e.errno not in (errno.EPIPE, errno.EIO):
+            if e.errno not in {errno.EPIPE, errno.EIO, *FULL}:
                 raise
             return len(content)
 

@@ -66,23 +66,28 @@ class OurSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
+    def check(self, jobs: Sequence[Sequence[str]]) -> None:
+        """Tries jobs, without data, before any of them starts; see `headscope.cli.grid.check`."""
+        from headscope.cli.grid import check
+
+        assert self.hydra_context is not None
+        assert self.config is not None
+        check(jobs, self.config, self.hydra_context.config_loader)
+
     def runner(self) -> "Pool | Launcher":
         """Our pool, or a launcher that is not ours."""
         return self.launcher.pool() if isinstance(self.launcher, Processes) else self.launcher
 
 
 class Grid(OurSweeper):
-    """Every combination of the values given, all tried, without data, before the first job starts."""
+    """Every combination of the values given."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from headscope.cli.grid import check
         from headscope.sweep.launcher import combinations, launch
 
         assert self.hydra_context is not None
-        assert self.config is not None
-        loader = self.hydra_context.config_loader
-        jobs = combinations(self.params, arguments, loader)
-        check(jobs, self.config, loader)
+        jobs = combinations(self.params, arguments, self.hydra_context.config_loader)
+        self.check(jobs)
         return [launch(self.folder, jobs, self.runner())]
 
 

@@ -1,15 +1,21 @@
 """Paths, names and prompts reach the run as they were typed."""
 
+import sys
+
 import pytest
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headscope.cli.arguments import TEXTS, as_text
+from headscope.cli.arguments import FLAGS, TEXTS, as_text, for_hydra, take_prompt
+from headscope.cli.messages import explain
 from headscope.cli.resume import merged
+from headscope.errors import UserError
+from tests.conftest import ROOT
 
-AWKWARD = ["my file, v2=final.txt", "2024"]
-AWKWARD += [
+AWKWARD = [
     "my file, v2=final.txt",
     "2024",
     "run, lr=1e-3 (new)",
@@ -64,3 +70,68 @@ def test_new_overrides_replace_old_ones():
     assert merged(before, ["trainer.max_steps=20", "seed=2"]) == [
         "-m", "position=rope,alibi", "+x=1", "trainer.max_steps=20", "seed=2"
     ]  # fmt: skip
+
+
+def on_the_command_line(monkeypatch, *typed, script="train.py"):
+    monkeypatch.setattr(sys, "argv", [str(ROOT / script), *typed])
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["--experiment=quickstart"], "experiment=quickstart"),  # argparse takes it for --experimental-rerun
+        (["--max_steps=10"], "max_steps=10"),
+        (["--max-new-tokens=10"], "max_new_tokens=10"),
+        (["--experiment", "quickstart"], "experiment=…"),
+        (["-m", "seed=1,2", "--lr=1"], "lr=1"),
+        (["-lr=1"], "lr=1"),
+    ],
+)
+def test_a_key_takes_no_dashes(typed, meant, monkeypatch):
+    on_the_command_line(monkeypatch, *typed)
+    with pytest.raises(UserError, match=rf"there is no option -.*; keys take no dashes: {meant}$"):
+        for_hydra(resume=True)
+
+
+def test_hydras_own_options_are_known():
+    """Hydra's parser is private to it: this fails first if it changes."""
+    options = {o for action in get_args_parser()._actions for o in action.option_strings}
+    assert options - {"--experimental-rerun"} == FLAGS
+
+
+@pytest.mark.parametrize(
+    ("typed", "prompt", "left"),
+    [
+        (["prompt=a, 'b' = ${c}"], "a, 'b' = ${c}", []),
+        (["ROMEO:"], "ROMEO:", []),
+        (["checkpoint=x", "to be, or not", "seed=2"], "to be, or not", ["checkpoint=x", "seed=2"]),
+        (["prompt=a", "prompt=b"], "b", []),
+        (["to", "be"], None, ["to", "be"]),
+        (["--help"], None, ["--help"]),
+        (["seed=1"], None, ["seed=1"]),
+    ],
+)
+def test_a_prompt_needs_no_key(typed, prompt, left, monkeypatch):
+    on_the_command_line(monkeypatch, *typed, script="generate.py")
+    assert take_prompt() == prompt
+    assert sys.argv[1:] == left
+
+
+@pytest.mark.parametrize(
+    ("script", "typed", "said"),
+    [
+        ("train.py", "quickstart", "'quickstart' has no value; write experiment=quickstart"),
+        (
+            "train.py",
+            "none",
+            "'none' has no value; write callbacks=none or logger=none or position=none or qk_norm=none",
+        ),
+        ("train.py", "fast", "'fast' has no value; write KEY=VALUE, as --help shows"),
+        ("generate.py", "to", "'to' has no key; put quotes around a whole prompt: prompt='to …'"),
+    ],
+)
+def test_a_word_alone_is_told_its_key(script, typed, said, monkeypatch):
+    on_the_command_line(monkeypatch, typed, script=script)
+    with pytest.raises(OverrideParseException) as error:
+        OverridesParser.create().parse_overrides([typed])
+    assert explain(error.value) == said

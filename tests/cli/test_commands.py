@@ -5,12 +5,14 @@ import json
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from headscope import checkpoint
 from headscope.cli.composed import plain
 from headscope.cli.generate import GenerateConfig, write
+from headscope.config.schema import parse
 from headscope.errors import UserError
-from headscope.run.schema import parse
+from tests.config.test_schema import composed
 from tests.conftest import shell
-from tests.run.test_schema import composed
+from tests.inside import train
 
 OFFLINE = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
 
@@ -42,7 +44,7 @@ def refused(done):
         ("~position", "position"),
         ("hydra.run.dir=/proc/nowhere/x", "/proc/nowhere cannot be used"),
         ("hydra.run.dir=", "error: hydra.run.dir is the current folder"),
-        ("init=", "is a folder; give a file in it"),
+        ("init=", "is a folder without checkpoints"),
         ("model.d_model=100", "error: 8 heads do not divide the width d_model=100; these do: 1, 2, 4"),
         ("data.path=/nonexistent.txt", "error: data.path=/nonexistent.txt does not exist"),
     ],
@@ -150,8 +152,8 @@ def test_a_new_run_starts_from_old_weights(pydoc_run, tmp_path):
 
 def test_generate_writes_text_and_nothing_else_to_standard_output(pydoc_run):
     prompt = "A comma, a 'quote', {x} and\na line"
-    checkpoint = f"checkpoint={pydoc_run[0]}/checkpoints/best.ckpt"
-    command = ("generate.py", f"prompt={prompt}", checkpoint, "max_new_tokens=80")
+    best = f"checkpoint={pydoc_run[0]}/checkpoints/best.ckpt"
+    command = ("generate.py", f"prompt={prompt}", best, "max_new_tokens=80")
     done = shell(*command, "seed=1", "top_k=20", "top_p=0.9")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(prompt)
@@ -161,16 +163,41 @@ def test_generate_writes_text_and_nothing_else_to_standard_output(pydoc_run):
     assert shell(*command, "seed=2", "top_k=20", "top_p=0.9").stdout != done.stdout
 
 
+@pytest.mark.parametrize("place", ["", "checkpoints", "checkpoints/best.ckpt"])
+def test_a_run_s_folder_is_its_best_checkpoint(place, pydoc_run):
+    best = pydoc_run[0] / "checkpoints" / "best.ckpt"
+    assert checkpoint.find(pydoc_run[0] / place) == best
+    assert checkpoint.load(pydoc_run[0] / place).about == checkpoint.load(best).about
+
+
+def test_a_folder_without_a_run_is_no_checkpoint(tmp_path):
+    with pytest.raises(UserError, match=r"is a folder without checkpoints/best.ckpt; give a run's folder"):
+        checkpoint.load(tmp_path)
+
+
+def test_every_command_takes_a_run_s_folder(pydoc_run, tmp_path):
+    folder = pydoc_run[0]
+    said = shell("generate.py", "The", f"checkpoint={folder}", "max_new_tokens=5")
+    assert said.stdout.startswith("The"), said.stderr
+    assert f"{folder}/checkpoints/best.ckpt" in said.stderr
+    small = ("data=pydoc", "position=rope", "trainer.max_steps=1", "trainer.val_check_interval=1")
+    for arguments in ((f"init={folder}",), ("task=validate", f"checkpoint={folder}")):
+        code, said = train(
+            *small, *arguments, "logger=none", "callbacks=none", f"hydra.run.dir={tmp_path}/{len(arguments)}"
+        )
+        assert code == 0, said
+
+
 def test_generate_reads_a_prompt_from_a_file_and_a_pipe(pydoc_run, tmp_path):
-    checkpoint = f"checkpoint={pydoc_run[0]}/checkpoints/best.ckpt"
+    best = f"checkpoint={pydoc_run[0]}/checkpoints/best.ckpt"
     (tmp_path / "p.txt").write_text("The operator\n")
     for done in (
-        shell("generate.py", checkpoint, f"prompt_file={tmp_path}/p.txt", "max_new_tokens=5"),
-        shell("generate.py", checkpoint, "max_new_tokens=5", stdin="The operator\n"),
+        shell("generate.py", best, f"prompt_file={tmp_path}/p.txt", "max_new_tokens=5"),
+        shell("generate.py", best, "max_new_tokens=5", stdin="The operator\n"),
     ):
         assert done.stdout.startswith("The operator"), done.stderr
         assert len(done.stdout) == len("The operator") + 6
-    two = shell("generate.py", checkpoint, "prompt=The", "num_samples=2", "max_new_tokens=5")
+    two = shell("generate.py", best, "prompt=The", "num_samples=2", "max_new_tokens=5")
     assert two.stdout.count("The") >= 2
     assert "sample 2 of 2" in two.stderr
 

@@ -8,10 +8,10 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from headscope.cli.composed import checked, plain
-from headscope.run.config import TrainConfig
+from headscope.config.keys import TrainConfig
 from tests.cli.test_commands import refused
+from tests.config.test_schema import CONF, GROUPS
 from tests.conftest import shell
-from tests.run.test_schema import CONF, GROUPS
 
 PAIRS = [(a, b) for a, b in itertools.combinations(GROUPS, 2) if a.parent != b.parent]
 

@@ -11,6 +11,7 @@ import pytest
 
 from headscope.errors import UserError
 from headscope.run.folder import RESUMING, Lock, RunFolder
+from tests.inside import train
 
 HOLD = "import sys, time; from pathlib import Path; from headscope.run.folder import Lock\n"
 HOLD += "Lock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
@@ -59,7 +60,7 @@ def test_a_process_that_was_stopped_still_owns_its_folder(tmp_path):
 
 @pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null/run"])
 def test_a_folder_that_cannot_be_written_is_one_line(folder):
-    with pytest.raises(UserError, match=r"cannot be written: .*; choose another folder"):
+    with pytest.raises(UserError, match=r"cannot be used: .*; choose another folder"):
         RunFolder(folder).lock.acquire()
 
 
@@ -136,3 +137,19 @@ def test_a_run_that_failed_before_its_first_step_leaves_its_folder_free(tmp_path
     assert run.occupied == occupied
     run.best.touch()
     assert run.occupied
+
+
+@pytest.mark.parametrize("asked", ["hydra.run.dir=", "resume=", "resume=./"])
+def test_a_run_that_is_alive_is_left_alone_however_it_is_asked_for(asked, tmp_path):
+    RunFolder(tmp_path / "run").record({}, ["data=pydoc", "trainer.max_steps=1"])
+    process = owner(tmp_path / "run")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    try:
+        code, said = train("data=pydoc", f"{asked}{'' if './' in asked else f'{tmp_path}/'}run", cwd=tmp_path)
+    finally:
+        process.kill()
+        ended(process)
+    assert code == 2
+    assert f"run is in use by process {process.pid} on " in said.splitlines()[-1]
+    after = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p.name != "train.log"}
+    assert after == before

@@ -16,6 +16,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTHING_SIZE_GUIDANCE, EventAccumulator
 
 from tests.conftest import ROOT, shell
+from tests.inside import train
 
 #: Dropout and accumulation on, validations that are no multiple of the steps, an optimizer with both rules.
 RUN = (
@@ -141,6 +142,23 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(undisturbed, t
     assert [h["step"] for h in summary["history"]] == [20, 40, 60, 80, 100]
     assert "trainer.max_steps=100" in (folder / ".hydra" / "overrides.yaml").read_text()
     assert "trainer.max_steps=100" in summary["overrides"]
+
+
+@pytest.mark.parametrize("there", [("last", "previous"), ("last",), ("previous",), ()], ids=" ".join)
+def test_where_no_checkpoint_can_be_read_nothing_begins_again(there, undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    for name in ("last", "previous"):
+        file = folder / "checkpoints" / f"{name}.ckpt"
+        file.write_bytes(file.read_bytes()[:5000]) if name in there else file.unlink()
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "train.log")}
+    code, said = train(f"resume={folder}", "trainer.max_steps=100")
+    assert code == 2
+    files = " and ".join(f"{folder}/checkpoints/{name}.ckpt" for name in there or ("last", "previous"))
+    assert f"error: {files} cannot be read, so there is nothing to resume" in said.splitlines()[-1]
+    assert f"start again init={folder}/checkpoints/best.ckpt in a new folder" in said
+    after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "train.log")}
+    assert after == before
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from headscope.run.folder import RunFolder
+from tests.config.test_schema import composed
 from tests.inside import train
-from tests.run.test_schema import composed
 
 TINY = (
     *("data=pydoc", "model.n_layers=1", "model.d_model=32", "model.n_heads=2", "model.block_size=16", "position=rope"),

@@ -5,6 +5,7 @@ import json
 import logging
 from dataclasses import fields
 from itertools import count
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,19 +13,19 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Timer
 
 from headscope.cli.composed import plain
+from headscope.config.keys import TrainConfig
+from headscope.config.schema import parse
 from headscope.data.windows import IGNORE
 from headscope.errors import UserError
-from headscope.run.config import TrainConfig
 from headscope.run.folder import RESUMING, RunFolder
 from headscope.run.history import History
 from headscope.run.prepare import Composed, prepare
-from headscope.run.schema import parse
 from headscope.run.summary import write_summary
 from headscope.run.trainer import build_trainer
 from headscope.training.hardware import Machine, choose
 from headscope.training.options import TrainerOptions
+from tests.config.test_schema import checked, composed
 from tests.conftest import ROOT, shell
-from tests.run.test_schema import checked, composed
 
 TINY = (
     *("data=text", f"data.path={ROOT / 'README.md'}", "model.n_layers=1", "model.d_model=32", "model.n_heads=2"),
@@ -193,6 +194,24 @@ def test_a_trial_run_is_one_step_with_all_its_callbacks(tmp_path):
     assert [h["step"] for h in summary["history"]] == [1]
     assert run.folder.best.exists()
     assert not list(tmp_path.glob("events*")), "Lightning replaces the logger by one that does nothing"
+
+
+@pytest.mark.parametrize("added", [{}, {"filename": "mine"}, {"every_n_train_steps": 5, "save_top_k": -1}], ids=str)
+def test_lightnings_own_checkpoints_are_saved_beside_ours(added, tmp_path):
+    """Lightning refuses a ModelCheckpoint unless it is told that there is one, and adds one of its own if told so."""
+    options = [f"+callbacks.mine.{key}={value}" for key, value in added.items()]
+    run, _ = fit(tmp_path, "+callbacks.mine._target_=lightning.pytorch.callbacks.ModelCheckpoint", *options)
+    (theirs,) = run.trainer.checkpoint_callbacks
+    saved = {Path(file).resolve() for file in tmp_path.rglob("*.ckpt")}
+    assert Path(theirs.best_model_path or theirs.last_model_path).resolve() in saved
+    assert {run.folder.last, run.folder.best, run.folder.previous} < saved
+    assert len(saved) == 3 + (4 if "save_top_k" in added else 1)
+
+
+def test_without_one_there_are_only_ours(tmp_path):
+    run, _ = fit(tmp_path)
+    assert not run.trainer.checkpoint_callbacks
+    assert len(list(tmp_path.rglob("*.ckpt"))) == 3
 
 
 def test_a_run_ends_when_its_time_is_up(tmp_path):

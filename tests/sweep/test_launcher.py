@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -14,7 +16,7 @@ from headscope.errors import RunFailed, UserError
 from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import Job, Manifest, named, own, quoted
 from headscope.sweep.launcher import combinations, launch, with_names
-from headscope.sweep.pool import Pool, gpus_of
+from headscope.sweep.pool import Pool, gpus_of, visible_gpus
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
 from tests.sweep.conftest import JOB, Pretend, ranking, table
@@ -168,11 +170,17 @@ def test_the_same_value_twice_is_one_job():
 
 def test_each_job_has_its_own_gpus(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert [gpus_of(slot, 1, 4) for slot in range(4)] == ["0", "1", "2", "3"]
-    assert [gpus_of(slot, 2, 4) for slot in range(2)] == ["0,1", "2,3"]
-    assert gpus_of(0, 1, 0) is None
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
-    assert [gpus_of(slot, 1, 2) for slot in range(2)] == ["5", "7"]
+    listed = SimpleNamespace(stdout="".join(f"GPU {i}: H100\n  MIG 1g\n" for i in range(4)))
+    with patch.object(subprocess, "run", return_value=listed):
+        four = visible_gpus()
+    assert [gpus_of(slot, 1, four) for slot in range(4)] == ["0", "1", "2", "3"]
+    assert [gpus_of(slot, 2, four) for slot in range(2)] == ["0,1", "2,3"]
+    for visible, gpus in (("5,7", ["5", "7"]), ("", []), ("-1", []), ("3,-1", ["3"])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert visible_gpus() == gpus
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    with patch.object(subprocess, "run", side_effect=FileNotFoundError):
+        assert visible_gpus() == []
 
 
 def test_any_folder_can_be_quoted():

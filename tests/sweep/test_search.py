@@ -5,18 +5,24 @@ import subprocess
 import sys
 import time
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import optuna
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
+from headscope.cli import grid
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder, Status
+from headscope.sweep import search as search_module
 from headscope.sweep.jobs import Manifest
-from headscope.sweep.search import SearchPlan, distribution, search
+from headscope.sweep.search import SearchPlan, corners, distribution, search
 from tests.cli.test_commands import refused
+from tests.cli.test_grid import TINY, Here
 from tests.conftest import ROOT, shell
+from tests.inside import train
 from tests.sweep.conftest import JOB, Pretend
 
 
@@ -56,7 +62,7 @@ def sought(folder, *typed, runner=None, n_trials=7, batch=3):
         warmup_steps=0,
         batch_size=batch,
         hydra_context=SimpleNamespace(config_loader=None),
-        validate_batch_is_legal=lambda jobs: None,
+        check=lambda jobs: None,
     )
     runner = runner or Pretend(folder, lambda values: float(values.get("x", 0)))
     return runner, search(sweeper, list(typed), runner).get_trials()
@@ -169,3 +175,39 @@ def test_a_search_of_twelve_trials_is_killed_goes_on_and_prunes(tmp_path):
     again = shell("train.py", f"resume={folder}")
     assert again.returncode == 0, again.stderr
     assert "started" not in again.stdout
+
+
+def test_the_corners_of_a_space_are_its_choices_and_the_ends_of_its_ranges():
+    pair, width = CategoricalDistribution(["a", "b"]), FloatDistribution(0.0, 1.0)
+    assert corners({"x": pair, "y": width}) == [("a", 0.0), ("a", 1.0), ("b", 0.0), ("b", 1.0)]
+    many = {f"k{i}": CategoricalDistribution(list(range(i + 2))) for i in range(9)}
+    found = corners(many)
+    assert len(found) == 10
+    assert all({c[i] for c in found} == set(range(i + 2)) for i in range(9)), "every choice is in one"
+
+
+#: Without the space of conf/sweep/search.yaml.
+ALONE = (*TINY, "experiment=quickstart", "position=rope", "heads=h2", "optimizer.lr=1e-3", "schedule.warmup_steps=1")
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (["model.n_heads=3,5"], "3 heads do not divide the width d_model=32"),
+        (["schedule.warmup_steps=range(-5, 0)"], "schedule.warmup_steps=-5 must be at least 0"),
+        (["optimizer.lr=interval(-2, -1)", "seed=1,2"], "optimizer.lr=-2.0 must be"),
+    ],
+)
+def test_a_search_that_cannot_build_anything_starts_nothing(space, message, tmp_path):
+    with patch.object(grid, "ProcessPoolExecutor", Here):
+        code, said = train("-m", "sweep=search", *ALONE, *space, f"hydra.sweep.dir={tmp_path}/s")
+    assert code == 2, said
+    assert message in said.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_search_names_what_will_fail_before_its_first_trial(tmp_path):
+    with patch.object(grid, "ProcessPoolExecutor", Here), patch.object(search_module, "run"):
+        code, said = train("-m", "sweep=search", *ALONE, "model.n_heads=2,3", f"hydra.sweep.dir={tmp_path}/s")
+    assert code == 0, said
+    assert "model.n_heads=3 cannot be built and will fail: 3 heads do not divide" in said

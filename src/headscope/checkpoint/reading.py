@@ -33,11 +33,18 @@ class Loaded(NamedTuple):
     about: dict[str, Any]
 
 
+def find(path: str | Path) -> Path:
+    """The file meant by a path: itself, or the best checkpoint of a run whose folder it is."""
+    path = Path(path)
+    inside = (path / "checkpoints" / "best.ckpt", path / "best.ckpt")
+    return next((file for file in inside if file.is_file()), path)
+
+
 def load(path: str | Path) -> Loaded:
     """The model (in eval mode, on the CPU), its tokenizer, and a description of the run.
 
     Args:
-        path: a run's `*.ckpt`, an export to safetensors, or the dictionary that Part 4 saves.
+        path: a run's folder or one of its `*.ckpt`, an export to safetensors, or the dictionary that Part 4 saves.
 
     Raises:
         UserError: the file does not exist, is damaged, is no checkpoint of ours, or would run code.
@@ -95,9 +102,9 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises:
         UserError: see `load`.
     """
-    path = Path(path)
+    path = find(path)
     if path.is_dir():
-        raise UserError(f"{path} is a folder; give a file in it, such as the run's checkpoints/best.ckpt")
+        raise UserError(f"{path} is a folder without checkpoints/best.ckpt; give a run's folder, or a checkpoint")
     if not path.is_file():
         raise UserError(f"there is no checkpoint at {path}; train one, or give another path")
     try:

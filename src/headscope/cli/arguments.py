@@ -4,11 +4,13 @@ Hydra's grammar gives meaning to commas, brackets, quotes and numbers. A path, a
 """
 
 import contextlib
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from headscope.cli.resume import continued
+from headscope.errors import UserError
 from headscope.sweep.jobs import quoted
 
 PATHS = {"checkpoint", "data.path", "hydra.run.dir", "hydra.sweep.dir", "init", "out", "prompt_file"}
@@ -17,28 +19,41 @@ TEXTS = {"name", *PATHS}
 STARTED_FROM = {"data.path", "init"}  #: recorded as absolute paths, so that a run can be resumed from another folder
 
 
-def take(*names: str) -> dict[str, str]:
-    """Removes each `name=…` from the command line and returns it as typed."""
-    taken = {}
-    for argument in sys.argv[1:]:
-        name, equals, value = argument.partition("=")
-        if equals and name in names:
-            taken[name] = value
-            sys.argv.remove(argument)
-    return taken
+#: What Hydra takes with dashes, but for a rerun, which unpickles a file; tests/cli/test_arguments.py compares.
+FLAGS = {"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "--resolve", "-p", "--package", "-r", "--run"}
+FLAGS |= {"-m", "--multirun", "-sc", "--shell-completion", "-cp", "--config-path", "-cn", "--config-name"}
+FLAGS |= {"-cd", "--config-dir", "-i", "--info"}
+
+
+def take(name: str) -> str | None:
+    """Removes `name=…` from the command line and returns its value as typed; the last of several counts."""
+    typed = [a for a in sys.argv[1:] if a.startswith(f"{name}=")]
+    sys.argv[1:] = [a for a in sys.argv[1:] if a not in typed]
+    return typed[-1].partition("=")[2] if typed else None
+
+
+def take_prompt() -> str | None:
+    """The same for `prompt=…`, or for the only argument that is no KEY=VALUE: `generate.py "ROMEO:"`."""
+    bare = [a for a in sys.argv[1:] if "=" not in a]
+    if len(bare) == 1 and not bare[0].startswith(("-", "~")):
+        sys.argv.remove(bare[0])
+        sys.argv.append(f"prompt={bare[0]}")
+    return take("prompt")
 
 
 def for_hydra(resume: bool = False) -> None:
-    """Rewrites `sys.argv`.
-
-    Args:
-        resume: whether `resume=DIR` and `sweep=NAME` are known.
+    """Rewrites `sys.argv`; `resume=DIR` and `sweep=NAME` may be known.
 
     Raises:
-        UserError: see `resume.continued`.
+        UserError: see `resume.continued`; a key was typed with dashes.
         SystemExit: with 0, if there is nothing left to do.
     """
-    folder = take("resume").get("resume") if resume else None
+    for argument in sys.argv[1:]:
+        flag, _, value = argument.partition("=")
+        if flag.startswith("-") and flag not in FLAGS:
+            key = flag.lstrip("-").replace("-", "_")
+            raise UserError(f"there is no option {flag}; keys take no dashes: {key}={value or '…'}")
+    folder = take("resume") if resume else None
     # Hydra's argument parser takes -m before the overrides only.
     sys.argv[1:] = sorted(as_text(sys.argv[1:]), key=lambda argument: argument not in ("-m", "--multirun"))
     if folder is not None:
@@ -54,20 +69,24 @@ def for_hydra(resume: bool = False) -> None:
 def as_text(arguments: Sequence[str]) -> list[str]:
     """Arguments with paths and names quoted. In a sweep a comma in one still separates its values."""
     several = any(a in ("-m", "--multirun") or a.startswith("sweep=") for a in arguments)
-    return [_as_text(argument, several) for argument in arguments]
-
-
-def _as_text(argument: str, several: bool) -> str:
-    typed, equals, value = argument.partition("=")
-    key = typed.lstrip("+")
-    values = several and "," in value and not key.startswith("hydra.")
-    if not equals or key not in TEXTS or values or value in ("", "null", "???") or _is_quoted(value):
-        return argument
-    if key in PATHS:
-        value = expanded(value)
-    if key in STARTED_FROM and "${" not in value:
-        value = str(Path(value).absolute())
-    return f"{typed}={quoted(value)}"
+    found = []
+    for argument in arguments:
+        typed, _, value = argument.partition("=")
+        key = typed.lstrip("+")
+        values = several and "," in value and not key.startswith("hydra.")
+        if (
+            key in TEXTS
+            and not values
+            and value not in ("", "null", "???")
+            and not re.fullmatch(r"'.*'|\".*\"", value, re.S)
+        ):
+            if key in PATHS:
+                value = expanded(value)
+            if key in STARTED_FROM and "${" not in value:
+                value = str(Path(value).absolute())
+            argument = f"{typed}={quoted(value)}"
+        found.append(argument)
+    return found
 
 
 def expanded(path: str) -> str:
@@ -75,7 +94,3 @@ def expanded(path: str) -> str:
     with contextlib.suppress(RuntimeError):
         return str(Path(path).expanduser()) if path.startswith("~") else path
     return path
-
-
-def _is_quoted(value: str) -> bool:
-    return len(value) > 1 and value[0] == value[-1] and value[0] in "'\""

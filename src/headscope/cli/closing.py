@@ -16,12 +16,7 @@ from headscope.shell import argument
 
 log = logging.getLogger(__name__)
 
-
-def sample(run: Run, length: int = 300) -> str:
-    """A text that the model writes as it is now, always from the same seed."""
-    model, tokenizer = run.module.model.eval(), run.corpus.tokenizer
-    generator = torch.Generator().manual_seed(run.config.seed)
-    return "".join(write_text(model, tokenizer, "", length, Sampling(), generator))
+LENGTH = 300  #: tokens of the sample
 
 
 def say(run: Run, summary: dict[str, Any]) -> None:
@@ -30,7 +25,9 @@ def say(run: Run, summary: dict[str, Any]) -> None:
         return
     here = Path.cwd()
     folder = run.folder.path.relative_to(here) if run.folder.path.is_relative_to(here) else run.folder.path
-    log.info("\n%s\n", sample(run).strip("\n"))
+    generator = torch.Generator().manual_seed(run.config.seed)
+    sample = "".join(write_text(run.module.model.eval(), run.corpus.tokenizer, "", LENGTH, Sampling(), generator))
+    log.info("\n%s\n", sample.strip("\n"))
     note = f" ({summary['data']['note']})" if summary["data"]["note"] else ""
     losses = ", ".join(f"{k.replace('_', ' ')} {summary[k]:.4f}" for k in ("train_loss", "val_loss", "best_val_loss"))
     log.info(f"{run.name}: {losses} nats per {run.corpus.tokenizer.unit} on {run.corpus.name}{note}")

@@ -2,103 +2,78 @@
 
 import atexit
 import contextlib
-import errno
 import gc
 import os
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TextIO
+from collections.abc import Callable
+from typing import Any, NoReturn, TextIO, cast
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from headscope import waiting
+from headscope import shell, waiting
 from headscope.cli import folders  # noqa: F401, registers a resolver
 from headscope.cli.arguments import for_hydra
 from headscope.cli.messages import explain
-from headscope.errors import FULL, Interrupted, JobsFailed, RunFailed, UserError
+from headscope.errors import FULL, Interrupted, JobsFailed, UserError
 from headscope.run.folder import RunFolder
 from headscope.run.processes import DIED, a_rank_died, end_with_parent
-from headscope.shell import make_streams_safe, reader_left
 from headscope.sweep.jobs import Manifest, begun
 
-started = time.time()  #: about when this process began
+started = time.monotonic()  #: about when this process began
 
 
 def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
-    """Calls a command's main function and exits with its code.
+    """Calls the function under `hydra.main` and exits with its code; `resume=DIR` and `sweep=NAME` may be known.
 
     0 done; 2 the user's mistake, in one line; 3 a run that failed in a way we foresee; 1 a sweep with failed jobs, or
     anything else, with its traceback; 129, 130 and 143 stopped by a signal, with the work so far saved.
-
-    Args:
-        main: the function under `hydra.main`.
-        resume: whether `resume=DIR` and `sweep=NAME` are known.
     """
     waiting.decide()  # before torch is imported
     threading.excepthook = _in_a_thread
     atexit.register(gc.freeze)  # else the last collection looks at every object of torch: 2.5 s to exit instead of 0.3
     end_with_parent()
-    make_streams_safe(outlive_reader=resume)  # training continues without a reader; writing has nothing left to do
-    code = 0
-    try:
-        for_hydra(resume)
-        _main_and_report(main)
-    except BrokenPipeError:
-        reader_left()
-    except (Exception, Interrupted, KeyboardInterrupt) as e:
-        found = outcome(e)
-        if found is None:
-            raise
-        code, message = found
-        if isinstance(e, Interrupted) and os.environ.get("LOCAL_RANK", "0") != "0":
+
+    def whole() -> None:
+        try:
+            for_hydra(resume)
+            _main_and_report(main)
+        except Interrupted:
+            if os.environ.get("LOCAL_RANK", "0") == "0":
+                raise
             sys.exit(0)  # the first rank reports for all; Lightning kills every rank if one exits with another code
-        sys.stdout.flush()
-        print(message if code > 128 else f"error: {message}", file=sys.stderr)
-    sys.exit(code)
+
+    shell.run(whole, outcome, outlive_reader=resume)  # training continues unread; writing has nothing left to do
 
 
-def outcome(error: BaseException) -> tuple[int, str] | None:
+def outcome(error: BaseException) -> shell.Outcome:
     """The exit code and the message of an error that we foresee; None for any other."""
     match error:
-        case UserError():
-            return 2, str(error)
-        case RunFailed():
-            return 3, str(error)
         case JobsFailed():
             return 1, str(error)
         case Interrupted():
             return 128 + error.signum, str(error)
-        case KeyboardInterrupt():
-            return 130, "interrupted"
         case HydraException() | OmegaConfBaseException():
             return 2, explain(error)
         case ValueError() if "Config group override" in str(error):
             return 2, explain(error)
-        case OSError() if error.errno in FULL:
-            return 3, f"the disk is full ({error.filename or 'while writing'}); free some space and try again"
-        case OSError() if error.errno in _NOT_WRITABLE and error.filename:
-            return 2, f"{error.filename} cannot be used ({error.strerror}); choose another folder: hydra.run.dir=…"
         case MemoryError():
             return 3, f"out of memory: {TOO_LARGE}"
-        case RuntimeError():
-            return _of_torch(error)
-    return None
+    return shell.foreseen(error) or (_of_torch(error) if isinstance(error, RuntimeError) else None)
 
 
 TOO_LARGE = (
     "lower batch_size and raise trainer.accumulate_grad_batches by the same factor,\nor lower model.block_size or"
     " model.d_model, or use trainer.precision=bf16-mixed"
 )
-_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT}
 
 
-def _of_torch(error: RuntimeError) -> tuple[int, str] | None:
+def _of_torch(error: RuntimeError) -> shell.Outcome:
     """What types and facts say; the CPU's allocator raises a bare RuntimeError, which gets its traceback."""
     torch = sys.modules.get("torch")
     if torch is None:
@@ -118,7 +93,7 @@ def _main_and_report(main: Callable[[], Any]) -> None:
     """
     error: BaseException | None = None
     try:
-        with _without_hydras_line():
+        with contextlib.redirect_stderr(cast(TextIO, _Filter())):
             main()
     except (Exception, Interrupted, KeyboardInterrupt) as e:
         error = e
@@ -152,25 +127,15 @@ def _report() -> JobsFailed | None:
     return JobsFailed(len(jobs), failed) if failed else None
 
 
-@contextlib.contextmanager
-def _without_hydras_line() -> Iterator[None]:
-    """Keeps one line of Hydra's off the terminal, which it writes whenever it raises what a job raised.
-
-    "Error executing job with overrides: …" stands before our own message, which says more.
-    """
-    stream = sys.stderr
-    sys.stderr = _Filter(stream)
-    try:
-        yield
-    finally:
-        sys.stderr = stream
-
-
 class _Filter:
-    """A stream without that line; tests/cli/test_command.py fails if Hydra changes it."""
+    """Standard error without a line of Hydra's, which it writes whenever it raises what a job raised.
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    "Error executing job with overrides: …" would stand before our own message, which says more;
+    tests/cli/test_command.py fails if Hydra changes it.
+    """
+
+    def __init__(self) -> None:
+        self.stream = sys.stderr
 
     def write(self, text: str) -> int:
         return len(text) if text.startswith("Error executing job with overrides: ") else self.stream.write(text)

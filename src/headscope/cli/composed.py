@@ -29,17 +29,12 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def checked(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any]) -> T:
-    """A config as an instance of its schema.
-
-    Args:
-        config: see `plain`.
-        schema: see `run.schema.parse`.
-        choices: the option of each group.
+    """A plain config as an instance of its schema, given the option of each group.
 
     Raises:
-        UserError: see `run.schema.parse`; two options that do not fit each other are both named.
+        UserError: see `config.schema.parse`; two options that do not fit each other are both named.
     """
-    from headscope.run.schema import parse
+    from headscope.config.schema import parse
 
     try:
         return parse(config, schema)

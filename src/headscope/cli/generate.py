@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import torch
 from annotated_types import Ge, Lt
 
-import headscope
+from headscope import checkpoint
 from headscope.data.decoding import decoded, read_text
 from headscope.errors import UserError
 from headscope.generation.sampling import Sampling
@@ -47,18 +47,14 @@ class GenerateConfig(Sampling):
 def write(config: GenerateConfig, typed: str | None) -> None:
     """Text to standard output as it is made; what it is made from to standard error.
 
-    Args:
-        config: what, and how.
-        typed: the prompt of the command line.
-
     Raises:
         UserError: no checkpoint, no readable prompt, a token that the vocabulary lacks.
     """
     prompt = find_prompt(config, typed)
-    path = Path(config.checkpoint) if config.checkpoint else newest(Path(config.paths.runs))
+    path = checkpoint.find(config.checkpoint) if config.checkpoint else newest(Path(config.paths.runs))
     if config.threads:
         torch.set_num_threads(config.threads)
-    model, tokenizer, about = headscope.load(path)
+    model, tokenizer, about = checkpoint.load(path)
     start = prompt or ""
     prompt_ids(tokenizer, start)  # an unknown token is reported before anything else is printed
     print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Every job of a grid is tried before the first one starts: a mistake in the last would be found hours later."""
+"""The jobs of a sweep are tried before the first one starts: a mistake in the last would be found hours later."""
 
 import multiprocessing
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def _composed(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _mistakes(composed: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
     """What is wrong with each config; empty if nothing was found. Hardware and data are for the job to look at."""
-    from headscope.run.config import TrainConfig
+    from headscope.config.keys import TrainConfig
     from headscope.run.possible import buildable
 
     found = []

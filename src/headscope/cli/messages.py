@@ -2,11 +2,21 @@
 
 import re
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, cast
 
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import OverrideParseException
+from omegaconf import OmegaConf
 
-from headscope.cli.keys import nearest
+from headscope.cli.composed import CONF
+from headscope.config.mistakes import unknown_key
+from headscope.run.folder import flat
+from headscope.training.options import TrainerOptions
+
+TYPED = ("prompt", "resume")  #: keys that Hydra never sees
 
 
 def explain(error: Exception) -> str:
@@ -22,6 +32,8 @@ def explain(error: Exception) -> str:
         return f"there is no group {m.group(1)} to choose from; python train.py --help lists the groups"
     if m := re.search(r"Config group override must be a string", text):
         return _numbered_option()
+    if isinstance(error, OverrideParseException) and "=" not in error.override:
+        return _no_value(error.override)
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
     if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
@@ -36,17 +48,41 @@ def explain(error: Exception) -> str:
     return f"{text[:300]}"
 
 
+def _no_value(typed: str) -> str:
+    """`train.py quickstart`, `generate.py to be or not`."""
+    if Path(sys.argv[0]).stem == "generate":
+        return f"{typed!r} has no key; put quotes around a whole prompt: prompt='{typed} …'"
+    groups = [file.parent.name for file in sorted(CONF.glob(f"*/{typed}.yaml"))]
+    meant = " or ".join(f"{group}={typed}" for group in groups)
+    return f"{typed!r} has no value; write " + (meant or "KEY=VALUE, as --help shows")
+
+
 def _numbered_option() -> str:
     """`heads=8`: Hydra takes no number as an option's name."""
-    conf = Path(sys.argv[0]).resolve().parent / "conf"
     for argument in sys.argv[1:]:
         group, _, option = argument.partition("=")
-        if option == "null" and (conf / group).is_dir():
+        if option == "null" and (CONF / group).is_dir():
             return f"{group}=null is not possible; ~{group} leaves the group out"
-        if option.isdigit() and (conf / group).is_dir():
-            return f"there is no {group}={option}; conf/{group} has {', '.join(_options(conf / group))}"
+        if option.isdigit() and (CONF / group).is_dir():
+            options = sorted((p.stem for p in (CONF / group).glob("*.yaml")), key=lambda name: (len(name), name))
+            return f"there is no {group}={option}; conf/{group} has {', '.join(options)}"
     return "an option's name cannot be a number"
 
 
-def _options(group: Path) -> list[str]:
-    return sorted((p.stem for p in group.glob("*.yaml")), key=lambda name: (len(name), name))
+def nearest(key: str) -> str:
+    """One line on an unknown key, naming the key that was probably meant."""
+    script = Path(sys.argv[0]).stem
+    addable = [f"trainer.{f.name}" for f in fields(TrainerOptions)] if script == "train" else []
+    if key in addable:
+        return f"{key} is not in conf/trainer; add it with a +, as in +{key}=…"
+    for name, reason in TrainerOptions.REFUSED.items():
+        if key == f"trainer.{name}":
+            return f"{key} cannot be set: {reason}"
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        groups = [a for a in sys.argv[1:] if "=" in a and "." not in a.split("=")[0] and "," not in a]
+        cfg = compose(script, [g for g in groups if not g.startswith(("-", f"{key}="))])
+        known = flat(cast(dict[str, Any], OmegaConf.to_container(cfg)))
+    if key in known:  # with the defaults, but not with every option that is swept
+        return f"not every option that is swept has the key {key}; sweep those that have it in a sweep of their own"
+    return str(unknown_key(key, [*known, *addable, *TYPED]))

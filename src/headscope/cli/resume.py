@@ -13,10 +13,6 @@ def continued(folder: str, overrides: Sequence[str]) -> list[str] | None:
 
     The run records the union once it has checked it, so the next resume knows it too.
 
-    Args:
-        folder: of a run or a sweep.
-        overrides: what was typed beside `resume=`.
-
     Raises:
         UserError: no run was started there, or a completed run is asked for something else than more steps.
     """

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -10,12 +9,13 @@ from omegaconf import DictConfig
 
 from headscope.cli import closing, command
 from headscope.cli.composed import checked, plain
-from headscope.errors import Interrupted, UserError
-from headscope.run.config import TrainConfig
+from headscope.config.keys import TrainConfig
+from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.run.folder import RunFolder, nothing_left
-from headscope.run.prepare import Composed, prepare, validate
+from headscope.run.prepare import Composed, prepare
 from headscope.run.summary import write_summary
 from headscope.run.trainer import explained
+from headscope.shell import argument
 
 log = logging.getLogger(__name__)
 
@@ -32,29 +32,32 @@ def train(cfg: DictConfig) -> float | None:
         Interrupted: a signal stopped it; its checkpoint is saved.
     """
     hydra = HydraConfig.get()
-    began = command.started if hydra.mode == RunMode.RUN else time.time()  # a process may run many jobs
+    began = command.started if hydra.mode == RunMode.RUN else time.monotonic()  # a process may run many jobs
     with nothing_left(RunFolder(cfg.paths.run_dir), began):
-        return _train(cfg, hydra, began)
-
-
-def _train(cfg: DictConfig, hydra: Any, began: float) -> float | None:
-    resolved = plain(cfg)
-    config = checked(resolved, TrainConfig, hydra.runtime.choices)
-    composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], began)
-    run = prepare(config, composed)
-    unit = run.corpus.tokenizer.unit
-    log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {unit}s")
-    log.info(f"on {run.choice}")
-    if config.task == "validate":
-        loss = validate(run)
-        log.info(f"val/loss {loss:.4f} nats per {unit}")
-        return loss
-    try:
-        with explained():
-            run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
-    except BaseException as e:
-        if run.has_trained or not isinstance(e, UserError):
+        resolved = plain(cfg)
+        config = checked(resolved, TrainConfig, hydra.runtime.choices)
+        composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], began)
+        run = prepare(config, composed)
+        unit = run.corpus.tokenizer.unit
+        log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {unit}s")
+        log.info(f"on {run.choice}")
+        if config.task == "validate":
+            run.trainer.validate(run.module, run.data, verbose=False)
+            loss = run.trainer.callback_metrics["val/loss"].item()
+            log.info(f"val/loss {loss:.4f} nats per {unit}")
+            return loss
+        try:
+            with explained():
+                run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
+        except BaseException as e:
+            if isinstance(e, UserError) and run.trainer.global_step == run.start.step:
+                raise
             write_summary(run, "interrupted" if isinstance(e, Interrupted) else "failed")
-        raise
-    closing.say(run, write_summary(run, "completed"))
-    return run.history.val_loss
+            code, message = command.outcome(e) or (1, "")
+            if code < 128 and run.folder.last.exists():
+                log.info(f"{run.folder.last} is kept; go on with: python train.py {argument('resume=', run.folder)}")
+            if code == 2:  # it has trained, so what failed now is no mistake in what was asked for
+                raise RunFailed(message) from e
+            raise
+        closing.say(run, write_summary(run, "completed"))
+        return run.history.val_loss

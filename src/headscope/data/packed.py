@@ -18,7 +18,7 @@ from torch import Tensor
 from headscope.data.decoding import file_pieces
 from headscope.data.tokenizers import Tokenizer
 from headscope.data.tokenizers.base import between_tokens, narrowest
-from headscope.errors import FULL, RunFailed, UserError
+from headscope.errors import not_written
 from headscope.files import BESIDE, read_json, write_atomically
 
 ABANDONED = 600  #: seconds without a write after which an incomplete array is that of a killed process
@@ -89,9 +89,7 @@ def _build(files: Sequence[Path], array: Path, by: Tokenizer | type[Tokenizer], 
                     bar.advance(task, len(piece))
             beside.replace(array)
         except OSError as e:
-            if e.errno in FULL:
-                raise RunFailed(f"the disk is full: {array} was not written; free some space and try again") from e
-            raise UserError(f"{array} cannot be written: {e.strerror}; choose another paths.data_dir") from e
+            raise not_written(e, array) from e
         finally:
             beside.unlink(missing_ok=True)
     return {

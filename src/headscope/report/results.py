@@ -66,9 +66,6 @@ class Combination:
 class Sweep:
     """Everything that a report says, read from a folder.
 
-    Args:
-        folder: of the sweep.
-
     Attributes:
         swept: the keys in which jobs differ; `keys` are those but the seed.
         completed: the runs that ended with a loss; `samples` are those without copies.

@@ -63,14 +63,8 @@ def _pair_sums(x: Array) -> Array:
 def seeds_needed(difference: float, deviation: float, combinations: int, beyond: int) -> int | None:
     """Seeds of each of two combinations at which `margins` finds their difference with 80% power.
 
-    Args:
-        difference: of the true means.
-        deviation: of the losses of one combination.
-        combinations: tested together.
-        beyond: seeds that there are, which were not enough.
-
-    Returns:
-        The number, or None if it is over 100.
+    Given are the difference of the true means, the deviation of the losses of one combination, how many are tested
+    together, and a number of seeds that was not enough. None if it would take over 100.
     """
     if difference == 0:
         return None

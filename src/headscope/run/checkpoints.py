@@ -2,14 +2,14 @@
 
 import os
 import shutil
+from contextlib import suppress
 from typing import Any
 
 from lightning import Callback, Trainer
 
-from headscope.errors import FULL, RunFailed
+from headscope.errors import not_written
 from headscope.files import BESIDE, sync_file, sync_folder
 from headscope.run.folder import RunFolder
-from headscope.shell import argument
 from headscope.training.module import LanguageModule
 
 
@@ -18,9 +18,6 @@ class Checkpoints(Callback):
 
     Every file appears whole or not at all: it is written beside, then renamed. The one that was last until then stays
     as `previous.ckpt`. `best.ckpt` has the lowest `val/loss` so far.
-
-    Args:
-        folder: of the run.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -38,9 +35,7 @@ class Checkpoints(Callback):
     def save(self, trainer: Trainer, is_best: bool = False) -> None:
         """Saves the whole state of the run; all ranks call it together.
 
-        Args:
-            trainer: of the run.
-            is_best: also as `best.ckpt`, and first: a kill in between leaves nothing that is not saved again.
+        The best goes to `best.ckpt` first: a kill in between leaves nothing that is not saved again.
 
         Raises:
             RunFailed: the disk is full; what was saved before is still there.
@@ -53,13 +48,9 @@ class Checkpoints(Callback):
             if trainer.is_global_zero:
                 sync_file(beside)
         except OSError as e:
-            beside.unlink(missing_ok=True)
-            if e.errno in FULL:
-                raise RunFailed(
-                    f"the disk is full: the checkpoint of step {trainer.global_step} was not written, the one before"
-                    f" is kept.\nMake room, then go on with {argument('resume=', self.folder)}"
-                ) from e
-            raise
+            with suppress(OSError):
+                beside.unlink()
+            raise not_written(e, self.folder.last) from e
         if trainer.is_global_zero:
             if is_best:
                 second = self.folder.best.with_suffix(BESIDE)

@@ -6,6 +6,7 @@ Imports no torch: a sweep and its report read hundreds of these.
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -182,11 +183,9 @@ class RunFolder:
 
 
 def resuming(folder: Path, marker: Path) -> bool:
-    """Whether this process resumes what a folder holds: it or its sweep was asked to, or SLURM requeued the job.
+    """Whether this process resumes a run or a sweep: it or its sweep was asked to, or SLURM requeued the job.
 
-    Args:
-        folder: of a run or a sweep.
-        marker: the file that shows that it was started.
+    The marker is the file that shows that one was started.
     """
     asked, here = os.environ.get(RESUMING), folder.resolve()
     requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
@@ -195,14 +194,13 @@ def resuming(folder: Path, marker: Path) -> bool:
 
 @contextmanager
 def nothing_left(run: RunFolder, since: float) -> Iterator[None]:
-    """Takes back what a run wrote that is refused before its first step, and its folder if that is new.
+    """Takes back what a run wrote that is refused before its first step; and its folder, if Hydra created it.
 
-    Args:
-        run: its folder, which Hydra has created.
-        since: `time.time()` when it was not there yet.
+    That was not there yet when `time.monotonic()` was `since`.
     """
     before = set(run.path.iterdir()) if run.path.is_dir() else set()
-    new = not before and run.path.is_dir() and run.path.stat().st_mtime >= since
+    age = time.time() - run.path.stat().st_mtime if run.path.is_dir() else 0.0
+    new = not before and age <= time.monotonic() - since
     try:
         yield
     except UserError:

@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning import Callback, Trainer
 
+from headscope.errors import RunFailed
 from headscope.run.clock import Clock, finish
 from headscope.run.folder import RunFolder
 from headscope.training.module import LanguageModule
@@ -20,13 +21,13 @@ class History(Callback):
     the run goes on, `progress.json` says how far it is.
 
     Args:
-        started: `time.time()` when the process began.
+        started: `time.monotonic()` when the process began; the clock on the wall may be set back.
         folder: the run's; None writes no progress.
     """
 
     def __init__(self, started: float | None = None, folder: RunFolder | None = None) -> None:
         self.folder, self._said = folder, 0.0
-        self.started = started if started is not None else time.time()
+        self.started = time.monotonic() if started is None else started
         self.earlier_seconds = 0.0  #: of wall time before this process
         self.clock = Clock()
         self.train_loss = float("nan")  #: nats per token of the step before the last validation
@@ -51,6 +52,7 @@ class History(Callback):
                 self._say(trainer)
 
     def on_validation_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        self._check(trainer)  # before any callback writes something
         finish(module.device)
         self.clock.stop()
 
@@ -74,7 +76,14 @@ class History(Callback):
         """At the last validation."""
         return self.history[-1]["val_loss"] if self.history else None
 
+    def _check(self, trainer: Trainer) -> None:
+        """Stops a run whose folder is gone: what it wrote into a new one could not be resumed, and nobody owns it."""
+        if trainer.state.fn == "fit" and trainer.is_global_zero and self.folder is not None and not self.folder.started:
+            trainer.loggers = []  # Lightning would let them write once more
+            raise RunFailed(f"{self.folder} was removed while the run trained; nothing is left to go on from")
+
     def _say(self, trainer: Trainer) -> None:
+        self._check(trainer)
         if self.folder is not None and trainer.is_global_zero:
             now = {"step": trainer.global_step, "max_steps": trainer.max_steps, "history": self.history}
             self.folder.write_progress(now)
@@ -95,4 +104,4 @@ class History(Callback):
 
     def wall_seconds(self) -> float:
         """Since the process began, and those of the processes before it that got as far as a checkpoint."""
-        return self.earlier_seconds + time.time() - self.started
+        return self.earlier_seconds + time.monotonic() - self.started

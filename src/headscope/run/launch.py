@@ -26,10 +26,6 @@ BY_HAND = ("bash", "interactive")  #: names of SLURM jobs whose processes Lightn
 def launched(devices: int, nodes: int) -> list[ClusterEnvironment]:
     """Plugins for Lightning's Trainer: none if a launcher has started this run's processes, else what ignores the rest.
 
-    Args:
-        devices: processes on each machine.
-        nodes: machines.
-
     Raises:
         UserError: the environment speaks of other processes than the run has.
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from headscope.errors import UserError
+from headscope.errors import UserError, not_written
 
 _held: dict[Path, FileLock] = {}  # by this process, whatever becomes of the objects that took them
 
@@ -17,9 +17,6 @@ class Lock:
     The operating system holds the lock on the file `.lock` and drops it with the process, however that ends, so a dead
     owner's lock is free. It works across machines where the network file system supports `flock`; where it does not,
     `filelock` creates and removes a file instead.
-
-    Args:
-        folder: created when it is acquired.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,19 +43,12 @@ class Lock:
             _held[self.folder.resolve()] = lock
             self.file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         except Timeout as e:
-            raise UserError(
-                f"{self.folder} is in use by {self._owner()}; wait until it ends, or choose another folder"
-            ) from e
+            owner = self.file.read_text(encoding="utf-8", errors="replace") or "another process"
+            raise UserError(f"{self.folder} is in use by {owner}; wait until it ends, or choose another folder") from e
         except OSError as e:
-            raise UserError(f"{self.folder} cannot be written: {e.strerror}; choose another folder") from e
+            raise not_written(e, self.folder) from e
 
     def release(self) -> None:
         """Gives the folder back."""
         if self.held:
             _held.pop(self.folder.resolve()).release()
-
-    def _owner(self) -> str:
-        try:
-            return self.file.read_text(encoding="utf-8") or "another process"
-        except OSError:
-            return "another process"

@@ -2,9 +2,9 @@
 
 import torch
 
+from headscope.config.keys import TrainConfig
 from headscope.data.windows import share
 from headscope.errors import UserError
-from headscope.run.config import TrainConfig
 from headscope.training.hardware import Choice, Machine, choose
 
 

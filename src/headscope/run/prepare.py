@@ -12,14 +12,14 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope import checkpoint
+from headscope.config.changes import changes
+from headscope.config.keys import TrainConfig
 from headscope.data.corpus import Corpus
 from headscope.data.datamodule import CorpusData
 from headscope.errors import UserError
 from headscope.files import remove_incomplete
 from headscope.model.transformer import LanguageModel
-from headscope.run.changes import changes
 from headscope.run.commit import commit
-from headscope.run.config import TrainConfig
 from headscope.run.folder import RunFolder, as_text
 from headscope.run.history import History
 from headscope.run.launch import launched
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 QUIET = (
     ".*does not have many workers.*",  # a batch is one indexing operation; workers would only copy it
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # between Lightning and torch
+    ".*`broadcast_buffers` is deprecated.*",  # the older torch that is allowed has no other name for it
     ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # an fp16 scaler that skipped its first step
     ".*recommended to use `self.log\\('val/loss'.*sync_dist.*",  # it is summed over the ranks already
     ".*is smaller than the logging interval.*",  # steps are logged across Lightning's epochs
@@ -50,7 +51,7 @@ class Composed:
         config: every key, resolved.
         overrides: what was typed.
         position: the option's name.
-        started: `time.time()` when the process began.
+        started: `time.monotonic()` when the process began.
     """
 
     config: dict[str, Any]
@@ -76,18 +77,9 @@ class Run:
     choice: Choice
     start: Start
 
-    @property
-    def has_trained(self) -> bool:
-        """Whether this process has done a step."""
-        return self.trainer.global_step > self.start.step
-
 
 def prepare(config: TrainConfig, composed: Composed) -> Run:
     """Builds everything a run needs. Whatever cannot work is reported before anything is recorded or trained.
-
-    Args:
-        config: checked.
-        composed: where it came from.
 
     Raises:
         UserError: options that do not fit each other, this machine, this corpus, an earlier model, or the folder.
@@ -106,7 +98,9 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
     model = begin.model(config, len(data.corpus.tokenizer))
     if choice.precision == "64-true":
         model.double()  # Lightning restores a checkpoint before it does so, and would round the weights
-    name = _name(config, composed, data.corpus)
+    corpus = data.corpus
+    fell_back = corpus.name == composed.config["data"].get("fallback")  # the one asked for could not be had
+    name = f"{config.name}-{corpus.name}" if fell_back else config.name
     module = LanguageModule(
         model,
         lambda model: config.optimizer(model, choice.fused),
@@ -116,7 +110,7 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
         choice.compile,
     )
     history = History(composed.started, folder)
-    trainer = build_trainer(config, choice, len(data.corpus.train), folder, history, loggers, [*plugins, *begin.io])
+    trainer = build_trainer(config, choice, len(data.corpus.train), folder, history, loggers, plugins)
     if trainer.is_global_zero:
         if config.task == "fit":
             _record(folder, composed, begin.step, changed)
@@ -126,12 +120,6 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
             for recorder in recorders(trainer):
                 recorder.resume_at(begin.step)
     return Run(config, composed, name, folder, data, data.corpus, module, trainer, history, machine, choice, begin)
-
-
-def validate(run: Run) -> float:
-    """The loss of the run's model on its validation split, in nats per token."""
-    run.trainer.validate(run.module, run.data, verbose=False)
-    return run.trainer.callback_metrics["val/loss"].item()
 
 
 def _quiet() -> None:
@@ -200,12 +188,6 @@ def _data(config: TrainConfig, begin: Start) -> CorpusData:
         again = argument("init=", path)
         raise UserError(f"{corpus.name} is not the text that {path} was trained on; restore it, or use {again}")
     return data
-
-
-def _name(config: TrainConfig, composed: Composed, corpus: Corpus) -> str:
-    """The run's name; a corpus that is the fallback of the one asked for is part of it."""
-    fell_back = corpus.name == composed.config["data"].get("fallback")
-    return f"{config.name}-{corpus.name}" if fell_back else config.name
 
 
 def _card(model: LanguageModel, corpus: Corpus, name: str, composed: Composed) -> dict[str, Any]:

@@ -3,27 +3,15 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from lightning.fabric.plugins import TorchCheckpointIO
 
 from headscope import checkpoint
+from headscope.config.keys import TrainConfig
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
-from headscope.run.config import TrainConfig
 from headscope.run.folder import RunFolder
+from headscope.shell import argument
 
 log = logging.getLogger(__name__)
-
-
-class AlreadyRead(TorchCheckpointIO):
-    """Gives Lightning the content of a checkpoint that was read before; writes as usual."""
-
-    def __init__(self, content: dict[str, Any]) -> None:
-        self.content = content
-
-    def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return self.content
 
 
 @dataclass(frozen=True)
@@ -34,18 +22,13 @@ class Start:
         step: done so far; 0 for a new run.
         path: of the checkpoint.
         earlier: its model and tokenizer.
-        io: what restores it when the run is resumed; empty for weights alone.
+        resume_from: the same path if its whole state is restored, not the weights alone.
     """
 
     step: int = 0
     path: Path | None = None
     earlier: checkpoint.Loaded | None = None
-    io: tuple[AlreadyRead, ...] = ()
-
-    @property
-    def resume_from(self) -> Path | None:
-        """The checkpoint whose whole state is restored."""
-        return self.path if self.io else None
+    resume_from: Path | None = None
 
     def model(self, config: TrainConfig, vocab_size: int) -> LanguageModel:
         """A model with these weights.
@@ -70,21 +53,30 @@ class Start:
 
 
 def start(config: TrainConfig, folder: RunFolder) -> Start:
-    """Reads the checkpoint that a run starts from, once.
+    """Finds the checkpoint that a run starts from.
 
     A damaged `last.ckpt` is passed over for the one before it; a run that had saved none begins at 0.
 
     Raises:
-        UserError: see `checkpoint.load`, for a checkpoint that the config names.
+        UserError: see `checkpoint.load`, for a checkpoint that the config names; none of those to resume from can be
+            read, and beginning again would overwrite what may still be rescued.
     """
-    for path in (folder.last, folder.previous) if folder.resuming else ():
-        if path.exists():
-            try:
-                content = checkpoint.read(path)
-                return Start(
-                    int(content["global_step"]), path, checkpoint.loaded(content, path), (AlreadyRead(content),)
-                )
-            except (UserError, KeyError, TypeError, ValueError):
-                log.warning(f"{path} is damaged; trying the one before")
+    saved = [path for path in (folder.last, folder.previous) if folder.resuming and path.exists()]
+    for path in saved:
+        try:
+            earlier = checkpoint.load(path)
+            return Start(int(earlier.about["step"]), path, earlier, path)
+        except (UserError, KeyError, TypeError, ValueError):
+            log.warning(f"{path} is damaged" + "; trying the one before" * (path != saved[-1]))
+    if saved or (folder.resuming and len(folder.status().history) > 1):  # the first was saved before the second
+        files = " and ".join(map(str, saved or (folder.last, folder.previous)))
+        best = f"{argument('init=', folder.best)} in" if folder.best.exists() else "with"
+        raise UserError(
+            f"{files} cannot be read, so there is nothing to resume; restore one of them, or start again {best} a new"
+            " folder"
+        )
     named = config.checkpoint if config.task == "validate" else config.init
-    return Start(path=Path(named), earlier=checkpoint.load(named)) if named is not None else Start()
+    if named is None:
+        return Start()
+    path = checkpoint.find(named)
+    return Start(path=path, earlier=checkpoint.load(path))

@@ -21,9 +21,6 @@ class Stop(Callback):
 
     The handler does nothing else: Lightning's own broadcasts inside the signal and can hang. Leaving is an exception,
     because `should_stop` would validate once more.
-
-    Args:
-        checkpoints: what saves.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:

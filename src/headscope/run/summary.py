@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from headscope.errors import RunFailed
+from headscope.errors import RunFailed, UserError
 from headscope.run.prepare import Run
 from headscope.run.recorder import Witness
 
@@ -16,17 +16,12 @@ Outcome = Literal["completed", "interrupted", "failed"]
 
 
 def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
-    """Writes `summary.json` into the run's folder, from rank 0; returns it.
-
-    Args:
-        run: what ran.
-        status: how it ended.
-    """
+    """Writes `summary.json` into the run's folder, from rank 0; returns it."""
     about = run.module.card["about"]
     history = run.history.history
     losses = [h["val_loss"] for h in history]
-    tokens = run.trainer.global_step * run.config.trainer.accumulate_grad_batches
-    tokens *= run.config.batch_size * _window(run)
+    x, _ = run.corpus.train.stream(0, torch.zeros(1, dtype=torch.long), run.data.block_size)  # (1, T or a sentence)
+    tokens = run.trainer.global_step * run.config.trainer.accumulate_grad_batches * run.config.batch_size * x.shape[1]
     seconds = run.history.train_seconds
     summary = {
         "name": run.name,
@@ -72,15 +67,10 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
             summary |= callback.facts(history)
     if run.trainer.is_global_zero:
         try:
-            run.folder.write_summary(summary)
-        except RunFailed as e:
+            if run.folder.started:  # else it was removed, which was reported
+                run.folder.write_summary(summary)
+        except (RunFailed, UserError) as e:
             if status != "failed":
                 raise
             log.warning("%s", e)  # the run's own failure is the error to report
     return summary
-
-
-def _window(run: Run) -> int:
-    """Positions in a training window: T, or the longest sentence."""
-    x, _ = run.corpus.train.stream(0, torch.zeros(1, dtype=torch.long), run.data.block_size)
-    return x.shape[1]

@@ -12,9 +12,9 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
 
+from headscope.config.keys import TrainConfig
 from headscope.errors import UserError
 from headscope.run.checkpoints import Checkpoints
-from headscope.run.config import TrainConfig
 from headscope.run.folder import RunFolder
 from headscope.run.history import History
 from headscope.run.processes import replace_observer
@@ -24,6 +24,10 @@ from headscope.training.hardware import Choice
 
 log = logging.getLogger(__name__)
 
+#: Options that Lightning takes as they are.
+AS_THEY_ARE = ["num_nodes", "min_steps", "max_time", "fast_dev_run", "limit_train_batches", "limit_val_batches"]
+AS_THEY_ARE += ["log_every_n_steps", "gradient_clip_val", "accumulate_grad_batches", "detect_anomaly", "deterministic"]
+AS_THEY_ARE += ["benchmark", "inference_mode"]
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
@@ -54,27 +58,15 @@ def build_trainer(
             default_root_dir=folder.path,
             accelerator=choice.accelerator,
             devices=choice.devices,
-            num_nodes=options.num_nodes,
+            **{name: getattr(options, name) for name in AS_THEY_ARE},
             # Our buffers never change, and sending them in each forward pass would wait for ranks with fewer batches.
             strategy=DDPStrategy(broadcast_buffers=False) if choice.strategy == "ddp" else choice.strategy,
             precision=choice.precision,  # type: ignore[arg-type]
             max_steps=options.last_step(windows, config.batch_size),
             max_epochs=-1,
-            min_steps=options.min_steps,
-            max_time=options.max_time,  # type: ignore[arg-type]
-            fast_dev_run=options.fast_dev_run,
-            limit_train_batches=options.limit_train_batches,
-            limit_val_batches=options.limit_val_batches,
             val_check_interval=options.val_check_interval * options.accumulate_grad_batches,  # Lightning counts batches
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
-            log_every_n_steps=options.log_every_n_steps,
-            gradient_clip_val=options.gradient_clip_val,
-            accumulate_grad_batches=options.accumulate_grad_batches,
-            detect_anomaly=options.detect_anomaly,
-            deterministic=options.deterministic,
-            benchmark=options.benchmark,
-            inference_mode=options.inference_mode,
             logger=loggers,
             callbacks=[
                 history,
@@ -82,7 +74,7 @@ def build_trainer(
                 Stop(checkpoints),
                 *watching.values(),
                 checkpoints,
-            ],  # it saves the others' state
+            ],  # it saves their state
             enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in watching.values()),
             enable_progress_bar=False,
             enable_model_summary=False,

@@ -10,12 +10,7 @@ from headscope.sweep.jobs import Job
 
 
 class JobDisplay(Progress):
-    """Job, steps, val/loss, time left.
-
-    Args:
-        total: number of jobs.
-        live: draw bars if there is a terminal; not between the lines of jobs that run in this process.
-    """
+    """Job, steps, val/loss, time left; as bars if there is a terminal and no job prints its own lines to it."""
 
     def __init__(self, total: int, live: bool = True) -> None:
         columns = "{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[loss]}", TimeRemainingColumn()

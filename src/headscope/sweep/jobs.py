@@ -24,12 +24,7 @@ _launched: dict[Path, list["Job"]] = {}  # by this process, in the folders that 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep.
-
-    Args:
-        name: of its folder.
-        overrides: of its config, `key=value`.
-    """
+    """One run of a sweep: the name of its folder, and its overrides, `key=value`."""
 
     name: str
     overrides: tuple[str, ...]

@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from headscope.errors import RunFailed, UserError
-from headscope.run.folder import STARTED, RunFolder, Status
+from headscope.run.folder import STARTED, RunFolder
 from headscope.sweep.display import JobDisplay
 from headscope.sweep.jobs import Job, Manifest, known, named, note, own, quoted, split, swept
 from headscope.sweep.pool import Plan, Pool
@@ -56,12 +56,8 @@ def with_names(
     A job that agrees with one of an earlier process in all those keys is that job. A key that is swept only now, the
     seed say, has in an earlier job the value of that job's config.
 
-    Args:
-        overrides: of each job.
-        before: the manifest until now.
-        folder: of the sweep.
-        first: the lowest number for a new job.
-        launched: jobs of earlier batches of this process, none of which is asked for again.
+    `before` is the manifest until now, `first` the lowest number for a new job. None of the jobs that this process has
+    `launched` in earlier batches is asked for again.
     """
     plain = [Job("", tuple(o)) for o in overrides]
     keys = tuple(dict.fromkeys([*before.keys, *swept([*launched, *plain])]))
@@ -83,12 +79,6 @@ def with_names(
 def command() -> tuple[str, ...]:
     """What was typed after the script, without the folder."""
     return tuple(a for a in sys.argv[1:] if split(a)[0] != "hydra.sweep.dir")
-
-
-def extended(job: Job, status: Status) -> bool:
-    """Whether a completed job is asked for more steps than it has done."""
-    steps = job.values.get("trainer.max_steps", "")
-    return steps.isdigit() and int(steps) > status.steps[0]
 
 
 def as_trained(asked: Job, old: Job, folder: Path) -> Job:
@@ -124,7 +114,9 @@ def add_jobs(folder: Path, overrides: Sequence[Sequence[str]], first: int = 0) -
     jobs, left, finished = [], [], True
     for job in asked.jobs:
         status = RunFolder(folder / job.name).status()
-        if status.state == "completed" and not extended(job, status):
+        steps = job.values.get("trainer.max_steps", "")
+        longer = steps.isdigit() and int(steps) > status.steps[0]
+        if status.state == "completed" and not longer:
             jobs.append(as_trained(job, old.get(job.name, job), folder))
         else:
             jobs.append(job)
@@ -139,26 +131,10 @@ def add_jobs(folder: Path, overrides: Sequence[Sequence[str]], first: int = 0) -
     return jobs, left
 
 
-class GridPlan(Plan):
-    """Jobs known beforehand, one after the other."""
-
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.left = list(jobs)
-
-    def next(self) -> Job | None:
-        return self.left.pop(0) if self.left else None
-
-
 def launch(
     folder: Path, overrides: Sequence[Sequence[str]], runner: Pool | Launcher, first: int = 0
 ) -> list[JobReturn]:
-    """Runs those jobs of a grid that have not completed.
-
-    Args:
-        folder: of the sweep.
-        overrides: of each job.
-        runner: our pool, or another launcher.
-        first: the lowest number for a new job.
+    """Runs those jobs of a grid that have not completed; see `with_names` for what is given.
 
     Raises:
         UserError: see `add_jobs`.
@@ -169,19 +145,14 @@ def launch(
         for job in jobs:
             if job not in left:
                 display.ended(job, RunFolder(folder / job.name).status())
-        run(GridPlan(left), display, runner, folder, max(len(jobs), 1))
+        run(Plan(left), display, runner, folder, max(len(jobs), 1))
     return [returned(folder, job) for job in jobs]
 
 
 def run(plan: Plan, display: JobDisplay, runner: Pool | Launcher, folder: Path, size: int) -> None:
     """Runs the jobs of a plan: in our pool, or in batches by another launcher, which cannot prune.
 
-    Args:
-        plan: the jobs.
-        display: shows how they fare.
-        runner: our pool, or another launcher. That one is told our names of the folders.
-        folder: of the sweep.
-        size: jobs that another launcher is given together.
+    Another launcher is told our names of the folders, and is given `size` jobs together.
     """
     if isinstance(runner, Pool):
         return runner.run(plan, display)

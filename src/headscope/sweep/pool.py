@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -28,18 +28,21 @@ POLL = 1.0  #: seconds between two looks at the jobs
 PATIENCE = 60.0  #: seconds that a job has to save its checkpoint when it is told to stop
 
 
-class Plan(ABC):
-    """Where jobs come from, and what becomes of them."""
+class Plan:
+    """Where jobs come from, and what becomes of them: here from a list, one after the other."""
 
-    @abstractmethod
+    def __init__(self, jobs: Sequence[Job] = ()) -> None:
+        self.left = list(jobs)
+
     def next(self) -> Job | None:
         """The next job, asked for when a slot is free; None if there is none."""
+        return self.left.pop(0) if self.left else None
 
     def unpromising(self, job: Job, status: Status) -> bool:
         """Whether to cut a running job short."""
         return False
 
-    def ended(self, job: Job, status: Status) -> None:  # noqa: B027, a grid has nothing to learn from it
+    def ended(self, job: Job, status: Status) -> None:
         """Called for each job that has ended."""
 
 
@@ -58,24 +61,20 @@ def script() -> str:
     return str(Path(sys.argv[0]).resolve())
 
 
-def n_gpus() -> int:
-    """GPUs of this machine, counted without torch."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([gpu for gpu in visible.split(",") if gpu.strip() not in ("", "-1")])
+def visible_gpus() -> list[str]:
+    """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them, found without torch."""
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [gpu for gpu in named.split(",") if gpu.strip() not in ("", "-1")]
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.splitlines())
+        return []
+    return [str(number) for number in range(f"\n{listed}".count("\nGPU "))]
 
 
-def gpus_of(slot: int, per_job: int, gpus: int) -> str | None:
-    """The devices of a slot, as CUDA_VISIBLE_DEVICES takes them; None on a machine without GPUs."""
-    if not gpus:
-        return None
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
-    return ",".join(visible[(slot * per_job + i) % gpus] for i in range(per_job))
+def gpus_of(slot: int, per_job: int, gpus: Sequence[str]) -> str:
+    """The devices of a slot, as CUDA_VISIBLE_DEVICES takes them."""
+    return ",".join(gpus[(slot * per_job + i) % len(gpus)] for i in range(per_job))
 
 
 def arguments(job: Job, folder: Path) -> list[str]:
@@ -94,7 +93,6 @@ class Pool:
     its parent has ended: see `headscope.run.processes`.
 
     Args:
-        folder: of the sweep.
         n_jobs: at the same time; None is one, or as many as the GPUs allow.
         gpus_per_job: on a machine with GPUs.
 
@@ -106,10 +104,12 @@ class Pool:
         for key, value in (("n_jobs", n_jobs), ("gpus_per_job", gpus_per_job)):
             if not (type(value) is int and value >= 1) and (value is not None or key != "n_jobs"):
                 raise UserError(f"hydra.launcher.{key}={value} must be an integer of at least 1")
-        self.folder, self.gpus_per_job, self.gpus = folder, gpus_per_job, n_gpus()
-        self.n_jobs = n_jobs or max(self.gpus // gpus_per_job, 1)
-        if self.gpus and gpus_per_job > 1 and self.n_jobs * gpus_per_job > self.gpus:
-            raise UserError(f"{self.n_jobs} jobs of {gpus_per_job} GPUs each need more than {self.gpus}; lower one")
+        self.folder, self.gpus_per_job, self.gpus = folder, gpus_per_job, visible_gpus()
+        self.n_jobs = n_jobs or max(len(self.gpus) // gpus_per_job, 1)
+        if self.gpus and gpus_per_job > 1 and self.n_jobs * gpus_per_job > len(self.gpus):
+            raise UserError(
+                f"{self.n_jobs} jobs of {gpus_per_job} GPUs each need more than {len(self.gpus)}; lower one"
+            )
         self.running: list[Running] = []
         self.signals: list[int] = []
         self.woken = threading.Event()  # by a process that has ended, or by a signal
@@ -174,9 +174,8 @@ class Pool:
         environment = dict(os.environ)  # names this process as the parent
         if self.n_jobs > 1:
             environment |= waiting.beside_others()
-        devices = gpus_of(slot, self.gpus_per_job, self.gpus)
-        if devices is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = devices
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = gpus_of(slot, self.gpus_per_job, self.gpus)
         with folder.job_log.open("ab") as log:
             process = subprocess.Popen(
                 line,

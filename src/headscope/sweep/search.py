@@ -28,6 +28,7 @@ from headscope.sweep.pool import Plan, Pool
 if TYPE_CHECKING:
     from hydra_plugins.headscope import Search
 
+MOST_CORNERS = 32  #: combinations that are tried before the first trial
 STARTUP = 4  #: trials chosen at random; none is pruned before so many have completed
 #: States in which a job stays, and what Optuna calls them.
 ENDED = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -36,13 +37,10 @@ ENDED = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed"
 def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optuna.Study:
     """Runs a search, or continues one that was stopped; returns what Optuna knows at its end.
 
-    Args:
-        sweeper: its folder and options.
-        typed: overrides; those with several values or an interval make the space.
-        runner: our pool, or another launcher.
+    Of the overrides, those with several values or an interval make the space.
 
     Raises:
-        UserError: a number is out of range, or there is nothing to choose from.
+        UserError: a number is out of range, there is nothing to choose from, or no corner of the space can be built.
         Interrupted: a signal stopped the search.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -56,9 +54,7 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optu
     fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
     if not space:
         raise UserError("a search needs something to choose, such as optimizer.lr='tag(log, interval(1e-4, 1e-2))'")
-    for number in (0, -1):  # the ends of the space: what does not compose is refused before anything is trained
-        ends = (f"{key}={(_choices(d) or [d.low, d.high])[number]}" for key, d in space.items())
-        sweeper.validate_batch_is_legal([[*fixed, *ends]])
+    sweeper.check([[*fixed, *(f"{k}={v}" for k, v in zip(space, values, strict=True))] for values in corners(space)])
     folder = sweeper.folder
     own(folder)
     # Another seed after each restart: the same one would choose again what was chosen before.
@@ -99,6 +95,17 @@ def distribution(override: Override) -> BaseDistribution:
     raise UserError(f"{override.input_line} cannot be searched; give a,b or range(…) or interval(…) or tag(log, …)")
 
 
+def corners(space: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Combinations that stand for a space: of every choice and both ends of every range.
+
+    All of them if they are few; else enough for each of these values to be in one.
+    """
+    ends = [list(d.choices) if hasattr(d, "choices") else [d.low, d.high] for d in space.values()]
+    if math.prod(map(len, ends)) <= MOST_CORNERS:
+        return list(itertools.product(*ends))
+    return [tuple(e[i % len(e)] for e in ends) for i in range(max(map(len, ends)))]
+
+
 def _choices(d: Any) -> list[Any]:
     """All values of a distribution; none if it is continuous."""
     if hasattr(d, "choices"):
@@ -115,8 +122,6 @@ class SearchPlan(Plan):
     """Trials as jobs. What a job did is in its own folder.
 
     Args:
-        folder: of the sweep.
-        study: of Optuna.
         space: what may be chosen, by key.
         fixed: overrides that all jobs share.
         n_trials: how many combinations to train.
@@ -130,6 +135,7 @@ class SearchPlan(Plan):
     ) -> None:
         self.folder, self.study, self.space, self.fixed = folder, study, space, fixed
         self.limit = int(min(n_trials, math.prod(len(_choices(d)) or math.inf for d in space.values())))
+        super().__init__()
         self.jobs: list[Job] = []
         self.tried: dict[tuple[str, ...], Job] = {}  # by their values
         self.stopped: list[dict[str, Any]] = []  # values of jobs that have not ended

@@ -52,12 +52,7 @@ def walk(argv: list[str] | None = None) -> None:
         raise UserError("--out is empty; give it the name of a folder")
     seed = chosen.seed if given.seed is None else _seed(given.seed)
     told = chosen.tell(seed, given.sentence) if given.sentence else chosen.tell(seed)
-    written = None
-    if given.out is not None:
-        try:
-            written = page.write(chosen, seed, told, Path(given.out))
-        except OSError as e:
-            raise UserError(f"--out {given.out!r} cannot be used ({e.strerror}); choose another folder") from e
+    written = page.write(chosen, seed, told, Path(given.out)) if given.out is not None else None
     terminal.show(console, chosen, seed, told)
     if written:
         console.print(f"\nthe page, beside its pictures: {written}", soft_wrap=True, markup=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from headscope.files import write_atomically
 from headscope.render.pages import render_page
 from headscope.render.pictures import matrix_picture
 from headscope.walkthrough.step import Step, Told, Walk
@@ -35,18 +36,18 @@ def write(walk: Walk, seed: int, told: Told, folder: Path) -> Path:
     """Writes NAME.html and NAME-NN-TITLE.png for every matrix into the folder; returns the page.
 
     Raises:
-        OSError: the folder cannot be created or written to.
+        UserError: the folder cannot be created or written to.
+        RunFailed: the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     steps = [(step, None if step.kind == "table" else _picture(step)) for step in told.steps]
     for i, (step, picture) in enumerate(steps, 1):
         if picture:
             name = f"{walk.name}-{i:02}-{re.sub('[^a-z0-9]+', '-', step.title)}.png"
-            (folder / name).write_bytes(picture.png)
+            write_atomically(folder / name, picture.png)
     summary = f"{walk.summary} · seed {seed}"
     page = folder / f"{walk.name}.html"
     html = render_page("walkthrough.html", title=walk.name, summary=summary, steps=steps, departure=told.departure)
-    page.write_text(html, encoding="utf-8")
+    write_atomically(page, html.encode())
     return page
 
 

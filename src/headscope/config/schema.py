@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from headscope.config.mistakes import must_be, unknown_key, wrong
 from headscope.errors import UserError
-from headscope.run.mistakes import must_be, unknown_key, wrong
 
 T = TypeVar("T")
 

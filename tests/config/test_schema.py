@@ -20,11 +20,11 @@ from torch import nn
 import headscope
 from headscope.cli.composed import plain
 from headscope.cli.generate import GenerateConfig
+from headscope.config.keys import TrainConfig
+from headscope.config.schema import ALLOWED, parse
 from headscope.errors import UserError
 from headscope.model.position import Position
 from headscope.model.transformer import LanguageModel
-from headscope.run.config import TrainConfig
-from headscope.run.schema import ALLOWED, parse
 from tests.conftest import ROOT
 
 CONF = ROOT / "conf"

@@ -45,12 +45,7 @@ def honoured(key: str) -> bool:
 def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[str]) -> dict[str, tuple[str, str]]:
     """What a resumed run does differently from here on: old and new value by key.
 
-    A key that only a newer version has is a change only if it was typed.
-
-    Args:
-        before: the recorded config by dotted key.
-        now: the config of the resume by dotted key.
-        typed: keys that were typed beside `resume=`.
+    Both configs are given by dotted key. A key that only a newer version has is a change only if it was typed.
 
     Raises:
         UserError: a key changed that cannot take effect any more.

@@ -6,12 +6,12 @@ import shutil
 import pytest
 import torch
 
+from headscope.config.changes import changes, honoured
 from headscope.errors import UserError
-from headscope.run.changes import changes, honoured
 from headscope.run.folder import RunFolder, flat
 from tests.cli.test_commands import refused
+from tests.config.test_schema import GROUPS, composed
 from tests.conftest import fit, shell
-from tests.run.test_schema import GROUPS, composed
 
 TINY = (
     *("data=pydoc", "model.n_layers=1", "model.d_model=32", "model.n_heads=2", "model.block_size=16"),
