@@ -60,13 +60,14 @@ def assert_same_run(a, b):
     assert [(h["step"], h["val_loss"]) for h in x["history"]] == [(h["step"], h["val_loss"]) for h in y["history"]]
     assert steps_of(a) == steps_of(b)
     assert (a / "heads.csv").read_text() == (b / "heads.csv").read_text(), "no step is missing or doubled"
+    assert (a / "film.gz").read_bytes() == (b / "film.gz").read_bytes()
     for folder in (a, b):
         strange = [f for f in files(folder) if not re.fullmatch(DECLARED, f)]
         assert not strange, "nothing but what the README declares"
 
 
 DECLARED = (
-    r"\.lock|changes\.json|\.hydra/(config|overrides)\.yaml|(train|job)\.log|heads\.csv|(summary|progress)\.json|checkpoints/(last|previous|best)\.ckpt"
+    r"\.lock|changes\.json|\.hydra/(config|overrides)\.yaml|(train|job)\.log|heads\.csv|film\.gz|(summary|progress)\.json|checkpoints/(last|previous|best)\.ckpt"
     r"|(hparams/)?events\.out\.tfevents\..*|projector_config\.pbtxt|\d+/embedding/(tensors|metadata)\.tsv"
 )
 

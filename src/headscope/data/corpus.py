@@ -94,7 +94,7 @@ class TextSource(Source):
             shorter = f" or shorten the context to model.block_size={longest}" if longest > 0 else ""
             raise UserError(
                 f"{self.name} is too short: it has {count(n, tokenizer.unit)}, and model.block_size={block_size} needs"
-                f" at least {10 * block_size + 1:,}; bring more text{shorter}"
+                f" at least {10 * block_size + 1:,}; give more text{shorter}"
             )
         train, val = (TextWindows(part, block_size) for part in (ids[:border], ids[border:]))
         characters = len(tokenizer.decode(val.ids.tolist())) / len(val.ids)

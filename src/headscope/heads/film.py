@@ -5,6 +5,7 @@ Shapes: L layers, H heads, T positions, P = T (T + 1) / 2 pairs of a query and a
 
 import gzip
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,8 +40,9 @@ class Film:
 
     def fits(self, layers: int, heads: int, vocab_size: int) -> bool:
         """Whether it can be of a model of this shape."""
-        shapes = {f.maps.shape[:2] for f in self.frames}
-        return shapes == {(layers, heads)} and max(self.ids) < vocab_size
+        t = len(self.ids)
+        shapes = {f.maps.shape for f in self.frames}
+        return t > 0 and shapes == {(layers, heads, t * (t + 1) // 2)} and max(self.ids) < vocab_size
 
     def description(self) -> dict[str, Any]:
         """All but the maps, plain data."""
@@ -70,7 +72,7 @@ class Film:
             frames = described["frames"]
             whole = np.frombuffer(maps, np.uint8).reshape(len(frames), layers, heads, t * (t + 1) // 2)
             return cls(described["ids"], [Frame(f["step"], m, f["roles"]) for f, m in zip(frames, whole, strict=True)])
-        except (OSError, EOFError, KeyError, TypeError) as e:
+        except (OSError, EOFError, KeyError, TypeError, zlib.error) as e:
             raise ValueError("no film") from e
 
 

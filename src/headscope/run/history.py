@@ -78,7 +78,7 @@ class History(Callback):
 
     def _check(self, trainer: Trainer) -> None:
         """Stops a run whose folder is gone: what it wrote into a new one could not be resumed, and nobody owns it."""
-        if trainer.state.fn == "fit" and trainer.is_global_zero and self.folder is not None and not self.folder.started:
+        if self.folder is not None and trainer.state.fn == "fit" and trainer.is_global_zero and not self.folder.started:
             trainer.loggers = []  # Lightning would let them write once more
             raise RunFailed(f"{self.folder} was removed while the run trained; nothing is left to go on from")
 

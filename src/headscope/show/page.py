@@ -14,6 +14,7 @@ from torch import Tensor
 from headscope.errors import UserError
 from headscope.files import write_atomically
 from headscope.generation.rounded import rounded, rounding
+from headscope.generation.sampling import finite
 from headscope.heads import film as films
 from headscope.heads import look, table
 from headscope.heads.film import Film
@@ -45,12 +46,15 @@ def show(asked: Asked) -> None:
 
 def target(asked: Asked) -> Path:
     """The file: `out`, or one in the folder `out`, or beside the checkpoint one that names it and its step."""
-    if asked.out is not None and asked.out.suffix in (".html", ".htm"):
+    if asked.out is not None and asked.out.suffix.lower() in (".html", ".htm"):
         if asked.out.is_dir():
             raise UserError(f"out={asked.out} is a folder; give a file, such as out=model.html")
         return asked.out
     at = f"-step{asked.about['step']}" if "step" in asked.about else ""
-    return asked.folder("page").with_suffix(".html") if asked.out is None else asked.folder("") / f"model{at}.html"
+    if asked.out is None:
+        folder = asked.folder("page")
+        return folder.with_name(f"{folder.name}.html")  # a checkpoint's name may hold a dot: nano-0.9
+    return asked.folder("") / f"model{at}.html"
 
 
 def page(asked: Asked, whole: bool = False) -> str:
@@ -61,18 +65,22 @@ def page(asked: Asked, whole: bool = False) -> str:
         whole: keeps every bit of the weights, whatever rounding would do.
 
     Raises:
-        UserError: it would be too large.
+        UserError: it would be too large, or empty; the model's logits are not finite.
     """
     weights = sum(p.numel() for p in asked.model.parameters())
     _refuse_if_large(int(weights * LEAST))  # before minutes are spent on it
+    with torch.inference_mode():
+        finite(asked.model(_random(asked.model)))  # else its parts would be blamed
     why = refusal(asked.model)
     kept = _passages(asked)
-    prompt = asked.context() if asked.prompt or kept is None else kept[:1]
+    prompt = asked.context() if asked.prompt or kept is None else _unpadded(kept[:1], asked.tokenizer.pad)
     texts = _random(asked.model) if kept is None else kept
     model, precision = (asked.model, "") if why else _as_small_as_possible(asked.model, texts, prompt, whole)
     print(f"recorded maps only: {why}" if why else precision, file=sys.stderr)
     reports = _reports(asked)
     film = _film(asked, prompt, reports)
+    if why and film is None:
+        raise UserError(f"a page would have nothing to show: {why}, and it has no heads; use show=next")
     content = {
         "model": None if why else _arrays(_parts(model, kept)),
         "vocabulary": _vocabulary(asked),
@@ -90,6 +98,14 @@ def page(asked: Asked, whole: bool = False) -> str:
     document = model_page(said, content, film.maps() if film else b"")
     _refuse_if_large(len(document.encode()))
     return document
+
+
+def _unpadded(text: Tensor, pad: int | None) -> Tensor:
+    """A text (1, T) without what fills it up behind its last token."""
+    if pad is None:
+        return text
+    tokens = torch.nonzero(text[0] != pad)
+    return text[:, : int(tokens.max()) + 1] if len(tokens) else text
 
 
 def _refuse_if_large(size: int) -> None:

@@ -20,6 +20,6 @@ def picture_steps(steps: Sequence[int], pictures: int = PICTURES) -> list[int]:
 
 def is_picture_step(trainer: Trainer) -> bool:
     """Whether the validation that has just ended is drawn."""
-    interval = int(trainer.val_check_interval) // trainer.accumulate_grad_batches
+    interval = max(int(trainer.val_check_interval) // trainer.accumulate_grad_batches, 1)  # 0 in a trial run
     planned = picture_steps(validations(trainer.max_steps, interval))
     return trainer.state.fn == "fit" and trainer.global_step in planned

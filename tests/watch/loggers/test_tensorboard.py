@@ -9,8 +9,9 @@ from headscope.watch.loggers.tensorboard import TensorBoard, as_block
 def logged(folder):
     events = EventAccumulator(str(folder)).Reload()
     tags = events.Tags()
-    scalars = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags["scalars"]}
-    return scalars | {tag: [e.step for e in events.Tensors(tag)] for tag in tags["tensors"]}
+    # Sorted: of two files of one second and process the tenth is read before the ninth, which no two runs make.
+    scalars = {tag: sorted((e.step, e.value) for e in events.Scalars(tag)) for tag in tags["scalars"]}
+    return scalars | {tag: sorted(e.step for e in events.Tensors(tag)) for tag in tags["tensors"]}
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 // All heads as thumbnails, with their roles, a strip for the chosen position, and a switch each.
 import { drawBytes, css, onScheme, ramp } from "./colours.js";
-import { element, percent, stepped } from "./elements.js";
+import { element, modified, percent, stepped } from "./elements.js";
 import { nameOf } from "./state.js";
 
 const THUMBNAIL = 128; // pixels of a side
@@ -25,7 +25,7 @@ export class HeadsView {
     }
     box.addEventListener("keydown", (event) => {
       const from = this.cards.findIndex((card) => card.button === event.target);
-      if (from < 0) return;
+      if (from < 0 || modified(event)) return;
       if (event.key === "o" && toggle) toggle(this.cards[from].layer, this.cards[from].head);
       const next = stepped(event.key, from, this.cards.length, sizes.heads);
       if (next === null) return;

@@ -31,8 +31,8 @@ export function linkWith(state, sizes, tokenizer, read) {
   }
 
   async function share() {
-    put();
     try {
+      put();
       await navigator.clipboard.writeText(location.href);
       $("shared").textContent = "The link is copied: it opens this page with this text, head and switches.";
     } catch {

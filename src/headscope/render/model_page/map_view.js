@@ -1,6 +1,6 @@
 // One map, large: a pixel a weight, enlarged by the browser, so that a long context scrolls as smoothly as a short one.
 import { drawBytes, onScheme, ramp, toBytes } from "./colours.js";
-import { element, stepped } from "./elements.js";
+import { element, modified, stepped } from "./elements.js";
 
 const LEGIBLE = 7; // pixels of a cell beside which a label can be read
 const LARGEST = 48; // pixels of a cell
@@ -118,6 +118,7 @@ export class MapView {
   }
 
   #key(event, choose) {
+    if (modified(event)) return;
     const [i, j] = this.kept;
     const down = stepped({ ArrowUp: "ArrowLeft", ArrowDown: "ArrowRight" }[event.key] ?? "", i, this.n);
     const right = stepped(

@@ -1,6 +1,6 @@
 // The page: what was chosen, what the worker answers, and what is drawn of it.
 import { ask, startWorker } from "./ask.js";
-import { $, element } from "./elements.js";
+import { $, element, told } from "./elements.js";
 import { FilmView } from "./film_view.js";
 import { HeadsView } from "./heads_view.js";
 import { linkWith } from "./link_view.js";
@@ -155,6 +155,8 @@ async function refresh(names) {
   if (anew || names.has("at") || names.has("token")) await drawPosition();
 }
 
+const OLD = "A current browser can unpack this page; this one cannot";
+
 // One refresh at a time: what changes meanwhile is drawn together afterwards.
 let changed = new Set();
 let drawing = null;
@@ -170,7 +172,8 @@ async function draw() {
     while (changed.size) {
       const names = changed;
       changed = new Set();
-      await refresh(names);
+      await told(refresh(names), "What is shown is not up to date");
+      $("loading").hidden = true;
     }
     link.remember();
   } finally {
@@ -219,7 +222,7 @@ async function begin() {
     };
     part.hidden = !part.dataset.needs.split(" ").every((need) => there[need]);
   }
-  if (frames) new FilmView(film, new Uint8Array(await unpack($("film").textContent)), state, shown);
+  if (frames) new FilmView(film, new Uint8Array(await told(unpack($("film").textContent), OLD)), state, shown);
   if (!model) {
     link.recall();
     return;
@@ -240,13 +243,8 @@ async function begin() {
   document.body.classList.toggle("characters", vocabulary.unit === "character");
   listen();
   state.watch(changedNow);
-  try {
-    startWorker($("worker").textContent);
-    await ask("start", { model, packed: $("weights").textContent });
-  } catch (error) {
-    $("loading").textContent = `This browser cannot unpack the model (${error.message}); a current one can.`;
-    throw error;
-  }
+  startWorker($("worker").textContent);
+  await told(ask("start", { model, packed: $("weights").textContent }), OLD);
   $("loading").hidden = true;
   link.recall();
   changedNow(["ids"]);

@@ -69,12 +69,12 @@ export function fromFragment(fragment, sizes, frames) {
   };
   if (said.has("text")) found.text = said.get("text");
   if (number("at", Infinity) !== null) found.at = number("at", Infinity);
-  if (number("frame", frames) !== null) found.frame = number("frame", frames);
+  found.frame = number("frame", frames) ?? Math.max(0, frames - 1);
   const chosen = head(said.get("head") ?? "");
   if (chosen) [found.layer, found.head] = chosen;
   if (VIEWS.includes(said.get("view"))) found.view = said.get("view");
-  if (["from", "to"].includes(said.get("direction"))) found.direction = said.get("direction");
+  found.direction = said.get("direction") === "to" ? "to" : "from";
   if (["zero", "mean"].includes(said.get("by"))) found.by = said.get("by");
-  found.off = (said.get("off") ?? "").split(",").map(head).filter(Boolean);
+  found.off = [...new Set((said.get("off") ?? "").split(","))].map(head).filter(Boolean);
   return found;
 }

@@ -1,11 +1,12 @@
 // The text as tokens: its losses as colour, and where the chosen head looks as bars.
-import { $, element, percent, signed, stepped } from "./elements.js";
+import { $, element, modified, percent, signed, stepped } from "./elements.js";
 
 /** A loss of 6 nats or more has the full colour. */
 const MOST = 6;
 
 /** Whether the first letter of a text is written from right to left. */
 const RIGHT_TO_LEFT = /^\P{L}*[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/u;
+const GREY = 500; // forgotten tokens that are still shown
 const MIRRORED = { ArrowLeft: "ArrowRight", ArrowRight: "ArrowLeft" };
 
 export class TextView {
@@ -23,6 +24,7 @@ export class TextView {
     this.box.addEventListener("pointerover", (event) => position(event) && hover(Number(position(event))));
     this.box.addEventListener("pointerleave", () => hover(null));
     this.box.addEventListener("keydown", (event) => {
+      if (modified(event)) return;
       const first = this.start;
       const key = this.box.dir === "rtl" ? (MIRRORED[event.key] ?? event.key) : event.key;
       const next = stepped(key, this.at - first, this.spans.length - first);
@@ -43,7 +45,9 @@ export class TextView {
   draw(ids, start, losses, before) {
     this.start = start;
     this.box.dir = RIGHT_TO_LEFT.test(ids.map((id) => this.shown[id]).join("")) ? "rtl" : "ltr";
-    this.spans = ids.map((id, at) => this.#span(id, at, start, losses[at - start - 1], before[at - start - 1]));
+    this.spans = []; // with holes: `forEach` skips what is no longer shown
+    for (let at = Math.max(0, start - GREY); at < ids.length; at++)
+      this.spans[at] = this.#span(ids[at], at, start, losses[at - start - 1], before[at - start - 1]);
     const lines = [];
     this.spans.forEach((span, at) => {
       lines.push(span);

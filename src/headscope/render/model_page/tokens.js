@@ -49,7 +49,9 @@ class Words extends Characters {
   }
 }
 
-const PIECES = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu; // as GPT-2 cuts a text
+// As GPT-2 cuts a text; \s of JavaScript counts U+FEFF as white space and U+0085 not.
+const PIECES =
+  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
 
 class BytePairs extends Characters {
   constructor(vocabulary) {
@@ -93,6 +95,6 @@ class BytePairs extends Characters {
 
   decode(ids) {
     const bytes = ids.flatMap((i) => Array.from(this.vocab[i], (character) => this.byte.get(character) ?? 0x3f));
-    return new TextDecoder().decode(Uint8Array.from(bytes));
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
   }
 }

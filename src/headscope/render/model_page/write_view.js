@@ -9,16 +9,23 @@ const PAUSE = 20; // milliseconds between two tokens, for the page to show the f
  * @param settled - resolves once all that was chosen is drawn.
  */
 export function writeWith(state, tokenizer, end, settled) {
-  let running = false;
+  let running = null; // the loop that may go on
+  let turn = Promise.resolve(); // one token at a time
 
-  /** Draws a token; returns whether the text can go on. */
-  async function writeOne() {
+  /** Draws a token, after those that were asked for before; returns whether the text can go on. */
+  function writeOne(wanted = () => true) {
+    turn = turn.catch(() => {}).then(() => wanted() && write(wanted));
+    return turn;
+  }
+
+  async function write(wanted) {
     await settled();
     const { ids, off, by } = state;
     const [temperature, topK] = ["temperature", "top-k"].map((name) => Math.max(0, Number($(name).value)));
-    const how = { temperature, topK, u: Math.random() };
+    const how = { temperature, topK: Math.ceil(topK), u: Math.random() };
     const { id } = await ask("next", { ids, off, by, ...how });
-    if (id === end) return false;
+    if (state.ids !== ids) return true; // another text came meanwhile: it stays
+    if (!wanted() || id === end) return false;
     const longer = [...ids, id];
     state.change({ ids: longer, at: longer.length - 1, token: null });
     $("typed").value = tokenizer.decode(longer);
@@ -30,19 +37,24 @@ export function writeWith(state, tokenizer, end, settled) {
   function run(on) {
     running = on;
     $("write-on").textContent = on ? "Stop" : "Write on";
-    $("write-on").setAttribute("aria-pressed", on);
+    $("write-on").setAttribute("aria-pressed", on !== null);
   }
 
   async function writeOn() {
-    if (running) return run(false);
-    run(true);
-    while (running && (await writeOne())) await new Promise((resolve) => setTimeout(resolve, PAUSE));
-    return run(false);
+    if (running) return run(null);
+    const mine = {};
+    run(mine);
+    try {
+      while (running === mine && (await writeOne(() => running === mine)))
+        await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    } finally {
+      if (running === mine) run(null);
+    }
   }
 
-  $("write-one").addEventListener("click", writeOne);
+  $("write-one").addEventListener("click", () => writeOne());
   $("write-on").addEventListener("click", writeOn);
   addEventListener("keydown", (event) => {
-    if (event.key === "Escape") run(false);
+    if (event.key === "Escape") run(null);
   });
 }
