@@ -23,7 +23,20 @@ def test_a_film_survives_its_file_and_a_weight_its_byte():
     assert [f.step for f in back.until(10).frames] == [0, 10]
 
 
-@pytest.mark.parametrize("content", [b"", b"x", film.Film([1]).to_bytes()[:-3]])
+WHOLE = film.of(list(range(9)), torch.rand(2, 1, 2, 9, 9), {}).to_bytes()
+BROKEN = WHOLE[:20] + bytes(255 - byte for byte in WHOLE[20:40]) + WHOLE[40:]
+
+
+@pytest.mark.parametrize("content", [b"", b"x", film.Film([1]).to_bytes()[:-3], BROKEN])
 def test_what_is_no_film_says_so(content):
     with pytest.raises(ValueError, match=r"."):
         Film.from_bytes(content)
+
+
+def test_a_film_fits_models_of_its_shape_alone():
+    kept = Film.from_bytes(WHOLE)
+    assert kept.fits(2, 2, 9)
+    assert not kept.fits(2, 1, 9)
+    assert not kept.fits(2, 2, 8), "a token that the model does not know"
+    assert not Film(kept.ids[:-1], kept.frames).fits(2, 2, 9), "maps of another length than the text"
+    assert not Film([], []).fits(2, 2, 9)

@@ -14,6 +14,7 @@ from headscope.heads import film as films
 from headscope.heads import look
 from headscope.model.feedforward import GELU
 from headscope.model.made_of import Order
+from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Position, Rotary
 from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import TransformerLM
@@ -115,11 +116,39 @@ def test_a_page_that_no_browser_opens_well_is_refused(tmp_path, monkeypatch, cap
     assert (capsys.readouterr().err == "") == sooner, "a model whose weights alone are too many is not even rounded"
 
 
+def test_a_model_with_a_damaged_weight_is_not_blamed_on_its_parts(tmp_path):
+    model = small().eval()
+    with torch.no_grad():
+        model.head.weight[0] = float("nan")
+    with pytest.raises(UserError, match="logits are not finite"):
+        page(Asked(model, TOKENIZER, "abc", tmp_path))
+
+
+def test_a_page_with_nothing_to_show_is_refused(tmp_path):
+    class Own(FixedContextMLP):
+        def made_of(self):
+            return None
+
+    model = Own(vocab_size=11, context=4, d_model=4, hidden=8, block_size=8).eval()
+    with pytest.raises(UserError, match=r"nothing to show: Own computes something"):
+        page(Asked(model, TOKENIZER, "abc", tmp_path))
+
+
+def test_a_text_begins_without_what_fills_it_up():
+    text = torch.tensor([[3, 0, 4, 0, 0]])
+    assert writer._unpadded(text, 0).tolist() == [[3, 0, 4]]
+    assert writer._unpadded(text, None).tolist() == text.tolist()
+    assert writer._unpadded(torch.zeros(1, 3), 0).shape == (1, 3)
+
+
 def test_where_it_is_written(tmp_path):
     asked = lambda out, about=None: Asked(small(), TOKENIZER, "", tmp_path / "best.ckpt", about or {}, out=out)  # noqa: E731
     assert target(asked(None)) == tmp_path / "best-page.html"
     assert target(asked(None, {"step": 1700})) == tmp_path / "best-step1700-page.html"
     assert target(asked(tmp_path / "a.html")) == tmp_path / "a.html"
+    assert target(asked(tmp_path / "a.HTML")) == tmp_path / "a.HTML"
+    dotted = Asked(small(), TOKENIZER, "", tmp_path / "nano-0.9.ckpt", {"step": 5})
+    assert target(dotted) == tmp_path / "nano-0.9-step5-page.html"
     assert target(asked(tmp_path / "new")) == tmp_path / "new" / "model.html"
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(UserError, match="is a folder"):

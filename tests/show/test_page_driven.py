@@ -232,6 +232,34 @@ def test_writing_one_token_a_click_and_running(tab, opened):
     assert text_of(tab, "#write-on") == "Write on"
 
 
+def test_clicks_in_haste_write_a_token_each_and_typing_wins(tab, opened):
+    opened()
+    tab.run("document.querySelector('#top-k').value = 0.5")
+    tab.run("for (let i = 0; i < 3; i++) document.querySelector('#write-one').click()")
+    for _ in range(40):
+        time.sleep(0.05)
+        if len(tab.run("document.querySelector('#typed').value")) == len(WORDS) + 3:
+            break
+    time.sleep(0.2)
+    assert len(tab.run("document.querySelector('#typed').value")) == len(WORDS) + 3
+    tab.run(
+        "document.querySelector('#write-one').click();"
+        "document.querySelector('#typed').value = 'the';"
+        "document.querySelector('#typed').dispatchEvent(new Event('input'))"
+    )
+    time.sleep(0.4)
+    settle(tab)
+    assert tab.run("document.querySelector('#typed').value")[:3] == "the"
+    assert len(tab.run("document.querySelector('#typed').value")) <= 4
+
+
+def test_an_answer_that_fails_is_said(tab, opened):
+    opened()
+    tab.run("modules.ask.ask('nonsense').catch(() => true)")
+    tab.run("modules.elements.told(Promise.reject(new Error('why')), 'What is shown is old').catch(() => true)")
+    assert text_of(tab, "#loading") == "What is shown is old: why."
+
+
 def test_a_link_holds_text_head_and_switches(tab, opened):
     opened(prompt="the cat")
     tab.click("#heads .head:nth-child(3) input")
@@ -248,11 +276,13 @@ def test_a_link_holds_text_head_and_switches(tab, opened):
     before = [text_of(tab, selector) for selector in ("#loss", "#one-name", "#next-rows", "#tokens")]
     opened(prompt="sat", fragment=link)
     assert [text_of(tab, selector) for selector in ("#loss", "#one-name", "#next-rows", "#tokens")] == before
+    tab.run("modules.page.state.change({ direction: 'to' })")
     tab.run("location.hash = '#text=on%20the&at=99&head=L9H9&off=L0H0,nonsense,L7H7&view=x&frame=77'")
     tab.run("new Promise((r) => setTimeout(r, 50))")
     settle(tab)
     assert text_of(tab, "#tokens") == "on·the"
     assert state(tab, "off") == [[0, 0]]
+    assert state(tab, "direction") == "from", "what a link does not say is as it was at first"
 
 
 def test_the_slider_shows_maps_and_roles_of_each_step(tab, opened):
@@ -321,7 +351,8 @@ def test_tokens_are_those_of_python(tab, opened, of):
     corpus = ODD + WORDS * 20 + "don't we'll I'm 1234  two  spaces\tand\u00a0more\u2003\n\n\x1fend 'tis"
     tokenizer = of.of([corpus], 400)
     opened(text="the cat", tokenizer=tokenizer, frames=0)
-    for text in (corpus, WORDS, "don't we'll  I'm two", " \n \n", ODD[::-1] if of is BytePairTokenizer else "the"):
+    bom = "\ufeffthe\x85cat" if of is BytePairTokenizer else "the"
+    for text in (corpus, bom, WORDS, "don't we'll  I'm two", " \n \n", ODD[::-1] if of is BytePairTokenizer else "the"):
         ids = tokenizer.encode(text).tolist()
         found = tab.run(
             f"modules.tokens.tokenizerOf(JSON.parse(document.querySelector('#described').textContent).vocabulary).encode({json.dumps(text)})"
