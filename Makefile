@@ -34,7 +34,7 @@ check: $(READY)  ## format, lint, types, tests; warnings are errors
 	$(PYTEST)
 
 test-slow: $(READY)  ## the tests that take minutes
-	$(PYTEST) -m slow
+	$(PY) -m pytest -m slow
 
 test-browser: $(READY)  ## the tests that look at pages in headless Chromium
 	$(PY) -m pytest -m browser

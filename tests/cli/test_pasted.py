@@ -92,7 +92,7 @@ def test_every_printed_command_runs(name, tmp_path):
     done = shell(*run, cwd=here)
     assert done.returncode == 0, done.stderr
     commands = re.findall(r"^  ((?:python|tensorboard) .*)$", done.stdout, re.MULTILINE)
-    assert [c.split()[1] for c in commands] == ["generate.py", "generate.py", "--logdir", "train.py"]
+    assert [c.split()[1] for c in commands] == ["generate.py"] * 3 + ["--logdir", "train.py"]
     for line in commands:
         again = pasted(f"{line} --inspect" if line.startswith("tensorboard") else line, here)
         assert again.returncode == 0, (line, again.stderr)

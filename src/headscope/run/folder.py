@@ -147,7 +147,8 @@ class RunFolder:
             running: its process is alive, so its log is still being written.
         """
         summary, progress = self.summary(), read_json(self.progress_file)
-        history = summary.get("history") or progress.get("history") or []
+        # The longer: a summary may be that of an interruption, before the run went on.
+        history = max(summary.get("history") or [], progress.get("history") or [], key=len)
         steps = int(progress.get("step", summary.get("steps", 0))), int(progress.get("max_steps", 0))
         reason = "" if running else self.failure()
         state: State = "waiting"
