@@ -4,7 +4,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 # A thread for each worker: two that share two cores are slower than one after the other.
-PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
+FAST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help train test check test-slow test-browser tensorboard pictures demo clean .venv
 
@@ -25,13 +25,13 @@ train: $(READY)  ## set up, then train the quickstart, write a sample and a page
 	$(PY) generate.py show=page
 
 test: $(READY)  ## set up, then run the tests
-	$(PYTEST)
+	$(FAST)
 
 check: $(READY)  ## format, lint, types, tests; warnings are errors
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	$(PYTEST)
+	$(FAST)
 
 test-slow: $(READY)  ## the tests that take minutes
 	$(PY) -m pytest -m slow

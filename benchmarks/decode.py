@@ -13,9 +13,11 @@ import statistics
 import sys
 import time
 
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as `generate.py` has it on a quiet machine
-
 from common import save, table
+
+from headscope.waiting import SPIN
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # as `generate.py` has it on a quiet machine; torch comes later
 
 #: width, heads, layers, context; tokens a turn of the plain loop, turns
 SIZES = {"nano": (128, 4, 4, 64, 32, 40), "part4": (256, 8, 6, 128, 8, 40), "baby": (384, 6, 6, 256, 4, 30)}

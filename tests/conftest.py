@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning import Trainer
@@ -25,6 +26,14 @@ from headscope.training.schedule import Constant
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMES = [Sinusoidal, Learned, Rotary, ALiBi, Position]
+
+
+def filmed(frame, layer, head, t):
+    """The map of a head (T, T) in a frame of a film, as far as bytes tell."""
+    i, j = np.tril_indices(t)
+    found = np.zeros((t, t))
+    found[i, j] = (frame.maps[layer, head] / 255.0) ** 2
+    return found
 
 
 def small(position=Rotary, dropout=0.0, vocab_size=11, d_model=16, n_heads=2, n_layers=2, block_size=16, seed=0):

@@ -28,11 +28,18 @@ def beside_others() -> dict[str, str]:
     return {"GOMP_SPINCOUNT": SLEEP} if _decided else {}
 
 
+def our_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def cores_are_free(looks: int = 5) -> bool:
-    """Whether the other processes of this machine leave a core for each of our threads."""
-    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    others = min(_computing() for _ in range(looks)) - 1  # the fewest, as many run for a moment only
-    return others + ours <= (os.cpu_count() or ours)
+    """Whether the other processes of this machine leave a core for each of our threads, at one look at least.
+
+    Many processes run for a moment only.
+    """
+    ours = our_cores()
+    return any(_computing() - 1 + ours <= (os.cpu_count() or ours) for _ in range(looks))
 
 
 def _computing() -> int:

@@ -6,7 +6,7 @@ import torch
 
 from headscope.heads import film, look
 from headscope.heads.film import Film
-from tests.conftest import small
+from tests.conftest import filmed, small
 
 
 def test_a_film_survives_its_file_and_a_weight_its_byte():
@@ -18,7 +18,7 @@ def test_a_film_survives_its_file_and_a_weight_its_byte():
     assert back.description() == whole.description()
     assert back.maps() == whole.maps()
     assert back.frames[2].roles == [["", ""], ["local?", ""]]
-    found = film.weights(back.frames[1], 1, 1, 13)
+    found = filmed(back.frames[1], 1, 1, 13)
     np.testing.assert_allclose(found, maps[1, 0, 1].numpy(), atol=0.004)
     assert [f.step for f in back.until(10).frames] == [0, 10]
 

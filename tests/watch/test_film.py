@@ -10,7 +10,7 @@ import headscope
 from headscope.heads import film, look
 from headscope.heads.film import Film as Frames
 from headscope.watch.film import Film
-from tests.conftest import small
+from tests.conftest import filmed, small
 
 
 def test_a_run_keeps_its_film_with_the_roles_of_heads_csv(pydoc_run):
@@ -26,7 +26,7 @@ def test_a_run_keeps_its_film_with_the_roles_of_heads_csv(pydoc_run):
                 assert said == ("" if row["role"] == "none" else role)
     model, _, _ = headscope.load(folder / "checkpoints" / "last.ckpt")
     maps = look(model, torch.tensor([kept.ids]), "maps").maps
-    found = film.weights(kept.frames[-1], 3, 2, len(kept.ids))
+    found = filmed(kept.frames[-1], 3, 2, len(kept.ids))
     np.testing.assert_allclose(found, maps[3, 0, 2].numpy(), atol=0.01)
 
 

@@ -87,14 +87,6 @@ def frame(step: int, maps: Tensor, roles: Mapping[tuple[int, int], str]) -> Fram
     return Frame(step, bytes_.cpu().numpy(), names)
 
 
-def weights(frame: Frame, layer: int, head: int, t: int) -> NDArray[np.float64]:
-    """The map of a head (T, T), as far as bytes tell."""
-    i, j = np.tril_indices(t)
-    found = np.zeros((t, t))
-    found[i, j] = (frame.maps[layer, head] / 255.0) ** 2
-    return found
-
-
 def of(ids: Sequence[int], maps: Tensor, roles: Mapping[tuple[int, int], str], step: int = 0) -> Film:
     """A film of one frame."""
     return Film(list(ids), [frame(step, maps, roles)])

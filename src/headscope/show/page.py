@@ -78,7 +78,7 @@ def page(asked: Asked, whole: bool = False) -> str:
     model, precision = (asked.model, "") if why else _as_small_as_possible(asked.model, texts, prompt, whole)
     print(f"recorded maps only: {why}" if why else precision, file=sys.stderr)
     reports = _reports(asked)
-    film = _film(asked, prompt, reports)
+    film = _film(asked, prompt, reports, runs=not why)
     if why and film is None:
         raise UserError(f"a page would have nothing to show: {why}, and it has no heads; use show=next")
     content = {
@@ -208,7 +208,7 @@ def _reports(asked: Asked) -> list[HeadReport]:
     return described.reports(asked)
 
 
-def _film(asked: Asked, prompt: Tensor, reports: list[HeadReport]) -> Film | None:
+def _film(asked: Asked, prompt: Tensor, reports: list[HeadReport], runs: bool) -> Film | None:
     """What the run kept of its training; for a model that the page cannot run at least the maps of the prompt."""
     model = asked.model
     if not isinstance(model, TransformerLM):
@@ -221,7 +221,7 @@ def _film(asked: Asked, prompt: Tensor, reports: list[HeadReport]) -> Film | Non
         else:
             if kept.fits(model.n_layers, model.n_heads, model.vocab_size):  # else it is beside it by chance
                 return kept
-    if not refusal(model):
+    if runs:
         return None
     ids = prompt[:1, -films.LONGEST :]
     maps = look(model, ids, "maps").maps

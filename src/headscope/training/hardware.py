@@ -1,6 +1,5 @@
 """What machine this is, and what follows for a run: accelerator, devices, strategy, precision, kernels."""
 
-import os
 import platform
 from dataclasses import dataclass, replace
 from functools import cache
@@ -9,6 +8,7 @@ from pathlib import Path
 import torch
 
 from headscope.training.options import TrainerOptions
+from headscope.waiting import our_cores
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Machine:
         cuda = torch.cuda.is_available()
         return Machine(
             cpu=_cpu_name(),
-            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            cores=our_cores(),
             amx=_has("amx_tile"),
             avx512_bf16=_has("avx512_bf16"),
             gpus=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) if cuda else (),

@@ -44,7 +44,7 @@ class Film(Callback):
     def _keep(self, trainer: Trainer, module: LanguageModule) -> None:
         model, step = module.model, trainer.global_step
         assert isinstance(model, TransformerLM)
-        ids = corpus(trainer).passages(1, min(film.LONGEST, model.block_size))
+        ids = corpus(trainer).passages(1, film.LONGEST)
         before = self.frames.until(step - 1).frames if self.frames else []
         maps = look(model, ids.to(module.device), "maps").maps
         self.frames = Frames(ids[0].tolist(), [*before, film.frame(step, maps, roles(trainer))])
