@@ -245,7 +245,7 @@ def test_a_number_a_key_is_exact_in_float64_and_in_bf16():
     torch.testing.assert_close(attention(q, k, v, bias=bias), explicit, atol=1e-12, rtol=0)
     wide_q, wide_k = _with_channels(q.bfloat16(), k.bfloat16(), bias)
     assert wide_k.dtype == torch.bfloat16
-    assert (wide_k[..., 8:].double().sum(-1) == by_key).all()
-    assert (wide_q[..., 8:] == 1).all()
+    assert (wide_k[..., 8:11].double().sum(-1) == by_key).all()
+    assert (wide_q[..., 11:].double().sum(-1) == -by_key).all()
     low = attention(q.bfloat16(), k.bfloat16(), v.bfloat16(), bias=bias.float())
     torch.testing.assert_close(low.double(), explicit, atol=0.03, rtol=0.03)

@@ -72,48 +72,49 @@ def attention(
     autocast = torch.is_autocast_enabled(q.device.type)
     # Entering a context costs a small model more than a layer's softmax: only where there is something to switch off.
     with torch.autocast(q.device.type, enabled=False) if autocast else nullcontext():
+        if bias is not None and bias.shape[-2] == 1 and causal and t_q == t_k > 1:
+            q, k, bias = *_with_channels(q, k, bias / scale), None
         if q.device.type == "cpu" and dtype == torch.bfloat16 and causal and t_q == t_k <= SHORT:
             return _in_three_products(q, k, v, scale, bias)
         if q.device.type == "cpu" and dtype != torch.float64:
             q, k, v = q.float(), k.float(), v.float()
-        if bias is not None and bias.shape[-2] == 1 and causal and t_q == t_k > 1:
-            q, k, bias = *_with_channels(q, k, bias / scale), None
         if q.shape[-1] > width:
             v = F.pad(v, (0, q.shape[-1] - width))  # the fused kernel has one width for all three
         if bias is None and t_q == t_k:
             out = F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale)
         else:
-            mask = _masked(bias, t_q, t_k, q.device, causal and t_q > 1)
-            if mask is not None and mask.dtype != torch.bool:
-                mask = mask.to(q.dtype)
+            mask = _masked(bias, t_q, t_k, q.device) if causal and t_q > 1 else bias
+            mask = mask if mask is None else mask.to(q.dtype)
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
     return out[..., :width].to(dtype)
 
 
-def _masked(bias: Tensor | None, t_q: int, t_k: int, device: torch.device, causal: bool) -> Tensor | None:
-    """A bias with -inf where a query may not look, (..., Tq, Tk), or where it may, as bool.
+def _masked(bias: Tensor | None, t_q: int, t_k: int, device: torch.device) -> Tensor:
+    """A bias with -inf where a query may not look, (..., Tq, Tk); without one, 0 where it may.
 
     One number a key is taken relative to the query's own key: it may grow with the text, and what is near must stay
     exact in 16 bits.
     """
-    if bias is not None and bias.shape[-2] == 1:
-        bias = bias - bias[..., t_k - t_q :].mT  # (..., Tq, Tk)
-    if not causal:
-        return bias
-    allowed = causal_mask(t_q, t_k, device)
-    return allowed if bias is None else bias.masked_fill(~allowed, float("-inf"))
+    hidden = torch.full((t_q, t_k), float("-inf"), device=device).triu(t_k - t_q + 1)
+    if bias is None:
+        return hidden
+    if bias.shape[-2] == 1:
+        bias = bias - bias[..., t_k - t_q :].mT
+    return bias + hidden
 
 
 def _with_channels(q: Tensor, k: Tensor, by_key: Tensor) -> tuple[Tensor, Tensor]:
-    """Three channels more, of which q kᵀ gains a number a key, by_key (..., 1, Tk), exactly.
+    """Six channels more, by which q kᵀ gains a number a key, by_key (..., 1, T), less the number of the query's own key.
 
-    Each number is a sum of three that bf16 holds exactly, as far as fp32 does: 24 bits are three times 8.
+    What is the same for all keys of a query changes no weight and has no gradient; without it, scores stay small. Each
+    number is a sum of three that bf16 holds exactly, as far as fp32 does: 24 bits are three times 8.
     """
-    rest = by_key.mT.expand(*k.shape[:-1], 1).to(torch.promote_types(k.dtype, torch.float32))  # (..., Tk, 1)
+    rest = by_key.mT.expand(*k.shape[:-1], 1).to(torch.promote_types(k.dtype, torch.float32))  # (..., T, 1)
     high = rest.bfloat16().to(rest.dtype)
     middle = (rest - high).bfloat16().to(rest.dtype)
-    parts = torch.cat((high, middle, rest - high - middle), -1).to(k.dtype)
-    return torch.cat((q, q.new_ones(()).expand(*q.shape[:-1], 3)), -1), torch.cat((k, parts), -1)
+    parts = torch.cat((high, middle, rest - high - middle), -1).to(k.dtype)  # (..., T, 3)
+    ones = k.new_ones(()).expand_as(parts)
+    return torch.cat((q, ones, -parts.detach()), -1), torch.cat((k, parts, ones), -1)
 
 
 def _in_three_products(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None) -> Tensor:
@@ -123,7 +124,7 @@ def _in_three_products(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tens
     if bias is None:
         start = torch.full((t, t), float("-inf"), dtype=q.dtype).triu(1)
     else:
-        masked = cast(Tensor, _masked(bias, t, t, q.device, True)).to(q.dtype)
+        masked = _masked(bias, t, t, q.device).to(q.dtype)
         start = masked.expand(b, h, t, t).reshape(b * h, t, t)
     scores = torch.baddbmm(start, q, k.mT, alpha=scale)  # (B H, T, T)
     return torch.bmm(scores.softmax(-1), v).view(b, h, t, -1)

@@ -146,10 +146,11 @@ class Forgetting(Position):
 
     def rotate(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
         f = F.logsigmoid(self.gate(x).float() + self.start)  # (B, T, H)
-        return q, torch.cat((k, f.transpose(1, 2)[..., None]), -1)  # keys are cached with their gates
+        return q, torch.cat((k, f.to(k.dtype).transpose(1, 2)[..., None]), -1)  # keys are cached with their gates
 
     def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
-        return k[..., :-1], -k[..., -1].cumsum(-1)[..., None, :]  # (B, H, 1, Tk)
+        gates = k[..., -1].to(torch.promote_types(k.dtype, torch.float32))
+        return k[..., :-1], -gates.cumsum(-1)[..., None, :]  # (B, H, 1, Tk)
 
     def made_of(self) -> Order | None:
         return None if hasattr(self, "gate") else Order(self.scale)
