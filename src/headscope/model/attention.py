@@ -104,7 +104,7 @@ def _masked(bias: Tensor | None, t_q: int, t_k: int, device: torch.device) -> Te
 
 
 def _with_channels(q: Tensor, k: Tensor, by_key: Tensor) -> tuple[Tensor, Tensor]:
-    """Six channels more, by which q kᵀ gains a number a key, by_key (..., 1, T), less the number of the query's own key.
+    """Six channels more: q kᵀ gains a number a key, by_key (..., 1, T), less that of the query's own key.
 
     What is the same for all keys of a query changes no weight and has no gradient; without it, scores stay small. Each
     number is a sum of three that bf16 holds exactly, as far as fp32 does: 24 bits are three times 8.
