@@ -46,7 +46,8 @@ def test_the_dashboard_has_it_by_position(run):
     losses = json.loads((run / "summary.json").read_text())["loss_by_position"]["non_overlapping"]["yarn"]
     assert [p.value for p in points] == pytest.approx(losses, rel=1e-5)
     assert "loss_by_position" in board.Tags()["images"]
-    assert Image.open(run / "loss_by_position.png").width > 500
+    with Image.open(run / "loss_by_position.png") as picture:
+        assert picture.width > 500
     assert (run / "loss_by_position.pdf").stat().st_size > 1000
 
 
@@ -75,12 +76,8 @@ def test_a_table_says_that_it_ends(tmp_path):
     [
         (("data=repeated", "data.longest=8"), "data=repeated has no windows longer than the context"),
         (("callbacks.beyond.times=100000",), "has no window of 800000; use more text, a shorter model.block_size"),
-        (("model=mlp", "~position", "~heads"), "experiment=extrapolation|mlp|MLP"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_training(overrides, message, tmp_path):
-    import re
-
-    line = refused(shell(*RUN, *overrides, f"hydra.run.dir={tmp_path}/run"))
-    assert re.search(message, line), line
+    assert message in refused(shell(*RUN, *overrides, f"hydra.run.dir={tmp_path}/run"))
     assert not (tmp_path / "run" / "checkpoints").exists()

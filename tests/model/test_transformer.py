@@ -64,8 +64,10 @@ def test_cached_equals_uncached(scheme):
     torch.testing.assert_close(torch.cat(pieces, 1), model(ids), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(ROWS.keys() - {"none", "rope-nope"}))
-def test_order_matters_to_every_scheme_but_a_bag_of_words(name):
+@pytest.mark.parametrize(
+    "name", ["sinusoidal", "learned", "rope", "alibi", "partial-rope", "partial-rope, key offset", "pope", "t5", "fox"]
+)
+def test_order_matters_to_a_single_layer(name):
     model = small(ROWS[name].scheme, n_layers=1).eval()
     a, b = torch.tensor([[1, 2, 3]]), torch.tensor([[2, 1, 3]])
     assert not torch.allclose(model(a)[:, -1], model(b)[:, -1])

@@ -37,16 +37,18 @@ class Beyond(Witness):
         targets: for the sliding look.
     """
 
-    def __init__(self, folder: str, times: Annotated[int, Ge(1)] = 4, targets: Annotated[int, Ge(1)] = 1024) -> None:
+    def __init__(self, folder: str, times: Annotated[int, Ge(1)] = 4, targets: Annotated[int, Ge(1)] = 512) -> None:
         self.folder, self.times, self.targets = RunFolder(folder), times, targets
         self.found: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        """Refuses data whose windows cannot be made longer.
+        """Refuses what cannot be made longer.
 
         Raises:
-            UserError: it is no running text, or too short.
+            UserError: a model that is no transformer; data that are no running text, or too short.
         """
+        if not isinstance(module.model, TransformerLM):
+            raise UserError("callbacks.beyond needs a transformer; leave it out with callbacks.beyond=null")
         windows = corpus(trainer).val
         longest = self.times * module.model.block_size
         if not isinstance(windows, TextWindows):
