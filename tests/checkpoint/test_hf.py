@@ -345,8 +345,8 @@ real = hf_folder.opened
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (wrong_logits, r"transformers 5\.\S+ reads logits back that differ by 0\.0002, and 0\.0001 is allowed"),
-        (wrong_texts, r"transformers 5\.\S+ reads a tokenizer back that differs"),
+        (wrong_logits, r"transformers \S+ reads logits back that differ by 0\.0002, and 0\.0001 is allowed"),
+        (wrong_texts, r"transformers \S+ reads a tokenizer back that differs"),
     ],
 )
 def test_nothing_stays_of_a_folder_that_is_read_back_otherwise(wrong, message, tmp_path, monkeypatch):

@@ -38,6 +38,7 @@ def files(model: LanguageModel, tokenizer: Tokenizer, about: dict[str, Any]) -> 
     ids = {"bos_token_id": tokenizer.opening, "eos_token_id": tokenizer.end, "pad_token_id": tokenizer.pad}
     said = {
         "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", "attention_mask"],  # else older versions add a GPT-2's token types
         "model_max_length": model.block_size,
         "clean_up_tokenization_spaces": False,
     }
