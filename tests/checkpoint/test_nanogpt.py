@@ -31,6 +31,7 @@ def test_it_computes_the_same_logits(model, compiled, tmp_path):
     assert tokenizer.decode([0, 1, 64]) == "\n z"
     assert (about["name"], about["data"]["name"], about["step"]) == ("nanoGPT", "shakespeare_char", 250)
     assert loaded.dropout == 0.1
+    assert torch.equal(headscope.load(tmp_path).model(ids), loaded(ids))
 
 
 def test_biases_are_read_where_ours_has_them_and_refused_where_it_has_not(tmp_path):

@@ -9,6 +9,7 @@ import torch
 
 import headscope
 from headscope.data.lines import Lines, LineWindows
+from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import CharTokenizer, LineTokenizer, WordTokenizer
 from headscope.data.windows import IGNORE
 from headscope.errors import UserError
@@ -124,6 +125,12 @@ def test_a_model_of_running_text_may_go_on_with_lines(tmp_path):
             corpus(tmp_path, "emma\nava\nmia", tokenizer=other)
     with pytest.raises(UserError, match=r"names\.txt does not fit .* unknown character 'z'"):
         corpus(tmp_path, "emma\nzoe", tokenizer=letters)
+
+
+def test_running_text_does_not_end_with_its_first_line(tmp_path):
+    (tmp_path / "a.txt").write_text("ab\nba\n" * 20)
+    found = TextFiles(str(tmp_path / "a.txt")).load(8, LineTokenizer(vocab=["\n", "a", "b"])).tokenizer
+    assert (type(found), found.vocab, found.end) == (CharTokenizer, ["\n", "a", "b"], None)
 
 
 class Says(torch.nn.Module):

@@ -25,6 +25,7 @@ COMPILED = "_orig_mod."  #: before each name if torch.compile made kernels of th
 #: The 65 characters of tiny Shakespeare, by the name that nanoGPT gives that text.
 KNOWN = {"shakespeare_char": "\n !$&',-.3:;?" + string.ascii_letters}
 PAIRS = 50257  #: tokens of GPT-2; nanoGPT rounds up to 50304
+FILE = "ckpt.pt"
 TEXT = "input.txt"  #: the text that a model was trained on, beside the checkpoint or where nanoGPT keeps it
 
 SIZES = {"vocab_size": "vocab_size", "d_model": "n_embd", "n_heads": "n_head", "n_layers": "n_layer"}

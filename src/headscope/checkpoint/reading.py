@@ -36,9 +36,9 @@ class Loaded(NamedTuple):
 
 
 def find(path: str | Path) -> Path:
-    """The file meant by a path: itself, or the best checkpoint of a run whose folder it is."""
+    """The file meant by a path: itself, or the best checkpoint of a run whose folder it is; nanoGPT's has one."""
     path = Path(path)
-    inside = (path / "checkpoints" / "best.ckpt", path / "best.ckpt")
+    inside = (path / "checkpoints" / "best.ckpt", path / "best.ckpt", path / nanogpt_layout.FILE)
     return next((file for file in inside if file.is_file()), path)
 
 
@@ -68,7 +68,7 @@ def loaded(saved: dict[str, Any], path: str | Path, text: Callable[[], str] | No
         elif "model_state_dict" in saved:
             described, weights = part4_layout.read(saved)
         elif {"model", "model_args"} <= saved.keys():
-            described, weights = nanogpt_layout.read(saved, Path(path).parent, text)
+            described, weights = nanogpt_layout.read(saved, find(path).parent, text)
         elif isinstance(saved.get("headscope"), dict):
             described = to_current(saved["headscope"], path)
             weights = {k.removeprefix(PREFIX): v for k, v in saved["state_dict"].items()}
