@@ -34,22 +34,12 @@ def test_it_computes_the_same_logits(model, compiled, tmp_path):
     assert torch.equal(headscope.load(tmp_path).model(ids), loaded(ids))
 
 
-def test_biases_are_read_where_ours_has_them_and_refused_where_it_has_not(tmp_path):
+def test_biases_of_attention_are_folded(tmp_path):
     torch.manual_seed(0)
     model = nanogpt.GPT(bias=True)
     path = nanogpt.save(model, tmp_path / "ckpt.pt")
-    with pytest.raises(UserError, match=r"ckpt\.pt cannot be used: it has a bias in attention\.qkv\.bias, where") as e:
-        headscope.load(path)
-    assert "\n" not in str(e.value)
-    for block in model.transformer.h:
-        for layer in (block.attn.c_attn, block.attn.c_proj):
-            torch.nn.init.zeros_(layer.bias)
-    saved = torch.load(nanogpt.save(model, path), weights_only=True)
-    saved["model"] |= {k: v * 0 for k, v in saved["model"].items() if ".attn.c_" in k and k.endswith(".bias")}
-    torch.save(saved, path)
-    model.load_state_dict(saved["model"])
     ids = torch.randint(65, (3, 16))
-    torch.testing.assert_close(headscope.load(path).model(ids), model(ids), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(headscope.load(path).model(ids), model(ids), atol=5e-5, rtol=1e-5)
 
 
 def test_the_vocabulary_of_tiny_shakespeare_is_known():

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from headscope.checkpoint import hf_layout, hf_tokenizer
 from headscope.checkpoint.format import describe
+from headscope.checkpoint.hf_families import Foreign
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
@@ -86,7 +87,7 @@ def described(saved: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]
     end = config.get("eos_token_id")
     tokenizer = hf_tokenizer.read(saved["tokenizer"], end if isinstance(end, int) else None)
     if model["vocab_size"] != len(tokenizer):
-        raise hf_layout.Foreign(f"it has {model['vocab_size']} tokens, and its tokenizer {len(tokenizer)}")
+        raise Foreign(f"it has {model['vocab_size']} tokens, and its tokenizer {len(tokenizer)}")
     return {"model": model, "tokenizer": describe(tokenizer), "about": saved["about"]}, weights
 
 

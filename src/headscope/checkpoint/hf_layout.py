@@ -6,167 +6,22 @@ Shapes: T positions (block_size), C = d_model, H heads, D = C / H, V vocabulary.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from headscope.checkpoint.folding import behind_norm, into_values
+from headscope.checkpoint.hf_families import EPS, FAMILIES, GPT2, Family, Foreign
 from headscope.errors import UserError
 from headscope.model.made_of import Curve
-from headscope.model.position import Learned, Position, Rotary
 from headscope.model.transformer import LanguageModel, TransformerLM
 
-EPS = 1e-5  #: under the root of every variance, in all our models
-FOLDED = 5e-5  #: nats by which a logit may be off for a bias that was folded
+FOLDED = 5e-5  #: by which an output may be off whose bias was folded
 
 #: Our names, by what `FeedForward.made_of` says, to theirs.
 CURVES: dict[Curve, str] = {"gelu": "gelu", "squared relu": "relu2"}
 KINDS = {"gelu": "GELU", "relu2": "SquaredReLU"}  #: theirs to the classes of ours
-
-
-class Foreign(UserError):
-    """Another program's model that computes what none of ours does. Its message goes on from the file's name."""
-
-
-@dataclass(frozen=True)
-class Family:
-    """A class of theirs: what it calls our parts, and which of its options make it compute what ours does."""
-
-    kind: str  #: their model_type
-    name: str  #: as people say it
-    architecture: str
-    position: type[Position]
-    position_of: dict[str, Any]  #: our description of it, beside its base
-    layers: str  #: before the number of a layer
-    outside: Mapping[str, str]  #: our modules to theirs, outside the blocks
-    inside: Mapping[str, str]  #: and inside each block
-    sizes: Mapping[str, str]  #: our arguments to their options
-    dropout: tuple[str, ...]  #: their options that are ours
-    curve: str  #: their option for what the feed-forward bends by
-    inner: str  #: their option for its width
-    wanted: Mapping[str, Any]  #: options that must be so
-    otherwise: Mapping[str, Any]  #: what they take where a file does not say
-    by_columns: bool = False  #: their matrices are (in, out)
-    rotary: Mapping[str, str] = field(default_factory=dict)  #: older names of the options of rotary positions
-    normed: bool = False  #: queries and keys have a norm
-
-
-GPT2 = Family(
-    kind="gpt2",
-    name="GPT-2",
-    architecture="GPT2LMHeadModel",
-    position=Learned,
-    position_of={"class": "Learned"},
-    layers="transformer.h.",
-    outside={
-        "embedding": "transformer.wte",
-        "position.vectors": "transformer.wpe",
-        "norm": "transformer.ln_f",
-        "head": "lm_head",
-    },
-    inside={
-        "norm1": "ln_1",
-        "attention.qkv": "attn.c_attn",
-        "attention.out": "attn.c_proj",
-        "norm2": "ln_2",
-        "feedforward.up": "mlp.c_fc",
-        "feedforward.down": "mlp.c_proj",
-    },
-    sizes={
-        "vocab_size": "vocab_size",
-        "d_model": "n_embd",
-        "n_heads": "n_head",
-        "n_layers": "n_layer",
-        "block_size": "n_positions",
-    },
-    dropout=("resid_pdrop", "embd_pdrop"),
-    curve="activation_function",
-    inner="n_inner",
-    wanted={
-        "layer_norm_epsilon": EPS,
-        "scale_attn_weights": True,
-        "scale_attn_by_inverse_layer_idx": False,
-        "add_cross_attention": False,
-    },
-    otherwise={
-        "activation_function": "gelu_new",
-        "n_inner": None,
-        "layer_norm_epsilon": EPS,
-        "scale_attn_weights": True,
-        "scale_attn_by_inverse_layer_idx": False,
-        "add_cross_attention": False,
-        "tie_word_embeddings": True,
-    },
-    by_columns=True,
-)
-_ROTARY: dict[str, Any] = {
-    "position": Rotary,
-    "position_of": {"class": "Rotary"},
-    "sizes": {
-        "vocab_size": "vocab_size",
-        "d_model": "hidden_size",
-        "n_heads": "num_attention_heads",
-        "n_layers": "num_hidden_layers",
-        "block_size": "max_position_embeddings",
-    },
-    "dropout": ("hidden_dropout",),
-    "curve": "hidden_act",
-    "inner": "intermediate_size",
-}
-NEOX = Family(
-    kind="gpt_neox",
-    name="GPT-NeoX",
-    architecture="GPTNeoXForCausalLM",
-    layers="gpt_neox.layers.",
-    outside={"embedding": "gpt_neox.embed_in", "norm": "gpt_neox.final_layer_norm", "head": "embed_out"},
-    inside={
-        "norm1": "input_layernorm",
-        "attention.qkv": "attention.query_key_value",
-        "attention.out": "attention.dense",
-        "norm2": "post_attention_layernorm",
-        "feedforward.up": "mlp.dense_h_to_4h",
-        "feedforward.down": "mlp.dense_4h_to_h",
-    },
-    wanted={
-        "layer_norm_eps": EPS,
-        "use_parallel_residual": False,
-        "partial_rotary_factor": 1.0,
-        "rope_type": "default",
-    },
-    otherwise={
-        "hidden_act": "gelu",
-        "intermediate_size": 24576,
-        "layer_norm_eps": EPS,
-        "use_parallel_residual": True,
-        "tie_word_embeddings": False,
-        "partial_rotary_factor": 0.25,
-    },
-    rotary={"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
-    **_ROTARY,
-)
-PERSIMMON = Family(
-    kind="persimmon",
-    name="Persimmon",
-    architecture="PersimmonForCausalLM",
-    layers="model.layers.",
-    outside={"embedding": "model.embed_tokens", "norm": "model.final_layernorm", "head": "lm_head"},
-    inside=dict(NEOX.inside) | {"attention.qkv": "self_attn.query_key_value", "attention.out": "self_attn.dense"},
-    wanted={"layer_norm_eps": EPS, "qk_layernorm": True, "partial_rotary_factor": 1.0, "rope_type": "default"},
-    otherwise={
-        "hidden_act": "relu2",
-        "intermediate_size": 16384,
-        "layer_norm_eps": EPS,
-        "qk_layernorm": True,
-        "tie_word_embeddings": False,
-        "partial_rotary_factor": 0.5,
-    },
-    rotary={"rope_theta": "rope_theta", "partial_rotary_factor": "partial_rotary_factor"},
-    normed=True,
-    **_ROTARY,
-)
-FAMILIES = {family.kind: family for family in (GPT2, NEOX, PERSIMMON)}
 #: Their tables that are computed, kept in files of older versions.
 COMPUTED = re.compile(r".*\.(attn|attention)\.(bias|masked_bias|rotary_emb\.inv_freq)")
 
@@ -201,7 +56,7 @@ def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Their config and weights of a model that computes the same logits.
 
     Raises:
-        UserError: see `family_of`; the bias of the head cannot be folded.
+        UserError: see `family_of`; the bias of the head cannot be folded into the norm before it.
     """
     family = family_of(model)
     assert isinstance(model, TransformerLM)
@@ -225,8 +80,14 @@ def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
         config |= {older: rope[key] for key, older in family.rotary.items()}
         config["rope_parameters"] = rope | {"rope_type": "default"}
     state = model.state_dict()
-    state["norm.bias"] = _folded(model)
-    del state["head.bias"]
+    bias = state.pop("head.bias")
+    head, state["norm.bias"], off = behind_norm(state["head.weight"], bias, state["norm.weight"], state["norm.bias"])
+    if not off <= FOLDED:
+        raise UserError(
+            "transformers has no bias in the head, and this one cannot be folded into the norm before it: a weight of"
+            " that norm is zero, or close to it; use --format safetensors"
+        )
+    state["head.weight"] = head
     weights = {}
     for name, weight in state.items():
         module, _, which = name.rpartition(".")
@@ -243,28 +104,6 @@ def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
                 weights[f"{family.layers}{block}.self_attn.{norm}.weight"] = torch.ones(width)
                 weights[f"{family.layers}{block}.self_attn.{norm}.bias"] = torch.zeros(width)
     return config, {name: weight.float().contiguous() for name, weight in weights.items()}
-
-
-def _folded(model: TransformerLM) -> Tensor:
-    """The last norm's bias (C,) that does the work of the head's: W (n γ + β') = W (n γ + β) + b if W (β' - β) = b.
-
-    Exact where b is in the column space of W (V, C): for any b if W has V independent rows, so V ≤ C.
-
-    Raises:
-        UserError: it is not.
-    """
-    w, b, beta = (t.double() for t in (model.head.weight, model.head.bias, model.norm.bias))
-    change = torch.linalg.lstsq(w, b[:, None], driver="gelsd").solution[:, 0]
-    found = (beta + change).float()
-    off = (w @ (found.double() - beta) - b).abs().max().item()
-    if not off <= FOLDED:
-        v, c = w.shape
-        wider = f"model.d_model={v} or more" if v > c else "another seed or fewer steps"
-        raise UserError(
-            f"transformers has no bias in the head, and this one cannot be folded into the norm before it (a logit of"
-            f" the {v:,} would be off by {off:.2g}, from {c} channels); train with {wider}, or use --format safetensors"
-        )
-    return cast(Tensor, found)
 
 
 def _theirs(family: Family, module: str) -> str:
@@ -284,12 +123,12 @@ def _arranged(family: Family, module: str, weight: Tensor, n_heads: int) -> Tens
 
 
 def _arranged_back(family: Family, module: str, weight: Tensor, n_heads: int) -> Tensor:
-    """The inverse of `_arranged`."""
+    """The inverse of `_arranged`, for biases too."""
     if family.rotary and module.endswith("attention.qkv"):
-        d, c = weight.shape[0] // (3 * n_heads), weight.shape[-1]
-        q, k, v = weight.view(n_heads, 3, d, c).unbind(1)  # (H, D, C) each
-        q, k = (part.view(n_heads, 2, d // 2, c).transpose(1, 2).flatten(1, 2) for part in (q, k))
-        return torch.stack((q, k, v)).flatten(0, 2)  # (3 H D, C)
+        d = len(weight) // (3 * n_heads)
+        q, k, v = weight.reshape(n_heads, 3, d, -1).unbind(1)  # (H, D, C) each
+        q, k = (part.reshape(n_heads, 2, d // 2, -1).transpose(1, 2).flatten(1, 2) for part in (q, k))
+        return torch.stack((q, k, v)).reshape(weight.shape)  # (3 H D, C)
     return weight.T.contiguous() if family.by_columns and weight.ndim == 2 and module.startswith("blocks.") else weight
 
 
@@ -324,6 +163,7 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, 
         "feedforward": {"class": KINDS[said[family.curve]]},
         "qk_norm": {"class": "Unit" if family.normed else "QKNorm"},
     }
+    without_biases(found)
     if described["feedforward"]["class"] == "SquaredReLU":
         _silent(found, r"blocks\.\d+\.feedforward\.\w+\.bias")
     return described, found
@@ -344,7 +184,7 @@ def _said(family: Family, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def ours_of(family: Family, weights: dict[str, Tensor], n_heads: int) -> dict[str, Tensor]:
-    """Their weights by our names, arranged as ours.
+    """Their weights by our names, arranged as ours, with all their biases: see `without_biases`.
 
     Raises:
         Foreign: it has weights that ours have no place for.
@@ -361,18 +201,36 @@ def ours_of(family: Family, weights: dict[str, Tensor], n_heads: int) -> dict[st
             ours = f"blocks.{layer}.{inside.get(rest, rest)}"
         else:
             ours = modules.get(module, module)
-        if which == "weight":
-            weight = _arranged_back(family, ours, weight.float(), n_heads)
-        found[f"{ours}.{which}"] = weight.float()
+        found[f"{ours}.{which}"] = _arranged_back(family, ours, weight.float(), n_heads)
     if family.normed:
         for norm in ("q_layernorm", "k_layernorm"):
             for name in [n for n in found if n.endswith(f"self_attn.{norm}.weight")]:
                 if not (found.pop(name) == 1).all():
                     raise Foreign(f"it has weights in {norm}, where Headscope's models have none")
             _silent(found, rf"blocks\.\d+\.self_attn\.{norm}\.bias")
-    _silent(found, r"blocks\.\d+\.attention\.\w+\.bias")
     found.setdefault("head.bias", torch.zeros(len(found["embedding.weight"])))
     return found
+
+
+def without_biases(found: dict[str, Tensor]) -> None:
+    """Folds the biases of attention, which ours lack, into the values and into the norm before it.
+
+    Raises:
+        Foreign: one cannot be folded exactly.
+    """
+    for name in [name for name in found if re.fullmatch(r"blocks\.\d+\.attention\.qkv\.weight", name)]:
+        at = name.removesuffix("attention.qkv.weight")
+        qkv = found.pop(f"{at}attention.qkv.bias", torch.zeros(len(found[name]))).double()
+        out = found.pop(f"{at}attention.out.bias", torch.zeros(1))
+        more, off = into_values(found[f"{at}attention.out.weight"], out) if out.any() else (torch.zeros(1), 0.0)
+        qkv[len(qkv) // 3 * 2 :] += more
+        norm = found[f"{at}norm1.weight"], found[f"{at}norm1.bias"]
+        found[name], found[f"{at}norm1.bias"], off2 = behind_norm(found[name], qkv, *norm)
+        if not max(off, off2) <= FOLDED:
+            raise Foreign(
+                f"Headscope's attention has no biases, and those of {at.rstrip('.')} cannot be folded into what it has:"
+                " its output projection has no inverse, or a weight of the norm before it is zero"
+            )
 
 
 def _silent(found: dict[str, Tensor], pattern: str) -> None:

@@ -6,7 +6,7 @@ for a character or a word that the vocabulary lacks, as ours does, and turns ids
 
 from typing import Any
 
-from headscope.checkpoint.hf_layout import Foreign
+from headscope.checkpoint.hf_families import Foreign
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, LineTokenizer, Tokenizer, WordTokenizer
 from headscope.errors import UserError
 

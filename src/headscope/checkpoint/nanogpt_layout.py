@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headscope.checkpoint.hf_layout import GPT2, Foreign, ours_of
+from headscope.checkpoint.hf_families import GPT2, Foreign
+from headscope.checkpoint.hf_layout import ours_of, without_biases
 from headscope.data.decoding import read_text
 
 LAYOUT = replace(GPT2, by_columns=False)  #: linear layers of PyTorch, (out, in)
@@ -42,7 +43,7 @@ def read(
         text: gives it where none is found.
 
     Raises:
-        Foreign: the vocabulary is not known, or the model has biases in attention.
+        Foreign: the vocabulary is not known, or a bias of attention cannot be folded.
         UserError: the text cannot be read.
     """
     given = saved["model_args"]
@@ -56,6 +57,7 @@ def read(
         module, rows = name.removesuffix(".weight"), len(found[name])
         if module.rpartition(".")[2] in ("norm1", "norm2", "norm", "up", "down"):
             found.setdefault(f"{module}.bias", torch.zeros(rows))
+    without_biases(found)
     described = {
         "model": {
             "class": "TransformerLM",

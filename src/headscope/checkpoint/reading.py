@@ -17,7 +17,7 @@ from torch import Tensor
 
 from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
 from headscope.checkpoint.format import constructor
-from headscope.checkpoint.hf_layout import Foreign
+from headscope.checkpoint.hf_families import Foreign
 from headscope.checkpoint.migration import to_current
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
