@@ -46,7 +46,7 @@ def checked(*overrides):
 
 def chosen(option: Path):
     """The config with one option, and what that option needs."""
-    needs = ["data.path=README.md"] if option == Path("data/text.yaml") else []
+    needs = ["data.path=README.md"] if option in (Path("data/text.yaml"), Path("data/lines.yaml")) else []
     return composed(f"{option.parent}={option.stem}", *needs)
 
 

@@ -9,7 +9,7 @@ from importlib import resources
 import pytest
 import torch
 
-from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
+from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, LineTokenizer, WordTokenizer
 from headscope.generation.text import prompt_ids
 from headscope.heads import film, look
 from headscope.heads.film import Film
@@ -362,6 +362,19 @@ def test_tokens_are_those_of_python(tab, opened, of):
             f"modules.tokens.tokenizerOf(JSON.parse(document.querySelector('#described').textContent).vocabulary).decode({json.dumps(ids)})"
         )
         assert back == tokenizer.decode(ids)
+
+
+def test_a_line_begins_with_its_newline_whatever_is_typed(tab, opened):
+    tokenizer = LineTokenizer(vocab=["\n", *"acehmt "])
+    opened(text="the cat", tokenizer=tokenizer, frames=0)
+    assert state(tab, "ids") == tokenizer.encode("\nthe cat").tolist()
+    for typed in ("mat", "\nmat", ""):
+        tab.run(
+            "(() => { const box = document.querySelector('#typed');"
+            f" box.value = {json.dumps(typed)}; box.dispatchEvent(new Event('input')); }})()"
+        )
+        settle(tab)
+        assert state(tab, "ids") == tokenizer.encode("\n" + typed.strip()).tolist()
 
 
 def test_a_fixed_context_has_a_page_without_maps(tab, opened):

@@ -1,26 +1,29 @@
-"""Export: `python -m headscope.checkpoint CHECKPOINT OUT --format part4|safetensors`."""
+"""Export: `python -m headscope.checkpoint CHECKPOINT OUT --format part4|safetensors|hf`."""
 
 from pathlib import Path
 
-from headscope.checkpoint.export import export
+from headscope.checkpoint.export import export, export_folder
 from headscope.errors import UserError
 from headscope.files import write_atomically
 from headscope.shell import Parser, run
 
 
 def main() -> None:
-    """Writes the file.
+    """Writes the file, or the folder.
 
     Raises:
         UserError: the checkpoint cannot be exported, or the file exists.
     """
     parser = Parser(prog="python -m headscope.checkpoint", description="Exports a run's model.")
     parser.add_argument("checkpoint", help="a *.ckpt in a run's folder")
-    parser.add_argument("out", type=Path, help="the file to write")
-    parser.add_argument("--format", choices=("part4", "safetensors"), default="safetensors")
+    parser.add_argument("out", type=Path, help="the file to write; with --format hf, a folder that transformers opens")
+    parser.add_argument("--format", choices=("part4", "safetensors", "hf"), default="safetensors")
     arguments = parser.parse_args()
     if arguments.out.exists():
         raise UserError(f"{arguments.out} exists and was not changed; choose another name")
+    if arguments.format == "hf":
+        print(f"{arguments.out}: {export_folder(arguments.checkpoint, arguments.out)}")
+        return
     content = export(arguments.checkpoint, arguments.format)
     write_atomically(arguments.out, content)
     print(f"{arguments.out}: {len(content):,} bytes, {arguments.format}")

@@ -1,4 +1,4 @@
-"""A model and its tokenizer from a file: a run's checkpoint, its export to safetensors, or Part 4's dictionary.
+"""A model and its tokenizer from a file: a run's checkpoint, its exports, or what other programs save.
 
 A file is data: tensors, numbers, strings, lists and dicts. Nothing in it is executed.
 """
@@ -7,6 +7,7 @@ import json
 import pickle
 import struct
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +15,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from headscope.checkpoint import part4_layout
+from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
 from headscope.checkpoint.format import constructor
+from headscope.checkpoint.hf_families import Foreign
 from headscope.checkpoint.migration import to_current
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
@@ -34,33 +36,39 @@ class Loaded(NamedTuple):
 
 
 def find(path: str | Path) -> Path:
-    """The file meant by a path: itself, or the best checkpoint of a run whose folder it is."""
+    """The file meant by a path: itself, or the best checkpoint of a run whose folder it is; nanoGPT's has one."""
     path = Path(path)
-    inside = (path / "checkpoints" / "best.ckpt", path / "best.ckpt")
+    inside = (path / "checkpoints" / "best.ckpt", path / "best.ckpt", path / nanogpt_layout.FILE)
     return next((file for file in inside if file.is_file()), path)
 
 
-def load(path: str | Path) -> Loaded:
+def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
     """The model (in eval mode, on the CPU), its tokenizer, and a description of the run.
 
     Args:
-        path: a run's folder or one of its `*.ckpt`, an export to safetensors, or the dictionary that Part 4 saves.
+        path: a run's folder or one of its `*.ckpt`, an export to safetensors, a folder that transformers opens, the
+            dictionary that Part 4 saves, or that of nanoGPT.
+        text: gives the text that the model was trained on, for a file without a vocabulary.
 
     Raises:
         UserError: the file does not exist, is damaged, is no checkpoint of ours, or would run code.
     """
-    return loaded(read(path), path)
+    return loaded(read(path), path, text)
 
 
-def loaded(saved: dict[str, Any], path: str | Path) -> Loaded:
+def loaded(saved: dict[str, Any], path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
     """The same of a file's content.
 
     Raises:
         UserError: see `load`; the path is for its message.
     """
     try:
-        if "model_state_dict" in saved:
+        if saved.keys() == {"config", "tokenizer", "about", "weights"}:
+            described, weights = hf_folder.described(saved)
+        elif "model_state_dict" in saved:
             described, weights = part4_layout.read(saved)
+        elif {"model", "model_args"} <= saved.keys():
+            described, weights = nanogpt_layout.read(saved, find(path).parent, text)
         elif isinstance(saved.get("headscope"), dict):
             described = to_current(saved["headscope"], path)
             weights = {k.removeprefix(PREFIX): v for k, v in saved["state_dict"].items()}
@@ -73,6 +81,8 @@ def loaded(saved: dict[str, Any], path: str | Path) -> Loaded:
         model.load_state_dict(weights)
         step = {"step": saved["global_step"]} if "global_step" in saved else {}
         return Loaded(model.eval(), tokenizer, described["about"] | step)
+    except Foreign as e:
+        raise UserError(f"{path} cannot be used: {e}") from e
     except UserError:
         raise
     except Exception as e:
@@ -103,17 +113,22 @@ def read(path: str | Path) -> dict[str, Any]:
         UserError: see `load`.
     """
     path = find(path)
-    if path.is_dir():
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir() and not (path / hf_folder.CONFIG).is_file():
         raise UserError(f"{path} is a folder without checkpoints/best.ckpt; give a run's folder, or a checkpoint")
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"there is no checkpoint at {path}; train one, or give another path")
     try:
+        if path.is_dir() or (path.name == hf_folder.WEIGHTS and (folder / hf_folder.CONFIG).is_file()):
+            return hf_folder.read(folder)
         if _is_safetensors(path):
             return _read_safetensors(path)
         with warnings.catch_warnings(
             action="ignore"
         ):  # torch warns about a pickle that is no checkpoint; the error says so
             saved = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except pickle.UnpicklingError as e:
         reason = "holds code, not only data," if "GLOBAL" in str(e) or "reduce" in str(e) else "is damaged"
         raise UserError(f"{path} {reason} and was not loaded; give a checkpoint that Headscope wrote") from e

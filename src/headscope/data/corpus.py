@@ -9,7 +9,14 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, Tokenizer, UnknownToken, WordTokenizer
+from headscope.data.tokenizers import (
+    BytePairTokenizer,
+    CharTokenizer,
+    LineTokenizer,
+    Tokenizer,
+    UnknownToken,
+    WordTokenizer,
+)
 from headscope.data.tokenizers.base import count, tokenize
 from headscope.data.windows import TextWindows, Windows
 from headscope.errors import UserError
@@ -74,6 +81,8 @@ class TextSource(Source):
         raise NotImplementedError
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
+        if isinstance(tokenizer, LineTokenizer):  # of a model of lines: running text goes on behind a newline
+            tokenizer = CharTokenizer(vocab=tokenizer.vocab)
         by = tokenizer or self.kind
         by.ready()
         text = self.read()

@@ -29,12 +29,15 @@ def opening(tokenizer: "Tokenizer") -> str:
 def prompt_ids(tokenizer: "Tokenizer", prompt: str) -> Tensor:
     """Returns the ids (N,) of a prompt, N ≥ 1: a prompt without tokens is replaced by the opening.
 
-    To words, blanks are no tokens; to characters they are.
+    To words, blanks are no tokens; to characters they are. Where every text begins with the same token, the prompt
+    does too.
 
     Raises:
         UserError: the prompt has a token that the vocabulary lacks.
     """
     ids = tokenizer.encode(prompt)
+    if tokenizer.start is not None and ids[:1].tolist() != [tokenizer.start]:
+        return torch.cat((torch.tensor([tokenizer.start]), ids))
     return ids if len(ids) else torch.tensor([tokenizer.opening])
 
 
@@ -61,6 +64,7 @@ def write_texts(
     """Returns the pieces of as many texts as there are generators, none of which depends on the others.
 
     A text is the prompt as the tokenizer reads it, then the text of each token drawn, up to one that ends a text. The
+    token that every text begins with is not written, nor is it where it ends one. The
     pieces joined are what decoding all ids at once gives; one is empty while a character is incomplete. Texts are
     written side by side, 16 at once, as far as the one that is asked for most has come.
 
@@ -88,11 +92,13 @@ def write_texts(
 
 def _pieces(tokenizer: "Tokenizer", prompt: list[int], steps: Iterator[list[int]], row: int) -> Iterator[str]:
     """Yields the text of a prompt, then that of one token of each step, up to one that ends a text."""
+    prompt = prompt[1:] if prompt[0] == tokenizer.start else prompt
 
     def all_ids() -> Iterator[int]:
         yield from prompt
         for tokens in steps:
-            yield tokens[row]
+            if tokens[row] != tokenizer.end or tokenizer.end != tokenizer.start:
+                yield tokens[row]
             if tokens[row] == tokenizer.end:
                 return
 

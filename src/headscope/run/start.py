@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headscope import checkpoint
 from headscope.config.keys import TrainConfig
+from headscope.data.corpus import TextSource
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
 from headscope.run.folder import RunFolder
@@ -78,5 +79,6 @@ def start(config: TrainConfig, folder: RunFolder) -> Start:
     named = config.checkpoint if config.task == "validate" else config.init
     if named is None:
         return Start()
-    path = checkpoint.find(named)
-    return Start(path=path, earlier=checkpoint.load(path))
+    path, source = checkpoint.find(named), config.data()
+    text = source.read if isinstance(source, TextSource) else None  # for a file without a vocabulary
+    return Start(path=path, earlier=checkpoint.load(path, text))

@@ -15,6 +15,7 @@ from headscope.errors import UserError
 from headscope.files import write_atomically
 from headscope.generation.rounded import rounded, rounding
 from headscope.generation.sampling import finite
+from headscope.generation.text import prompt_ids
 from headscope.heads import film as films
 from headscope.heads import look, table
 from headscope.heads.film import Film
@@ -84,7 +85,7 @@ def page(asked: Asked, whole: bool = False) -> str:
     content = {
         "model": None if why else _arrays(_parts(model, kept)),
         "vocabulary": _vocabulary(asked),
-        "text": asked.tokenizer.encode(asked.prompt).tolist() or prompt[0].tolist(),
+        "text": (prompt_ids(asked.tokenizer, asked.prompt) if asked.prompt else prompt[0]).tolist(),
         "heads": [_head(report, asked.tokenizer.unit) for report in reports],
         "film": film.description() if film else None,
     }
@@ -135,6 +136,7 @@ def _vocabulary(asked: Asked) -> dict[str, Any]:
         "unit": tokenizer.unit,
         "shown": [label(tokenizer.show(i)) for i in range(len(tokenizer))],
         "opening": tokenizer.opening,
+        "start": tokenizer.start,
         "end": tokenizer.end,
         **tokenizer.arguments,
     }

@@ -86,6 +86,11 @@ class Tokenizer:
         return self._id.get(PAD)
 
     @property
+    def start(self) -> int | None:
+        """The id of the token that every text begins with, if there is one; it is no part of the text itself."""
+        return None
+
+    @property
     def end(self) -> int | None:
         """The id of the token that ends a text, if there is one."""
         return self._id.get(EOS)

@@ -21,7 +21,7 @@ const frames = film?.frames.length ?? 0;
 const tokenizer = tokenizerOf(vocabulary);
 const shown = vocabulary.shown;
 
-/** Ids of a text; one without tokens is the opening, as when writing. Says which tokens the vocabulary lacks. */
+/** Ids of a text; one without tokens is the opening, as when writing; one begins as all do. Says which tokens the vocabulary lacks. */
 function idsOf(text) {
   const { ids, unknown } = tokenizer.encode(text);
   $("unknown").hidden = !unknown.length;
@@ -29,7 +29,9 @@ function idsOf(text) {
     `Not in the model's vocabulary, and left out: `,
     ...unknown.slice(0, 12).map((token) => element("bdi", { className: "token" }, token)),
   );
-  return ids.length ? ids : [vocabulary.opening];
+  const { start, opening } = vocabulary;
+  if (Number.isInteger(start) && ids[0] !== start) return [start, ...ids];
+  return ids.length ? ids : [opening];
 }
 
 export const state = new State({
