@@ -109,9 +109,7 @@ def test_cats_whatever_the_seed(seed):
     assert list(probabilities) == ["I", "love", "cats", "dogs", "<pad>", "<eos>"]
     assert probabilities["cats"] >= 0.99
     assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
-    assert list(shown(told, "loss").rows) == [
-        f"epoch {e}" for e in (0, 50, 100, 150)
-    ]
+    assert list(shown(told, "loss").rows) == [f"epoch {e}" for e in (0, 50, 100, 150)]
 
 
 def test_the_mask_changes_nothing_at_the_last_position():

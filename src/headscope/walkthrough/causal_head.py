@@ -10,15 +10,11 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from headscope.model.attention import attention
-from headscope.walkthrough.plain import compare, hide_later, mix, take, weigh
+from headscope.walkthrough.plain import compare, hide_later, mix, project, take, weigh
 from headscope.walkthrough.step import Change, Kind, Matrix, Mistake, Step, Told, Walk, number
 
 SEED = 1337  #: of the 64 weights that a well-known lecture prints
 B, T, C, D = 4, 8, 32, 16
-
-
-def project(x: Tensor, query: nn.Linear, key: nn.Linear, value: nn.Linear) -> tuple[Tensor, ...]:
-    return query(x), key(x), value(x)  # (B, T, C) to (B, T, D) each
 
 
 def shrink(scores: Tensor, scale: float) -> Tensor:

@@ -22,8 +22,9 @@ D, WINDOW, LONGEST = 3, 2, 1000
 
 
 def draw(seed: int, words: int, width: int) -> Tensor:
-    random = np.random.RandomState(seed)  # the numbers of np.random.seed(seed) and np.random.rand
-    return torch.tensor(np.array([random.rand(width) for _ in range(words)]))  # (V, D), float64
+    random = np.random.RandomState(seed)
+    vectors = [random.rand(width) for _ in range(words)]  # from 0 to 1
+    return torch.tensor(np.array(vectors))  # (V, D)
 
 
 def ask(vectors: Tensor, window: slice) -> Tensor:
@@ -31,7 +32,8 @@ def ask(vectors: Tensor, window: slice) -> Tensor:
 
 
 def nearest_to(context: Tensor, embeddings: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(embeddings - context, dim=-1)  # (V,), the smallest wins
+    apart = embeddings - context  # (V, D)
+    return torch.linalg.vector_norm(apart, dim=-1)  # (V,), the smallest wins
 
 
 def count(places: Tensor, weights: Tensor, words: int) -> Tensor:
@@ -104,8 +106,8 @@ def tell(
             "q = mean of the context's vectors", (ask,), (), (m_q,),
             f"Of {len(words[before])} rows one is made: the last is what asks for the whole sentence.",
             Change("window", "1", "What if only the word before is asked?", ("scores", max(0, at - 1), 0),
-                   "The query is then the vector of that word itself, and a vector fits itself in every channel: a "
-                   "mean with others fits each of them less."),
+                   "The query is then the vector of that word itself. Even so a word need not fit itself best: among "
+                   "positive numbers a longer vector has the larger score, whatever is asked."),
         ),
         Step(
             "Scores", "How well does each word fit the question?",

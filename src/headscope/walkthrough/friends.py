@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from headscope.model.attention import attention, attention_weights
-from headscope.walkthrough.plain import compare, mix, scale, take, weigh
+from headscope.walkthrough.plain import compare, mix, project, scale, take, weigh
 from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Told, Walk, number
 
 FRIENDS = {
@@ -21,10 +21,6 @@ FRIENDS = {
 }
 FEATURES = ("music", "food", "travel")
 TASTE = (-1.0, 0.0, 1.0)  #: travel minus music
-
-
-def project(x: Tensor, query: nn.Linear, key: nn.Linear, value: nn.Linear) -> tuple[Tensor, ...]:
-    return query(x), key(x), value(x)  # x Wᵀ each, (T, 3)
 
 
 def choose(x: Tensor, sharpness: float, sign: int) -> tuple[Tensor, Tensor]:

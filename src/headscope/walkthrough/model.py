@@ -85,8 +85,8 @@ def write(model: TransformerLM, mixed: Tensor, at: Head) -> Tensor:
     return mixed @ output_matrices(out, model.n_heads)[at[1]]  # (T, C)
 
 
-def push(model: TransformerLM, ids: Tensor, tokens: Tensor, at: Head) -> Tensor:
-    found = attribute(model, ids.expand(len(tokens), -1), tokens)
+def push(model: TransformerLM, ids: Tensor, of: Tensor, at: Head) -> Tensor:
+    found = attribute(model, ids.expand(len(of), -1), of)
     return found.heads[at[0], :, at[1]]  # added to the logit of each token
 
 

@@ -93,7 +93,15 @@ def _try(
     after = walk.tell(**{**arguments, change.option: value})
     kept = [text for text in sets if not text.startswith(f"{change.option}=")]
     words = [word for text in (f"{change.option}={shown(value)}", *kept) for word in ("--set", text)]
-    command = f"python -m headscope.walkthrough {shlex.join([walk.name, *words, *others])}"
+    command = f"python -m headscope.walkthrough {' '.join(map(_quoted, [walk.name, *words, *others]))}"
     before, then = told.at(change.at), after.at(change.at)
     moved = f"stays {then}" if then == before else f"goes from {before} to {then}"
     return Answered(command, ask, f"{told.name(change.at)}: {moved}. {change.because}")
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell; what has no picture is escaped, so that a terminal does not obey it."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.encode("unicode_escape").decode().replace("'", r"\'")
+    return f"$'{escaped}'"

@@ -2,13 +2,20 @@
 
 `headscope.model.attention` computes the same for the models; a test compares them.
 
-Shapes: T positions, D width of a head; any leading axes.
+Shapes: T positions, C channels, D width of a head; any leading axes.
 """
 
 import math
 
 import torch
 from torch import Tensor
+from torch.nn import Linear
+
+Three = tuple[Tensor, Tensor, Tensor]
+
+
+def project(x: Tensor, wq: Linear, wk: Linear, wv: Linear) -> Three:
+    return wq(x), wk(x), wv(x)  # x Wᵀ each: (T, C) @ (C, D) gives (T, D)
 
 
 def compare(q: Tensor, k: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Shapes: R rows, N columns of what is shown.
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,8 +164,9 @@ class Step:
 
     @property
     def source(self) -> str:
-        """The code, as it stands in its file."""
-        return "\n\n".join(inspect.getsource(function).strip() for function in self.code)
+        """The code as it stands in its file, without docstrings and what is said to the type checker."""
+        whole = "\n\n".join(inspect.getsource(function).strip() for function in self.code)
+        return re.sub(r' *""".*"""\n|  # type: ignore.*', "", whole)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def show(console: Console, walk: Walk, seed: int | None, told: Told, changes: Se
     """Prints every step, then the mistakes that people make, then the questions."""
     console.width = max(console.width, NARROWEST)
     if told.about:
-        _say(console, told.about)
+        console.print(Text(told.about), soft_wrap=True)
     console.print(Text.assemble((walk.name, "bold"), "" if seed is None else f"  seed {seed}"))
     _say(console, told.question, "bold")
     for i, (step, change) in enumerate(zip(told.steps, changes, strict=True), 1):

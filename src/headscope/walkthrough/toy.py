@@ -17,6 +17,7 @@ from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Told, Walk
 VOCABULARY = ("I", "love", "cats", "dogs", "<pad>", "<eos>")
 SENTENCE = ("I", "love")
 WIDTH, EPOCHS, LEARNING_RATE = 8, 200, 0.01
+Losses = list[float]  #: one an epoch
 
 
 def ids(*words: str) -> Tensor:
@@ -43,7 +44,7 @@ class NextWord(nn.Module):
         return cast(Tensor, self.classifier(self.out(y)))
 
 
-def learn(model: NextWord, targets: Tensor, causal: bool, epochs: int) -> list[float]:
+def learn(model: NextWord, targets: Tensor, causal: bool, epochs: int) -> Losses:
     optimizer, losses = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE), []
     for _ in range(epochs):
         logits = model(ids(*SENTENCE), causal)[-len(targets) :]
@@ -177,7 +178,7 @@ def _steps(model: NextWord, losses: list[float], target: str, mask: bool) -> lis
             f"P({target} | I love) = {probabilities[at]:.4f}. The logit of “{target}” is ahead of the next best by "
             f"{logits[at] - logits.topk(2).values[1]:.4f}, and e to that power is how many times likelier it is.",
             Change("target", "dogs" if target == "cats" else "cats", "What if it learns another word?",
-                   ("probabilities", VOCABULARY.index("cats"), 0),
+                   ("probabilities", VOCABULARY.index("dogs" if target == "cats" else "cats"), 0),
                    "Nothing in attention prefers a word: the same 200 rounds from the same start learn whichever "
                    "answer the loss asks for."),
         ),
