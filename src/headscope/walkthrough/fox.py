@@ -87,6 +87,8 @@ def tell(
                       shape=f"{each} each", whole=True)  # fmt: skip
     m_weights = Matrix("weights", "a", torch.stack((twice, weights), -1), words, ("exp twice", "softmax"), "weights",
                        f"{each} each", whole=True)  # fmt: skip
+    m_asks = m_q.row(len(m_q.rows) - 1)
+    m_share = Matrix("softmax weights", "a", weights[None], ("a",), words, "weights")
     steps = [
         Step(
             "Words to vectors", "How can a sentence be calculated with?",
@@ -112,16 +114,16 @@ def tell(
         Step(
             "Scores", "How well does each word fit the question?",
             f"The query times each key, channel by channel, added up; then divided by √{width}.",
-            f"s = q Kᵀ / √{width}", (compare, scale), (m_q.row(-1), "×", m_k.turned, "="), (m_scores,),
+            f"s = q Kᵀ / √{width}", (compare, scale), (m_q.row(len(m_q.rows) - 1), "×", m_k.turned, "="), (m_scores,),
             f"All scores are positive, as all numbers are: the smallest is {scaled.min():.4f}, the largest "
-            f"{scaled.max():.4f}. A query can only prefer where vectors point in different directions.",
+            f"{scaled.max():.4f}. A long vector scores high, whatever is asked.",
         ),
         Step(
             "Weights", "How does a score become a share?",
             "By the softmax: e to the power of each score, divided by the sum of all. The table has beside it what "
             "comes out if one takes the exponentials for weights and puts them through a softmax after that.",
-            "a = exp(s) / Σ exp(s)", (weigh,), (m_scores, "→"),
-            (Matrix("exponentials", "exp(s)", exps[:, None], words, ("exp",), "table", each, whole=True), m_weights),
+            "a = exp(s) / Σ exp(s)", (weigh,), (m_scores, "exp →"),
+            (Matrix("exponentials", "exp(s)", exps[:, None], words, ("exp",), "table", each, whole=True), "/ Σ →", m_weights),
             f"The shares add up to 1 and run from {weights.min():.4f} to {weights.max():.4f}; “{words[best]}” has the "
             f"largest.",
             Change("width", "30", f"What if a word has 30 numbers in place of {width}?", ("scores", best, 1),
@@ -132,7 +134,7 @@ def tell(
             "Values", "What is taken from the words?",
             "Each weight times the vector of its word. Their sum is the context vector: what the sentence says to this "
             "question.",
-            "c = a V", (take, mix), (m_weights, "×", m_k, "="),
+            "c = a V", (take, mix), (m_share, "×", m_k, "="),
             (Matrix("weighted values", "a · V", torch.cat((take(weights, v), context)), [*words, "sum"], whole=True),),
             f"The last row is the sum. With nearly even weights it is nearly the mean of all the words. The model's "
             f"own function gives the same to "
@@ -156,8 +158,8 @@ def tell(
         ),
     ]  # fmt: skip
     lookup = (
-        f"The word with the largest weight is a word that is there already, not one that comes next; it is "
-        f"the largest weight, {_prediction(words, vocabulary, twice)}. By the weighted values it is “{nearest}”, "
+        f"Without the values one can only answer with the largest weight, {_prediction(words, vocabulary, twice)}. "
+        f"That is a word that is there already, not one that comes next. By the weighted values it is “{nearest}”, "
         f"{distances.min():.4f} away."
     )
     if (first := words.index(words[at])) != at:
