@@ -114,7 +114,7 @@ def tell(
         Step(
             "Scores", "How well does each word fit the question?",
             f"The query times each key, channel by channel, added up; then divided by √{width}.",
-            f"s = q Kᵀ / √{width}", (compare, scale), (m_q.row(len(m_q.rows) - 1), "×", m_k.turned, "="), (m_scores,),
+            f"s = q Kᵀ / √{width}", (compare, scale), (m_asks, "×", m_k.turned, "="), (m_scores,),
             f"All scores are positive, as all numbers are: the smallest is {scaled.min():.4f}, the largest "
             f"{scaled.max():.4f}. A long vector scores high, whatever is asked.",
         ),
@@ -123,7 +123,8 @@ def tell(
             "By the softmax: e to the power of each score, divided by the sum of all. The table has beside it what "
             "comes out if one takes the exponentials for weights and puts them through a softmax after that.",
             "a = exp(s) / Σ exp(s)", (weigh,), (m_scores, "exp →"),
-            (Matrix("exponentials", "exp(s)", exps[:, None], words, ("exp",), "table", each, whole=True), "/ Σ →", m_weights),
+            (Matrix("exponentials", "exp(s)", exps[:, None], words, ("exp",), "table", each, whole=True), "/ Σ →",
+             m_weights),
             f"The shares add up to 1 and run from {weights.min():.4f} to {weights.max():.4f}; “{words[best]}” has the "
             f"largest.",
             Change("width", "30", f"What if a word has 30 numbers in place of {width}?", ("scores", best, 1),

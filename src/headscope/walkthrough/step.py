@@ -163,6 +163,11 @@ class Step:
         return [*self.operands, *(p for p in self.results if isinstance(p, str) or p.title not in titles)]
 
     @property
+    def narrow(self) -> bool:
+        """Whether a page has room for words beside what is shown."""
+        return not self.operands and sum(m.values.shape[1] for m in self.matrices) <= 64
+
+    @property
     def source(self) -> str:
         """The code as it stands in its file, without docstrings and what is said to the type checker."""
         whole = "\n\n".join(inspect.getsource(function).strip() for function in self.code)

@@ -125,7 +125,7 @@ def _steps(model: NextWord, losses: list[float], target: str, mask: bool) -> lis
             (Matrix("loss", "loss", torch.tensor([[losses[e]] for e in seen]), [f"epoch {e}" for e in seen], ("loss",),
                     "table"),),
             f"A guess over 6 words would cost ln 6 = 1.7918. It begins at {losses[0]:.4f} and ends at "
-            f"{losses[-1]:.4f}. All matrices below are those at the end.",
+            f"{number(losses[-1])}. All matrices below are those at the end.",
             Change("epochs", "20", "What if it learns for 20 rounds only?", ("probabilities", at, 0),
                    "Each round moves the weights a little way, so that the number of rounds decides how sure it gets. "
                    "Even a few are enough to put the word first: there is only one sentence to learn."),
@@ -153,7 +153,7 @@ def _steps(model: NextWord, losses: list[float], target: str, mask: bool) -> lis
             + " What comes later is hidden first, with a score of -∞." * mask,
             "A = softmax of each row of S" + ", later words hidden" * mask,
             (weigh, hide_later) if mask else (weigh,), (m_scaled, "softmax →"), (m_weights,),
-            f"Each row adds up to 1. “{last}” listens to “I” with {weights[1, 0]:.4f} and to itself with "
+            f"Each row adds up to 1. “{last}” listens to “I” with {number(float(weights[1, 0]))} and to itself with "
             f"{weights[1, 1]:.4f}; “I” gives {weights[0, 1]:.4f} to “love”, which comes after it.",
             Change("mask", "yes", "What if a word may not see what comes after it?", ("weights", 0, 1),
                    f"With the causal mask “I” has only itself. P({target}) does not change, since it is read at the "
