@@ -43,7 +43,9 @@ def save(path, position=None, passages=True, **sizes):
     arguments = {"position": position} if position else {}
     model = small(vocab_size=len(tokenizer), block_size=32, **arguments, **sizes)
     ids = tokenizer.encode(TEXT)
-    kept = {"passages": [ids[i : i + 16].tolist() for i in range(8)]} if passages else {}
+    if passages is True:
+        passages = [ids[i : i + 16].tolist() for i in range(8)]
+    kept = {"passages": passages} if passages else {}
     card = checkpoint.card(model, tokenizer, name="tiny", data={"name": "cats"}, **kept)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": {f"model.{k}": v for k, v in model.state_dict().items()}, "headscope": card,

@@ -69,7 +69,7 @@ def test_the_code_that_is_shown_is_short_and_is_what_stands_in_the_file(name):
             assert function.__name__ in step.source
         lines = step.source.splitlines()
         assert len(lines) <= 16, step.title
-        assert max(map(len, lines), default=0) <= 84, step.title
+        assert max(map(len, lines), default=0) <= 76, step.title
         assert '"""' not in step.source
         assert "ignore" not in step.source
 

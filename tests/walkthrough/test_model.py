@@ -152,6 +152,14 @@ def test_a_checkpoint_without_texts_is_described_on_what_its_model_writes(tmp_pa
     assert "With and without" in out
 
 
+def test_texts_too_short_to_choose_from_ask_for_a_prompt(tmp_path, walk, monkeypatch):
+    path = tmp_path / "short.ckpt"
+    save(path, passages=[[1, 2], [3, 4]])
+    code, _, err = walk("model", "--set", f"checkpoint={path}")
+    assert code == 2
+    assert "keeps texts of 2 tokens only; give one: --set prompt=…" in err
+
+
 def test_one_head_alone_has_no_other_to_follow(tmp_path):
     path = tmp_path / "one.ckpt"
     save(path, n_heads=1, n_layers=1)

@@ -73,7 +73,7 @@ WIDE = (
 
 
 @pytest.mark.browser
-def test_every_page_at_both_widths_in_light_and_dark(pages, tmp_path):
+def test_every_page_at_both_widths_in_light_and_dark(pages, walk, tmp_path):
     axe = (resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
     with browser(tmp_path / "profile") as tab:
         for name, page in pages.items():
@@ -90,6 +90,10 @@ def test_every_page_at_both_widths_in_light_and_dark(pages, tmp_path):
             used = "Math.max(...[...document.querySelectorAll('main *')].map((e) => e.getBoundingClientRect().right))"
             assert tab.run(used) > 1200, f"{name} uses the width of its page"
             assert tab.run("[...document.querySelectorAll('#checks details')].length") == 3
+        walk("model", "--set", "prompt=" + "the_cat_sat".replace("_", " ") * 9, "--out", tmp_path)
+        tab.size(390, 900)
+        tab.open(tmp_path / "model-walk.html")
+        assert tab.run("document.documentElement.scrollWidth") <= 390, "a long text"
         assert tab.complaints == []
         assert {url.partition(":")[0] for url in tab.requests} <= {"file", "about", "data"}
 

@@ -38,7 +38,7 @@ def nearest_to(context: Tensor, embeddings: Tensor) -> Tensor:
 
 def count(places: Tensor, weights: Tensor, words: int) -> Tensor:
     none = torch.zeros(words, dtype=weights.dtype)
-    return none.index_add(0, places, weights)  # (V,), a repeated word adds up
+    return none.index_add(0, places, weights)  # (V,), equal words add up
 
 
 def tell(

@@ -27,7 +27,7 @@ from headscope.show import heads as described
 from headscope.show.asked import Asked
 from headscope.show.attribution import largest
 from headscope.show.page import target
-from headscope.walkthrough.plain import hide_later, mix, weigh
+from headscope.walkthrough.plain import Three, hide_later, mix, weigh
 from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Told, Walk
 
 RUNS = Path("outputs")
@@ -36,6 +36,7 @@ TOP = 6  #: next tokens that are followed
 PARTS = 9  #: of the model, in the table of who adds what
 INSTEAD: dict[str, Ablation] = {"zero": zero, "mean": mean}
 Head = tuple[int, int]  #: layer and head, from 0
+P = Tensor  #: probabilities, (V,)
 
 
 @dataclass
@@ -65,10 +66,10 @@ def embed(model: TransformerLM, ids: Tensor) -> Tensor:
     return model.embed(ids[None])[0]  # (T, C)
 
 
-def project(model: TransformerLM, ids: Tensor, at: Head) -> tuple[Tensor, ...]:
-    seen, (layer, head) = look(model, ids[None], "queries", "keys", "values"), at
-    three = seen.queries, seen.keys, seen.values  # (L, 1, H, T, D) each
-    return tuple(x[layer, 0, head] for x in three)  # positions are applied
+def project(model: TransformerLM, ids: Tensor, at: Head) -> Three:
+    seen = look(model, ids[None], "queries", "keys", "values")
+    place = (at[0], 0, at[1])  # in (L, 1, H, T, D); positions are applied
+    return seen.queries[place], seen.keys[place], seen.values[place]
 
 
 def score(model: TransformerLM, q: Tensor, k: Tensor, at: Head) -> Tensor:
@@ -85,19 +86,20 @@ def write(model: TransformerLM, mixed: Tensor, at: Head) -> Tensor:
     return mixed @ output_matrices(out, model.n_heads)[at[1]]  # (T, C)
 
 
-def push(model: TransformerLM, ids: Tensor, of: Tensor, at: Head) -> Tensor:
-    found = attribute(model, ids.expand(len(of), -1), of)
+def push(model: TransformerLM, ids: Tensor, to: Tensor, at: Head) -> Tensor:
+    found = attribute(model, ids.expand(len(to), -1), to)
     return found.heads[at[0], :, at[1]]  # added to the logit of each token
 
 
-def likely(model: TransformerLM, ids: Tensor, *edits: Replace) -> Tensor:
+def likely(model: TransformerLM, ids: Tensor, *edits: Replace) -> P:
     logits = look(model, ids[None], edits=edits).logits[0, -1]
     return finite(logits).double().softmax(-1)  # (V,)
 
 
-def remove(model: TransformerLM, ids: Tensor, at: Head, by: Ablation) -> Tensor:
+def remove(model: TransformerLM, ids: Tensor, at: Head, by: Ablation) -> P:
     mixed = look(model, ids[None], "mixed").mixed  # (L, 1, H, T, D)
-    return likely(model, ids, Replace("mixed", by(mixed), heads_at(model, at)))
+    edit = Replace("mixed", by(mixed), heads_at(model, at))
+    return likely(model, ids, edit)  # (V,)
 
 
 @torch.no_grad()
@@ -152,10 +154,19 @@ def _open(path: Path, prompt: str, stamp: float) -> Opened:
     model, tokenizer, about = checkpoints.load(path)
     asked = Asked(model, tokenizer, prompt, path, about)
     transformer = asked.transformer()
-    ids = asked.context()[0] if prompt else _telling(transformer, described.passages(asked)[:, : LONGEST + 1])
+    ids = asked.context()[0] if prompt else _telling(transformer, _texts(asked)[:, : LONGEST + 1])
     if len(ids) < 2:
         raise UserError(f"--set prompt={prompt}: that is 1 {tokenizer.unit}, and a head needs two to choose from")
     return Opened(asked, transformer, ids, [label(tokenizer.show(i)) for i in ids.tolist()])
+
+
+def _texts(asked: Asked) -> Tensor:
+    """Texts (B, T) to choose from: those that the checkpoint keeps, or what its model writes."""
+    kept = asked.about.get("passages")
+    texts = torch.tensor(kept) if kept else described.passages(asked)
+    if texts.shape[1] < 3:
+        raise UserError(f"{asked.checkpoint} keeps texts of {texts.shape[1]} tokens only; give one: --set prompt=…")
+    return texts
 
 
 @torch.no_grad()

@@ -27,7 +27,8 @@ CHARACTERS, EPOCHS, BATCH = 1_115_394, 500, 64  #: tiny Shakespeare, and a train
 
 
 def wave(positions: int, width: int) -> Tensor:
-    rates = 10000 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    powers = torch.arange(0, width, 2, dtype=torch.float64) / width
+    rates = 10000**-powers  # (C / 2,)
     angles = torch.arange(positions)[:, None] * rates  # (T, C / 2)
     waves = torch.stack((angles.sin(), angles.cos()), -1)  # (T, C / 2, 2)
     return waves.flatten(1).float()  # (T, C)

@@ -44,14 +44,14 @@ class NextWord(nn.Module):
         return cast(Tensor, self.classifier(self.out(y)))
 
 
-def learn(model: NextWord, targets: Tensor, causal: bool, epochs: int) -> Losses:
-    optimizer, losses = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE), []
-    for _ in range(epochs):
-        logits = model(ids(*SENTENCE), causal)[-len(targets) :]
+def learn(model: NextWord, targets: Tensor, mask: bool, rounds: int) -> Losses:
+    losses, adam = [], torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    for _ in range(rounds):
+        logits = model(ids(*SENTENCE), mask)[-len(targets) :]
         loss = F.cross_entropy(logits, targets)  # -ln P(target)
-        optimizer.zero_grad()
+        adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        adam.step()
         losses.append(loss.item())
     return losses
 
