@@ -44,11 +44,11 @@ class NextWord(nn.Module):
         return cast(Tensor, self.classifier(self.out(y)))
 
 
-def learn(model: NextWord, targets: Tensor, mask: bool, rounds: int) -> Losses:
+def learn(model: NextWord, to: Tensor, causal: bool, epochs: int) -> Losses:
     losses, adam = [], torch.optim.Adam(model.parameters(), LEARNING_RATE)
-    for _ in range(rounds):
-        logits = model(ids(*SENTENCE), mask)[-len(targets) :]
-        loss = F.cross_entropy(logits, targets)  # -ln P(target)
+    for _ in range(epochs):
+        logits = model(ids(*SENTENCE), causal)[-len(to) :]
+        loss = F.cross_entropy(logits, to)  # -ln P(target)
         adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
@@ -205,13 +205,9 @@ def _mistakes(model: NextWord, seed: int, target: str, mask: bool, epochs: int) 
         Mistake(
             "Teaching one answer only",
             f"A single target teaches the answer rather than when to give it: over all {len(pairs)} pairs of words in "
-            f"place of “I love”, P({target}) is never below {min(pairs):.4f}.",
-        ),
-        Mistake(
-            "Put right",
-            f"With the mask and a target at both positions, the same {epochs} epochs give P(love | I) = "
-            f"{after_i[love]:.4f}, where the model above has {number(float(free[0, love]))}, and P({target} | I love) "
-            f"= {after_love[at]:.4f}.",
+            f"place of “I love”, P({target}) is never below {min(pairs):.4f}. Put right, with the mask and a target "
+            f"at both positions, the same {epochs} epochs give P(love | I) = {after_i[love]:.4f}, where the model "
+            f"above has {number(float(free[0, love]))}, and P({target} | I love) = {after_love[at]:.4f}.",
         ),
     ]
 
