@@ -17,15 +17,17 @@ from headscope import checkpoint
 from headscope.data.corpus import Source
 from headscope.data.datamodule import CorpusData
 from headscope.data.pydoc import PyDoc
-from headscope.model.position import ALiBi, Learned, Position, Rotary, Sinusoidal
+from headscope.model.position import Rotary
 from headscope.model.transformer import TransformerLM
 from headscope.training.module import LanguageModule
 from headscope.training.optim import AdamW
 from headscope.training.schedule import Constant
+from tests.model.schemes import ROWS
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 ROOT = Path(__file__).resolve().parents[1]
-SCHEMES = [Sinusoidal, Learned, Rotary, ALiBi, Position]
+ON_PAGE = [pytest.param(row.scheme, id=name) for name, row in ROWS.items() if row.on_page]
+SCHEMES = [pytest.param(row.scheme, id=name) for name, row in ROWS.items()]
 
 
 def filmed(frame, layer, head, t):

@@ -49,7 +49,7 @@ class Processes(Launcher):
 
 
 class OurSweeper(Sweeper):
-    """What both of our sweepers share: they work with any launcher, and prune in our pool.
+    """What our sweepers share: they work with any launcher, and prune in our pool.
 
     Args:
         params: overrides that a file in `conf/sweep` gives; typed ones replace them.
@@ -89,6 +89,25 @@ class Grid(OurSweeper):
         jobs = combinations(self.params, arguments, self.hydra_context.config_loader)
         self.check(jobs)
         return [launch(self.folder, jobs, self.runner())]
+
+
+class Tuned(OurSweeper):
+    """Each combination with its own best value of one key, then with new seeds; see `headscope.sweep.tuned`.
+
+    Args:
+        tune: the key, one of those with several values.
+        tuning_seed: of the trials; none of the seeds that are compared.
+        params: overrides that a file in `conf/sweep` gives; typed ones replace them.
+    """
+
+    def __init__(self, tune: str, tuning_seed: int, params: dict[str, Any] | None = None) -> None:
+        super().__init__(params)
+        self.tune, self.tuning_seed = tune, tuning_seed
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from headscope.sweep.tuned import tuned
+
+        return [tuned(self, arguments, self.runner())]
 
 
 class Search(OurSweeper):

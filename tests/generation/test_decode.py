@@ -17,7 +17,8 @@ from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Position, Rotary
 from headscope.model.qk_norm import QKNorm, Unit
 from headscope.model.transformer import TransformerLM
-from tests.conftest import SCHEMES, small
+from tests.conftest import small
+from tests.model.schemes import ROWS
 
 SAMPLINGS = [Sampling(0), Sampling(1.0), Sampling(0.7, top_k=5), Sampling(1.3, top_p=0.8)]
 
@@ -53,7 +54,8 @@ def of(position=Rotary, feedforward=GELU, qk_norm=QKNorm, seed=0):
 
 
 MODELS = {
-    **{scheme.__name__: partial(of, scheme) for scheme in (*SCHEMES, Widening)},
+    **{name: partial(of, row.scheme) for name, row in ROWS.items()},
+    "widening": partial(of, Widening),
     **{kind.__name__: partial(of, feedforward=kind, qk_norm=Unit) for kind in (GELU, SquaredReLU, SwiGLU)},
     "MLP": lambda: FixedContextMLP(11, 3, 4, 8, 16).eval(),
 }
@@ -134,7 +136,7 @@ def test_a_model_with_hooks_is_called_with_them():
 
 @pytest.mark.parametrize(
     ("name", "sampling"),
-    [*((n, Sampling(1.0)) for n in MODELS if n != "MLP"), *(("Rotary", s) for s in SAMPLINGS if s != Sampling(1.0))],
+    [*((n, Sampling(1.0)) for n in MODELS if n != "MLP"), *(("rope", s) for s in SAMPLINGS if s != Sampling(1.0))],
 )
 def test_a_draft_changes_nothing(name, sampling, monkeypatch):
     monkeypatch.setattr(drafts, "LARGE", 0)

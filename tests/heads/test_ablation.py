@@ -27,8 +27,8 @@ def by_hand(model, ids, head, how):
     (block,) = model.layers()
     x = model.embed(ids)
     q, k, v = block.attention.heads(block.norm1(x))
-    position = block.attention.position
-    z = attention(q, k, v, scale=position.scale, bias=position.bias(0, 16, 16)).clone()  # (B, H, T, D)
+    k, bias = block.attention.meeting(k)
+    z = attention(q, k, v, scale=block.attention.position.scale, bias=bias).clone()  # (B, H, T, D)
     if how is zero:
         z[:, head] = 0
     if how is mean:

@@ -7,10 +7,11 @@ from torch import nn
 
 from headscope.heads.attribution import attribute
 from headscope.heads.frozen import through_frozen
-from headscope.model.position import Learned, Position, Sinusoidal
+from headscope.model.position import Position
 from headscope.model.transformer import TransformerLM
 from tests.conftest import SCHEMES, small
 from tests.heads.by_hand import forward, shaken
+from tests.model.schemes import ROWS, nowhere
 
 IDS = torch.randint(11, (3, 9), generator=torch.Generator().manual_seed(2))
 TOKENS, OTHERS = torch.tensor([4, 0, 10]), torch.tensor([1, 0, 3])
@@ -69,8 +70,9 @@ def test_each_contribution_is_what_its_part_wrote(scheme):
 
 
 def test_only_a_table_of_positions_is_a_part_of_its_own():
-    for scheme in SCHEMES:
-        assert bool((attribute(shaken(scheme), IDS, TOKENS).position != 0).all()) == (scheme in (Sinusoidal, Learned))
+    for row in ROWS.values():
+        adds = row.embed is not nowhere
+        assert bool((attribute(shaken(row.scheme), IDS, TOKENS).position != 0).all()) == adds
 
 
 @pytest.mark.parametrize("norm", [nn.RMSNorm(16), nn.LayerNorm(16, bias=False), Rms(), Length(), nn.Identity()])

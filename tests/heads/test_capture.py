@@ -58,11 +58,11 @@ def test_what_is_seen_is_what_the_model_does(scheme, ids):
     for layer, block in enumerate(model.layers()):
         x = seen.stream[layer]
         q, k, v = block.attention.heads(block.norm1(x))
+        k, bias = block.attention.meeting(k)
         assert torch.equal(seen.queries[layer], q)
         assert torch.equal(seen.keys[layer], k)
         assert torch.equal(seen.values[layer], v)
-        position = block.attention.position
-        mixed = attention(q, k, v, scale=position.scale, bias=position.bias(0, 16, 16))
+        mixed = attention(q, k, v, scale=block.attention.position.scale, bias=bias)
         assert torch.equal(seen.mixed[layer], mixed)
         torch.testing.assert_close(seen.maps[layer] @ v, mixed, atol=1e-5, rtol=1e-5)
         written = block.attention(block.norm1(x))

@@ -2,16 +2,15 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from headscope.data.windows import IGNORE
-from headscope.heads.capture import look
-from headscope.model.position import ALiBi, Learned, Rotary, Sinusoidal
+from headscope.model.position import Rotary, Sinusoidal
 from headscope.model.transformer import TransformerLM
 from tests.conftest import SCHEMES, small
+from tests.model.schemes import ROWS
 
 each_scheme = pytest.mark.parametrize("scheme", SCHEMES)
 
@@ -65,11 +64,13 @@ def test_cached_equals_uncached(scheme):
     torch.testing.assert_close(torch.cat(pieces, 1), model(ids), atol=1e-5, rtol=1e-5)
 
 
-def test_order_matters_to_every_scheme_but_a_bag_of_words():
-    for scheme in (Sinusoidal, Learned, Rotary, ALiBi):
-        model = small(scheme, n_layers=1).eval()
-        a, b = torch.tensor([[1, 2, 3]]), torch.tensor([[2, 1, 3]])
-        assert not torch.allclose(model(a)[:, -1], model(b)[:, -1]), scheme
+@pytest.mark.parametrize(
+    "name", ["sinusoidal", "learned", "rope", "alibi", "partial-rope", "partial-rope, key offset", "pope", "t5", "fox"]
+)
+def test_order_matters_to_a_single_layer(name):
+    model = small(ROWS[name].scheme, n_layers=1).eval()
+    a, b = torch.tensor([[1, 2, 3]]), torch.tensor([[2, 1, 3]])
+    assert not torch.allclose(model(a)[:, -1], model(b)[:, -1])
 
 
 def test_a_text_longer_than_the_context_is_refused():
@@ -89,35 +90,3 @@ def test_half_precision_trains(scheme):
         logits = model(torch.randint(11, (2, 16)))
     logits.float().square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-
-
-@each_scheme
-def test_maps_equal_an_explicit_softmax(scheme):
-    """Layer 0, in float64 NumPy from the weights alone: LayerNorm, projections, the scheme's formula, softmax."""
-    model = small(scheme, d_model=16, n_heads=2, block_size=8).eval()
-    ids = torch.randint(11, (1, 8))
-    w = {k: v.double().numpy() for k, v in model.state_dict().items()}
-    t, h, d = 8, 2, 8
-    place = np.arange(t)
-    x = w["embedding.weight"][ids[0]]
-    theta = 10000.0 ** (-np.arange(0, 16, 2) / 16)
-    if scheme is Sinusoidal:
-        angle = place[:, None] * theta
-        x = x + np.stack((np.sin(angle), np.cos(angle)), -1).reshape(t, 16)
-    if scheme is Learned:
-        x = x + w["position.vectors.weight"]
-    mean, var = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-    x = (x - mean) / np.sqrt(var + 1e-5) * w["blocks.0.norm1.weight"] + w["blocks.0.norm1.bias"]
-    q, k, _ = (x @ w["blocks.0.attention.qkv.weight"].T).reshape(t, 3, h, d).transpose(1, 2, 0, 3)
-    if scheme is Rotary:
-        turn = np.exp(1j * place[:, None] * 10000.0 ** (-np.arange(0, d, 2) / d))
-        q, k = ((u[..., 0::2] + 1j * u[..., 1::2]) * turn for u in (q, k))
-        scores = (q @ k.conj().transpose(0, 2, 1)).real / np.sqrt(d)
-    else:
-        scores = q @ k.transpose(0, 2, 1) / np.sqrt(d)
-    if scheme is ALiBi:
-        scores = scores - np.array([2**-4, 2**-8])[:, None, None] * (place[:, None] - place)
-    scores = np.where(place > place[:, None], -np.inf, scores)
-    a = np.exp(scores - scores.max(-1, keepdims=True))
-    a /= a.sum(-1, keepdims=True)
-    np.testing.assert_allclose(look(model, ids, "maps").maps[0, 0].numpy(), a, atol=1e-6)

@@ -26,7 +26,7 @@ from headscope.model.transformer import TransformerLM
 from headscope.show.asked import Asked
 from headscope.show.page import page, refusal
 from tests.browser import browser
-from tests.conftest import SCHEMES, small
+from tests.conftest import ON_PAGE, small
 
 pytestmark = pytest.mark.browser
 V = 65
@@ -131,7 +131,7 @@ def greedy(tab, ids, n, off=(), by="zero"):
     return tab.run(script % (ids, n, json.dumps(list(off))))[len(ids) :]
 
 
-@pytest.mark.parametrize("position", SCHEMES)
+@pytest.mark.parametrize("position", ON_PAGE)
 @pytest.mark.parametrize("size", SIZES)
 def test_every_scheme_and_size(tab, size, position, tmp_path):
     model = made(size, position)
@@ -182,7 +182,7 @@ def test_a_mean_takes_the_place_of_heads(tab, tmp_path):
     close(logits(tab, ids[0], [[0, 2], [1, 0]], "mean"), wanted)
 
 
-@pytest.mark.parametrize("position", SCHEMES)
+@pytest.mark.parametrize("position", ON_PAGE)
 @torch.no_grad()
 def test_what_is_read_off_is_what_the_rooms_functions_give(tab, position, tmp_path):
     model = made(position=position, feedforward=SwiGLU, qk_norm=Unit)

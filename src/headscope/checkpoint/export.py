@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import torch
 from safetensors.torch import save as to_safetensors
 
 from headscope.checkpoint import part4_layout
@@ -26,7 +27,7 @@ def export(path: str | Path, kind: str) -> bytes:
     loaded = load(path)
     if kind == "safetensors":
         described = card(loaded.model, loaded.tokenizer, **loaded.about)
-        weights = {k: v.contiguous() for k, v in loaded.model.state_dict().items()}
+        weights = {k: v.clone(memory_format=torch.contiguous_format) for k, v in loaded.model.state_dict().items()}
         return to_safetensors(weights, {"headscope": json.dumps(described)})
     if not isinstance(loaded.model, TransformerLM):
         raise UserError(f"{path} holds a {type(loaded.model).__name__}; --format part4 is for a TransformerLM")

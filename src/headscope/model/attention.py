@@ -61,38 +61,72 @@ def attention(
     Arguments as in `attention_scores`, and v: values (..., Tk, D). Returns (..., Tq, D).
 
     The fused causal kernel is kept wherever it is right: it aligns its mask top-left, which is wrong for a chunk of
-    queries behind cached keys. On the CPU, the bf16 backward of its kernel is ten times slower than that in fp32: short
-    sequences take three plain products in bf16 instead, everything else is lifted to fp32.
+    queries behind cached keys. A bias of one number a key, (..., 1, Tk), keeps it too, as channels of the keys. On the
+    CPU, the bf16 backward of its kernel is ten times slower than that in fp32: short sequences take three plain
+    products in bf16 instead, everything else is lifted to fp32.
     """
     t_q, t_k = q.shape[-2], k.shape[-2]
-    dtype = v.dtype
+    dtype, width = v.dtype, v.shape[-1]
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
     q, k = q.to(dtype), k.to(dtype)  # a norm or a scheme may have left them in fp32
-    if q.device.type == "cpu" and dtype == torch.bfloat16 and bias is None and causal and t_q == t_k <= SHORT:
-        return _in_three_products(q, k, v, scale)
-    if q.device.type == "cpu" and dtype != torch.float64:
-        q, k, v = q.float(), k.float(), v.float()
-    # Entering a context costs a small model more than a layer's softmax: only where there is something to switch off.
     autocast = torch.is_autocast_enabled(q.device.type)
+    # Entering a context costs a small model more than a layer's softmax: only where there is something to switch off.
     with torch.autocast(q.device.type, enabled=False) if autocast else nullcontext():
+        if bias is not None and bias.shape[-2] == 1 and causal and t_q == t_k > 1:
+            q, k, bias = *_with_channels(q, k, bias / scale), None
+        if q.device.type == "cpu" and dtype == torch.bfloat16 and causal and t_q == t_k <= SHORT:
+            return _in_three_products(q, k, v, scale, bias)
+        if q.device.type == "cpu" and dtype != torch.float64:
+            q, k, v = q.float(), k.float(), v.float()
+        if q.shape[-1] > width:
+            v = F.pad(v, (0, q.shape[-1] - width))  # the fused kernel has one width for all three
         if bias is None and t_q == t_k:
             out = F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale)
         else:
-            mask = bias
-            if causal and t_q > 1:
-                allowed = causal_mask(t_q, t_k, q.device)
-                mask = allowed if bias is None else bias.masked_fill(~allowed, float("-inf"))
-            if mask is not None and mask.dtype != torch.bool:
-                mask = mask.to(q.dtype)
+            mask = _masked(bias, t_q, t_k, q.device) if causal and t_q > 1 else bias
+            mask = mask if mask is None else mask.to(q.dtype)
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
-    return out.to(dtype)
+    return out[..., :width].to(dtype)
 
 
-def _in_three_products(q: Tensor, k: Tensor, v: Tensor, scale: float | None) -> Tensor:
-    """Causal attention of a sequence with itself: scores with their mask, softmax, values; arguments as above."""
-    b, h, t, d = q.shape
+def _masked(bias: Tensor | None, t_q: int, t_k: int, device: torch.device) -> Tensor:
+    """A bias with -inf where a query may not look, (..., Tq, Tk); without one, 0 where it may.
+
+    One number a key is taken relative to the query's own key: it may grow with the text, and what is near must stay
+    exact in 16 bits.
+    """
+    hidden = torch.full((t_q, t_k), float("-inf"), device=device).triu(t_k - t_q + 1)
+    if bias is None:
+        return hidden
+    if bias.shape[-2] == 1:
+        bias = bias - bias[..., t_k - t_q :].mT
+    return bias + hidden
+
+
+def _with_channels(q: Tensor, k: Tensor, by_key: Tensor) -> tuple[Tensor, Tensor]:
+    """Six channels more: q kᵀ gains a number a key, by_key (..., 1, T), less that of the query's own key.
+
+    What is the same for all keys of a query changes no weight and has no gradient; without it, scores stay small. Each
+    number is a sum of three that bf16 holds exactly, as far as fp32 does: 24 bits are three times 8.
+    """
+    rest = by_key.mT.expand(*k.shape[:-1], 1).to(torch.promote_types(k.dtype, torch.float32))  # (..., T, 1)
+    high = rest.bfloat16().to(rest.dtype)
+    middle = (rest - high).bfloat16().to(rest.dtype)
+    parts = torch.cat((high, middle, rest - high - middle), -1).to(k.dtype)  # (..., T, 3)
+    ones = k.new_ones(()).expand_as(parts)
+    return torch.cat((q, ones, -parts.detach()), -1), torch.cat((k, parts, ones), -1)
+
+
+def _in_three_products(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None) -> Tensor:
+    """Causal attention of a sequence with itself: scores with bias and mask, softmax, values; arguments as above."""
+    b, h, t, _ = q.shape
     q, k, v = (u.reshape(b * h, t, -1) for u in (q, k, v))  # (B H, T, D) each
-    future = torch.full((t, t), float("-inf"), dtype=q.dtype).triu(1)
-    scores = torch.baddbmm(future, q, k.mT, alpha=d**-0.5 if scale is None else scale)  # (B H, T, T)
+    if bias is None:
+        start = torch.full((t, t), float("-inf"), dtype=q.dtype).triu(1)
+    else:
+        masked = _masked(bias, t, t, q.device).to(q.dtype)
+        start = masked.expand(b, h, t, t).reshape(b * h, t, t)
+    scores = torch.baddbmm(start, q, k.mT, alpha=scale)  # (B H, T, T)
     return torch.bmm(scores.softmax(-1), v).view(b, h, t, -1)
 
 
@@ -155,6 +189,12 @@ class MultiHeadAttention(nn.Module):
         q, k = self.position.rotate(q, k, x, offset)
         return q, k, v
 
+    def meeting(self, k: Tensor, offset: int = 0) -> tuple[Tensor, Tensor | None]:
+        """All keys so far to those that the queries from `offset` on meet, and the bias of their scores or None."""
+        k, further = self.position.keys(k)
+        bias = self.position.bias(offset, k.shape[-2] - offset, k.shape[-2])
+        return k, further if bias is None else bias if further is None else bias + further
+
     def merge(self, heads: Tensor) -> Tensor:
         """Outputs of the heads (B, H, T, D) to (B, T, C), through the output projection."""
         b, h, t, d = heads.shape
@@ -166,5 +206,5 @@ class MultiHeadAttention(nn.Module):
         q, k, v = self.heads(x, offset)
         if cache is not None:
             k, v = cache.extend(k, v)
-        bias = self.position.bias(offset, q.shape[-2], k.shape[-2])
+        k, bias = self.meeting(k, offset)
         return self.merge(self.attend(q, k, v, scale=self.position.scale, bias=bias))

@@ -3,6 +3,7 @@
 Shapes: B batch, T positions, C = d_model, H heads, D = C / H, V vocabulary, L layers.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Annotated, Any, cast
 
@@ -23,6 +24,18 @@ class LanguageModel(nn.Module):
 
     vocab_size: int
     block_size: int
+
+    def stretched(self, block_size: int, way: str = "as trained") -> "LanguageModel":
+        """A copy with the same weights that reads up to `block_size` tokens, more than it was trained on.
+
+        Args:
+            block_size: in tokens.
+            way: one of its positional scheme's `ways`.
+
+        Raises:
+            ValueError: the model ends with its block size, with the reason.
+        """
+        raise ValueError(f"{type(self).__name__} reads {self.block_size} tokens and no more")
 
     def made_of(self) -> dict[str, Any] | None:
         """What the model is made of: numbers, tensors, lists and dicts that a program elsewhere can run it from.
@@ -112,6 +125,8 @@ class TransformerLM(LanguageModel):
             Block(d_model, n_heads, dropout, position(d_model, n_heads, block_size, i), feedforward(d_model), qk_norm())
             for i in range(n_layers)
         )
+        for block in self.layers():
+            block.attention.position.share(self.layers()[0].attention.position)
         self.norm = nn.LayerNorm(d_model)
         self.head = nn.Linear(d_model, vocab_size)
         self.apply(self._init)
@@ -154,6 +169,14 @@ class TransformerLM(LanguageModel):
         for layer, block in enumerate(self.blocks):
             x = block(x, cache[layer] if cache else None)
         return cast(Tensor, self.head(self.norm(x)))
+
+    def stretched(self, block_size: int, way: str = "as trained") -> "TransformerLM":
+        longer = copy.deepcopy(self)
+        longer.block_size = block_size
+        for module in longer.modules():
+            if isinstance(module, Position):
+                module.stretch(block_size, way)
+        return longer
 
     def made_of(self) -> dict[str, Any] | None:
         order = self.position.made_of()

@@ -68,7 +68,8 @@ class Sweep:
 
     Attributes:
         swept: the keys in which jobs differ; `keys` are those but the seed.
-        completed: the runs that ended with a loss; `samples` are those without copies.
+        trials: the runs that only helped to choose a value; they are no samples.
+        completed: the other runs that ended with a loss; `samples` are those without copies.
         ranked: the K combinations, the lowest mean loss first.
         variances, counts: of the losses of each, and its seeds, (K,).
 
@@ -84,7 +85,8 @@ class Sweep:
         self.results = [Result(job, RunFolder(folder / job.name).status()) for job in manifest.jobs]
         self.swept = swept(manifest.jobs)
         self.keys = [key for key in self.swept if key != "seed"]
-        ended = [r for r in self.results if r.status.state == "completed"]
+        self.trials = [r for r in self.results if r.job.trial]
+        ended = [r for r in self.results if r.status.state == "completed" and not r.job.trial]
         self.completed = [r for r in ended if math.isfinite(r.facts.get("val_loss") or math.nan)]
         self.samples: list[Result] = []
         for r in self.completed:

@@ -21,9 +21,9 @@ def ranking(sweep: Sweep) -> Rows:
 
 
 def effects(sweep: Sweep) -> Rows:
-    """Each value of each key alone, over all others; no rows for a single key."""
+    """Each value of each key alone, over all others; none for a single key, or where trials chose values."""
     rows: Rows = [("key", "value", "val/loss", "± sd", "runs")]
-    for key in sweep.keys if len(sweep.keys) > 1 else ():
+    for key in sweep.keys if len(sweep.keys) > 1 and not sweep.trials else ():
         rows += [(key, *map(shortened, c.values), *_losses(c)) for c in sweep.by([key])]
     return rows
 
@@ -41,6 +41,16 @@ def jobs(sweep: Sweep) -> Rows:
         losses = [f"{x:.4f}" if x is not None else "" for x in (s.val_loss, best)]
         values = (shortened(r.job.values.get(key, "")) for key in sweep.swept)
         rows.append((r.job.name, *values, s.state, str(s.steps[0] or ""), *losses, f"{seconds:.1f}" if seconds else ""))
+    return rows
+
+
+def trials(sweep: Sweep) -> Rows:
+    """What each trial came to; no rows without any."""
+    rows: Rows = [(*sweep.keys, "val/loss of the trial", "")]
+    chosen = {c.values for c in sweep.ranked}
+    for r in sweep.trials:
+        values, loss = tuple(r.job.values.get(key, "") for key in sweep.keys), r.status.val_loss
+        rows.append((*map(shortened, values), f"{loss:.4f}" if loss else r.status.state, "chosen" * (values in chosen)))
     return rows
 
 

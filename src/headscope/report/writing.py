@@ -8,12 +8,16 @@ from pathlib import Path
 from headscope.files import write_atomically
 from headscope.render.figures import save, svg
 from headscope.render.pages import render_page
+from headscope.report.beyond import CAPTION as beyond_caption
+from headscope.report.beyond import beyond
 from headscope.report.charts import charts
 from headscope.report.findings import assumptions, findings
 from headscope.report.results import Sweep
-from headscope.report.roles import CAPTION, roles_formed
-from headscope.report.tables import Rows, command_of, effects, failed, jobs, ranking, runs_csv
+from headscope.report.roles import CAPTION as roles_caption
+from headscope.report.roles import roles_formed
+from headscope.report.tables import Rows, command_of, effects, failed, jobs, ranking, runs_csv, trials
 
+TRIALS = "One run each, with a seed of its own, by which a value was chosen. They are in no other table but the last."
 MOST = 10  #: rows and sentences in the terminal
 
 
@@ -30,7 +34,9 @@ def write_report(folder: Path) -> str:
     figures, sentences, rows = charts(sweep), findings(sweep), ranking(sweep)
     sections: list[tuple[str, str, Rows]] = [
         ("Each choice alone", "Means over everything else that was swept.", effects(sweep)),
-        ("When roles formed", CAPTION, roles_formed(sweep)),
+        ("Beyond the trained context", beyond_caption, beyond(sweep)),
+        ("When roles formed", roles_caption, roles_formed(sweep)),
+        ("Trials", TRIALS, trials(sweep)),
         ("Did not complete", "", failed(sweep)),
         ("Jobs", "", jobs(sweep)),
     ]

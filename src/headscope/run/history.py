@@ -31,6 +31,7 @@ class History(Callback):
         self.earlier_seconds = 0.0  #: of wall time before this process
         self.clock = Clock()
         self.train_loss = float("nan")  #: nats per token of the step before the last validation
+        self.accuracy: float | None = None  #: at the last validation
         self.history: list[dict[str, float]] = []
 
     @property
@@ -66,6 +67,7 @@ class History(Callback):
         if trainer.state.fn == "fit":
             loss = trainer.callback_metrics["val/loss"].item()
             self.train_loss = module.step_loss.item()
+            self.accuracy = trainer.callback_metrics["val/accuracy"].item()
             self.history.append(
                 {"step": trainer.global_step, "seconds": round(self.train_seconds, 3), "val_loss": loss}
             )
@@ -93,6 +95,7 @@ class History(Callback):
             "wall_seconds": self.wall_seconds(),
             "train_seconds": self.train_seconds,
             "train_loss": self.train_loss,
+            "accuracy": self.accuracy,
             "history": [dict(entry) for entry in self.history],
         }
 
@@ -100,6 +103,7 @@ class History(Callback):
         self.earlier_seconds = state_dict["wall_seconds"]
         self.clock = Clock(state_dict["train_seconds"])
         self.train_loss = state_dict["train_loss"]
+        self.accuracy = state_dict.get("accuracy")  # older checkpoints have none
         self.history = state_dict["history"]
 
     def wall_seconds(self) -> float:

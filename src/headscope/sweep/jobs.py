@@ -24,10 +24,17 @@ _launched: dict[Path, list["Job"]] = {}  # by this process, in the folders that 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep: the name of its folder, and its overrides, `key=value`."""
+    """One run of a sweep.
+
+    Args:
+        name: of its folder.
+        overrides: `key=value` each.
+        trial: it only helps to choose a value, and is no sample of what the sweep compares.
+    """
 
     name: str
     overrides: tuple[str, ...]
+    trial: bool = False
 
     @property
     def values(self) -> dict[str, str]:
@@ -90,7 +97,10 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Saves it in a sweep's folder."""
-        jobs = [{"name": job.name, "overrides": list(job.overrides)} for job in self.jobs]
+        jobs = [
+            {"name": job.name, "overrides": list(job.overrides)} | ({"trial": True} if job.trial else {})
+            for job in self.jobs
+        ]
         content = {"command": list(self.command), "swept": list(self.keys) or swept(self.jobs), "jobs": jobs}
         write_atomically(folder / MANIFEST, json.dumps(content, indent=2).encode())
 
@@ -103,7 +113,7 @@ class Manifest:
         """
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            jobs = tuple(Job(job["name"], tuple(job["overrides"])) for job in content["jobs"])
+            jobs = tuple(Job(j["name"], tuple(j["overrides"]), j.get("trial", False)) for j in content["jobs"])
             return Manifest(tuple(content["command"]), jobs, tuple(content["swept"]))
         except FileNotFoundError:
             runs = [RunFolder(p) for p in sorted(folder.glob("*/"), key=lambda p: (len(p.name), p.name))]

@@ -4,6 +4,7 @@ import itertools
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,9 @@ def refuse_new(folder: Path, overrides: Sequence[str], jobs: Sequence[Job]) -> N
         )
 
 
-def add_jobs(folder: Path, overrides: Sequence[Sequence[str]], first: int = 0) -> tuple[list[Job], list[Job]]:
+def add_jobs(
+    folder: Path, overrides: Sequence[Sequence[str]], first: int = 0, trial: bool = False
+) -> tuple[list[Job], list[Job]]:
     """Takes the folder, names the jobs asked for and adds them to the manifest; see `with_names`.
 
     Returns:
@@ -117,10 +120,10 @@ def add_jobs(folder: Path, overrides: Sequence[Sequence[str]], first: int = 0) -
         steps = job.values.get("trainer.max_steps", "")
         longer = steps.isdigit() and int(steps) > status.steps[0]
         if status.state == "completed" and not longer:
-            jobs.append(as_trained(job, old.get(job.name, job), folder))
+            jobs.append(replace(as_trained(job, old.get(job.name, job), folder), trial=trial))
         else:
-            jobs.append(job)
-            left.append(job)
+            left.append(replace(job, trial=trial))
+            jobs.append(left[-1])
             finished &= status.state == "failed"
     if finished:
         trained = [job for job in jobs if job not in left]
@@ -132,15 +135,15 @@ def add_jobs(folder: Path, overrides: Sequence[Sequence[str]], first: int = 0) -
 
 
 def launch(
-    folder: Path, overrides: Sequence[Sequence[str]], runner: Pool | Launcher, first: int = 0
+    folder: Path, overrides: Sequence[Sequence[str]], runner: Pool | Launcher, first: int = 0, trial: bool = False
 ) -> list[JobReturn]:
-    """Runs those jobs of a grid that have not completed; see `with_names` for what is given.
+    """Runs those jobs of a grid that have not completed; see `with_names` and `Job` for what is given.
 
     Raises:
         UserError: see `add_jobs`.
         Interrupted: a signal stopped the sweep.
     """
-    jobs, left = add_jobs(folder, overrides, first)
+    jobs, left = add_jobs(folder, overrides, first, trial)
     with JobDisplay(len(jobs), live=isinstance(runner, Pool)) as display:
         for job in jobs:
             if job not in left:

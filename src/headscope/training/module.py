@@ -18,11 +18,17 @@ from headscope.model.transformer import LanguageModel
 from headscope.training.schedule import Schedule
 
 
+def nats(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
+    """The cross-entropy of logits (B, T, V) and targets (B, T), over those that are none of `IGNORE`."""
+    return F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), ignore_index=IGNORE, reduction=reduction)
+
+
 class LanguageModule(LightningModule):
     """Trains a language model by next-token cross-entropy.
 
     A step is one parameter update, whatever the accumulation: `train/loss` is the mean over the step's batches, and
-    `val/loss` the mean over every target of the validation split, across all ranks.
+    `val/loss` the mean over every target of the validation split, across all ranks; `val/accuracy` is the part of them
+    that the most likely token meets.
 
     Args:
         model: ids (B, T) to logits (B, T, V).
@@ -73,14 +79,9 @@ class LanguageModule(LightningModule):
             factor = self.schedule(scheduler.last_epoch, self.trainer.max_steps)
             optimizer.param_groups[i]["lr"] = asked["lr"] * factor
 
-    def loss(self, batch: Batch, reduction: str = "mean") -> Tensor:
-        """Nats per token of (x, y), (B, T) each."""
-        x, y = batch
-        logits = self.model(x)  # (B, T, V)
-        return F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), ignore_index=IGNORE, reduction=reduction)
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self.loss(batch)
+        x, y = batch  # (B, T) each
+        loss = nats(self.model(x), y)
         self._parts.append(loss.detach())
         return loss
 
@@ -122,22 +123,26 @@ class LanguageModule(LightningModule):
             self.trainer.should_stop = True  # makes the last step validate, whatever the interval
 
     def on_validation_epoch_start(self) -> None:
-        self._sums = [torch.zeros(2, device=self.device)]  # a rank may have nothing to validate
+        self._sums = [torch.zeros(3, device=self.device)]  # a rank may have nothing to validate
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        nats = self.loss(batch, "sum")
-        self._sums.append(torch.stack((nats, (batch[1] != IGNORE).sum().to(nats))))
+        x, y = batch  # (B, T) each
+        logits = self.model(x)  # (B, T, V)
+        loss = nats(logits, y, "sum")
+        self._sums.append(torch.stack((loss, (y != IGNORE).sum().to(loss), (logits.argmax(-1) == y).sum().to(loss))))
 
     def on_validation_epoch_end(self) -> None:
-        total = torch.stack(self._sums).cpu().double().sum(0)  # nats, targets
+        total = torch.stack(self._sums).cpu().double().sum(0)  # nats, targets, right answers
         if self.trainer.world_size > 1:
             total = self.trainer.strategy.reduce(total.to(self.device), reduce_op="sum").cpu()
         loss = total[0] / total[1]
         if not loss.isfinite():
             self.first_bad = torch.where(self.first_bad < 0, self.trainer.global_step, self.first_bad)
         self.check_finite()
+        accuracy = total[2] / total[1]
         self.log("val/loss", loss.float(), logger=False)  # for the checkpoint callbacks
-        self.report({"val/loss": loss.item()})
+        self.log("val/accuracy", accuracy.float(), logger=False)  # for the summary
+        self.report({"val/loss": loss.item(), "val/accuracy": accuracy.item()})
 
     def check_finite(self) -> None:
         """Stops a run whose loss is not finite; called at log steps, at validations and before each save.

@@ -14,6 +14,7 @@ from torch.optim.adamw import adamw
 
 from headscope.model.position import Position
 from headscope.training.hardware import bf16_is_fast
+from headscope.training.optim import by_decay
 
 #: Coefficients (a, b, c) of x ← a x + b x³ + c x⁵ on the singular values, iterated (Jordan et al. 2024).
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -88,12 +89,12 @@ class Muon(Optimizer):
     ) -> None:
         matrices = hidden_matrices(model)
         hidden = {id(p) for p in matrices}
-        others = [p for p in model.parameters() if p.requires_grad and id(p) not in hidden]
+        decayed, others = by_decay(model)
         adam = {"rule": "adamw", "lr": lr, "betas": tuple(betas), "eps": 1e-8, "fused": fused}
         muon = {"rule": "muon", "lr": matrix_lr, "momentum": momentum, "iterations": iterations}
         groups = [
-            {"params": [p for p in others if p.ndim >= 2], "weight_decay": weight_decay} | adam,
-            {"params": [p for p in others if p.ndim < 2], "weight_decay": 0.0} | adam,
+            {"params": [p for p in decayed if id(p) not in hidden], "weight_decay": weight_decay} | adam,
+            {"params": others, "weight_decay": 0.0} | adam,
             {"params": matrices, "weight_decay": weight_decay} | muon,
         ]
         super().__init__([group for group in groups if group["params"]], {})

@@ -8,6 +8,19 @@ from annotated_types import Ge, Gt, Len, Lt
 from torch import nn
 
 
+def by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """What is trained: matrices and embeddings, which decay, and the rest, which does not.
+
+    A module names in `undecayed` those of its own matrices that are none: one bias a head and distance, for example.
+    """
+    spared = {id(getattr(m, name, None)) for m in model.modules() for name in getattr(m, "undecayed", ())}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decays = [p.ndim >= 2 and id(p) not in spared for p in trained]
+    return [p for p, d in zip(trained, decays, strict=True) if d], [
+        p for p, d in zip(trained, decays, strict=True) if not d
+    ]
+
+
 class AdamW(torch.optim.AdamW):
     """AdamW (Loshchilov & Hutter 2019); matrices and embeddings decay, norms and biases do not.
 
@@ -28,7 +41,6 @@ class AdamW(torch.optim.AdamW):
         betas: Annotated[Sequence[Annotated[float, Ge(0), Lt(1)]], Len(2, 2)] = (0.9, 0.99),
         weight_decay: Annotated[float, Ge(0)] = 0.1,
     ) -> None:
-        matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-        vectors = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-        groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+        matrices, others = by_decay(model)
+        groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
         super().__init__(groups, lr=lr, betas=(betas[0], betas[1]), fused=fused)

@@ -22,8 +22,8 @@ class Curves(Callback):
     """Reports scalars.
 
     At log steps: learning rate, gradient norm before clipping, tokens per second, peak memory in MB (not on Windows
-    without a GPU). At validations: bits per character; perplexity, which is per token; and the optimum of the data if
-    it is known, a level line below the losses.
+    without a GPU). At validations: bits per character; perplexity, which is per token; and if the optimum of the data
+    is known, that, a level line below the losses, and the regret: how far the loss lies above it.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Curves(Callback):
         bits = loss / math.log(2) / corpus(trainer).characters
         module.report({"val/bits_per_character": bits, "val/perplexity": math.exp(min(loss, 700.0))})
         if (optimum := corpus(trainer).optimum) is not None:
-            module.report({"val/optimum": optimum})
+            module.report({"val/optimum": optimum, "val/regret": loss - optimum})
 
 
 def _train_seconds(trainer: Trainer) -> float:

@@ -1,0 +1,76 @@
+"""Training speed of each positional scheme relative to none: `nano`, one step each in turn.
+
+    python benchmarks/positions.py        60 rounds, 2 minutes on 2 cores
+    python benchmarks/positions.py 20     rounds
+
+A shared machine drifts within seconds: each step is compared with that of no positions in its round, and the median
+quoted.
+"""
+
+import os
+import statistics
+import sys
+import time
+
+from common import ROOT, save, table
+
+from headscope.waiting import SPIN
+
+os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # as our commands set it
+
+
+def contestants():
+    """For each option of `position` a function that trains one step."""
+    import torch
+    import torch.nn.functional as F
+    from hydra import compose, initialize_config_dir
+
+    from headscope.cli.composed import checked, plain
+    from headscope.config.keys import TrainConfig
+    from headscope.training.hardware import Machine, choose
+
+    def one(position):
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            cfg = compose("train", ["model=nano", f"position={position}", "paths.run_dir=unused"])
+        ours = checked(plain(cfg), TrainConfig, {})
+        torch.manual_seed(1)
+        model = ours.model(65)
+        choice = choose(Machine.here(), ours.trainer)
+        optimizer = ours.optimizer(model, choice.fused)
+        half = torch.autocast("cpu", torch.bfloat16, enabled=choice.precision == "bf16-mixed")
+        ids = torch.randint(65, (ours.batch_size, model.block_size + 1))
+
+        def step():
+            with half:
+                logits = model(ids[:, :-1])
+            loss = F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+
+        return step
+
+    return {file.stem: one(file.stem) for file in sorted((ROOT / "conf" / "position").glob("*.yaml"))}
+
+
+def main(rounds=60):
+    steps = contestants()
+    seconds = {name: [] for name in steps}
+    for _ in range(rounds + 3):
+        for name, step in steps.items():
+            began = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - began)
+    seconds = {name: values[3:] for name, values in seconds.items()}  # the first ones warm up
+    ratio = {
+        name: statistics.median(b / a for a, b in zip(values, seconds["none"], strict=True))
+        for name, values in seconds.items()
+    }
+    rows = [(name, f"{1e3 * statistics.median(seconds[name]):.1f}", f"{ratio[name]:.2f}") for name in seconds]
+    table([("position", "ms a step", "speed of none"), *sorted(rows, key=lambda row: row[2], reverse=True)])
+    save("positions", {"seconds": seconds, "ratio": ratio})
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

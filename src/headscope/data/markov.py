@@ -1,0 +1,45 @@
+"""In-context Markov chains: a new chain in every window, to be learned while it is read.
+
+Shapes: N windows, T positions (block_size), V states.
+"""
+
+import numpy as np
+
+from headscope.data.generated import Generated, Symbols, Tokens
+
+
+class Markov(Generated):
+    """Each window draws the rows of a transition matrix from Dirichlet(1, …, 1) and follows it from a random state.
+
+    Nothing about a chain is known before its window, so that it pays to count which states followed the current one
+    (Edelman et al. 2024, section 2: statistical induction heads).
+
+    Args:
+        vocab_size: V, the states.
+    """
+
+    name = "markov"
+
+    def __init__(self, vocab_size: Symbols = 3) -> None:
+        self.vocab_size = vocab_size
+
+    def sample(self, rng: np.random.Generator, n: int, block_size: int) -> tuple[Tokens, Tokens]:
+        rows = rng.dirichlet(np.ones(self.vocab_size), (n, self.vocab_size)).cumsum(-1)  # (n, V, V)
+        dice = rng.random((n, block_size))
+        window = np.empty((n, block_size + 1), dtype=np.int64)
+        window[:, 0] = rng.integers(self.vocab_size, size=n)
+        for t in range(block_size):
+            past = dice[:, t, None] >= rows[np.arange(n), window[:, t]]  # (n, V)
+            window[:, t + 1] = past[:, :-1].sum(1)  # the last row ends with 1, up to rounding
+        return window[:, :-1], window[:, 1:]
+
+    def optimum(self, x: Tokens, y: Tokens) -> float:
+        """The loss of Bayes' predictor, (n_ij + 1) / (n_i + V); n_ij is how often j has followed i so far."""
+        n = np.arange(len(x))
+        followed = np.ones((len(x), self.vocab_size, self.vocab_size))
+        nats = 0.0
+        for t in range(x.shape[1]):
+            row = followed[n, x[:, t]]  # (N, V)
+            nats -= float(np.log(row[n, y[:, t]] / row.sum(1)).sum())
+            followed[n, x[:, t], y[:, t]] += 1
+        return nats / x.size

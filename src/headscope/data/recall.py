@@ -1,0 +1,59 @@
+"""Pairs of keys and values, then questions: associative recall.
+
+Shapes: N windows, T positions (block_size), V vocabulary, P pairs.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge
+
+from headscope.data.generated import Generated, Symbols, Tokens
+from headscope.data.windows import IGNORE
+from headscope.errors import UserError
+
+
+class Recall(Generated):
+    """A window begins with pairs, key value key value …; then come keys, and the value of each is asked for.
+
+    Keys are drawn from the first half of the vocabulary without repetition, values from the second half. Only answers
+    are targets (multi-query associative recall: Arora et al. 2024, section 3.1).
+
+    Args:
+        vocab_size: V.
+        pairs: P.
+
+    Raises:
+        UserError: more pairs than keys.
+    """
+
+    name = "recall"
+
+    def __init__(self, vocab_size: Symbols = 64, pairs: Annotated[int, Ge(1)] = 8) -> None:
+        if pairs > vocab_size // 2:
+            raise UserError(
+                f"data.pairs={pairs} needs as many keys, which are half of the vocabulary;"
+                f" use data.vocab_size={2 * pairs} or more"
+            )
+        self.vocab_size, self.pairs = vocab_size, pairs
+
+    def check(self, block_size: int) -> None:
+        if 2 * self.pairs >= block_size:
+            raise UserError(
+                f"{self.pairs} pairs leave no room for a question in model.block_size={block_size};"
+                f" use a context of {2 * self.pairs + 1} or more, or fewer pairs"
+            )
+
+    def sample(self, rng: np.random.Generator, n: int, block_size: int) -> tuple[Tokens, Tokens]:
+        half = self.vocab_size // 2
+        keys = rng.permuted(np.tile(np.arange(half), (n, 1)), axis=1)[:, : self.pairs]  # (n, P)
+        values = rng.integers(half, self.vocab_size, (n, self.pairs))
+        asked = rng.integers(self.pairs, size=(n, block_size - 2 * self.pairs))
+        shown = np.stack((keys, values), -1).reshape(n, -1)  # (n, 2P)
+        x = np.concatenate((shown, np.take_along_axis(keys, asked, 1)), 1)  # (n, T)
+        nothing = np.full_like(shown, IGNORE)
+        return x, np.concatenate((nothing, np.take_along_axis(values, asked, 1)), 1)
+
+    def optimum(self, x: Tokens, y: Tokens) -> float:
+        """Every answer stands in the window, so none is uncertain."""
+        return 0.0

@@ -1,0 +1,9 @@
+"""How a model knows the order of its tokens: one class per scheme, below `Position`."""
+
+from headscope.model.position import biases, rotary, tables
+from headscope.model.position.base import Position
+from headscope.model.position.biases import ALiBi
+from headscope.model.position.rotary import Rotary
+from headscope.model.position.tables import Learned, Sinusoidal
+
+__all__ = ["ALiBi", "Learned", "Position", "Rotary", "Sinusoidal", "biases", "rotary", "tables"]

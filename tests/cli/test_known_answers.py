@@ -1,0 +1,30 @@
+"""Data with a known answer: what each experiment must reach, and what a model without the right parts cannot."""
+
+import json
+
+import pytest
+
+from tests.conftest import shell
+
+QUIET = ("callbacks=none", "logger=none")
+
+
+def ended(folder, *overrides):
+    """The summary of a run without anything that watches."""
+    done = shell("train.py", *overrides, *QUIET, f"hydra.run.dir={folder}", timeout=900)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "summary.json").read_text())
+
+
+@pytest.mark.slow
+def test_chains_are_counted_as_bayes_counts_them(tmp_path):
+    """0.8858: Bayes' bigram for 3 states over 100 targets, Edelman et al. 2024."""
+    summary = ended(tmp_path / "run", "experiment=markov")
+    assert summary["val_loss"] == pytest.approx(0.8858, abs=0.02)
+    assert 0 <= summary["val_regret"] < 0.02
+    assert summary["val_regret"] == pytest.approx(summary["val_loss"] - summary["optimum"])
+
+
+@pytest.mark.slow
+def test_values_are_recalled(tmp_path):
+    assert ended(tmp_path / "run", "experiment=recall")["val_accuracy"] >= 0.95

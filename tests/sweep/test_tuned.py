@@ -1,0 +1,103 @@
+"""A comparison with a value chosen for each combination: trials first, then seeds that no trial has seen."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from headscope.errors import RunFailed, UserError
+from headscope.report.findings import findings
+from headscope.report.results import Sweep
+from headscope.report.tables import effects, trials
+from headscope.report.writing import write_report
+from headscope.sweep.jobs import Manifest
+from headscope.sweep.tuned import tuned
+from tests.sweep.conftest import Pretend
+
+TYPED = ("position=rope,none", "optimizer.lr=0.1,0.2,0.4", "seed=1,2,3")
+
+
+def loss(values):
+    """Each scheme has a learning rate of its own that suits it."""
+    best = {"rope": 0.2, "none": 0.4}[values["position"]]
+    return 1.0 + (values["position"] == "none") + abs(values["optimizer.lr"] - best) + values["seed"] / 1000
+
+
+def compared(folder, *typed, runner=None):
+    sweeper = SimpleNamespace(
+        folder=folder, params={}, tune="optimizer.lr", tuning_seed=0, check=lambda jobs: None,
+        hydra_context=SimpleNamespace(config_loader=None),
+    )  # fmt: skip
+    runner = runner or Pretend(folder, loss)
+    tuned(sweeper, list(typed), runner)
+    return runner
+
+
+def test_each_combination_gets_its_own_value_and_new_seeds(tmp_path):
+    compared(tmp_path, *TYPED)
+    jobs = Manifest.read(tmp_path).jobs
+    assert len(jobs) == 6 + 6
+    assert {job.values["seed"] for job in jobs if job.trial} == {"0"}
+    final = {(j.values["position"], j.values["optimizer.lr"], j.values["seed"]) for j in jobs if not j.trial}
+    assert final == {(p, lr, s) for p, lr in (("rope", "0.2"), ("none", "0.4")) for s in "123"}
+    sweep = Sweep(tmp_path)
+    assert [c.values for c in sweep.ranked] == [("rope", "0.2"), ("none", "0.4")]
+    assert [c.seeds for c in sweep.ranked] == [3, 3], "trials are no samples"
+    assert "3 seeds each" in " ".join(findings(sweep))
+    assert len(effects(sweep)) == 1, "values that were chosen for one scheme say nothing about another"
+    shown = {(row[0], row[1]): row[2:] for row in trials(sweep)[1:]}
+    assert shown["rope", "0.2"] == ("1.0000", "chosen")
+    assert shown["none", "0.2"] == ("2.2000", "")
+    write_report(tmp_path)
+    assert "One run each, with a seed of its own" in (tmp_path / "report.html").read_text()
+
+
+def test_stopped_between_the_phases_it_goes_on_and_trains_nothing_twice(tmp_path, next_process):
+    class Stopped(Pretend):
+        def launch(self, job_overrides, initial_job_idx):
+            if any("seed=1" in o for o in job_overrides[0]):
+                raise KeyboardInterrupt
+            super().launch(job_overrides, initial_job_idx)
+
+    with pytest.raises(KeyboardInterrupt):
+        compared(tmp_path, *TYPED, runner=Stopped(tmp_path, loss))
+    next_process(tmp_path)
+    runner = compared(tmp_path, *TYPED)
+    assert len(runner.launched) == 6, "the seeds alone"
+    names = [job.name for job in Manifest.read(tmp_path).jobs]
+    next_process(tmp_path)
+    assert not compared(tmp_path, *TYPED).launched
+    assert [job.name for job in Manifest.read(tmp_path).jobs] == names
+    assert sum(job.trial for job in Manifest.read(tmp_path).jobs) == 6
+    next_process(tmp_path)
+    assert len(compared(tmp_path, *TYPED[:2], "seed=1,2,3,4").launched) == 2, "another seed of each"
+
+
+def test_a_combination_whose_trials_all_fail_is_left_out(tmp_path):
+    def failing(values):
+        if values["position"] == "none" or values["optimizer.lr"] == 0.2:
+            raise ValueError("the loss is not finite")
+        return loss(values)
+
+    compared(tmp_path, *TYPED, runner=Pretend(tmp_path, failing))
+    assert [c.values for c in Sweep(tmp_path).ranked] == [("rope", "0.1")]
+
+
+@pytest.mark.parametrize(
+    ("typed", "error", "message"),
+    [
+        (("position=rope,none", "seed=1,2"), UserError, "tune=optimizer.lr has no values to choose from"),
+        (("optimizer.lr=0.1,0.2", "seed=0,1"), UserError, "seed=0 is that of the trials"),
+    ],
+)
+def test_what_cannot_be_tuned_is_one_line(typed, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        compared(tmp_path, *typed)
+    assert not Manifest.read(tmp_path).jobs if (tmp_path / "sweep.json").exists() else True
+
+
+def test_without_a_trial_that_completed_there_is_nothing_to_compare(tmp_path):
+    def failing(values):
+        raise ValueError("no")
+
+    with pytest.raises(RunFailed, match="no trial completed"):
+        compared(tmp_path, *TYPED, runner=Pretend(tmp_path, failing))
