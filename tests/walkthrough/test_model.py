@@ -46,6 +46,7 @@ def test_every_number_is_the_model_s(tmp_path, position, head):
     same("written", seen.heads[layer, 0, index, -1:])
     if layer:
         same(f"stream before layer {layer}", seen.stream[layer, 0])
+    assert max(len(line) for step in told.steps for line in step.source.splitlines()) <= 76
     assert torch.equal(found["scores"].softmax(-1).isclose(found["weights"], atol=1e-6), torch.ones(11, 11).bool())
 
     p = seen.logits[0, -1].double().softmax(-1)

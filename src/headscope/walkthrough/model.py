@@ -21,7 +21,7 @@ from headscope.heads.attribution import attribute
 from headscope.heads.capture import Replace, heads_at, output_matrices
 from headscope.heads.flow import views
 from headscope.heads.sentences import sentences
-from headscope.model.transformer import TransformerLM
+from headscope.model.transformer import Block, TransformerLM
 from headscope.render.labels import label
 from headscope.show import heads as described
 from headscope.show.asked import Asked
@@ -72,12 +72,13 @@ def project(model: TransformerLM, ids: Tensor, at: Head) -> Three:
     return seen.queries[place], seen.keys[place], seen.values[place]
 
 
-def score(model: TransformerLM, q: Tensor, k: Tensor, at: Head) -> Tensor:
-    position = model.layers()[at[0]].attention.position
-    scores = q @ k.T * position.scale  # (T, T)
-    bias = position.bias(0, len(q), len(k))  # of schemes that have one
+def score(block: Block, x: Tensor, q: Tensor, k: Tensor, h: int) -> Tensor:
+    attention = block.attention
+    scores = q @ k.T * attention.position.scale  # (T, T)
+    _, keys, _ = attention.heads(block.norm1(x[None]))
+    _, bias = attention.meeting(keys)  # of positional schemes that have one
     if bias is not None:
-        scores = scores + bias.expand(1, model.n_heads, -1, -1)[0, at[1]]
+        scores = scores + bias.expand(1, attention.n_heads, -1, -1)[0, h]
     return hide_later(scores)
 
 
@@ -206,7 +207,7 @@ class _Told:
         self.x = embed(model, ids)
         self.stream = look(model, ids[None], "stream").stream[layer, 0]  # (T, C)
         self.q, self.k, self.v = project(model, ids, at)
-        self.scores = score(model, self.q, self.k, at)
+        self.scores = score(model.layers()[layer], self.stream, self.q, self.k, head)
         self.weights = weigh(self.scores)  # (T, T)
         self.mixed = mix(self.weights, self.v)  # (T, D)
         self.written = write(model, self.mixed, at)  # (T, C)
