@@ -35,10 +35,10 @@ def test_the_64_weights_are_printed_at_every_width(walk, columns):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_walk_tells_its_steps_its_mistakes_and_its_questions(walk, name):
-    start = time.perf_counter()
+    start = time.process_time()  # whatever else the machine does
     code, out, err = walk(name, columns=80)
     assert (code, err) == (0, "")
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert out.count("Notice: ") == len(WALKS[name].tell(WALKS[name].seed).steps) >= 6
     assert out.count("Change: ") >= 2
     assert out.index("Common mistakes") < out.index("Can you answer these?") < out.index("Answers")
