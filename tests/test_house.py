@@ -18,7 +18,7 @@ MAY = {
     "heads": {"model"},
     "show": {"model", "heads", "render", "generation"},
     "training": {"model", "data"},
-    "walkthrough": {"model", "render"},
+    "walkthrough": {"model", "render", "heads", "generation", "show", "checkpoint", "data", "config"},
     "checkpoint": {"model", "data"},
     "config": {"model", "data", "training"},
     "run": {"model", "data", "training", "checkpoint", "config"},

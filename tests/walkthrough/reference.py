@@ -22,14 +22,24 @@ def double(tensor):
 
 
 def matrices(told):
-    """The matrix of every step, by its title."""
-    return {step.title: step.values.double().numpy() for step in told.steps}
+    """Every matrix, by its title."""
+    return {matrix.title: matrix.values.double().numpy() for matrix in told.matrices}
+
+
+def shown(told, title):
+    """The matrix of a title."""
+    return next(matrix for matrix in told.matrices if matrix.title == title)
+
+
+def warned(told):
+    """What is said of mistakes."""
+    return " ".join(mistake.text for mistake in told.mistakes)
 
 
 def agree(told, expected, atol):
     """Every expected matrix is shown, and shows those numbers."""
-    shown = matrices(told)
+    found = matrices(told)
     for title, values in expected.items():
         np.testing.assert_allclose(
-            shown[title], np.reshape(values, shown[title].shape), rtol=0, atol=atol, err_msg=title
+            found[title], np.reshape(values, found[title].shape), rtol=0, atol=atol, err_msg=title
         )

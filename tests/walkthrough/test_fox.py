@@ -7,7 +7,7 @@ import pytest
 
 from headscope.errors import UserError
 from headscope.walkthrough import fox
-from tests.walkthrough.reference import agree, attend, matrices, softmax
+from tests.walkthrough.reference import agree, attend, matrices, softmax, warned
 
 
 def document(seed, sentences):
@@ -57,17 +57,17 @@ def test_every_number_again_in_float64(seed, sentences):
 
 
 def notes(told):
-    step = told.steps[-1]
+    step = told.matrices[-1]
     return {note: word for word, note in zip(step.rows, step.notes, strict=True) if note}
 
 
 def test_the_default_is_the_document_s_sentence_word_and_window():
     told = fox.tell(0)
-    tokens = told.steps[0]
+    tokens = told.matrices[0]
     assert dict(zip(tokens.notes, tokens.rows, strict=True))["current word"] == "jumps"
     assert [w for w, note in zip(tokens.rows, tokens.notes, strict=True) if note == "context"] == ["brown", "fox"]
     *_, prediction = document(0, DEFAULT)
-    assert notes(told) == {"the document predicts this": prediction, "right prediction": "The"}
+    assert notes(told) == {"predicted by the largest weight": prediction, "predicted by the values": "The"}
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -77,11 +77,11 @@ def test_the_document_s_prediction_is_told_even_where_its_code_looks_it_up_wrong
         words = sentences[-1].split()
         told = fox.tell(seed, sentences)
         best = words[int(np.argmax(theirs))]
-        assert f"the largest weight, “{best}”" in told.departure
-        assert ("but then answers" in told.departure) == (prediction is not None and prediction != best)
-        assert ("and then fails" in told.departure) == (prediction is None)
+        assert f"the largest weight, “{best}”" in warned(told)
+        assert ("but then answers" in warned(told)) == (prediction is not None and prediction != best)
+        assert ("and then fails" in warned(told)) == (prediction is None)
         if prediction:
-            assert any(w == prediction and "document" in note for note, w in notes(told).items())
+            assert any(w == prediction and "largest weight" in note for note, w in notes(told).items())
 
 
 def test_a_place_beyond_the_vocabulary_is_told():
@@ -89,7 +89,7 @@ def test_a_place_beyond_the_vocabulary_is_told():
     failing = [seed for seed in range(30) if document(seed, [sentence])[-1] is None]
     assert failing
     for seed in failing:
-        assert re.search("and then fails, as place [47] is not in a vocab", fox.tell(seed, [sentence]).departure)
+        assert re.search("and then fails, as place [47] is not in a vocab", warned(fox.tell(seed, [sentence])))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_place_beyond_the_vocabulary_is_told():
     ],
 )
 def test_a_current_word_that_came_before_is_told(sentence, said):
-    assert said in fox.tell(0, [sentence]).departure
+    assert said in warned(fox.tell(0, [sentence]))
 
 
 @pytest.mark.parametrize(("sentences", "said"), [([""], "0 words"), (["one"], "1 word"), (["a b", "c"], "1 word")])

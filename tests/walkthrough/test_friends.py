@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from headscope.walkthrough import friends
-from tests.walkthrough.reference import agree, attend, double, matrices
+from tests.walkthrough.reference import agree, attend, double, matrices, warned
 
 
 @pytest.mark.parametrize("seed", [0, 7])
@@ -32,13 +32,13 @@ def test_every_number_again_in_float64(seed):
     }
     told = friends.tell(seed)
     agree(told, expected, 1e-6)
-    assert expected.keys() == matrices(told).keys()
+    assert {title for title in matrices(told).keys() - expected.keys() if not title.startswith("chosen ")} == set()
 
 
-def test_the_departure_counts():
+def test_the_mistakes_count():
     told = friends.tell(0)
     weights = matrices(told)["weights"]
-    low, high = (float(x) for x in re.search(r"between (\S+) and (\S+), about", told.departure).groups())
+    low, high = (float(x) for x in re.search(r"between (\S+) and (\S+), about", warned(told)).groups())
     assert low == pytest.approx(weights.min(), abs=6e-5)
     assert high == pytest.approx(weights.max(), abs=6e-5)
-    assert "weight 1.0000 in place of" in told.departure
+    assert "weight 1.0000 in place of" in warned(told)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from headscope.walkthrough import part4
-from tests.walkthrough.reference import agree, attend, double, matrices
+from tests.walkthrough.reference import agree, attend, double, matrices, shown, warned
 
 
 def test_the_example_again_in_float64():
@@ -40,7 +40,7 @@ def test_the_sinusoidal_table():
 
 
 def test_where_the_parameters_sit():
-    step = next(step for step in part4.tell(42).steps if step.title == "parameters")
+    step = shown(part4.tell(42), "parameters")
     counts = dict(zip(step.rows, step.values[:, 0].tolist(), strict=True))
     assert counts == {
         "embedding": 65 * 256,
@@ -58,8 +58,10 @@ def test_where_the_parameters_sit():
 
 
 def test_the_tour_is_the_block_itself():
-    step = next(step for step in part4.tell(42).steps if step.title == "tour of a block")
-    assert float(re.search(r"the same, to (\S+)\.$", step.text).group(1)) < 1e-5
+    told = part4.tell(42)
+    notice = next(s.notice for s in told.steps if s.matrices[0].title == "tour of a block")
+    assert float(re.search(r"run whole gives, to (\S+)\. ", notice).group(1)) < 1e-5
+    step = shown(told, "tour of a block")
     shapes = dict(zip(step.rows, (note.split("  ")[0] for note in step.notes), strict=True))
     assert shapes["queries"] == "(1, 8, 3, 32)"
     assert shapes["weights"] == "(1, 8, 3, 3)"
@@ -67,9 +69,9 @@ def test_the_tour_is_the_block_itself():
     assert shapes["x"] == shapes["out"] == "(1, 3, 256)"
 
 
-def test_what_the_document_says_of_itself():
-    departure = part4.tell(42).departure
+def test_what_goes_wrong_is_counted():
+    said = warned(part4.tell(42))
     batches = -(-(1_115_394 - 128) // 64)
-    assert f"{500 * batches:,} steps, 8.7 million" in departure
-    assert "about 400K" in departure
-    assert "4,766,273" in departure
+    assert f"{500 * batches:,} steps, 8.7 million" in said
+    assert "about 400K" in said
+    assert "4,766,273" in said

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from headscope.walkthrough import toy
-from tests.walkthrough.reference import agree, attend, double, matrices, softmax
+from tests.walkthrough.reference import agree, attend, double, matrices, shown, softmax, warned
 
 
 def parameters(model):
@@ -104,15 +104,13 @@ def test_first_layers_are_made_in_the_document_s_order():
 @pytest.mark.parametrize("seed", range(10))
 def test_cats_whatever_the_seed(seed):
     told = toy.tell(seed)
-    step = told.steps[-1]
+    step = told.matrices[-1]
     probabilities = dict(zip(step.rows, step.values[:, 0].tolist(), strict=True))
     assert list(probabilities) == ["I", "love", "cats", "dogs", "<pad>", "<eos>"]
     assert probabilities["cats"] >= 0.99
     assert sum(probabilities.values()) == pytest.approx(1, abs=1e-5)
-    assert [row for step in told.steps if step.title == "loss" for row in step.rows] == [
-        f"epoch {e}" for e in (0, 50, 100, 150)
-    ]
+    assert list(shown(told, "loss").rows) == [f"epoch {e}" for e in (0, 50, 100, 150)]
 
 
 def test_the_mask_changes_nothing_at_the_last_position():
-    assert "P(cats) changes by 0.0000" in toy.tell(0).departure
+    assert "P(cats) changes by 0.0000" in warned(toy.tell(0))

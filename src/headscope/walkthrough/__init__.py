@@ -1,1 +1,1 @@
-"""Five small systems, step by step, on the attention functions of the model: `python -m headscope.walkthrough`."""
+"""Small systems and your own model, step by step: `python -m headscope.walkthrough`."""

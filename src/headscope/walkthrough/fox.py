@@ -1,24 +1,53 @@
-"""fox: random word vectors, a mean query, and a prediction that never uses the values, beside one that does.
+"""fox: random word vectors, a mean query, and two predictions: by the largest weight, and by the values.
 
 Shapes: T words of the sentence, V words of the vocabulary, D = 3.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
 from headscope.errors import UserError
-from headscope.model.attention import attention, attention_scores, attention_weights
+from headscope.model.attention import attention
 from headscope.render.labels import label
-from headscope.walkthrough.step import Step, Told, Walk
+from headscope.walkthrough.plain import compare, mix, scale, take, weigh
+from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Told, Walk, number
 
 SENTENCE = "The quick brown fox jumps over the lazy dog"
 D, WINDOW, LONGEST = 3, 2, 1000
 
 
-def tell(seed: int, sentences: Sequence[str] = (SENTENCE,)) -> Told:
+def draw(seed: int, words: int, width: int) -> Tensor:
+    random = np.random.RandomState(seed)
+    vectors = [random.rand(width) for _ in range(words)]  # from 0 to 1
+    return torch.tensor(np.array(vectors))  # (V, D)
+
+
+def ask(vectors: Tensor, window: slice) -> Tensor:
+    return vectors[window].mean(0, keepdim=True)  # (1, D)
+
+
+def nearest_to(context: Tensor, embeddings: Tensor) -> Tensor:
+    apart = embeddings - context  # (V, D)
+    return apart.square().sum(-1).sqrt()  # (V,), the smallest wins
+
+
+def count(places: Tensor, weights: Tensor, words: int) -> Tensor:
+    none = torch.zeros(words, dtype=weights.dtype)
+    return none.index_add(0, places, weights)  # (V,), equal words add up
+
+
+def tell(
+    seed: int,
+    sentences: Sequence[str] = (SENTENCE,),
+    *,
+    window: Annotated[int, Ge(1), Le(LONGEST)] = WINDOW,
+    width: Annotated[int, Ge(1), Le(300)] = D,
+) -> Told:
     """One vocabulary of all sentences, and the walk through the last.
 
     Raises:
@@ -31,71 +60,156 @@ def tell(seed: int, sentences: Sequence[str] = (SENTENCE,)) -> Told:
     if n > LONGEST:
         raise UserError(f"the sentences have {n:,} words, up to {LONGEST:,} can be shown; give shorter ones")
     vocabulary = list(dict.fromkeys(word for text in texts for word in text))
-    random = np.random.RandomState(seed)  # the numbers of np.random.seed(seed) and np.random.rand
-    embeddings = torch.tensor(np.array([random.rand(D) for _ in vocabulary]))  # (V, D), float64
+    embeddings = draw(seed, len(vocabulary), width)
     at = len(words) // 2
     places = torch.tensor([vocabulary.index(word) for word in words])
-    window = slice(max(0, at - WINDOW), at)
+    before = slice(max(0, at - window), at)
 
     v = k = embeddings[places]  # (T, D)
-    q = k[window].mean(0, keepdim=True)  # (1, D)
-    scores = attention_scores(q, k, causal=False)[0]  # (T,)
-    exps = scores.exp()
-    theirs, weights = exps.softmax(-1), attention_weights(q, k, causal=False)[0]  # (T,) each
-    context = attention(q, k, v, causal=False)  # (1, D)
-    distances = torch.linalg.vector_norm(embeddings - context, dim=-1)  # (V,)
-    sums = torch.zeros(len(vocabulary), 2, dtype=torch.float64)
-    sums = sums.index_add(0, places, torch.stack((theirs, weights), -1))  # (V, 2), a repeated word adds up
+    q = ask(k, before)  # (1, D)
+    scores = compare(q, k)[0]  # (T,)
+    scaled = scale(scores, width)
+    exps = scaled.exp()
+    twice, weights = weigh(exps), weigh(scaled)  # (T,) each
+    context = mix(weights[None], v)  # (1, D)
+    distances = nearest_to(context, embeddings)  # (V,)
+    sums = torch.stack([count(places, w, len(vocabulary)) for w in (twice, weights)], -1)  # (V, 2)
     nearest = vocabulary[int(distances.argmin())]
+    answer = _looked_up(vocabulary, twice)
+    best = int(weights.argmax())
 
-    answer = _looked_up(vocabulary, theirs)
-    role = dict.fromkeys(range(at)[window], "context") | {at: "current word"}
+    role = dict.fromkeys(range(at)[before], "context") | {at: "current word"}
+    each = f"({len(words)},)"
+    m_words = Matrix("embeddings", "E", embeddings, vocabulary, whole=True)
+    m_k = Matrix("vectors", "K", k, words)
+    m_q = Matrix("query", "q", torch.cat((k[before], q)), [*words[before], "mean"], shape=f"({width},)")
+    m_scores = Matrix("scores", "s", torch.stack((scores, scaled), -1), words, ("score", "scaled"),
+                      shape=f"{each} each", whole=True)  # fmt: skip
+    m_weights = Matrix("weights", "a", torch.stack((twice, weights), -1), words, ("exp twice", "softmax"), "weights",
+                       f"{each} each", whole=True)  # fmt: skip
+    m_asks = m_q.row(len(m_q.rows) - 1)
+    m_share = Matrix("softmax weights", "a", weights[None], ("a",), words, "weights")
     steps = [
-        Step("tokens", f"A word is its place in a vocabulary of {len(vocabulary)}; “{words[at]}”, in the middle, is "
-             f"the current word, and up to {WINDOW} before it are its context.",
-             places[:, None], words, ("id",), "table", f"({len(words)},)",
-             [role.get(i, "") for i in range(len(words))], whole=True),
-        Step("embeddings", f"Each new word gets {D} random numbers from 0 to 1; they are keys and values alike.",
-             embeddings, vocabulary, whole=True),
-        Step("query", "The mean of the context's vectors asks; the current word itself is not in it.",
-             torch.cat((k[window], q)), [*words[window], "mean"], shape=f"({D},)"),
-        Step("scores", f"The query times each key, then divided by √{D}.",
-             torch.stack((attention_scores(q, k, scale=1.0, causal=False)[0], scores), -1), words, ("score", "scaled"),
-             shape=f"({len(words)},) each", whole=True),
-        Step("exponentials", "The document takes exp of each scaled score for a weight, and does not normalise.",
-             exps[:, None], words, ("exp",), "table", f"({len(words)},)", whole=True),
-        Step("weights", "The document's softmax of those exponentials, and the right one, of the scaled scores.",
-             torch.stack((theirs, weights), -1), words, ("document", "right"), "weights", f"({len(words)},) each",
-             whole=True),
-        Step("weighted values", "Each right weight times its value; their sum is the context vector.",
-             torch.cat((weights[:, None] * v, context)), [*words, "sum"], whole=True),
-        Step("distances", "From the context vector to every word; the nearest is the right prediction.",
-             distances[:, None], vocabulary, ("distance",), "table", f"({len(vocabulary)},)",
-             ["nearest" if word == nearest else "" for word in vocabulary], whole=True),
-        Step("probabilities", "Of every word, by the document's weights and by the right ones; repeated words add up.",
-             sums, vocabulary, ("document", "right"), "weights", f"({len(vocabulary)},) each",
-             [", ".join(["the document predicts this"] * (w == answer) + ["right prediction"] * (w == nearest))
-              for w in vocabulary], whole=True),
+        Step(
+            "Words to vectors", "How can a sentence be calculated with?",
+            f"Each word is a place in a vocabulary of {len(vocabulary)}, and each new word draws {width} random "
+            f"numbers from 0 to 1. They serve as keys and values alike. “{words[at]}”, in the middle, is the current "
+            f"word; up to {window} before it are its context.",
+            "K = V = E[ids]", (draw,), (),
+            (Matrix("tokens", "ids", places[:, None], words, ("id",), "table", each,
+                    [role.get(i, "") for i in range(len(words))], whole=True), m_words),
+            "The numbers are all positive and mean nothing: words that are alike have vectors no more alike than "
+            "others.",
+        ),
+        Step(
+            "A question", "What is asked?",
+            "The mean of the context's vectors is the query; the current word itself is not in it. A trained model "
+            "has a matrix that makes a query of each word.",
+            "q = mean of the context's vectors", (ask,), (), (m_q,),
+            f"Of {len(words[before])} rows one is made: the last is what asks for the whole sentence.",
+            Change("window", "1", "What if only the word before is asked?", ("scores", max(0, at - 1), 0),
+                   "The query is then the vector of that word itself. Even so a word need not fit itself best: among "
+                   "positive numbers a longer vector has the larger score, whatever is asked."),
+        ),
+        Step(
+            "Scores", "How well does each word fit the question?",
+            f"The query times each key, channel by channel, added up; then divided by √{width}.",
+            f"s = q Kᵀ / √{width}", (compare, scale), (m_asks, "×", m_k.turned, "="), (m_scores,),
+            f"All scores are positive, as all numbers are: the smallest is {scaled.min():.4f}, the largest "
+            f"{scaled.max():.4f}. A long vector scores high, whatever is asked.",
+        ),
+        Step(
+            "Weights", "How does a score become a share?",
+            "By the softmax: e to the power of each score, divided by the sum of all. The table has beside it what "
+            "comes out if one takes the exponentials for weights and puts them through a softmax after that.",
+            "a = exp(s) / Σ exp(s)", (weigh,), (m_scores, "exp →"),
+            (Matrix("exponentials", "exp(s)", exps[:, None], words, ("exp",), "table", each, whole=True), "/ Σ →",
+             m_weights),
+            f"The shares add up to 1 and run from {weights.min():.4f} to {weights.max():.4f}; “{words[best]}” has the "
+            f"largest.",
+            Change("width", "30", f"What if a word has 30 numbers in place of {width}?", ("scores", best, 1),
+                   "All numbers are positive, so nothing cancels, and scores grow with the root of the width. Their "
+                   "differences do not, thanks to the division, and a softmax sees differences only."),
+        ),
+        Step(
+            "Values", "What is taken from the words?",
+            "Each weight times the vector of its word. Their sum is the context vector: what the sentence says to this "
+            "question.",
+            "c = a V", (take, mix), (m_share, "×", m_k, "="),
+            (Matrix("weighted values", "a · V", torch.cat((take(weights, v), context)), [*words, "sum"], whole=True),),
+            f"The last row is the sum. With nearly even weights it is nearly the mean of all the words. The model's "
+            f"own function gives the same to "
+            f"{number(float((attention(q, k, v, causal=False) - context).abs().max()))}.",
+        ),
+        Step(
+            "A prediction", "Which word comes next?",
+            "The word whose vector is nearest to the context vector. Beside it the other reading, which never uses "
+            "the values: the word with the largest weight.",
+            "the word with the smallest |E - c|", (nearest_to, count), (),
+            (Matrix("distances", "|E - c|", distances[:, None], vocabulary, ("distance",), "table",
+                    f"({len(vocabulary)},)", ["nearest" if word == nearest else "" for word in vocabulary], whole=True),
+             Matrix("probabilities", "P", sums, vocabulary, ("exp twice", "softmax"), "weights",
+                    f"({len(vocabulary)},) each",
+                    [_foretold(word == answer, word == nearest) for word in vocabulary], whole=True)),
+            f"By the values it is “{nearest}”, {distances.min():.4f} away. The vectors are random, so either word is "
+            f"chance: attention only moves around what vectors already mean.",
+            Change("window", "4", "What if four words before are asked?", ("distances", vocabulary.index(nearest), 0),
+                   "Another query weighs the words otherwise, but a mean of random vectors stays near their middle, "
+                   "whatever is asked: the nearest word is near the middle too."),
+        ),
     ]  # fmt: skip
-    departure = (
-        f"It exponentiates the scores and then takes a softmax, which exponentiates again: its exponentials add up to "
-        f"{exps.sum():.4f}, not 1, and its probabilities run from {theirs.min():.4f} to {theirs.max():.4f} where those "
-        f"of the scores run from {weights.min():.4f} to {weights.max():.4f}. It never uses the values: it predicts the "
-        f"word with the largest weight, {_prediction(words, vocabulary, theirs)}. Put right, as its text says, the "
-        f"word nearest to the weighted values is “{nearest}”, {distances.min():.4f} away. Nothing hides the words "
-        f"after “{words[at]}”, and they get {weights[at + 1 :].sum():.4f} of the right weights, though one of them is "
-        f"the answer. The vectors are random, so either word is chance."
+    lookup = (
+        f"Without the values one can only answer with the largest weight, {_prediction(words, vocabulary, twice)}. "
+        f"That is a word that is there already, not one that comes next. By the weighted values it is “{nearest}”, "
+        f"{distances.min():.4f} away."
     )
     if (first := words.index(words[at])) != at:
-        departure += f" Its code would take the context of the first “{words[at]}”, in place {first}, not of this one"
-        departure += "." if first else ", and fail, as there is none."
-    if len(texts) > 1:
-        departure += f" The walk goes through the last of {len(texts)} sentences; the others add words to predict."
-    return Told(steps, departure)
+        lookup += (
+            f" And who looks the current word up by words.index takes the context of the first “{words[at]}”, in "
+            f"place {first}, not of this one{'.' if first else ', and fail, as there is none.'}"
+        )
+    others = f" The walk goes through the last of {len(texts)} sentences; the others add words to predict."
+    mistakes = [
+        Mistake(
+            "Exponentiating twice",
+            f"Weights that are exp of the scores add up to {exps.sum():.4f}, not 1. A softmax of those exponentiates "
+            f"again: its shares run from {twice.min():.4f} to {twice.max():.4f} where those of the scores run from "
+            f"{weights.min():.4f} to {weights.max():.4f}.",
+        ),
+        Mistake("Predicting without the values", lookup),
+        Mistake(
+            "Letting the answer be seen",
+            f"Nothing hides the words after “{words[at]}”, and they get {weights[at + 1 :].sum():.4f} of the weights, "
+            f"though one of them is the answer.{others * (len(texts) > 1)}",
+        ),
+    ]
+    checks = [
+        (
+            "What makes scores into weights, and what do they add up to?",
+            f"The softmax, used once: exponentials divided by their sum, so that they add up to 1. The bare "
+            f"exponentials add up to {exps.sum():.4f}.",
+        ),
+        (
+            "Why is the word with the largest weight not the prediction?",
+            "The weights say where to listen, among words that are there. What is said are the values; their weighted "
+            "sum is compared with every word of the vocabulary.",
+        ),
+        (
+            "What would have to be learned for the answer to be more than chance?",
+            "The vectors (and matrices that make queries, keys and values of them): here they are random.",
+        ),
+    ]
+    return Told(
+        f"Which word follows “{words[at]}”, if all we have is random vectors and attention?", steps, mistakes, checks
+    )
+
+
+def _foretold(by_weight: bool, by_values: bool) -> str:
+    return ", ".join(["predicted by the largest weight"] * by_weight + ["predicted by the values"] * by_values)
 
 
 def _looked_up(vocabulary: list[str], weights: Tensor) -> str | None:
-    """What the document's code answers: it takes a place in the sentence for one in the vocabulary, if there is one."""
+    """What comes of taking a place in the sentence for one in the vocabulary, if there is one."""
     place = int(weights.argmax())
     return vocabulary[place] if place < len(vocabulary) else None
 
@@ -109,4 +223,4 @@ def _prediction(words: list[str], vocabulary: list[str], weights: Tensor) -> str
     return f"“{words[place]}”" + wrong * (answer != words[place])
 
 
-WALK = Walk("fox", "a mean query over random word vectors predicts a word, wrongly and rightly", 0, tell)
+WALK = Walk("fox", "a mean query over random word vectors predicts a word, by weights and by values", 0, tell)

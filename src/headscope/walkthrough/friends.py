@@ -1,13 +1,17 @@
-"""friends: four given vectors through projections that were never trained, every intermediate shown.
+"""friends: four given vectors, heard through matrices that chance made, and through two that were chosen.
 
-Shapes: T friends (4), C = D = 3 features.
+Shapes: T friends (4), C = D = 3 features; the chosen head has D = 1.
 """
 
-import torch
-from torch import nn
+from typing import Annotated, Literal
 
-from headscope.model.attention import attention, attention_scores, attention_weights
-from headscope.walkthrough.step import Step, Told, Walk, number
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor, nn
+
+from headscope.model.attention import attention, attention_weights
+from headscope.walkthrough.plain import compare, mix, project, scale, take, weigh
+from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Told, Walk, number
 
 FRIENDS = {
     "Alice": (0.2, 0.4, 0.6),
@@ -15,48 +19,168 @@ FRIENDS = {
     "Charlie": (0.9, 0.1, 0.2),
     "Daisy": (0.7, 0.5, 0.9),
 }
+FEATURES = ("music", "food", "travel")
+TASTE = (-1.0, 0.0, 1.0)  #: travel minus music
+
+
+def choose(x: Tensor, sharpness: float, sign: int) -> tuple[Tensor, Tensor]:
+    taste = x @ torch.tensor([TASTE]).T  # (T, 1): travel minus music
+    return sharpness * taste, sign * taste  # q and k
 
 
 @torch.no_grad()
-def tell(seed: int) -> Told:
+def tell(
+    seed: int,
+    *,
+    sharpness: Annotated[float, Ge(0), Le(100)] = 10.0,
+    keys: Literal["alike", "opposite"] = "alike",
+) -> Told:
     torch.manual_seed(seed)
     x, names = torch.tensor(list(FRIENDS.values())), list(FRIENDS)  # (T, C)
-    query, key, value = (nn.Linear(3, 3, bias=False) for _ in range(3))  # in the document's order
-    q, k, v = query(x), key(x), value(x)
-    weights = attention_weights(q, k, causal=False)  # (T, T)
-    y = attention(q, k, v, causal=False)  # (T, D)
+    query, key, value = (nn.Linear(3, 3, bias=False) for _ in range(3))  # the order gives the numbers of a seed
+    q, k, v = project(x, query, key, value)
+    scores = compare(q, k)
+    scaled = scale(scores, 3)
+    weights = weigh(scaled)  # (T, T)
+    y = mix(weights, v)  # (T, D)
+
+    chosen_q, chosen_k = choose(x, sharpness, 1 if keys == "alike" else -1)  # (T, 1) each
+    chosen_scores = compare(chosen_q, chosen_k)
+    chosen = weigh(chosen_scores)
+    heard = mix(chosen, x)  # what a friend has to say is the friend's own features
+
+    m_x = Matrix("embeddings", "X", x, names, FEATURES)
+    m_w = Matrix("projections", "W", torch.cat((query.weight, key.weight, value.weight)),
+                 [f"W{m}[{i}]" for m in "qkv" for i in range(3)], FEATURES, shape="(3, 3) each")  # fmt: skip
+    m_q, m_k, m_v = (
+        Matrix(title, symbol, u, names)
+        for title, symbol, u in (("queries", "Q", q), ("keys", "K", k), ("values", "V", v))
+    )
+    m_scores = Matrix("scores", "Q Kᵀ", scores, names, names)
+    m_scaled = Matrix("scaled scores", "S", scaled, names, names)
+    m_weights = Matrix("weights", "A", weights, names, names, "weights")
+    m_taken = Matrix("weighted values", "A[Alice] · V", take(weights[0], v), names)
+    m_y = Matrix("output", "Y", y, names)
+    c_q = Matrix("chosen queries", "q", chosen_q, names, ("asks",))
+    c_k = Matrix("chosen keys", "k", chosen_k, names, ("offers",))
+    c_scores = Matrix("chosen scores", "S", chosen_scores, names, names)
+    c_weights = Matrix("chosen weights", "A", chosen, names, names, "weights")
+    c_heard = Matrix("chosen output", "Y", heard, names, FEATURES)
+    alone = chosen[2]  # Charlie's row
+
     steps = [
-        Step("embeddings", "Four friends are given, each as three features.", x, names),
-        Step("projections", "Three matrices without bias, as chance makes them; each row gives one feature of Q, K, V.",
-             torch.cat((query.weight, key.weight, value.weight)), [f"W_{m}[{i}]" for m in "QKV" for i in range(3)],
-             shape="(3, 3) each"),
-        Step("queries", "Q = W_Q x: what each friend asks.", q, names),
-        Step("keys", "K = W_K x: what each friend offers.", k, names),
-        Step("values", "V = W_V x: what each friend has to say.", v, names),
-        Step("scores", "Each query times each key; rows ask, columns answer.",
-             attention_scores(q, k, scale=1.0, causal=False), names, names),
-        Step("scaled scores", "Divided by √3, the root of the width of a query.",
-             attention_scores(q, k, causal=False), names, names),
-        Step("weights", "Softmax of each row: how much a friend listens to each; nobody is masked.",
-             weights, names, names, "weights"),
-        Step("row sums", "The weights of each row add up to 1.", weights.sum(-1, keepdim=True), names, ("sum",),
-             "table", "(4,)"),
-        Step("weighted values", "What Alice takes from each friend: her weight on them times their value.",
-             weights[0][:, None] * v, names),
-        Step("output", "The weighted values added up, for each friend.", y, names),
+        Step(
+            "Four friends", "What does a computer know of a friend?",
+            "Three numbers each, here how much a friend cares for music, food and travel. A row is a friend. In a "
+            "language model a row is a character or a word, and it has hundreds of numbers.",
+            "X: 4 friends × 3 features", (), (), (m_x,),
+            f"Charlie cares for music ({x[2, 0]:.1f}), Alice and Bob for travel, Daisy for nearly everything. Alice "
+            f"and Bob are alike, and nobody is like Charlie: keep that in mind.",
+        ),
+        Step(
+            "Ask, offer, say", "How can the same friend ask, offer and say something?",
+            "By three matrices. Wq turns a friend into a query: what I ask for. Wk makes a key: what I offer. Wv "
+            "makes a value: what I say if I am heard. A new model has matrices of random numbers, and so has this one.",
+            "Q = X Wqᵀ    K = X Wkᵀ    V = X Wvᵀ", (project,), (m_x, m_w, "→"), (m_w, m_q, m_k, m_v),
+            "Q, K and V have a row for each friend again. Only the columns have lost their names: what feature 0 of a "
+            "query means is for the matrix to decide, and this one was drawn, not learned.",
+        ),
+        Step(
+            "Who fits whom", "Whose offer fits whose question?",
+            "Multiply a friend's query with everybody's key, number by number, and add up: large where both are large "
+            "in the same places. K is turned on its side, so that one matrix product does this for all pairs. Longer "
+            "vectors give larger sums, so the scores are divided by √D, the root of a query's width.",
+            "S = Q Kᵀ / √D    D = 3", (compare, scale), (m_q, "×", m_k.turned, "="), (m_scores, "/ √3 =", m_scaled),
+            f"A row asks, a column answers. Alice to Daisy is {number(float(scores[0, 3]))}, Daisy to Alice is "
+            f"{number(float(scores[3, 0]))}: not the same, as asking and offering are different matrices.",
+        ),
+        Step(
+            "Weights", "How much does each listen to each?",
+            "The softmax makes shares of scores: e to the power of each, divided by the sum of the row. No share is "
+            "below 0, and a row adds up to 1, so each friend has one unit of attention to give away.",
+            "A = softmax of each row of S", (weigh,), (m_scaled, "softmax →"),
+            (m_weights, Matrix("row sums", "Σ A", weights.sum(-1, keepdim=True), names, ("sum",), "table", "(4,)")),
+            f"All 16 weights lie between {weights.min():.4f} and {weights.max():.4f}, about 1/4. Scores near zero "
+            f"make shares that are nearly even: by chance alone, nobody has anyone to listen to.",
+        ),
+        Step(
+            "What Alice hears", "What comes out?",
+            "Alice takes of each friend's value as much as her weight says, and adds it up. That is all: an output is "
+            "a weighted mean of values.",
+            "Y = A V", (take, mix), (m_weights, "×", m_v, "="), (m_taken, m_y),
+            f"The rows of the output are nearly equal: no feature differs by more than "
+            f"{(y.max(0).values - y.min(0).values).max():.4f} between friends, since everyone hears the same mean. "
+            f"The model's own function, headscope.model.attention.attention, gives the same to "
+            f"{number(float((attention(q, k, v, causal=False) - y).abs().max()))}.",
+        ),
+        Step(
+            "Chosen matrices", "What would matrices look like that let us see something?",
+            f"Choose them by hand. Each friend asks and offers one number, travel minus music. The query is made "
+            f"{sharpness:g} times as large, so that the shares become clear. Keys are "
+            f"{'the number itself: like finds like.' if keys == 'alike' else 'its opposite: opposites meet.'}",
+            f"q = {sharpness:g} (travel - music)    k = {'' if keys == 'alike' else '-'}(travel - music)    S = q kᵀ",
+            (choose, compare), (c_q, "×", c_k.turned, "="), (c_q, c_k, c_scores),
+            f"With one number each, the product is a multiplication table. Charlie asks "
+            f"{number(float(chosen_q[2, 0]))}, Alice {number(float(chosen_q[0, 0]))}: where both factors have the "
+            "same sign, the score is positive.",
+            Change("keys", "opposite", "What if everybody offers the opposite of what they ask for?",
+                   ("chosen weights", 0, 2),
+                   "The queries are as before, only the sign of the keys is turned: who listens to whom is decided by "
+                   "both, so the two camps swap. With opposite keys Alice, Bob and Daisy listen to Charlie."),
+        ),
+        Step(
+            "Two camps", "Who listens to whom now?",
+            "The same softmax on the chosen scores, and the same weighted mean, this time of the friends' own features "
+            "(Wv is the matrix that changes nothing).",
+            "A = softmax of each row of S    Y = A X", (weigh, mix), (c_scores, "softmax →", c_weights, "×", m_x, "="),
+            (c_weights, c_heard),
+            f"Alice gives Bob {chosen[0, 1]:.4f} and Charlie {chosen[0, 2]:.4f}; Charlie gives himself "
+            f"{alone[2]:.4f}. Alice's row of the output has travel {heard[0, 2]:.4f} and music {heard[0, 0]:.4f}, "
+            f"Charlie's {heard[2, 2]:.4f} and {heard[2, 0]:.4f}: what comes out differs now between friends, and says "
+            f"whom they heard. Training finds such matrices by itself.",
+            Change("sharpness", "1", "What if the query is not made larger?", ("chosen weights", 2, 2),
+                   "The factor stretches the scores before the softmax. Small scores give even shares, large ones give "
+                   "all to the best: this is what 1/√D keeps in bounds."),
+        ),
     ]  # fmt: skip
     masked = attention(q, k, v, causal=True)
-    apart = (y.max(0).values - y.min(0).values).max()
-    departure = (
-        f"It calls the matrices trainable and says that they are learned, but it has no loss and no optimiser: they "
-        f"are a random draw. So nobody has anyone to listen to: all 16 weights lie between {weights.min():.4f} and "
-        f"{weights.max():.4f}, about 1/4, and no feature of the output differs by more than {apart:.4f} between "
-        f"friends. Its draw was not seeded, so the output that it prints cannot be reproduced. It sets no causal mask, "
-        f"as is right for friends in no order; in a language model the mask would leave Alice only herself (weight "
-        f"{attention_weights(q, k)[0, 0]:.4f} in place of {weights[0, 0]:.4f}), and move her output by up to "
-        f"{(masked - y)[0].abs().max():.4f}, Daisy's, who is last, by {number(float((masked - y)[-1].abs().max()))}."
-    )
-    return Told(steps, departure)
+    mistakes = [
+        Mistake(
+            "Calling random matrices learned",
+            f"Without a loss and an optimizer nothing learns, however trainable a matrix is. All 16 weights then lie "
+            f"between {weights.min():.4f} and {weights.max():.4f}, about 1/4, and it is tempting to read a meaning "
+            f"into the third decimal.",
+        ),
+        Mistake(
+            "Drawing without a seed",
+            f"A number that nobody can repeat cannot be checked. These are of seed {seed}; another seed gives other "
+            f"ones, equally meaningless.",
+        ),
+        Mistake(
+            "Masking where nothing comes first",
+            f"Friends have no order, so nobody is hidden here. In a language model a causal mask hides what comes "
+            f"later. Here it would leave Alice only herself (weight {attention_weights(q, k)[0, 0]:.4f} in place of "
+            f"{weights[0, 0]:.4f}) and move her output by up to {(masked - y)[0].abs().max():.4f}, Daisy's, who is "
+            f"last, by {number(float((masked - y)[-1].abs().max()))}.",
+        ),
+    ]
+    checks = [
+        (
+            "What are a query, a key and a value, in a word each?",
+            "What a friend asks for, what a friend offers, and what a friend says when heard: three matrices make "
+            "them of the same row.",
+        ),
+        (
+            "Why are the random weights all near 1/4?",
+            f"Random matrices give scores near zero (the largest here is {scores.abs().max():.4f}). The softmax of "
+            f"nearly equal scores is nearly even, and there are four friends.",
+        ),
+        (
+            "A row of weights is (0, 1, 0, 0). What is that friend's row of the output?",
+            "Bob's value: the output is a weighted mean of values, and all the weight is on the second.",
+        ),
+    ]
+    return Told("Whom does everybody listen to, and what do they hear?", steps, mistakes, checks)
 
 
-WALK = Walk("friends", "four friends listen to each other: Q, K, V and every intermediate", 0, tell)
+WALK = Walk("friends", "four friends listen to each other: by chance, and by choice", 0, tell)

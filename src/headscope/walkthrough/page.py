@@ -1,59 +1,62 @@
 """A walk as files: a picture of each matrix, and one page that needs nothing else."""
 
-import base64
-import io
+import os
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-
-from PIL import Image
+from urllib.parse import quote
 
 from headscope.files import write_atomically
 from headscope.render.pages import render_page
-from headscope.render.pictures import matrix_picture
-from headscope.walkthrough.step import Step, Told, Walk
+from headscope.render.pictures import matrix_picture, png
+from headscope.walkthrough.step import Answered, Told, Walk
+
+Link = tuple[str, str]  #: words and a relative address; an empty one is this page
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A PNG.
-
-    Attributes:
-        png: its bytes.
-        width: in pixels.
-    """
-
-    png: bytes
-    width: int
-
-    @property
-    def base64(self) -> str:
-        """Its bytes as text."""
-        return base64.b64encode(self.png).decode()
-
-
-def write(walk: Walk, seed: int, told: Told, folder: Path) -> Path:
-    """Writes NAME.html and NAME-NN-TITLE.png for every matrix into the folder; returns the page.
+def write(
+    walk: Walk, seed: int | None, told: Told, changes: Sequence[Answered | None], folder: Path, links: Sequence[Link]
+) -> Path:
+    """Writes the page and NAME-NN-TITLE.png for every matrix into the folder; returns the page.
 
     Raises:
         UserError: the folder cannot be created or written to.
         RunFailed: the disk is full.
     """
-    steps = [(step, None if step.kind == "table" else _picture(step)) for step in told.steps]
-    for i, (step, picture) in enumerate(steps, 1):
-        if picture:
-            name = f"{walk.name}-{i:02}-{re.sub('[^a-z0-9]+', '-', step.title)}.png"
-            write_atomically(folder / name, picture.png)
-    summary = f"{walk.summary} · seed {seed}"
-    page = folder / f"{walk.name}.html"
-    html = render_page("walkthrough.html", title=walk.name, summary=summary, steps=steps, departure=told.departure)
+    for i, matrix in enumerate((m for m in told.matrices if m.kind != "table"), 1):
+        values = matrix.values.double().numpy()
+        rgb = matrix_picture(values, matrix.rows, matrix.header, matrix.title, matrix.kind == "weights")
+        name = re.sub("[^a-z0-9]+", "-", matrix.title).strip("-")
+        write_atomically(folder / f"{walk.name}-{i:02}-{name}.png", png(rgb))
+    html = render_page(
+        "walkthrough.html",
+        title=walk.name,
+        summary=walk.summary + (f" · seed {seed}" if seed is not None else ""),
+        told=told,
+        steps=list(zip(told.steps, changes, strict=True)),
+        links=links,
+    )
+    page = folder / walk.file
     write_atomically(page, html.encode())
     return page
 
 
-def _picture(step: Step) -> Picture:
-    values = step.values.double().numpy()
-    rgb = matrix_picture(values, step.rows, step.header, step.title, step.kind == "weights")
-    file = io.BytesIO()
-    Image.fromarray(rgb).save(file, "PNG")
-    return Picture(file.getvalue(), rgb.shape[1])
+def links(
+    walk: Walk, walks: Sequence[Walk], written: Sequence[Walk], folder: Path, model_page: Path | None
+) -> list[Link]:
+    """To the other walks, as far as they lie in the folder or will, and to the page that holds the model.
+
+    Args:
+        walk: whose page it is.
+        walks: all.
+        written: that are written now.
+        folder: where the pages lie.
+        model_page: that of the model that was walked through, if there is one.
+    """
+    found = [
+        (w.name, "" if w is walk else w.file) for w in walks if w in (walk, *written) or (folder / w.file).is_file()
+    ]
+    beside = sorted(folder.glob("model-step*.html")) + [p for p in [folder / "model.html"] if p.is_file()]
+    if held := model_page or next(iter(beside), None):
+        found.append(("the model itself", quote(os.path.relpath(held, folder).replace(os.sep, "/"))))
+    return found

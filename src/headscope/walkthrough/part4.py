@@ -3,98 +3,187 @@
 Shapes: B batch (1), T positions (3), C = d_model, H heads, D = C / H.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor
 
+from headscope.errors import UserError
 from headscope.model.attention import attention, attention_scores, attention_weights
 from headscope.model.position import Sinusoidal
 from headscope.model.transformer import Block, TransformerLM
-from headscope.walkthrough.step import Kind, Step, Told, Walk, number
+from headscope.walkthrough.plain import compare, hide_later, mix, scale, weigh
+from headscope.walkthrough.step import Change, Kind, Matrix, Mistake, Step, Told, Walk, number
 
 TOKENS = ("The", "cat", "sat")
 SHAPE: dict[str, Any] = {"vocab_size": 65, "d_model": 256, "n_heads": 8, "n_layers": 6, "block_size": 128}
 #: What it grew from.
 BEFORE: dict[str, Any] = {"vocab_size": 65, "d_model": 128, "n_heads": 4, "n_layers": 4, "block_size": 64}
 DROPOUT = 0.1
-SAID = 400_000  #: parameters, in the document's comparison
-CHARACTERS, EPOCHS, BATCH = 1_115_394, 500, 64  #: tiny Shakespeare, and how long the document trains on it
+SAID = 400_000  #: parameters, as this shape is often quoted
+CHARACTERS, EPOCHS, BATCH = 1_115_394, 500, 64  #: tiny Shakespeare, and a training of it
+
+
+def wave(positions: int, width: int) -> Tensor:
+    powers = torch.arange(0, width, 2, dtype=torch.float64) / width
+    rates = 10000**-powers  # (C / 2,)
+    angles = torch.arange(positions)[:, None] * rates  # (T, C / 2)
+    waves = torch.stack((angles.sin(), angles.cos()), -1)  # (T, C / 2, 2)
+    return waves.flatten(1).float()  # (T, C)
+
+
+def tour(block: Block, x: Tensor) -> list[Tensor]:
+    attn, feed = block.attention, block.feedforward
+    q, k, v = attn.heads(block.norm1(x))  # (B, H, T, D) each
+    heads = attention(q, k, v)  # (B, H, T, D)
+    middle = x + attn.merge(heads)  # (B, T, C)
+    wide = feed.up(block.norm2(middle))  # (B, T, 4C)
+    return [q, k, v, heads, middle, wide, middle + feed.down(F.gelu(wide))]
+
+
+def count(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
 
 
 @torch.no_grad()
-def tell(seed: int) -> Told:
+def tell(
+    seed: int,
+    *,
+    heads: Annotated[int, Ge(1), Le(64)] = SHAPE["n_heads"],
+    layers: Annotated[int, Ge(1), Le(12)] = SHAPE["n_layers"],
+    width: Annotated[int, Ge(8), Le(512)] = SHAPE["d_model"],
+) -> Told:
+    """The walk, through a model of some shape.
+
+    Raises:
+        UserError: heads that do not divide the width, or an odd width.
+    """
     torch.manual_seed(seed)
     x = torch.randn(1, len(TOKENS), 4)  # (B, T, C)
-    model = TransformerLM(**SHAPE, dropout=DROPOUT, position=Sinusoidal)
-    return Told([*_attention(x), _positions(), _tour(), _parameters(model)], _departure(x, model))
+    shape = SHAPE | {"n_heads": heads, "n_layers": layers, "d_model": width}
+    try:
+        model = TransformerLM(**shape, dropout=DROPOUT, position=Sinusoidal)
+    except ValueError as e:
+        raise UserError(f"--set heads={heads} with width={width}: {e}") from e
+    steps = [*_attention(x), _positions(), _tour(shape), _parameters(model)]
+    return Told(
+        "What is in a transformer, and what has it to do with attention?", steps, _mistakes(x, model), _checks(model)
+    )
 
 
 def _attention(x: Tensor) -> list[Step]:
-    def step(title: str, text: str, values: Tensor) -> Step:
+    def matrix(title: str, symbol: str, values: Tensor) -> Matrix:
         kind: Kind = "weights" if "weights" in title else "signed"
         columns = TOKENS if values.shape[-1] == len(TOKENS) else ()
-        return Step(title, text, values[0], TOKENS, columns, kind, str(tuple(values.shape)))
+        return Matrix(title, symbol, values[0], TOKENS, columns, kind, str(tuple(values.shape)))
 
+    scores = compare(x, x)
+    scaled = scale(scores, x.shape[-1])
+    weights = weigh(scaled)
+    hidden = hide_later(scaled)
+    masked = weigh(hidden)
+    m_x, m_scores, m_scaled = (
+        matrix("embeddings", "X", x),
+        matrix("scores", "X Xᵀ", scores),
+        matrix("scaled scores", "S", scaled),
+    )
+    m_weights, m_hidden = matrix("weights", "A", weights), matrix("masked scores", "S", hidden)
+    m_masked = matrix("masked weights", "A", masked)
     return [
-        step("embeddings", "Three tokens of 4 random numbers; Q, K and V are all this same matrix.", x),
-        step("scores", "Each token times each token: Q Kᵀ.", attention_scores(x, x, scale=1.0, causal=False)),
-        step("scaled scores", "Divided by √4 = 2.", attention_scores(x, x, causal=False)),
-        step("weights", "Softmax of each row, without a mask: every token sees all three.",
-             attention_weights(x, x, causal=False)),
-        step("output", "The weights times V.", attention(x, x, x, causal=False)),
-        step("masked scores", "With the causal mask: what comes later is -∞.", attention_scores(x, x)),
-        step("masked weights", "Softmax again: the first token has only itself, the last row is as it was.",
-             attention_weights(x, x)),
-        step("masked output", "The masked weights times V.", attention(x, x, x)),
+        Step(
+            "Three tokens", "What is the least that attention needs?",
+            "A row of numbers for each token: “The cat sat”, four random numbers each. To begin with there are no "
+            "matrices at all: Q, K and V are all this same X.",
+            "Q = K = V = X", (), (), (m_x,),
+            "The shape is (1, 3, 4): one sentence, three positions, four channels. Models carry the first axis along, "
+            "since they read many sentences at once.",
+        ),
+        Step(
+            "Scores", "Which tokens are alike?",
+            "Each token times each token, channel by channel, added up, and divided by √4 = 2.",
+            "S = X Xᵀ / √4", (compare, scale), (m_x, "×", m_x.turned, "="), (m_scores, "/ 2 =", m_scaled),
+            f"The table is the same on both sides of its diagonal, as nobody asks for anything other than they are. On "
+            f"the diagonal stand squares, so a token likes itself: “cat” scores itself {scaled[0, 1, 1]:.4f}.",
+        ),
+        Step(
+            "Weights and output", "What does each token get?",
+            "The softmax of each row makes shares, and each token takes its shares of all three.",
+            "A = softmax of each row of S    Y = A V", (weigh, mix), (m_scaled, "softmax →", m_weights, "×", m_x, "="),
+            (m_weights, matrix("output", "Y", mix(weights, x))),
+            f"“The” gives {weights[0, 0, 2]:.4f} to “sat”, which comes after it. To a model that is to guess the next "
+            f"word, that would be the answer in advance.",
+        ),
+        Step(
+            "The mask", "How is a token kept from seeing what comes later?",
+            "Before the softmax, the score of everything later becomes -∞, and e to the power of -∞ is 0. The rest "
+            "of the row shares what is left.",
+            "S = -∞ above the diagonal    A = softmax of each row of S    Y = A V", (hide_later, weigh, mix),
+            (m_hidden, "softmax →", m_masked, "×", m_x, "="),
+            (m_hidden, m_masked, matrix("masked output", "Y", mix(masked, x))),
+            f"“The” has only itself. The row of “sat” is as before ({weights[0, 2, 0]:.4f}, {weights[0, 2, 1]:.4f}, "
+            f"{weights[0, 2, 2]:.4f}), since nothing comes after it. The model's own function gives the same to "
+            f"{number(float((attention(x, x, x) - mix(masked, x)).abs().max()))}.",
+        ),
     ]  # fmt: skip
 
 
 def _positions() -> Step:
     table = Sinusoidal(64, 1, 100).sines[:50, :32]  # (50 positions, 32 channels)
-    text = (
-        "What is added to the embedding at each position: channels down, positions across; the first channels turn "
-        "fast, later ones ever slower."
-    )
     shape = "(100, 64), 50 positions and 32 channels of it, turned"
-    return Step("sinusoidal positions", text, table.T, [f"ch{i}" for i in range(32)], shape=shape)
+    error = float((wave(50, 64)[:, :32] - table).abs().max())
+    return Step(
+        "Positions", "How does a model know which token comes first?",
+        "Nothing in scores depends on order: shuffle the tokens, and the rows are shuffled alike. So each position "
+        "adds waves of its own to the embedding. Channels go down, positions across.",
+        "PE(p, 2i) = sin(p · 10000^(-2i/64))    PE(p, 2i+1) = cos(p · 10000^(-2i/64))", (wave,), (),
+        (Matrix("sinusoidal positions", "PEᵀ", table.T, [f"ch{i}" for i in range(32)], shape=shape),),
+        f"The first channels turn fast and tell neighbours apart, later ones turn ever slower and tell near from far. "
+        f"Position 1 begins with sin 1 = {table[1, 0]:.4f} and cos 1 = {table[1, 1]:.4f}. The code gives the model's "
+        f"own table to {number(error)}.",
+    )  # fmt: skip
 
 
-def _tour() -> Step:
+def _tour(shape: dict[str, Any]) -> Step:
     """The stations of a block, from its own pieces."""
-    c, h = SHAPE["d_model"], SHAPE["n_heads"]
-    block = Block(c, h, DROPOUT, Sinusoidal(c, h, SHAPE["block_size"], 0)).eval()
-    attn, feed = block.attention, block.feedforward
+    c, h = shape["d_model"], shape["n_heads"]
+    block = Block(c, h, DROPOUT, Sinusoidal(c, h, shape["block_size"], 0)).eval()
     x = torch.randn(1, len(TOKENS), c)  # (B, T, C)
-    q, k, v = attn.heads(block.norm1(x))  # (B, H, T, D) each
-    weights = attention_weights(q, k)  # (B, H, T, T)
-    heads = attention(q, k, v)  # (B, H, T, D)
-    merged = attn.merge(heads)  # (B, T, C)
-    middle = x + merged
-    wide = feed.up(block.norm2(middle))  # (B, T, 4C)
-    end = middle + feed(block.norm2(middle))
+    q, k, _, heads, middle, wide, end = tour(block, x)
+    root = f"1/√{c // h}"
     stations = {
         "x": (x, "the stream comes in"),
         "norm 1": (block.norm1(x), "each position to mean 0 and spread 1"),
         "queries": (q, f"{h} heads of width {c // h}; keys and values alike"),
-        "scores": (attention_scores(q, k, causal=False), "every query times every key, by 1/√32"),
-        "weights": (weights, "masked, softmax: rows sum to 1"),
+        "scores": (attention_scores(q, k, causal=False), f"every query times every key, by {root}"),
+        "weights": (attention_weights(q, k), "masked, softmax: rows sum to 1"),
         "heads": (heads, "weights times values"),
-        "merged": (merged, "heads side by side, through the output matrix"),
+        "merged": (block.attention.merge(heads), "heads side by side, through the output matrix"),
         "x + merged": (middle, "added to the stream"),
         "norm 2": (block.norm2(middle), "the same again for the other half"),
         "up": (wide, "four times as wide"),
         "GELU": (F.gelu(wide), "what is below zero nearly vanishes"),
-        "down": (feed(block.norm2(middle)), "back to the width of the stream"),
+        "down": (block.feedforward(block.norm2(middle)), "back to the width of the stream"),
         "out": (end, "added to the stream"),
     }
     error = float((end - block(x)).abs().max())
-    text = f"A block of width {c} with {h} heads, piece by piece; run whole it gives the same, to {number(error)}."
     spread = torch.stack([t.std() for t, _ in stations.values()])[:, None]
     notes = [f"{tuple(t.shape)}  {note}" for t, note in stations.values()]
-    shape = f"(1, {len(TOKENS)}, {c}) in and out"
-    return Step("tour of a block", text, spread, list(stations), ("spread",), "table", shape, notes, whole=True)
+    form = f"(1, {len(TOKENS)}, {c}) in and out"
+    return Step(
+        "A block", "What is around attention in a model?",
+        f"A stream of {c} channels a position runs through all blocks. Attention reads it, in {h} heads side by side, "
+        f"and adds what it found; then a feed-forward does the same, for each position by itself.",
+        "x ← x + attention(norm(x))    x ← x + feed-forward(norm(x))", (tour,), (),
+        (Matrix("tour of a block", "x", spread, list(stations), ("spread",), "table", form, notes, whole=True),),
+        f"The shape at the end is that at the beginning, so blocks can be stacked. Piece by piece gives what the block "
+        f"run whole gives, to {number(error)}. What writes into the stream starts at zero, so a new block changes "
+        f"nothing.",
+        Change("layers", "12", "What if there are twelve blocks?", ("parameters", -1, 0),
+               "Every block has the same number of parameters; only the embedding, the last norm and the head are "
+               "there once."),
+    )  # fmt: skip
 
 
 def _parameters(model: TransformerLM) -> Step:
@@ -110,32 +199,66 @@ def _parameters(model: TransformerLM) -> Step:
         f"{n / total:6.1%}  {f'{model.n_layers} × ' * part.startswith('blocks')}{' + '.join(shapes.get(part, []))}"
         for part, n in parts.items()
     ]
-    text = f"Part 4's model has {total:,}; the sinusoidal table is computed and has none."
     names = [part.removeprefix("blocks.") for part in parts]
     values = torch.tensor(list(parts.values()))[:, None]
-    return Step("parameters", text, values, names, ("parameters",), "table", f"({total:,},)", notes, whole=True)
+    feed = parts["blocks.feedforward.up"] + parts["blocks.feedforward.down"]
+    return Step(
+        "Parameters", "Where does a model keep what it learns?",
+        f"Mostly in the feed-forward halves. This model has {model.n_layers} layers of {model.n_heads} heads and width "
+        f"{model.d_model}: {total:,} parameters. The sinusoidal table is computed and has none.",
+        "a layer: 4 C² in attention, 8 C² in the feed-forward", (count,), (),
+        (Matrix("parameters", "n", values, names, ("parameters",), "table", f"({total:,},)", notes, whole=True),),
+        f"The feed-forwards have {feed / total:.1%} of all. Heads cost nothing: they share the same matrices, cut into "
+        f"{model.n_heads} parts.",
+        Change("heads", "4", "What if it has half as many heads?", ("parameters", -1, 0),
+               "The number of heads says how the width is cut, not how wide it is: the matrices keep their size."),
+    )  # fmt: skip
 
 
-def count(model: torch.nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
-
-
-def _departure(x: Tensor, model: TransformerLM) -> str:
+def _mistakes(x: Tensor, model: TransformerLM) -> list[Mistake]:
     own = attention_weights(x, x, causal=False)[0].diagonal()
     masked = attention_weights(x, x)[0].diagonal()
-    total, before = count(model), count(TransformerLM(**BEFORE, position=Sinusoidal))
+    asked, before = count(model), count(TransformerLM(**BEFORE, position=Sinusoidal))
     examples = CHARACTERS - SHAPE["block_size"]
     steps = EPOCHS * -(-examples // BATCH)
-    return (
-        f"Its first example has no projections: Q = K = V, so a token looks for its like and gives itself "
-        f"{own.mean():.4f} on average, with the mask {masked.mean():.4f}. Its comparison says about {SAID // 1000}K "
-        f"parameters; its own code makes {total:,}, {total / SAID:.1f} times as many, and even the smaller shape that "
-        f"it grew from (width {BEFORE['d_model']}, {BEFORE['n_heads']} heads, {BEFORE['n_layers']} layers) makes "
-        f"{before:,}. An epoch of its training is every one of {examples:,} windows, each a character after the one "
-        f"before: {EPOCHS} epochs in batches of {BATCH} are {steps:,} steps, {steps / 1e6:.1f} million, that see every "
-        f"character {EPOCHS * SHAPE['block_size']:,} times, and with no split the loss that it prints is of text that "
-        f"the model has seen."
-    )
+    return [
+        Mistake(
+            "Attention without projections",
+            f"With Q = K = V a token can only look for its like: it gives itself {own.mean():.4f} on average, with the "
+            f"mask {masked.mean():.4f}. “cat” cannot ask for a verb until matrices make a query that differs from a "
+            "key.",
+        ),
+        Mistake(
+            "Guessing the size of a model",
+            f"A shape like this is often put at about {SAID // 1000}K parameters. Counted, it is {asked:,}, "
+            f"{asked / SAID:.1f} times as many, and even a smaller one (width {BEFORE['d_model']}, {BEFORE['n_heads']} "
+            f"heads, {BEFORE['n_layers']} layers) has {before:,}.",
+        ),
+        Mistake(
+            "Training on every window, with no text held back",
+            f"If every one of {examples:,} windows is an example, each a character after the one before, {EPOCHS} "
+            f"epochs in batches of {BATCH} are {steps:,} steps, {steps / 1e6:.1f} million, that see every character "
+            f"{EPOCHS * SHAPE['block_size']:,} times; and with no split the loss that is printed is of text that the "
+            f"model has seen.",
+        ),
+    ]
+
+
+def _checks(model: TransformerLM) -> list[tuple[str, str]]:
+    return [
+        (
+            "Why does the last row of the weights not change with the mask?",
+            "The mask hides what comes later, and nothing comes after the last token.",
+        ),
+        (
+            "What would attention make of “sat cat The”, were no positions added?",
+            "The same rows in another order: nothing in the scores depends on where a token stands.",
+        ),
+        (
+            f"How many parameters has the same model with {2 * model.n_heads} heads?",
+            f"As many as with {model.n_heads}, {count(model):,}: heads share the same matrices, cut into more parts.",
+        ),
+    ]
 
 
 WALK = Walk("part4", "attention with and without mask, positions, a block's shapes, 4.8M parameters", 42, tell)

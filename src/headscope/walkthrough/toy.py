@@ -3,18 +3,21 @@
 Shapes: T positions (2), V words (6), C = D = 8.
 """
 
-from typing import cast
+from typing import Annotated, Literal, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 
-from headscope.model.attention import attention, attention_scores, attention_weights
-from headscope.walkthrough.step import Step, Told, Walk, number
+from headscope.model.attention import attention, attention_weights
+from headscope.walkthrough.plain import compare, hide_later, mix, scale, take, weigh
+from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Told, Walk, number
 
 VOCABULARY = ("I", "love", "cats", "dogs", "<pad>", "<eos>")
 SENTENCE = ("I", "love")
 WIDTH, EPOCHS, LEARNING_RATE = 8, 200, 0.01
+Losses = list[float]  #: one an epoch
 
 
 def ids(*words: str) -> Tensor:
@@ -23,7 +26,7 @@ def ids(*words: str) -> Tensor:
 
 
 class NextWord(nn.Module):
-    """Embedding, one head with biases, classifier; made in the document's order, so that a seed gives its weights."""
+    """Embedding, one head with biases, classifier; made in this order, so that a seed gives its weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,79 +44,190 @@ class NextWord(nn.Module):
         return cast(Tensor, self.classifier(self.out(y)))
 
 
-def train(seed: int, targets: Tensor, causal: bool = False) -> tuple[NextWord, list[float]]:
+def learn(model: NextWord, to: Tensor, causal: bool, epochs: int) -> Losses:
+    losses, adam = [], torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    for _ in range(epochs):
+        logits = model(ids(*SENTENCE), causal)[-len(to) :]
+        loss = F.cross_entropy(logits, to)  # -ln P(target)
+        adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.step()
+        losses.append(loss.item())
+    return losses
+
+
+def project(model: NextWord, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    return model.query(x), model.key(x), model.value(x)  # x Wᵀ + b each
+
+
+def predict(model: NextWord, y: Tensor) -> tuple[Tensor, Tensor]:
+    logits = model.classifier(model.out(y))[-1]  # of the last word, (V,)
+    return logits, logits.softmax(-1)
+
+
+def train(seed: int, targets: Tensor, causal: bool = False, epochs: int = EPOCHS) -> tuple[NextWord, list[float]]:
     """A new model that learned the words after the last positions of the sentence, and its loss in every epoch."""
     torch.manual_seed(seed)
-    model, losses = NextWord(), []
-    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    for _ in range(EPOCHS):
-        loss = F.cross_entropy(model(ids(*SENTENCE), causal)[-len(targets) :], targets)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        losses.append(loss.item())
-    return model, losses
+    model = NextWord()
+    return model, learn(model, targets, causal, epochs)
 
 
-def tell(seed: int) -> Told:
-    model, losses = train(seed, ids("cats"))
+def tell(
+    seed: int,
+    *,
+    epochs: Annotated[int, Ge(1), Le(2000)] = EPOCHS,
+    target: Literal["I", "love", "cats", "dogs"] = "cats",
+    mask: bool = False,
+) -> Told:
+    model, losses = train(seed, ids(target), mask, epochs)
     with torch.no_grad():
-        return Told(_steps(model, losses), _departure(model, seed))
+        steps = _steps(model, losses, target, mask)
+        mistakes, checks = _mistakes(model, seed, target, mask, epochs), _checks(model, losses, target, mask)
+        return Told("How can a machine learn that “cats” follows “I love”?", steps, mistakes, checks)
 
 
-def _steps(model: NextWord, losses: list[float]) -> list[Step]:
-    epochs = range(0, EPOCHS, 50)
+def _steps(model: NextWord, losses: list[float], target: str, mask: bool) -> list[Step]:
+    seen = range(0, len(losses), max(1, len(losses) // 4))
+    at, last = VOCABULARY.index(target), SENTENCE[-1]
     x = model.embedding(ids(*SENTENCE))  # (T, C)
-    q, k, v = model.query(x), model.key(x), model.value(x)
-    weights = attention_weights(q, k, causal=False)  # (T, T)
-    y = attention(q, k, v, causal=False)  # (T, C)
-    logits = model.classifier(model.out(y))[-1]  # (V,)
-    last = SENTENCE[-1]
+    q, k, v = project(model, x)
+    scores = compare(q, k)
+    scaled = scale(scores, WIDTH)
+    weights = weigh(hide_later(scaled) if mask else scaled)  # (T, T)
+    y = mix(weights, v)  # (T, C)
+    logits, probabilities = predict(model, y)  # (V,) each
+
+    m_x = Matrix("embeddings", "X", x, SENTENCE)
+    m_q, m_k, m_v = (
+        Matrix(title, symbol, u, SENTENCE)
+        for title, symbol, u in (("queries", "Q", q), ("keys", "K", k), ("values", "V", v))
+    )
+    m_scaled = Matrix("scaled scores", "S", scaled, SENTENCE, SENTENCE)
+    m_weights = Matrix("weights", "A", weights, SENTENCE, SENTENCE, "weights")
+    m_y = Matrix("head output", "Y", y, SENTENCE)
+    m_logits = Matrix("logits", "z", logits[:, None], VOCABULARY, ("logit",), shape="(6,)")
+    same = float((attention(q, k, v, causal=mask) - y).abs().max())
     return [
-        Step("tokens", "Each word is its place in a vocabulary of 6.", ids(*SENTENCE)[:, None], SENTENCE, ("id",),
-             "table", "(2,)"),
-        Step("loss", "Adam at 0.01 for 200 epochs lowers -ln P(cats | I love); a guess over 6 words would be 1.7918.",
-             torch.tensor([[losses[e]] for e in epochs]), [f"epoch {e}" for e in epochs], ("loss",), "table"),
-        Step("embeddings", "After training: each word has a vector of 8 numbers; there is no position in it.",
-             x, SENTENCE),
-        Step("queries", "Q = Wq x + b: what a word looks for.", q, SENTENCE),
-        Step("keys", "K = Wk x + b: what a word offers.", k, SENTENCE),
-        Step("values", "V = Wv x + b: what a word hands over.", v, SENTENCE),
-        Step("scores", "Each query times each key; rows ask, columns answer.",
-             attention_scores(q, k, scale=1.0, causal=False), SENTENCE, SENTENCE),
-        Step("scaled scores", "Divided by √8, so that their spread does not grow with the width.",
-             attention_scores(q, k, causal=False), SENTENCE, SENTENCE),
-        Step("weights", "Softmax of each row: how much a word listens to each; a row sums to 1.",
-             weights, SENTENCE, SENTENCE, "weights"),
-        Step("weighted values", f"What “{last}” takes from each word: its weight times the value.",
-             weights[-1][:, None] * v, SENTENCE),
-        Step("head output", "The weighted values added up, for each word.", y, SENTENCE),
-        Step("output", "One more matrix, Wo, of which only the last row is read.", model.out(y), SENTENCE),
-        Step("logits", f"The classifier on the row of “{last}”: a score for each word of the vocabulary.",
-             logits[:, None], VOCABULARY, ("logit",), shape="(6,)"),
-        Step("probabilities", "Softmax of the logits: the next word after “I love”.",
-             logits.softmax(-1)[:, None], VOCABULARY, ("probability",), "weights", "(6,)"),
+        Step(
+            "Words are numbers", "What does the network see in place of words?",
+            "Each word is its place in a vocabulary of 6. The place picks a row of a table of 8 numbers a word, the "
+            "embedding, and training changes that table as it does every other weight.",
+            "X = E[ids]", (ids,), (),
+            (Matrix("tokens", "ids", ids(*SENTENCE)[:, None], SENTENCE, ("id",), "table", "(2,)"),),
+            "“I” is 0 and “love” is 1, and that is all that is left of the words. Nothing here says which comes first.",
+        ),
+        Step(
+            "Learning", "Where do all the weights come from?",
+            f"From {len(losses)} rounds of the same: predict the next word, measure by how much the answer missed, "
+            f"and move every weight a little downhill (Adam, step {LEARNING_RATE}). The loss is -ln P({target} | I "
+            "love).",
+            f"loss = -ln P({target} | I love)", (learn,), (),
+            (Matrix("loss", "loss", torch.tensor([[losses[e]] for e in seen]), [f"epoch {e}" for e in seen], ("loss",),
+                    "table"),),
+            f"A guess over 6 words would cost ln 6 = 1.7918. It begins at {losses[0]:.4f} and ends at "
+            f"{number(losses[-1])}. All matrices below are those at the end.",
+            Change("epochs", "20", "What if it learns for 20 rounds only?", ("probabilities", at, 0),
+                   "Each round moves the weights a little way, so that the number of rounds decides how sure it gets. "
+                   "Even a few are enough to put the word first: there is only one sentence to learn."),
+        ),
+        Step(
+            "Query, key, value", "What does a word do with its 8 numbers?",
+            "Three matrices with a bias make three vectors of each: a query (what do I look for?), a key (what do I "
+            "offer?) and a value (what do I hand over?).",
+            "Q = X Wqᵀ + bq    K = X Wkᵀ + bk    V = X Wvᵀ + bv", (project,), (m_x, "→"), (m_x, m_q, m_k, m_v),
+            "The three have the same shape and different numbers. Nobody said what any of the 8 channels means; what "
+            "the loss rewarded is what they came to mean.",
+        ),
+        Step(
+            "Scores", "How well does a word's query fit a word's key?",
+            "Multiply them channel by channel and add up. K is turned, so that one product gives all pairs. Dividing "
+            "by √8 keeps the spread of the scores from growing with the width.",
+            "S = Q Kᵀ / √8", (compare, scale), (m_q, "×", m_k.turned, "="),
+            (Matrix("scores", "Q Kᵀ", scores, SENTENCE, SENTENCE), "/ √8 =", m_scaled),
+            f"Rows ask, columns answer. “{last}” scores “I” with {number(float(scaled[1, 0]))} and itself with "
+            f"{number(float(scaled[1, 1]))}.",
+        ),
+        Step(
+            "Weights", "How much does each word listen to each?",
+            "The softmax makes shares: e to the power of each score, divided by the sum of its row."
+            + " What comes later is hidden first, with a score of -∞." * mask,
+            "A = softmax of each row of S" + ", later words hidden" * mask,
+            (weigh, hide_later) if mask else (weigh,), (m_scaled, "softmax →"), (m_weights,),
+            f"Each row adds up to 1. “{last}” listens to “I” with {number(float(weights[1, 0]))} and to itself with "
+            f"{weights[1, 1]:.4f}; “I” gives {weights[0, 1]:.4f} to “love”, which comes after it.",
+            Change("mask", "yes", "What if a word may not see what comes after it?", ("weights", 0, 1),
+                   f"With the causal mask “I” has only itself. P({target}) does not change, since it is read at the "
+                   f"last word, which may see everything anyway."),
+        ),
+        Step(
+            "Mix", "What does a word get?",
+            f"Its weights times the values, added up. “{last}” takes its share of each value; the sum is what the "
+            f"head puts out.",
+            "Y = A V", (take, mix), (m_weights, "×", m_v, "="),
+            (Matrix("weighted values", f"A[{last}] · V", take(weights[-1], v), SENTENCE), m_y),
+            f"The second row of Y is the sum of the two weighted values above it. The model's own function gives the "
+            f"same to {number(same)}.",
+        ),
+        Step(
+            "The next word", "How does a vector become a word?",
+            f"One more matrix, Wo, and then the classifier, which scores each of the 6 words by the row of “{last}”. "
+            f"The softmax makes probabilities of these logits.",
+            "z = (Y Woᵀ + bo) Wcᵀ + bc, last row    P = softmax(z)", (predict,), (m_y, "→"),
+            (Matrix("output", "Y Woᵀ + bo", model.out(y), SENTENCE), m_logits,
+             Matrix("probabilities", "P", probabilities[:, None], VOCABULARY, ("probability",), "weights", "(6,)")),
+            f"P({target} | I love) = {probabilities[at]:.4f}. The logit of “{target}” is ahead of the next best by "
+            f"{logits[at] - logits.topk(2).values[1]:.4f}, and e to that power is how many times likelier it is.",
+            Change("target", "dogs" if target == "cats" else "cats", "What if it learns another word?",
+                   ("probabilities", VOCABULARY.index("dogs" if target == "cats" else "cats"), 0),
+                   "Nothing in attention prefers a word: the same 200 rounds from the same start learn whichever "
+                   "answer the loss asks for."),
+        ),
     ]  # fmt: skip
 
 
-def _departure(model: NextWord, seed: int) -> str:
-    cats, love = VOCABULARY.index("cats"), VOCABULARY.index("love")
+def _mistakes(model: NextWord, seed: int, target: str, mask: bool, epochs: int) -> list[Mistake]:
+    at, love = VOCABULARY.index(target), VOCABULARY.index("love")
     free, masked = (model(ids(*SENTENCE), causal).softmax(-1) for causal in (False, True))  # (T, V) each
     x = model.embedding(ids(*SENTENCE))
     peek = attention_weights(model.query(x), model.key(x), causal=False)[0, 1]
-    pairs = [model(ids(a, b))[-1].softmax(-1)[cats] for a in VOCABULARY for b in VOCABULARY]
+    pairs = [model(ids(a, b), mask)[-1].softmax(-1)[at] for a in VOCABULARY for b in VOCABULARY]
     with torch.enable_grad():
-        right, _ = train(seed, ids("love", "cats"), causal=True)
+        right, _ = train(seed, ids("love", target), causal=True, epochs=epochs)
     after_i, after_love = right(ids(*SENTENCE), causal=True).softmax(-1)  # (V,) each
-    return (
-        f"Its attention has no causal mask, so “I” gives “love”, which comes later, a weight of {peek:.4f}. The "
-        f"prediction reads the last position alone, which may see everything anyway: with the mask P(cats) changes by "
-        f"{number(float(masked[-1, cats] - free[-1, cats]))}. There is a single target, so the model learns one answer "
-        f"rather than when to give it: over all {len(pairs)} pairs of words in place of “I love”, P(cats) is never "
-        f"below {min(pairs):.4f}. Put right, with the mask and a target at both positions, the same {EPOCHS} epochs "
-        f"give P(love | I) = {after_i[love]:.4f}, where the document's model has {number(float(free[0, love]))}, and "
-        f"P(cats | I love) = {after_love[cats]:.4f}."
-    )
+    return [
+        Mistake(
+            "Forgetting the mask",
+            f"Without a causal mask “I” gives “love”, which comes later, a weight of {peek:.4f}. It goes unnoticed "
+            f"here, as the prediction reads the last position alone: with the mask P({target}) changes by "
+            f"{number(float(masked[-1, at] - free[-1, at]))}. A model that predicts at every position would copy "
+            f"the answer from the next one, and know nothing when it has to write.",
+        ),
+        Mistake(
+            "Teaching one answer only",
+            f"A single target teaches the answer rather than when to give it: over all {len(pairs)} pairs of words in "
+            f"place of “I love”, P({target}) is never below {min(pairs):.4f}. Put right, with the mask and a target "
+            f"at both positions, the same {epochs} epochs give P(love | I) = {after_i[love]:.4f}, where the model "
+            f"above has {number(float(free[0, love]))}, and P({target} | I love) = {after_love[at]:.4f}.",
+        ),
+    ]
+
+
+def _checks(model: NextWord, losses: list[float], target: str, mask: bool) -> list[tuple[str, str]]:
+    return [
+        (
+            "What does dividing by √8 do, and where does the 8 come from?",
+            "It keeps the spread of the scores from growing with the width of queries and keys, which is 8 here.",
+        ),
+        (
+            "Which row of the head's output decides the next word, and why does the mask not change it?",
+            "That of the last word, “love”. The mask hides what comes later, and nothing comes after the last word.",
+        ),
+        (
+            "The loss ends near zero. Has the model learned what “I love” means?",
+            f"No. It saw one answer, and gives “{target}” after any two words: one target teaches the answer, not when "
+            f"to give it.",
+        ),
+    ]
 
 
 WALK = Walk("toy", "a head of width 8 learns that “cats” follows “I love”", 0, tell)

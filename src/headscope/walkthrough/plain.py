@@ -1,0 +1,43 @@
+"""Attention in plain tensor operations, a line each: the code that the pages show, and that the walks run.
+
+`headscope.model.attention` computes the same for the models; a test compares them.
+
+Shapes: T positions, C channels, D width of a head; any leading axes.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import Linear
+
+Three = tuple[Tensor, Tensor, Tensor]
+
+
+def project(x: Tensor, wq: Linear, wk: Linear, wv: Linear) -> Three:
+    return wq(x), wk(x), wv(x)  # x Wᵀ each: (T, C) @ (C, D) gives (T, D)
+
+
+def compare(q: Tensor, k: Tensor) -> Tensor:
+    return q @ k.transpose(-2, -1)  # (T, D) @ (D, T) gives (T, T)
+
+
+def scale(scores: Tensor, width: int) -> Tensor:
+    return scores / math.sqrt(width)
+
+
+def hide_later(scores: Tensor) -> Tensor:
+    later = torch.ones(scores.shape[-2:]).triu(1).bool()  # (T, T)
+    return scores.masked_fill(later, float("-inf"))
+
+
+def weigh(scores: Tensor) -> Tensor:
+    return scores.softmax(-1)  # every row adds up to 1
+
+
+def take(weights: Tensor, v: Tensor) -> Tensor:
+    return weights[..., None] * v  # a row of weights (T,), values (T, D)
+
+
+def mix(weights: Tensor, v: Tensor) -> Tensor:
+    return weights @ v  # (T, T) @ (T, D) gives (T, D)
