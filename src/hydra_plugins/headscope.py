@@ -113,8 +113,9 @@ class Search(OurSweeper):
             from headscope.sweep.search import search
         except ModuleNotFoundError as e:
             from headscope.errors import UserError
+            from headscope.installed import extra
 
-            raise UserError(f"a search needs {e.name}: pip install --editable '.[search]'") from e
+            raise UserError(f"a search needs {e.name}: {extra('search')}") from e
         search(self, arguments, self.runner())
 
 

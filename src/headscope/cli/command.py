@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from headscope import shell, waiting
-from headscope.cli import folders  # noqa: F401, registers a resolver
+from headscope.cli import resolvers  # noqa: F401, registers them
 from headscope.cli.arguments import for_hydra
 from headscope.cli.messages import explain
 from headscope.errors import FULL, Interrupted, JobsFailed, UserError

@@ -1,7 +1,6 @@
 """What Hydra composed, as plain data, checked."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import yaml
@@ -9,9 +8,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from headscope.errors import UnknownKey, UserError
+from headscope.installed import CONF
 from headscope.run.folder import flat
 
-CONF = Path(__file__).resolve().parents[3] / "conf"
 T = TypeVar("T")
 
 

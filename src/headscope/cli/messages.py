@@ -11,8 +11,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
-from headscope.cli.composed import CONF
 from headscope.config.mistakes import unknown_key
+from headscope.installed import CONF, command, extra
 from headscope.run.folder import flat
 from headscope.training.options import TrainerOptions
 
@@ -29,7 +29,7 @@ def explain(error: Exception) -> str:
     if m := re.search(r"Could not override '([\w.]+)'.*Key '\w+' is not in struct", text):
         return nearest(m.group(1))
     if m := re.search(r"Could not override '([\w/]+)'\. No match in the defaults list", text):
-        return f"there is no group {m.group(1)} to choose from; python train.py --help lists the groups"
+        return f"there is no group {m.group(1)} to choose from; {command('train')} --help lists the groups"
     if m := re.search(r"Config group override must be a string", text):
         return _numbered_option()
     if isinstance(error, OverrideParseException) and "=" not in error.override:
@@ -39,7 +39,7 @@ def explain(error: Exception) -> str:
     if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
         return f"{m.group(1)} has a comma: add -m for a sweep over its values, or write a list as [a, b]"
     if "hydra_submitit_launcher" in text:
-        return "hydra/launcher=submitit_slurm needs an extra: pip install --editable '.[slurm]'"
+        return f"hydra/launcher=submitit_slurm needs an extra: {extra('slurm')}"
     if m := re.search(r"Environment variable '(\w+)' not found", text):
         return (
             f"the environment variable {m.group(1)} is not set; quote the text in single quotes to keep ${{}} as it is"

@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 
 from headscope.errors import UserError
+from headscope.installed import command
 from headscope.shell import Parser, run
 from headscope.walkthrough import causal_head, fox, friends, page, part4, terminal, toy
 
@@ -22,7 +23,7 @@ class _Console(Console):
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="python -m headscope.walkthrough", description="A small system, step by step.")
+    parser = Parser(prog=command("walk"), description="A small system, step by step.")
     parser.add_argument("name", nargs="?", help=f"which: {', '.join(WALKS)}; none lists them")
     parser.add_argument("--seed", help="a whole number from 0; the document's own where it has one")
     parser.add_argument("--out", help="a folder for pictures and a page")
