@@ -8,7 +8,9 @@ IN_A_WHEEL = (PACKAGE / "scripts").is_dir()
 #: The folder of train.py, generate.py and conf/: a wheel holds copies of them (see setup.py), a checkout the originals.
 SCRIPTS = PACKAGE / "scripts" if IN_A_WHEEL else PACKAGE.parents[1]
 CONF = SCRIPTS / "conf"
-TYPED = "HEADSCOPE_COMMAND"  #: environment variable: `headscope` was typed, not a script; for the processes below it too
+TYPED = (
+    "HEADSCOPE_COMMAND"  #: environment variable: `headscope` was typed, not a script; for the processes below it too
+)
 
 COMMANDS = {
     "train": "train.py",

@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from headscope import shell, waiting
+from headscope import plugins, shell, waiting
 from headscope.cli import resolvers  # noqa: F401, registers them
 from headscope.cli.arguments import for_hydra
 from headscope.cli.messages import explain
@@ -41,6 +41,7 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
 
     def whole() -> None:
         try:
+            plugins.conf_folders()  # a package that is not there is one line, before Hydra looks for it
             for_hydra(resume)
             _main_and_report(main)
         except Interrupted:

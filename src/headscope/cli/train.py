@@ -56,7 +56,9 @@ def train(cfg: DictConfig) -> float | None:
             write_summary(run, "interrupted" if isinstance(e, Interrupted) else "failed")
             code, message = command.outcome(e) or (1, "")
             if code < 128 and run.folder.last.exists():
-                log.info(f"{run.folder.last} is kept; go on with: {installed.command('train')} {argument('resume=', run.folder)}")
+                log.info(
+                    f"{run.folder.last} is kept; go on with: {installed.command('train')} {argument('resume=', run.folder)}"
+                )
             if code == 2:  # it has trained, so what failed now is no mistake in what was asked for
                 raise RunFailed(message) from e
             raise

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from headscope.report.writing import write_report
 from headscope.installed import command
+from headscope.report.writing import write_report
 from headscope.shell import Parser, run
 
 
