@@ -25,7 +25,8 @@ MAY = {
     "watch": {"model", "data", "heads", "render", "generation", "training", "run", "show"},
     "sweep": {"run"},
     "report": {"run", "sweep", "render"},
-    "cli": ROOMS,
+    "cli": ROOMS - {"python"},
+    "python": ROOMS,
 }
 HYDRA = {"cli", "sweep"}
 

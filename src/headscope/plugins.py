@@ -54,7 +54,8 @@ def conf_folders() -> list[Path]:
             spec = None
         if spec is None:
             raise UserError(
-                f"there is no package {name!r}, which {NAMED} names; install it, or put its folder's parent on PYTHONPATH"
+                f"there is no package {name!r}, which {NAMED} names; install it, or put the folder that holds it on"
+                " PYTHONPATH"
             )
         found += [Path(place) / "conf" for place in spec.submodule_search_locations or ()]
     return [folder for folder in found if folder.is_dir()]

@@ -1,4 +1,7 @@
-"""Where Hydra finds our launcher, sweepers, callback and search path. It reads this file at every start: import nothing heavy."""
+"""Where Hydra finds our launcher, sweepers, callback and search path.
+
+It reads this file at every start: import nothing heavy.
+"""
 
 import logging
 import os

@@ -8,10 +8,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO, cast
 
-os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -34,6 +33,7 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     0 done; 2 the user's mistake, in one line; 3 a run that failed in a way we foresee; 1 a sweep with failed jobs, or
     anything else, with its traceback; 129, 130 and 143 stopped by a signal, with the work so far saved.
     """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
     waiting.decide()  # before torch is imported
     threading.excepthook = _in_a_thread
     atexit.register(gc.freeze)  # else the last collection looks at every object of torch: 2.5 s to exit instead of 0.3
@@ -52,17 +52,17 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     shell.run(whole, outcome, outlive_reader=resume)  # training continues unread; writing has nothing left to do
 
 
-def outcome(error: BaseException) -> shell.Outcome:
-    """The exit code and the message of an error that we foresee; None for any other."""
+def outcome(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> shell.Outcome:
+    """The exit code and the message of an error that we foresee; None for any other. See `explain` for the rest."""
     match error:
         case JobsFailed():
             return 1, str(error)
         case Interrupted():
             return 128 + error.signum, str(error)
         case HydraException() | OmegaConfBaseException():
-            return 2, explain(error)
+            return 2, explain(error, script, typed)
         case ValueError() if "Config group override" in str(error):
-            return 2, explain(error)
+            return 2, explain(error, script, typed)
         case MemoryError():
             return 3, f"out of memory: {TOO_LARGE}"
     return shell.foreseen(error) or (_of_torch(error) if isinstance(error, RuntimeError) else None)

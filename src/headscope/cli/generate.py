@@ -112,7 +112,6 @@ def newest(runs: Path) -> Path:
     """
     found = list(runs.glob("**/checkpoints/best.ckpt"))
     if not found:
-        raise UserError(
-            f"no run in {runs}/ has a checkpoint; train one with {command('train')} experiment=quickstart, or name one: checkpoint=…"
-        )
+        train = f"{command('train')} experiment=quickstart"
+        raise UserError(f"no run in {runs}/ has a checkpoint; train one with {train}, or name one: checkpoint=…")
     return max(found, key=lambda path: path.stat().st_mtime)
