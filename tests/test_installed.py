@@ -22,17 +22,8 @@ TINY = (
     *("data=pydoc", "model.n_layers=1", "model.d_model=32", "model.n_heads=2", "model.block_size=16"),
     *("trainer.max_steps=4", "trainer.val_check_interval=2", "trainer.threads=1", "callbacks=none"),
 )
-BUILT_FROM = (
-    "src",
-    "conf",
-    "train.py",
-    "generate.py",
-    "setup.py",
-    "MANIFEST.in",
-    "pyproject.toml",
-    "README.md",
-    "LICENSE",
-)
+BUILT_FROM = ("src", "conf", "train.py", "generate.py", "setup.py", "MANIFEST.in", "pyproject.toml")
+BUILT_FROM += ("README.md", "LICENSE")
 #: Of a process that knows nothing of this checkout.
 CLEAN = {k: v for k, v in os.environ.items() if k != "PYTHONPATH" and not k.startswith("HEADSCOPE_")}
 
@@ -123,7 +114,8 @@ def test_an_archive_of_the_source_can_build_it(source, tmp_path):
     build = f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})"
     checked(sys.executable, "-c", build, cwd=source)
     (archive,) = tmp_path.glob("*.tar.gz")
-    names = {name.partition("/")[2] for name in tarfile.open(archive).getnames()}
+    with tarfile.open(archive) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
     assert {"train.py", "generate.py", "setup.py", *(f"conf/{name}" for name in files(ROOT / "conf"))} <= names
 
 
@@ -180,7 +172,6 @@ def test_it_walks_and_exports(new, trained):
 def test_what_it_refuses_names_its_own_commands(new):
     for typed, said in (
         (("train", "position=rpe"), "conf/position has alibi, learned, none, rope, sinusoidal"),
-        (("train", "positions=rope"), "there is no group positions to choose from; headscope train --help lists the"),
         (("train", "nothing.like=this"), "headscope train --cfg job prints all keys"),
         (("generate", "paths.runs=nowhere"), "train one with headscope train experiment=quickstart"),
         (("trian",), "did you mean headscope train?"),
@@ -224,9 +215,8 @@ def test_the_command_lists_its_commands():
         assert re.findall(r"^  headscope (\w+)  ", done.stdout, re.M) == list(installed.COMMANDS)
     done = shell("-m", "headscope", "nothing")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "error: there is no command 'nothing', only train, generate, report, walk, export; headscope --help lists them\n"
-    )
+    known = ", ".join(installed.COMMANDS)
+    assert done.stderr == f"error: there is no command 'nothing', only {known}; headscope --help lists them\n"
     assert shell("-m", "headscope", "train", "--help").stdout.count("headscope train") >= 5
     assert shell("-m", "headscope", "report", "--help").stdout.startswith("usage: headscope report")
 
