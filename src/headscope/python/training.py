@@ -18,6 +18,7 @@ import torch
 
 from headscope.cli.arguments import as_text, expanded
 from headscope.cli.composed import apart, checked
+from headscope.cli.console import ConsoleHandler
 from headscope.cli.resume import continued
 from headscope.cli.train import fit, prepared
 from headscope.config.keys import TrainConfig
@@ -75,9 +76,9 @@ def train(*overrides: str) -> Run:
     """Trains a model in this process, and returns its run.
 
     Its folder is that of the command line, `outputs/DAY/TIME-NAME` or `hydra.run.dir=…`, with the same files: any run
-    may be resumed here or there by `resume=DIR`. Log lines go to `train.log` and to whatever you have set up for the
-    logger `headscope`. Ctrl-C, a notebook's stop button, saves a checkpoint first. Afterwards seeds, threads, logging,
-    warnings, signal handlers and the environment are as they were.
+    may be resumed here or there by `resume=DIR`. Log lines go to `train.log`, and are printed, unless your program has
+    set up logging, which then decides. Ctrl-C, a notebook's stop button, saves a checkpoint first. Afterwards seeds,
+    threads, logging, warnings, signal handlers and the environment are as they were.
 
     >>> run = headscope.train("experiment=toy", "trainer.max_steps=4", "callbacks=none", "hydra.run.dir=short")
     >>> run.folder.name, run.summary["steps"]
@@ -167,10 +168,15 @@ def _as_it_was() -> Iterator[None]:
 
 @contextmanager
 def _logged(file: Path) -> Iterator[None]:
-    """Our log lines go to a file, all of them, and on to the program's own handlers as its levels say."""
+    """Our log lines go to a file, all of them, and on to the program's own handlers as its levels say.
+
+    Where a program has none, as a notebook, they are printed, as on the command line.
+    """
     ours, root = logging.getLogger("headscope"), logging.getLogger()
-    onwards = logging.Handler(ours.getEffectiveLevel())
-    onwards.emit = root.handle  # type: ignore[method-assign]
+    onwards: logging.Handler = ConsoleHandler()
+    if ours.hasHandlers():
+        onwards = logging.Handler(ours.getEffectiveLevel())
+        onwards.emit = root.handle  # type: ignore[method-assign]
     to_file = logging.FileHandler(file, encoding="utf-8", delay=True)
     to_file.setFormatter(logging.Formatter(TIMED))
     level, propagates = ours.level, ours.propagate
