@@ -33,7 +33,6 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     0 done; 2 the user's mistake, in one line; 3 a run that failed in a way we foresee; 1 a sweep with failed jobs, or
     anything else, with its traceback; 129, 130 and 143 stopped by a signal, with the work so far saved.
     """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
     waiting.decide()  # before torch is imported
     threading.excepthook = _in_a_thread
     atexit.register(gc.freeze)  # else the last collection looks at every object of torch: 2.5 s to exit instead of 0.3
@@ -92,6 +91,7 @@ def _main_and_report(main: Callable[[], Any]) -> None:
     Raises:
         JobsFailed: a job of the sweep did not complete.
     """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
     error: BaseException | None = None
     try:
         with contextlib.redirect_stderr(cast(TextIO, _Filter())):
