@@ -28,13 +28,29 @@ from annotated_types import Gt
 from lightning import Callback
 
 from headscope.data.pydoc import PyDoc
+from headscope.data.tokenizers import CharTokenizer
 from headscope.model.position import Position, Rotary
+
+
+class Small(CharTokenizer):
+    """Characters, whatever their case."""
+
+    @classmethod
+    def of(cls, pieces, vocab_size):
+        return super().of((piece.lower() for piece in pieces), vocab_size)
+
+    def encode(self, text: str) -> torch.Tensor:
+        return super().encode(text.lower())
 
 
 class Text(PyDoc):
     """The first part of a text."""
 
     name = "mine"
+
+    def __init__(self, tokenizer: str = "char", vocab_size: int = 1024) -> None:
+        super().__init__("char", vocab_size)
+        self.kind = Small
 
     def read(self) -> str:
         return super().read()[:20_000]
@@ -153,7 +169,7 @@ def test_what_a_plugin_says_of_its_options_is_checked(named):
         headscope.compose("position=nearer")
 
 
-def test_a_source_an_optimizer_and_a_callback(named, tmp_path):
+def test_a_source_with_a_tokenizer_an_optimizer_and_a_callback(named, tmp_path):
     run = headscope.train(
         *TINY,
         "data=mine",
@@ -164,6 +180,9 @@ def test_a_source_an_optimizer_and_a_callback(named, tmp_path):
     )
     assert run.summary["data"]["name"] == "mine"
     assert (tmp_path / "counts").read_text() == "4"
+    assert run.about["config"]["optimizer"] == {"_target_": "mypkg.parts.Signs", "lr": 1e-3}
+    assert type(run.tokenizer).__module__ == "mypkg.parts"
+    assert run.generate("The", 1).startswith("the")
 
 
 @pytest.mark.parametrize(
@@ -208,11 +227,13 @@ def test_an_installed_package_names_itself(library, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(library))
     monkeypatch.delenv(plugins.NAMED, raising=False)
     (library / "hidden").rename(library / "mypkg-1.dist-info")
+    plugins._declared.cache_clear()
     try:
         assert plugins.names() == ["mypkg"]
         assert headscope.compose("position=near")["position"]["reach"] == 16
     finally:
         (library / "mypkg-1.dist-info").rename(library / "hidden")
+        plugins._declared.cache_clear()
 
 
 def test_a_plugins_class_of_one_of_our_names_takes_no_place(named, tmp_path):

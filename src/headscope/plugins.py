@@ -5,6 +5,8 @@ They are named by HEADSCOPE_PLUGINS=a,b, which the processes below this one inhe
 """
 
 import os
+import sys
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -19,8 +21,13 @@ NAMED = "HEADSCOPE_PLUGINS"
 def names() -> list[str]:
     """Dotted names of the packages, each once."""
     typed = (name.strip() for name in os.environ.get(NAMED, "").split(","))
-    declared = (point.module for point in entry_points(group="headscope.plugins"))
-    return list(dict.fromkeys([*filter(None, typed), *declared]))
+    return list(dict.fromkeys([*filter(None, typed), *_declared(tuple(sys.path))]))
+
+
+@cache
+def _declared(path: tuple[str, ...]) -> list[str]:
+    """Packages that name themselves. Looking through all that is installed takes 10 ms, and a config asks often."""
+    return [point.module for point in entry_points(group="headscope.plugins")]
 
 
 def belongs(module: str) -> bool:
