@@ -17,6 +17,7 @@ import pytest
 
 from headscope import installed
 from tests.conftest import ROOT, shell
+from tests.test_plugins import shown, write_shown
 
 TINY = (
     *("data=pydoc", "model.n_layers=1", "model.d_model=32", "model.n_heads=2", "model.block_size=16"),
@@ -180,6 +181,17 @@ def test_what_it_refuses_names_its_own_commands(new):
         assert (done.returncode, done.stdout) == (2, "")
         assert re.fullmatch(r"error: .*\n", done.stderr)
         assert said in done.stderr
+
+
+@pytest.mark.slow
+def test_the_package_and_the_commands_that_contributing_shows_work_with_it(new):
+    write_shown(new.here)
+    commands = re.search(r"```bash\n(.*?)```", shown(), re.S)[1]
+    path = f"{new.python.parent}:{os.environ['PATH']}"
+    done = checked("sh", "-ec", commands, cwd=new.here, env=CLEAN | {"PATH": path})
+    (summary,) = new.here.glob("outputs/*-*-*/*-run/summary.json")
+    assert json.loads(summary.read_text())["position"] == "near"
+    assert done.stdout.rpartition("\ndef ")[2].strip()
 
 
 @pytest.mark.slow

@@ -87,21 +87,36 @@ class Odd(Position):
 '''
 
 
+def shown():
+    """What CONTRIBUTING says of a package of one's own."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    return text.partition("## Your own parts, without a fork\n")[2].partition("\n## ")[0]
+
+
+def write(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+
+
+def write_shown(folder):
+    """Writes its package as it stands there."""
+    files = dict(re.findall(r"^`(mypkg/[\w./]+)`:\n\n```\w+\n(.*?)^```$", shown(), re.M | re.S))
+    assert set(files) == {"mypkg/near.py", "mypkg/conf/position/near.yaml"}
+    write(folder, files | {"mypkg/__init__.py": ""})
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
     """The folder of the package that CONTRIBUTING shows, and of what else a user may write."""
     folder = tmp_path_factory.mktemp("library")
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    section = text.partition("## Your own parts, without a fork\n")[2].partition("\n## ")[0]
-    files = dict(re.findall(r"^`(mypkg/[\w./]+)`:\n\n```\w+\n(.*?)^```$", section, re.M | re.S))
-    assert set(files) == {"mypkg/near.py", "mypkg/conf/position/near.yaml"}
-    files |= {"mypkg/__init__.py": "", "mypkg/parts.py": PARTS, "mypkg/broken.py": "import nothing_of_this_name\n"}
+    section = shown()
+    write_shown(folder)
+    files = {"mypkg/parts.py": PARTS, "mypkg/broken.py": "import nothing_of_this_name\n"}
     files |= {"mypkg/conf/data/mine.yaml": "_target_: mypkg.parts.Text\ntokenizer: char\nvocab_size: 1024\n"}
     declared = re.search(r"```toml\n(.*?)```", section, re.S)[1].replace("project.entry-points.", "").replace('"', "")
     files |= {"mypkg-1.dist-info/METADATA": "Name: mypkg\nVersion: 1\n", "mypkg-1.dist-info/entry_points.txt": declared}
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
+    write(folder, files)
     (folder / "mypkg-1.dist-info").rename(folder / "hidden")  # a test declares it
     return folder
 

@@ -46,6 +46,18 @@ def test_every_public_name_is_documented_and_no_other(text):
         assert name in dir(headscope)
 
 
+def test_the_example_of_the_readme_runs(pydoc_run, capsys):
+    code = re.search(r"```python\n(.*?)```", section("From Python"), re.S)[1]
+    for shown, instead in (
+        ('headscope.train("experiment=quickstart", "position=rope")', "headscope.Run(folder)"),
+        ('"outputs/DAY/TIME-NAME"', "folder"),
+    ):
+        assert shown in code
+        code = code.replace(shown, instead)
+    exec(code, {"folder": pydoc_run[0]})
+    assert capsys.readouterr().out.startswith("ROMEO:")
+
+
 def test_the_section_of_the_readme_is_short():
     assert len(section("From Python").splitlines()) <= 18
 
