@@ -1,25 +1,31 @@
 """Small self-attention language models, and what each of their heads does.
 
->>> import headscope
->>> model, tokenizer, about = headscope.load("outputs/.../checkpoints/best.ckpt")  # doctest: +SKIP
+`compose`, `train` and `load` are where programs and notebooks begin; docs/PYTHON.md shows every name.
 """
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from headscope.errors import RunFailed, UserError
 
-    from headscope.checkpoint import Loaded
+if TYPE_CHECKING:
+    from headscope.python.composing import compose
+    from headscope.python.page import Page
+    from headscope.python.trained import Heads, Trained, load
+    from headscope.python.training import Run, train
 
 __version__ = "0.2.0"
+__all__ = ["Heads", "Page", "Run", "RunFailed", "Trained", "UserError", "__version__", "compose", "load", "train"]
 
+if not TYPE_CHECKING:  # what imports torch is imported when it is first asked for
+    _HOMES = {"compose": "composing", "Page": "page", "Heads": "trained", "Trained": "trained", "load": "trained"}
+    _HOMES |= {"Run": "training", "train": "training"}
 
-def load(path: "str | Path") -> "Loaded":
-    """A checkpoint's model (in eval mode, on the CPU), its tokenizer, and a description of the run.
+    def __getattr__(name):
+        from importlib import import_module
 
-    Raises:
-        UserError: see `headscope.checkpoint.reading.load`.
-    """
-    from headscope.checkpoint import load as read  # imported here, so that `import headscope` does not import torch
+        if name not in _HOMES:
+            raise AttributeError(f"module 'headscope' has no attribute {name!r}")
+        return getattr(import_module(f"headscope.python.{_HOMES[name]}"), name)
 
-    return read(path)
+    def __dir__():
+        return __all__

@@ -1,4 +1,7 @@
-"""Where Hydra finds our launcher, sweepers and callback. It reads this file at every start: import nothing heavy."""
+"""Where Hydra finds our launcher, sweepers, callback and search path.
+
+It reads this file at every start: import nothing heavy.
+"""
 
 import logging
 import os
@@ -7,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, RunMode, TaskFunction
 from omegaconf import DictConfig
@@ -132,9 +137,23 @@ class Search(OurSweeper):
             from headscope.sweep.search import search
         except ModuleNotFoundError as e:
             from headscope.errors import UserError
+            from headscope.installed import extra
 
-            raise UserError(f"a search needs {e.name}: pip install --editable '.[search]'") from e
+            raise UserError(f"a search needs {e.name}: {extra('search')}") from e
         search(self, arguments, self.runner())
+
+
+class ConfOfPlugins(SearchPathPlugin):
+    """Adds the `conf/` of each plugin to the search path of our own; another program's is left alone."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        from headscope.installed import CONF
+        from headscope.plugins import conf_folders
+
+        places = [Path(e.path.removeprefix("file://")) for e in search_path.get_path() if e.provider == "main"]
+        if any(place.resolve() == CONF.resolve() for place in places):
+            for folder in conf_folders():
+                search_path.append("plugin", str(folder))
 
 
 class Record(Callback):

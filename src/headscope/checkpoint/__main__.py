@@ -5,6 +5,7 @@ from pathlib import Path
 from headscope.checkpoint.export import export, export_folder
 from headscope.errors import UserError
 from headscope.files import write_atomically
+from headscope.installed import command
 from headscope.shell import Parser, run
 
 
@@ -14,7 +15,7 @@ def main() -> None:
     Raises:
         UserError: the checkpoint cannot be exported, or the file exists.
     """
-    parser = Parser(prog="python -m headscope.checkpoint", description="Exports a run's model.")
+    parser = Parser(prog=command("export"), description="Exports a run's model.")
     parser.add_argument("checkpoint", help="a *.ckpt in a run's folder")
     parser.add_argument("out", type=Path, help="the file to write; with --format hf, a folder that transformers opens")
     parser.add_argument("--format", choices=("part4", "safetensors", "hf"), default="safetensors")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from headscope import __version__
+from headscope import __version__, plugins
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, LineTokenizer, Tokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.model.feedforward import FeedForward
@@ -34,27 +34,54 @@ def describe(part: Any) -> dict[str, Any]:
     parameters = inspect.signature(type(part)).parameters.values()
     own = [p for p in parameters if p.kind is p.KEYWORD_ONLY or not isinstance(part, bases)]
     values = {p.name: getattr(part, p.name) for p in own}
-    return {"class": type(part).__name__} | {k: describe(v) if isinstance(v, bases) else v for k, v in values.items()}
+    kind, ours = type(part), type(part).__module__.startswith("headscope.")
+    named = {"class": kind.__name__} | ({} if ours else {"module": kind.__module__})
+    return named | {k: describe(v) if isinstance(v, bases) else v for k, v in values.items()}
 
 
-def subclasses(base: Any) -> dict[str, Any]:
-    """A class and all its subclasses, by name. A class hides those below it of its own name: see `generation.bare`."""
-    found = {base.__name__: base}
+def subclasses(base: Any, module: str | None = None) -> dict[str, Any]:
+    """A class and those below it that are defined in a module, or for None in Headscope, by name.
+
+    A class hides those below it of its own name: see `generation.bare`.
+    """
+    found: dict[str, Any] = {}
     for below in base.__subclasses__():
-        found = subclasses(below) | found
-    return found
+        found = subclasses(below, module) | found
+    here = base.__module__ == module if module else base.__module__.startswith("headscope.")
+    return found | ({base.__name__: base} if here else {})
 
 
 def constructor(description: dict[str, Any], base: type) -> Any:
     """The inverse of `describe`, up to the call: a class below `base` with its arguments filled in."""
     options = dict(description)
-    name = options.pop("class")
-    known = subclasses(base)
+    name, module = options.pop("class"), options.pop("module", None)
+    if module and name not in subclasses(base, module):
+        _import(module, name)
+    known = subclasses(base, module)
     if name not in known:
-        raise UserError(f"this checkpoint needs a {base.__name__} called {name!r}, which this version does not have")
+        where = module or "this version"
+        raise UserError(f"this checkpoint needs a {base.__name__} called {name!r}, which {where} does not have")
     for part in PARTS.keys() & options.keys():
         options[part] = constructor(options[part], PARTS[part])
     return partial(known[name], **options)
+
+
+def _import(module: str, name: str) -> None:
+    """Imports a plugin's module, which a checkpoint says has a class.
+
+    Raises:
+        UserError: no plugin of that name is allowed, or it cannot be imported.
+        ValueError: that is no module's name.
+    """
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise ValueError("module")
+    if not plugins.belongs(module):
+        package = module.partition(".")[0]
+        raise UserError(
+            f"this checkpoint needs the class {name} of {module}, which is not Headscope's; if you trust that package,"
+            f" install it and set {plugins.NAMED}={package}"
+        )
+    plugins.imported(module)
 
 
 def card(model: LanguageModel, tokenizer: Tokenizer, **about: Any) -> dict[str, Any]:

@@ -48,11 +48,7 @@ def for_hydra(resume: bool = False) -> None:
         UserError: see `resume.continued`; a key was typed with dashes.
         SystemExit: with 0, if there is nothing left to do.
     """
-    for argument in sys.argv[1:]:
-        flag, _, value = argument.partition("=")
-        if flag.startswith("-") and flag not in FLAGS:
-            key = flag.lstrip("-").replace("-", "_")
-            raise UserError(f"there is no option {flag}; keys take no dashes: {key}={value or '…'}")
+    refuse_dashes(sys.argv[1:])
     folder = take("resume") if resume else None
     # Hydra's argument parser takes -m before the overrides only.
     sys.argv[1:] = sorted(as_text(sys.argv[1:]), key=lambda argument: argument not in ("-m", "--multirun"))
@@ -64,6 +60,15 @@ def for_hydra(resume: bool = False) -> None:
     several = any(o.startswith("sweep=") and o != "sweep=null" for o in sys.argv) and "hydra.mode=RUN" not in sys.argv
     if resume and several and not any(o.startswith("-") for o in sys.argv[1:]):
         sys.argv.insert(1, "-m")  # Hydra refuses values with a comma beside a file that asks for a sweep
+
+
+def refuse_dashes(arguments: Sequence[str]) -> None:
+    """Raises `UserError` for a key that was typed with dashes."""
+    for argument in arguments:
+        flag, _, value = argument.partition("=")
+        if flag.startswith("-") and flag not in FLAGS:
+            key = flag.lstrip("-").replace("-", "_")
+            raise UserError(f"there is no option {flag}; keys take no dashes: {key}={value or '…'}")
 
 
 def as_text(arguments: Sequence[str]) -> list[str]:

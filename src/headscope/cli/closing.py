@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import write_text
+from headscope.installed import command
 from headscope.run.prepare import Run
 from headscope.run.trainer import ended_early
 from headscope.shell import argument
@@ -39,10 +40,10 @@ def say(run: Run, summary: dict[str, Any]) -> None:
         log.info(f"ended before step {run.trainer.max_steps}: {reason}")
     log.info(f"run saved to {folder}\n\nnext:")
     best = argument("checkpoint=", f"{folder}/checkpoints/best.ckpt")
-    log.info(f"  python generate.py {best} max_new_tokens=500")
-    log.info(f"  python generate.py {best} show=next")
-    log.info(f"  python generate.py {best} show=page")
+    log.info(f"  {command('generate')} {best} max_new_tokens=500")
+    log.info(f"  {command('generate')} {best} show=next")
+    log.info(f"  {command('generate')} {best} show=page")
     if any(isinstance(logger, TensorBoardLogger) for logger in run.trainer.loggers):
         log.info(f"  tensorboard --logdir {argument('', folder.parent)}")
     again = [o for o in summary["overrides"] if not o.startswith("seed=")]
-    log.info(f"  python train.py -m {shlex.join([*again, 'seed=1,2,3'])}")
+    log.info(f"  {command('train')} -m {shlex.join([*again, 'seed=1,2,3'])}")

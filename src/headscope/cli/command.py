@@ -8,16 +8,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TextIO, cast
 
-os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from headscope import shell, waiting
-from headscope.cli import folders  # noqa: F401, registers a resolver
+from headscope import plugins, shell, waiting
+from headscope.cli import resolvers  # noqa: F401, registers them
 from headscope.cli.arguments import for_hydra
 from headscope.cli.messages import explain
 from headscope.errors import FULL, Interrupted, JobsFailed, UserError
@@ -41,6 +40,7 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
 
     def whole() -> None:
         try:
+            plugins.conf_folders()  # a package that is not there is one line, before Hydra looks for it
             for_hydra(resume)
             _main_and_report(main)
         except Interrupted:
@@ -51,17 +51,17 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     shell.run(whole, outcome, outlive_reader=resume)  # training continues unread; writing has nothing left to do
 
 
-def outcome(error: BaseException) -> shell.Outcome:
-    """The exit code and the message of an error that we foresee; None for any other."""
+def outcome(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> shell.Outcome:
+    """The exit code and the message of an error that we foresee; None for any other. See `explain` for the rest."""
     match error:
         case JobsFailed():
             return 1, str(error)
         case Interrupted():
             return 128 + error.signum, str(error)
         case HydraException() | OmegaConfBaseException():
-            return 2, explain(error)
+            return 2, explain(error, script, typed)
         case ValueError() if "Config group override" in str(error):
-            return 2, explain(error)
+            return 2, explain(error, script, typed)
         case MemoryError():
             return 3, f"out of memory: {TOO_LARGE}"
     return shell.foreseen(error) or (_of_torch(error) if isinstance(error, RuntimeError) else None)
@@ -91,6 +91,7 @@ def _main_and_report(main: Callable[[], Any]) -> None:
     Raises:
         JobsFailed: a job of the sweep did not complete.
     """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
     error: BaseException | None = None
     try:
         with contextlib.redirect_stderr(cast(TextIO, _Filter())):

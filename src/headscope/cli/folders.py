@@ -5,8 +5,6 @@ import contextlib
 from itertools import count
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 
 def free(wanted: str) -> str:
     """The folder `wanted`, created here; with -2, -3… at its end if another process has created it.
@@ -30,6 +28,3 @@ def _remove_empty(path: Path) -> None:
     for folder in (path, path.parent):  # the run's, which a refused run may have removed, and the day's
         with contextlib.suppress(OSError):
             folder.rmdir()
-
-
-OmegaConf.register_new_resolver("free", free, use_cache=True, replace=True)

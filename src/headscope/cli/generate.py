@@ -15,6 +15,7 @@ from headscope.data.decoding import decoded, read_text
 from headscope.errors import UserError
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import prompt_ids, write_texts
+from headscope.installed import command
 from headscope.run.folder import RunFolder
 from headscope.shell import own_standard_input
 from headscope.show.asked import Asked
@@ -111,5 +112,6 @@ def newest(runs: Path) -> Path:
     """
     found = list(runs.glob("**/checkpoints/best.ckpt"))
     if not found:
-        raise UserError(f"no run in {runs}/ has a checkpoint; train one with make train, or name one: checkpoint=…")
+        train = f"{command('train')} experiment=quickstart"
+        raise UserError(f"no run in {runs}/ has a checkpoint; train one with {train}, or name one: checkpoint=…")
     return max(found, key=lambda path: path.stat().st_mtime)

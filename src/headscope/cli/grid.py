@@ -6,9 +6,9 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 
-from headscope.cli.composed import checked, plain
+from headscope.cli.composed import apart, checked
 from headscope.errors import UserError
 
 
@@ -20,7 +20,7 @@ def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoade
     Raises:
         UserError: no job can be built.
     """
-    composed = [_composed(loader.load_sweep_config(master, list(job))) for job in jobs]
+    composed = [apart(loader.load_sweep_config(master, list(job))) for job in jobs]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         messages = process.submit(_mistakes, composed).result()
     wrong = [(job, message) for job, message in zip(jobs, messages, strict=True) if message]
@@ -29,15 +29,6 @@ def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoade
     shared = set.intersection(*map(set, jobs))
     for job, message in wrong:
         print(f"{' '.join(o for o in job if o not in shared)} cannot be built and will fail: {message}", flush=True)
-
-
-def _composed(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A job's config and the options chosen for it, as plain data. Its folder has no name yet."""
-    choices = dict(cfg.hydra.runtime.choices)
-    with open_dict(cfg):
-        del cfg["hydra"]
-        OmegaConf.update(cfg, "paths.run_dir", "")
-    return plain(cfg), choices
 
 
 def _mistakes(composed: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:

@@ -2,44 +2,52 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
-from headscope.cli.composed import CONF
+from headscope.cli.composed import composed
 from headscope.config.mistakes import unknown_key
+from headscope.installed import CONF, command, extra
+from headscope.plugins import conf_folders
 from headscope.run.folder import flat
 from headscope.training.options import TrainerOptions
 
 TYPED = ("prompt", "resume")  #: keys that Hydra never sees
 
 
-def explain(error: Exception) -> str:
-    """A composition error as a line for people."""
+def explain(error: Exception, script: str | None = None, typed: Sequence[str] | None = None) -> str:
+    """A composition error as a line for people.
+
+    Args:
+        error: Hydra's or OmegaConf's.
+        script: the name of the config, train or generate; None is that of the script that was started.
+        typed: the overrides; None is the command line.
+    """
+    script, typed = script or Path(sys.argv[0]).stem, sys.argv[1:] if typed is None else typed
     text = " ".join(f"{error} {error.__cause__ or ''}".split())
     if m := re.search(r"Could not find '([\w/]+)/([^/']*)'.*?Available options in '[\w/]+': (.*)", text):
         group, option, options = m.groups()
         names = re.findall(r"[\w.-]+", options.split(" Config search path")[0])
         return f"there is no {group}={option}; conf/{group} has {', '.join(names)}"
     if m := re.search(r"Could not override '([\w.]+)'.*Key '\w+' is not in struct", text):
-        return nearest(m.group(1))
+        return nearest(m.group(1), script, typed)
     if m := re.search(r"Could not override '([\w/]+)'\. No match in the defaults list", text):
-        return f"there is no group {m.group(1)} to choose from; python train.py --help lists the groups"
+        return f"there is no group {m.group(1)} to choose from; {command('train')} --help lists the groups"
     if m := re.search(r"Config group override must be a string", text):
-        return _numbered_option()
+        return _numbered_option(typed)
     if isinstance(error, OverrideParseException) and "=" not in error.override:
-        return _no_value(error.override)
+        return _no_value(error.override, script)
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
     if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
         return f"{m.group(1)} has a comma: add -m for a sweep over its values, or write a list as [a, b]"
     if "hydra_submitit_launcher" in text:
-        return "hydra/launcher=submitit_slurm needs an extra: pip install --editable '.[slurm]'"
+        return f"hydra/launcher=submitit_slurm needs an extra: {extra('slurm')}"
     if m := re.search(r"Environment variable '(\w+)' not found", text):
         return (
             f"the environment variable {m.group(1)} is not set; quote the text in single quotes to keep ${{}} as it is"
@@ -48,18 +56,18 @@ def explain(error: Exception) -> str:
     return f"{text[:300]}"
 
 
-def _no_value(typed: str) -> str:
+def _no_value(typed: str, script: str) -> str:
     """`train.py quickstart`, `generate.py to be or not`."""
-    if Path(sys.argv[0]).stem == "generate":
+    if script == "generate":
         return f"{typed!r} has no key; put quotes around a whole prompt: prompt='{typed} …'"
-    groups = [file.parent.name for file in sorted(CONF.glob(f"*/{typed}.yaml"))]
+    groups = [file.parent.name for conf in (CONF, *conf_folders()) for file in sorted(conf.glob(f"*/{typed}.yaml"))]
     meant = " or ".join(f"{group}={typed}" for group in groups)
     return f"{typed!r} has no value; write " + (meant or "KEY=VALUE, as --help shows")
 
 
-def _numbered_option() -> str:
+def _numbered_option(typed: Sequence[str]) -> str:
     """`heads=8`: Hydra takes no number as an option's name."""
-    for argument in sys.argv[1:]:
+    for argument in typed:
         group, _, option = argument.partition("=")
         if option == "null" and (CONF / group).is_dir():
             return f"{group}=null is not possible; ~{group} leaves the group out"
@@ -69,20 +77,18 @@ def _numbered_option() -> str:
     return "an option's name cannot be a number"
 
 
-def nearest(key: str) -> str:
+def nearest(key: str, script: str, typed: Sequence[str]) -> str:
     """One line on an unknown key, naming the key that was probably meant."""
-    script = Path(sys.argv[0]).stem
     addable = [f"trainer.{f.name}" for f in fields(TrainerOptions)] if script == "train" else []
     if key in addable:
         return f"{key} is not in conf/trainer; add it with a +, as in +{key}=…"
     for name, reason in TrainerOptions.REFUSED.items():
         if key == f"trainer.{name}":
             return f"{key} cannot be set: {reason}"
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        groups = [a for a in sys.argv[1:] if "=" in a and "." not in a.split("=")[0] and "," not in a]
-        cfg = compose(script, [g for g in groups if not g.startswith(("-", f"{key}="))])
-        known = flat(cast(dict[str, Any], OmegaConf.to_container(cfg)))
+    groups = [a for a in typed if "=" in a and "." not in a.split("=")[0] and "," not in a]
+    cfg = composed(script, [g for g in groups if not g.startswith(("-", f"{key}="))])
+    tree = cast(dict[str, Any], OmegaConf.to_container(cfg))
+    known = [k for k in flat(tree) if not k.startswith("hydra.")]
     if key in known:  # with the defaults, but not with every option that is swept
         return f"not every option that is swept has the key {key}; sweep those that have it in a sweep of their own"
     return str(unknown_key(key, [*known, *addable, *TYPED]))

@@ -2,17 +2,20 @@
 
 import logging
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from headscope import installed
 from headscope.cli import closing, command
 from headscope.cli.composed import checked, plain
 from headscope.config.keys import TrainConfig
 from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.run.folder import RunFolder, nothing_left
-from headscope.run.prepare import Composed, prepare
+from headscope.run.prepare import Composed, Run, prepare
 from headscope.run.summary import write_summary
 from headscope.run.trainer import explained
 from headscope.shell import argument
@@ -34,30 +37,38 @@ def train(cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     began = command.started if hydra.mode == RunMode.RUN else time.monotonic()  # a process may run many jobs
     with nothing_left(RunFolder(cfg.paths.run_dir), began):
-        resolved = plain(cfg)
-        config = checked(resolved, TrainConfig, hydra.runtime.choices)
-        composed = Composed(resolved, list(hydra.overrides.task), hydra.runtime.choices["position"], began)
-        run = prepare(config, composed)
-        unit = run.corpus.tokenizer.unit
-        log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {unit}s")
-        log.info(f"on {run.choice}")
-        if config.task == "validate":
+        run = prepared(plain(cfg), hydra.runtime.choices, list(hydra.overrides.task), began)
+        if run.config.task == "validate":
             run.trainer.validate(run.module, run.data, verbose=False)
             loss = run.trainer.callback_metrics["val/loss"].item()
-            log.info(f"val/loss {loss:.4f} nats per {unit}")
+            log.info(f"val/loss {loss:.4f} nats per {run.corpus.tokenizer.unit}")
             return loss
-        try:
-            with explained():
-                run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
-        except BaseException as e:
-            if isinstance(e, UserError) and run.trainer.global_step == run.start.step:
-                raise
-            write_summary(run, "interrupted" if isinstance(e, Interrupted) else "failed")
-            code, message = command.outcome(e) or (1, "")
-            if code < 128 and run.folder.last.exists():
-                log.info(f"{run.folder.last} is kept; go on with: python train.py {argument('resume=', run.folder)}")
-            if code == 2:  # it has trained, so what failed now is no mistake in what was asked for
-                raise RunFailed(message) from e
-            raise
-        closing.say(run, write_summary(run, "completed"))
+        closing.say(run, fit(run))
         return run.history.val_loss
+
+
+def prepared(config: dict[str, Any], choices: Mapping[str, Any], overrides: list[str], began: float) -> Run:
+    """The parts of a run, given its config, the option of each group, and what was typed; see `prepare`."""
+    run = prepare(checked(config, TrainConfig, choices), Composed(config, overrides, choices["position"], began))
+    log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {run.corpus.tokenizer.unit}s")
+    log.info(f"on {run.choice}")
+    return run
+
+
+def fit(run: Run) -> dict[str, Any]:
+    """Trains, and writes the summary, however training ends; returns it."""
+    try:
+        with explained():
+            run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
+    except BaseException as e:
+        if isinstance(e, UserError) and run.trainer.global_step == run.start.step:
+            raise
+        write_summary(run, "interrupted" if isinstance(e, Interrupted) else "failed")
+        code, message = command.outcome(e) or (1, "")
+        if code < 128 and run.folder.last.exists():
+            again = f"{installed.command('train')} {argument('resume=', run.folder)}"
+            log.info(f"{run.folder.last} is kept; go on with: {again}")
+        if code == 2:  # it has trained, so what failed now is no mistake in what was asked for
+            raise RunFailed(message) from e
+        raise
+    return write_summary(run, "completed")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from headscope.errors import UnknownKey, UserError
+from headscope.installed import command
 
 #: What a value must be, for each type of error that pydantic reports.
 MUST_BE = {
@@ -45,5 +46,5 @@ def unknown_key(key: str, known: Sequence[str]) -> UnknownKey:
     """The error for a key that does not exist; it names the key that was probably meant."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     last = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
-    meant = f"did you mean {(near or last)[0]}?" if near or last else "python train.py --cfg job prints all keys"
+    meant = f"did you mean {(near or last)[0]}?" if near or last else f"{command('train')} --cfg job prints all keys"
     return UnknownKey(key, f"there is no key {key}; {meant}")

@@ -9,17 +9,18 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import is_dataclass
 from functools import cache, partial
-from types import NoneType, UnionType
+from types import ModuleType, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from headscope import plugins
 from headscope.config.mistakes import must_be, unknown_key, wrong
 from headscope.errors import UserError
 
 T = TypeVar("T")
 
-#: Where the class of a `_target_` must be defined: its own module decides, not the path by which it was reached.
+#: Where the class of a `_target_` must be defined, or in a plugin: its own module decides, not the path to it.
 ALLOWED = (
     *("headscope.model.", "headscope.data.", "headscope.training.", "headscope.watch."),
     *("lightning.pytorch.callbacks.", "lightning.pytorch.loggers."),
@@ -59,11 +60,16 @@ def _arguments(values: Any, cls: type, at: str, passed: int = 0) -> dict[str, An
 
 def _options(cls: type, passed: int, names: Iterable[str]) -> dict[str, inspect.Parameter]:
     """The parameters that a config may fill in; `**others` stands for every further name that it has."""
-    parameters = list(inspect.signature(cls).parameters.values())[passed:]
     foreign = getattr(cls.__init__, "__module__", "").startswith("lightning.")  # type: ignore[misc]
+    of_a_plugin = plugins.belongs(cls.__module__)
+    mistake = UserError if of_a_plugin else TypeError  # theirs, or ours
+    try:
+        parameters = list(inspect.signature(cls, eval_str=of_a_plugin).parameters.values())[passed:]
+    except NameError as e:
+        raise mistake(f"{cls.__qualname__}: {e}, in an annotation") from e
     for p in parameters:
         if not foreign and not _is_checked(p.annotation):
-            raise TypeError(f"{cls.__qualname__}: {p.name}: the annotation {p.annotation!r} cannot be checked")
+            raise mistake(f"{cls.__qualname__}: {p.name}: the annotation {p.annotation!r} cannot be checked")
     options = {p.name: p for p in parameters if p.kind is not p.VAR_KEYWORD}
     others = {name: p for p in parameters if p.kind is p.VAR_KEYWORD for name in names}
     return others | options
@@ -120,12 +126,18 @@ def _constructor(value: Any, passed: int, base: type, at: str) -> partial[Any]:
 
 def _resolve(path: str, base: type, at: str) -> type:
     """The class behind a dotted path, if it may be built in this place. Imports nothing but allowed modules."""
-    wanted = f"a class below {base.__name__}, defined in one of {', '.join(m.rstrip('.') for m in ALLOWED)}"
+    allowed = (*ALLOWED, *(f"{name}." for name in plugins.names()))
+    places = ", ".join(module.rstrip(".") for module in allowed)
+    wanted = f"a class below {base.__name__}, defined in one of {places}, or in a package that {plugins.NAMED} names"
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name) if path.startswith(ALLOWED) else None
+        found = getattr(_module(module), name) if path.startswith(allowed) else None
     except (ImportError, AttributeError) as e:
         raise UserError(f"{at}={path} cannot be imported ({e}); it must be {wanted}") from e
-    if isinstance(found, type) and issubclass(found, base) and f"{found.__module__}.".startswith(ALLOWED):
+    if isinstance(found, type) and issubclass(found, base) and f"{found.__module__}.".startswith(allowed):
         return found
     raise wrong(at, path, wanted)
+
+
+def _module(name: str) -> ModuleType:
+    return plugins.imported(name) if plugins.belongs(name) else importlib.import_module(name)

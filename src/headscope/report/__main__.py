@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from headscope.installed import command
 from headscope.report.writing import write_report
 from headscope.shell import Parser, run
 
@@ -12,7 +13,7 @@ def main() -> None:
     Raises:
         UserError: the folder holds no sweep.
     """
-    parser = Parser("python -m headscope.report", description="Writes the report of a sweep.")
+    parser = Parser(prog=command("report"), description="Writes the report of a sweep.")
     parser.add_argument("folder", type=Path, help="the sweep's folder, hydra.sweep.dir")
     print(write_report(parser.parse_args().folder))
 

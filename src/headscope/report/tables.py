@@ -4,6 +4,7 @@ import csv
 import io
 import shlex
 
+from headscope.installed import command
 from headscope.report.findings import worse_than
 from headscope.report.results import Combination, Sweep
 from headscope.sweep.jobs import shortened
@@ -79,4 +80,4 @@ def command_of(sweep: Sweep) -> str:
     """The command that runs this sweep again."""
     if not sweep.command:
         return "# started by another launcher, which recorded no command"
-    return f"python train.py {shlex.join(sweep.command)}"
+    return f"{command('train')} {shlex.join(sweep.command)}"

@@ -1,12 +1,13 @@
 """Which commit of the source a run was made with."""
 
 import subprocess
-from pathlib import Path
+
+from headscope.installed import SCRIPTS
 
 
 def commit() -> str | None:
     """The commit of this source tree, followed by + if files differ from it; None outside git."""
-    root = Path(__file__).resolve().parents[3]
+    root = SCRIPTS
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--match="]

@@ -1,6 +1,7 @@
 """Stopped by a signal: saves a checkpoint at the next step and exits."""
 
 import signal
+import threading
 from types import FrameType
 from typing import Any
 
@@ -32,6 +33,8 @@ class Stop(Callback):
         self.signum = signum
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python lets no other thread handle signals
         for signum in stopping():
             self._before[signum] = signal.signal(signum, self._remember)
 

@@ -46,7 +46,8 @@ def build_trainer(
         UserError: Lightning refuses the options of the trainer, of a callback or of the logger.
     """
     options, checkpoints = config.trainer, Checkpoints(folder)
-    replace_observer()
+    if choice.devices > 1:
+        replace_observer()
     if options.profiler:
         log.info(f"the profile will be saved to {folder}/fit-profile.txt")
     with explained():

@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 
 from headscope.errors import UserError
+from headscope.installed import command
 from headscope.shell import Parser, run
 from headscope.walkthrough import causal_head, fox, friends, model, options, page, part4, terminal, toy
 from headscope.walkthrough.step import Walk
@@ -25,7 +26,7 @@ class _Console(Console):
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = Parser(prog="python -m headscope.walkthrough", description="A small system, step by step.")
+    parser = Parser(prog=command("walk"), description="A small system, step by step.")
     parser.add_argument("name", nargs="?", help=f"which: {', '.join(WALKS)}; none lists them, or with --out writes all")
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the walk; may be repeated"

@@ -72,9 +72,9 @@ class Tokenizer:
         """
         raise NotImplementedError
 
-    def decode(self, ids: Iterable[int]) -> str:
-        """Returns the text of ids."""
-        return "".join(self.stream(ids))
+    def decode(self, ids: Iterable[int] | Tensor) -> str:
+        """Returns the text of ids: those that `encode` gives, a list, or a batch of one, (1, N)."""
+        return "".join(self.stream(ids.flatten().tolist() if isinstance(ids, Tensor) else ids))
 
     def show(self, i: int) -> str:
         """Returns the text of one token, for labels."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from headscope.data.tokenizers.base import Tokenizer
 from headscope.errors import UserError
+from headscope.installed import extra
 
 #: The byte that each character of a token stands for. As in GPT-2, printable characters of Latin-1 stand for
 #: themselves, and those from U+0100 on for the other bytes in their order.
@@ -52,7 +53,7 @@ class BytePairTokenizer(Tokenizer):
             import tokenizers  # noqa: F401
         except ImportError as e:
             raise UserError(
-                "byte pairs need the tokenizers library: pip install --editable '.[bpe]', or use data.tokenizer=char"
+                f"byte pairs need the tokenizers library: {extra('bpe')}, or use data.tokenizer=char"
             ) from e
 
     @classmethod

@@ -1,0 +1,212 @@
+"""A trained model from a file: what it writes, what it expects, what its heads do.
+
+Shapes: L layers, H heads, T positions, V vocabulary.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from headscope import checkpoint
+from headscope.cli.generate import GenerateConfig
+from headscope.config.mistakes import wrong
+from headscope.config.schema import parse
+from headscope.data.tokenizers import Tokenizer
+from headscope.errors import UserError
+from headscope.generation.next import next_tokens
+from headscope.generation.text import write_text
+from headscope.heads import HeadReport, look, table
+from headscope.model.transformer import LanguageModel
+from headscope.python.page import Page
+from headscope.run.folder import RunFolder
+from headscope.show import heads, page
+from headscope.show.asked import Asked
+
+
+class Heads:
+    """What every head of a model does on a text.
+
+    >>> heads = headscope.load(folder).heads("I love")
+    >>> heads.tokens, tuple(heads.maps.shape)
+    (['I', 'love'], (1, 1, 2, 2))
+
+    Printed, it is the table of `show=heads`.
+
+    Attributes:
+        tokens: T labels.
+        maps: the attention weights (L, H, T, T): queries before keys, rows sum to one.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        model, ids = asked.transformer(), asked.context()
+        self._asked = asked
+        self.tokens: list[str] = [asked.tokenizer.show(i) for i in ids[0].tolist()]
+        self.maps: Tensor = look(model, ids, "maps").maps[:, 0]
+
+    @cached_property
+    def reports(self) -> list[HeadReport]:
+        """The role of each head with its evidence, on the texts that the checkpoint keeps for this.
+
+        Raises:
+            UserError: those are too short to tell.
+        """
+        return heads.reports(self._asked)
+
+    def __str__(self) -> str:
+        return table.as_text(self.reports)
+
+    def __repr__(self) -> str:
+        layers, n = self.maps.shape[:2]
+        return f"Heads: {layers} layers of {n}, on {len(self.tokens)} tokens"
+
+
+class Trained:
+    """A model with its tokenizer, as `load` gives it.
+
+    It unpacks to `model, tokenizer, about`.
+
+    >>> trained = headscope.load(folder)
+    >>> trained.generate("I", max_new_tokens=2, temperature=0)
+    'I love cats'
+    >>> ids = trained.tokenizer.encode("I love")
+    >>> trained.model(ids[None]).shape                   # logits (B, T, V)
+    torch.Size([1, 2, 6])
+    >>> trained.tokenizer.decode(ids)
+    'I love'
+
+    Args:
+        path: see `load`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.checkpoint: Path = checkpoint.find(path)
+
+    @cached_property
+    def _loaded(self) -> checkpoint.Loaded:
+        return checkpoint.load(self.checkpoint)
+
+    @property
+    def model(self) -> LanguageModel:
+        """A torch module: ids (B, T) to logits (B, T, V), in eval mode, on the CPU."""
+        return self._loaded.model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """`encode` takes text and gives ids (T,); `decode` takes ids, in a list or a tensor, and gives text."""
+        return self._loaded.tokenizer
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the file says of its run: name, data, step, config, versions."""
+        return self._loaded.about
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._loaded)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.checkpoint)!r})"
+
+    def generate(
+        self,
+        text: str = "",
+        max_new_tokens: int = 500,
+        *,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int = 1,
+    ) -> str:
+        """Returns a text with what the model writes after it, as `generate.py` prints it.
+
+        Args:
+            text: to continue; without tokens, the model begins.
+            max_new_tokens: how many tokens to draw.
+            temperature: 0 takes the most likely token.
+            top_k: draws from the k most likely.
+            top_p: draws from the most likely that together reach this probability.
+            seed: the same draws the same.
+
+        Raises:
+            UserError: an option is out of range, or the vocabulary lacks a token of the text.
+        """
+        options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+        writing = parse(options | {"top_k": top_k, "top_p": top_p}, GenerateConfig)
+        generator = torch.Generator().manual_seed(writing.seed)
+        return "".join(write_text(self.model, self.tokenizer, text, writing.max_new_tokens, writing, generator))
+
+    def next(self, text: str = "", most: int = 10) -> list[tuple[str, float]]:
+        """Returns the tokens that are most likely to come next, with their probabilities at temperature 1.
+
+        >>> [(token, round(p, 1)) for token, p in headscope.load(folder).next("I love", 1)]
+        [('cats', 1.0)]
+
+        Raises:
+            UserError: the vocabulary lacks a token of the text; `most` is below 1.
+        """
+        if most < 1:
+            raise wrong("most", most, "at least 1")
+        return next_tokens(self.model, self.tokenizer, text, most)
+
+    @torch.inference_mode()
+    def loss(self, text: str) -> float:
+        """Returns the mean loss in nats per token over all tokens of a text but the first.
+
+        Like a run's validation loss: in windows of the model's context that share no target.
+
+        >>> headscope.load(folder).loss("I love cats") < 0.1
+        True
+
+        Raises:
+            UserError: fewer than two tokens, or the vocabulary lacks one.
+        """
+        ids = self.tokenizer.encode(text)
+        if len(ids) < 2:
+            raise UserError(f"a loss takes two tokens at least, and {text!r} has {len(ids)}; give a longer text")
+        device, size = next(self.model.parameters()).device, self.model.block_size
+        total = 0.0
+        for at in range(0, len(ids) - 1, size):
+            x, y = (ids[i : i + size].to(device) for i in (at, at + 1))
+            total += F.cross_entropy(self.model(x[None, : len(y)])[0], y, reduction="sum").item()
+        return total / (len(ids) - 1)
+
+    def heads(self, text: str = "") -> Heads:
+        """Returns what every head does: its map of a text, and its role with the evidence for it.
+
+        Raises:
+            UserError: the model has no heads, or the vocabulary lacks a token of the text.
+        """
+        return Heads(self._asked(text))
+
+    def page(self, text: str = "") -> Page:
+        """Returns a page that holds the model and begins with a text; a notebook shows it.
+
+        Raises:
+            UserError: it would be too large, or the vocabulary lacks a token of the text.
+        """
+        return Page(page.page(self._asked(text)))
+
+    def _asked(self, text: str) -> Asked:
+        film = RunFolder(self.checkpoint.parent.parent).film_file
+        return Asked(self.model, self.tokenizer, text, self.checkpoint, self.about, film=film)
+
+
+def load(path: str | Path) -> Trained:
+    """Reads a trained model; nothing in the file is executed.
+
+    >>> headscope.load(folder).about["name"]
+    'toy'
+
+    Args:
+        path: a run's folder, whose best checkpoint is meant, or a file: a `*.ckpt`, or an export.
+
+    Raises:
+        UserError: there is none, it is damaged, is no checkpoint of ours, or would run code.
+    """
+    trained = Trained(path)
+    trained._loaded  # noqa: B018, so that a mistake is said here
+    return trained
