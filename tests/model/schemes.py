@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headscope.model.position import ALiBi, Learned, Position, Rotary, Sinusoidal, biases
+from headscope.model.position import ALiBi, Learned, Position, Rotary, Sinusoidal
 from headscope.model.position.biases import T5, Forgetting, Kerple
 from headscope.model.position.rotary import PartialRotary, Polar, RotaryAndNone
 
