@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headscope.model.position import ALiBi, Learned, Position, Rotary, Sinusoidal
-from headscope.model.position.biases import T5, Forgetting, Kerple
-from headscope.model.position.rotary import PartialRotary, Polar, RotaryAndNone
+from headscope.model.position import Position, biases, rotary, tables
 
 
 def plain(q, k, x, w, layer):
@@ -103,22 +101,22 @@ def forgetting(q, k, x, w, layer):
 
 
 ROWS = {
-    "sinusoidal": Row(Sinusoidal, embed=sines),
-    "learned": Row(Learned, embed=lambda w, t, c: w["vectors.weight"][:t], ends=True),
-    "rope": Row(Rotary, turned),
-    "alibi": Row(ALiBi, biased(lambda head, n, h, w: -n * 2 ** (-8 * (head + 1) / h))),
+    "sinusoidal": Row(tables.Sinusoidal, embed=sines),
+    "learned": Row(tables.Learned, embed=lambda w, t, c: w["vectors.weight"][:t], ends=True),
+    "rope": Row(rotary.Rotary, turned),
+    "alibi": Row(biases.ALiBi, biased(lambda head, n, h, w: -n * 2 ** (-8 * (head + 1) / h))),
     "none": Row(Position),
-    "partial-rope": Row(PartialRotary, partly),
+    "partial-rope": Row(rotary.PartialRotary, partly),
     "partial-rope, key offset": Row(
-        partial(PartialRotary, key_offset=True), partial(partly, offset=True), on_page=False
+        partial(rotary.PartialRotary, key_offset=True), partial(partly, offset=True), on_page=False
     ),
-    "rope-nope": Row(RotaryAndNone, every_other),
-    "pope": Row(Polar, polar, on_page=False),
-    "t5": Row(T5, biased(lambda head, n, h, w: w["biases"][head, bucket(n)]), mask=True),
+    "rope-nope": Row(rotary.RotaryAndNone, every_other),
+    "pope": Row(rotary.Polar, polar, on_page=False),
+    "t5": Row(biases.T5, biased(lambda head, n, h, w: w["biases"][head, bucket(n)]), mask=True),
     "kerple": Row(
-        Kerple,
+        biases.Kerple,
         biased(lambda head, n, h, w: -math.exp(w["log_r1"][head]) * math.log(1 + math.exp(w["log_r2"][head]) * n)),
         mask=True,
     ),
-    "fox": Row(Forgetting, forgetting, on_page=False),
+    "fox": Row(biases.Forgetting, forgetting, on_page=False),
 }
