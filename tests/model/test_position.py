@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from headscope.heads.capture import look
 from headscope.model.attention import _with_channels, attention, attention_weights
@@ -233,6 +235,17 @@ def test_ways_beyond_in_numbers():
     torch.testing.assert_close(found[turns > 40], theta[turns > 40])
     torch.testing.assert_close(found[turns < 0.7], theta[turns < 0.7] / 4)
     assert ((found <= theta) & (found >= theta / 4)).all()
+
+
+def test_ways_beyond_equal_those_of_transformers():
+    config = transformers.LlamaConfig(hidden_size=64, num_attention_heads=1, max_position_embeddings=512)
+    config.rope_parameters = {"rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 512}
+    for way, name in (("interpolate", "linear"), ("yarn", "yarn")):
+        config.rope_parameters["rope_type"] = name
+        theirs, factor = ROPE_INIT_FUNCTIONS[name](config, "cpu")
+        ours, grows = BEYOND[way](64, 1e4, 512, 4.0)
+        torch.testing.assert_close(ours.float(), theirs)
+        assert grows == pytest.approx(factor)
 
 
 def test_a_number_a_key_is_exact_in_float64_and_in_bf16():
