@@ -12,6 +12,7 @@ from PIL import Image
 
 from headscope.errors import UserError
 from headscope.render.figures import COLOURS
+from headscope.report.beyond import beyond, by_position
 from headscope.report.findings import assumptions, findings, worse_than
 from headscope.report.results import Sweep
 from headscope.report.roles import roles_formed
@@ -320,3 +321,30 @@ def test_when_roles_formed_is_compared_by_the_rule_of_the_ranking(tmp_path):
     ]
     write_report(tmp_path)
     assert "When roles formed" in (tmp_path / "report.html").read_text()
+
+
+def test_losses_beyond_the_trained_context(tmp_path):
+    """Two schemes that go on and one that ends; a way to go on that only one of them has."""
+    jobs = [Job(f"{p}-{s}", (f"position={p}", f"seed={s}")) for p in ("rope", "alibi", "learned") for s in "123"]
+    for job in jobs:
+        position, seed = job.values["position"], int(job.values["seed"])
+        fake(tmp_path, job.name, list(job.overrides), 1.8 + 0.1 * (position != "rope") + seed / 1000)
+        beyond_it = {"rope": 3.0, "alibi": 1.9, "learned": None}[position]
+        sliding = {"as trained": {"8": 1.8} | ({"32": beyond_it + seed / 1000} if beyond_it else {})}
+        sliding |= {"yarn": {"8": 1.85, "32": 2.0}} if position == "rope" else {}
+        lists = {way: [2.0] * (32 if "32" in losses else 8) for way, losses in sliding.items()}
+        file = tmp_path / job.name / "summary.json"
+        measured = {"trained": 8, "ends": "", "sliding": sliding, "non_overlapping": lists}
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"loss_by_position": measured}))
+    Manifest((), tuple(jobs)).write(tmp_path)
+    sweep = Sweep(tmp_path)
+    assert beyond(sweep) == [
+        ("", "position", "goes on", "8 tokens", "32 tokens", "worse than"),
+        ("2", "alibi", "as trained", "1.8000 ± 0.0000", "1.9020 ± 0.0010", ""),
+        ("1", "rope", "yarn", "1.8500 ± 0.0000", "2.0000 ± 0.0000", ""),
+        ("1", "rope", "as trained", "1.8000 ± 0.0000", "3.0020 ± 0.0010", "2"),
+        ("3", "learned", "as trained", "1.8000 ± 0.0000", "–", ""),
+    ]
+    assert [(s.name, s.x[-1]) for s in by_position(sweep)] == [("rope", 32.0), ("alibi", 32.0), ("learned", 8.0)]
+    assert "Beyond the trained context" in page(tmp_path)
+    assert (tmp_path / "figures" / "loss-by-position.png").exists()

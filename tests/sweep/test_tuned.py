@@ -72,6 +72,26 @@ def test_stopped_between_the_phases_it_goes_on_and_trains_nothing_twice(tmp_path
     assert len(compared(tmp_path, *TYPED[:2], "seed=1,2,3,4").launched) == 2, "another seed of each"
 
 
+def test_further_values_to_choose_from_replace_what_never_started(tmp_path, next_process):
+    class Stopped(Pretend):
+        def launch(self, job_overrides, initial_job_idx):
+            if any("seed=1" in o for o in job_overrides[0]):
+                raise KeyboardInterrupt
+            super().launch(job_overrides, initial_job_idx)
+
+    with pytest.raises(KeyboardInterrupt):
+        compared(tmp_path, TYPED[0], "optimizer.lr=0.1,0.2", TYPED[2], runner=Stopped(tmp_path, loss))
+    next_process(tmp_path)
+    compared(tmp_path, *TYPED)
+    assert {j.values["optimizer.lr"] for j in Manifest.read(tmp_path).jobs if j.values["position"] == "none"} == {
+        *("0.1", "0.2", "0.4")
+    }
+    sweep = Sweep(tmp_path)
+    assert {r.status.state for r in sweep.results} == {"completed"}
+    assert [c.values for c in sweep.ranked] == [("rope", "0.2"), ("none", "0.4")]
+    assert len({job.name for job in Manifest.read(tmp_path).jobs}) == len(sweep.results) == 12
+
+
 def test_a_combination_whose_trials_all_fail_is_left_out(tmp_path):
     def failing(values):
         if values["position"] == "none" or values["optimizer.lr"] == 0.2:

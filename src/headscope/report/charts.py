@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from headscope.render.figures import COLOURS, Series, curves
+from headscope.report.beyond import by_position
 from headscope.report.results import Combination, Sweep
 
 
@@ -18,6 +19,9 @@ def charts(sweep: Sweep) -> dict[str, Figure]:
         series = [s for c in ranked if (s := _history(c, along)).x]
         if series:
             found[f"loss-by-{along}"] = curves(with_optimum(series, sweep), unit, y, f"Loss by {unit} {seeds}")
+    if series := by_position(sweep):
+        title = "Loss by position, windows side by side"
+        found["loss-by-position"] = curves(series, "tokens of context", y, title)
     sizes = [float(c.of("parameters").mean()) for c in ranked]
     if len(set(sizes)) > 1 and min(sizes) > 0:
         points = [
