@@ -28,3 +28,11 @@ def test_chains_are_counted_as_bayes_counts_them(tmp_path):
 @pytest.mark.slow
 def test_values_are_recalled(tmp_path):
     assert ended(tmp_path / "run", "experiment=recall")["val_accuracy"] >= 0.95
+
+
+@pytest.mark.slow
+def test_one_layer_does_induction_with_the_key_of_the_token_before_and_not_without(tmp_path):
+    """A third of the experiment's steps: how far each has come. README has the whole of it, over three seeds."""
+    short = ("experiment=key_offset", "trainer.max_steps=1000", "trainer.val_check_interval=1000")
+    assert ended(tmp_path / "with", *short)["val_regret"] < 0.35
+    assert ended(tmp_path / "without", *short, "position.key_offset=false")["val_regret"] > 0.5
