@@ -92,7 +92,7 @@ show(Matrix("what each part adds to the logit", "Σ", torch.tensor(adds)[:, None
 #
 # ## Change something
 #
-# What if two heads are taken away at once? Guess: is it the sum of what each costs alone?
+# What if all heads are taken away at once? Guess: is it the sum of what each costs alone?
 
 # %%
 every = [(layer, head) for layer in range(2) for head in range(2)]
@@ -101,7 +101,8 @@ together = float(ablate(run.model, ids[None], every, by=mean).mean())
 print(f"one at a time, added up: {sum(alone):+.4f} nats; all at once: {together:+.4f}")
 
 # %% [markdown]
-# It is not: a head does what another could have done, or reads what another wrote.
+# It need not be, though it may come near. Where one head could do what another does, each alone seems to cost little;
+# where one reads what another wrote, they are counted twice. Try a longer text.
 #
 # ## Try it yourself
 #
