@@ -26,7 +26,7 @@ print(toy.VOCABULARY, words, toy.ids(*words))
 
 # %%
 model, losses = toy.train(seed=0, targets=toy.ids("cats"))
-print(*[f"epoch {e:3}  loss {losses[e]:.4f}" for e in (0, 10, 50, 199)], sep="\n")
+print(*[f"epoch {e:3}  loss {losses[e]:.1e}" for e in (0, 10, 50, 199)], sep="\n")
 
 # %% [markdown]
 # **Notice.** A guess over 6 words costs ln 6 = 1.79. All matrices below are those after the last round.
