@@ -6,7 +6,7 @@ READY := .venv/.ready
 # A thread for each worker: two that share two cores are slower than one after the other.
 FAST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help train test check test-slow test-browser tensorboard pictures demo clean .venv
+.PHONY: help train test check test-slow test-browser tensorboard pictures demo notebooks clean .venv
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ pictures: $(READY)  ## the README's pictures, from `train.py sweep=positions hyd
 demo: $(READY)  ## docs/demo.html, the quickstart's page, and its photographs
 	test -f outputs/demo/summary.json || $(PY) train.py experiment=quickstart hydra.run.dir=outputs/demo
 	$(PY) -m docs.demo outputs/demo
+
+notebooks: $(READY)  ## notebooks/*.ipynb, of their sources
+	$(PY) notebooks/build.py
 
 clean:  ## remove the environment and caches, never runs or data
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

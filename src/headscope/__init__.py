@@ -21,11 +21,16 @@ if not TYPE_CHECKING:  # what imports torch is imported when it is first asked f
     _HOMES |= {"Run": "training", "train": "training"}
 
     def __getattr__(name):
+        import warnings
         from importlib import import_module
 
         if name not in _HOMES:
             raise AttributeError(f"module 'headscope' has no attribute {name!r}")
-        return getattr(import_module(f"headscope.python.{_HOMES[name]}"), name)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="IProgress not found"
+            )  # of tqdm in a notebook; we draw no such bar
+            return getattr(import_module(f"headscope.python.{_HOMES[name]}"), name)
 
     def __dir__():
         return __all__

@@ -28,7 +28,14 @@ def write(
         rgb = matrix_picture(values, matrix.rows, matrix.header, matrix.title, matrix.kind == "weights")
         name = re.sub("[^a-z0-9]+", "-", matrix.title).strip("-")
         write_atomically(folder / f"{walk.name}-{i:02}-{name}.png", png(rgb))
-    html = render_page(
+    page = folder / walk.file
+    write_atomically(page, html(walk, seed, told, changes, links).encode())
+    return page
+
+
+def html(walk: Walk, seed: int | None, told: Told, changes: Sequence[Answered | None], links: Sequence[Link]) -> str:
+    """The page of a walk, one document that loads nothing."""
+    return render_page(
         "walkthrough.html",
         title=walk.name,
         summary=walk.summary + (f" · seed {seed}" if seed is not None else ""),
@@ -36,9 +43,6 @@ def write(
         steps=list(zip(told.steps, changes, strict=True)),
         links=links,
     )
-    page = folder / walk.file
-    write_atomically(page, html.encode())
-    return page
 
 
 def links(
