@@ -96,7 +96,7 @@ def test_the_losses_are_what_tensorboard_opens(events):
 def test_pictures_are_ten_a_tag_from_before_the_first_step_to_the_last(events):
     assert set(events.Tags()["images"]) == {
         *(f"watch_{kind}/layer_{layer}" for kind in ("attention", "norm_weighted") for layer in (0, 1)),
-        *(f"watch_attention_by_head/L{layer}H{head}" for layer in (0, 1) for head in range(4)),
+        *(f"watch_head_attention/L{layer}H{head}" for layer in (0, 1) for head in range(4)),
         *(f"watch_heads/{score}" for score in SCORES),
         "watch_rollout",
         "watch_positions",
@@ -111,8 +111,8 @@ def test_pictures_are_ten_a_tag_from_before_the_first_step_to_the_last(events):
 
 
 def test_a_head_has_a_larger_picture_than_in_that_of_its_layer(events):
-    (head, *_), (layer, *_) = (events.Images(f"watch_{t}") for t in ("attention_by_head/L0H0", "attention/layer_0"))
-    assert head.width > 700 > layer.width / 2  # two heads beside each other
+    (head, *_), (layer, *_) = (events.Images(f"watch_{t}") for t in ("head_attention/L0H0", "attention/layer_0"))
+    assert head.width > 1.3 * layer.width / 2  # two heads beside each other
 
 
 def test_the_same_pictures_lie_in_the_folder_as_files(twins, events):

@@ -17,7 +17,7 @@ from headscope.render.fonts import drawable, ink, line_height
 from headscope.render.labels import label, shorten
 
 MAP_PIXELS = 448  #: about the side of one map, if its labels need no more
-ALONE = 768  #: the same for a head that has a picture to itself
+ALONE = 640  #: the same for a head that has a picture to itself
 WINDOW = slice(0, 32)  #: the positions shown of a longer context: four maps of this size side by side can be read
 EARLIER = "…"  #: labels the column that stands for all positions before the window
 

@@ -12,7 +12,7 @@ from headscope.watch.heads import roles
 from headscope.watch.picture_steps import is_picture_step
 from headscope.watch.probe import corpus, probe
 
-HEAD = "attention_by_head"  #: the group with a picture for each head; it sorts behind that of the layers
+HEAD = "head_attention"  #: the group with a picture for each head; it sorts behind that of the layers
 
 
 class Heatmaps(Callback):
