@@ -86,7 +86,7 @@ def test_a_run_has_one_name_which_says_what_was_swept(server):
 
 
 def test_the_losses_stand_first_and_the_sample_before_the_config(server, tmp_path):
-    """What TensorBoard itself opens, read off its page: in Time Series and Scalars `train`, then `val`; in Text the sample."""
+    """Read off the pages: in Time Series and Scalars `train`, then `val`; in Text the sample."""
     with browser(tmp_path) as page:
         page.size(1280, 2000)
         for tab, first, found in (
