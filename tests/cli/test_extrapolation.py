@@ -41,11 +41,11 @@ def test_the_dashboard_has_it_by_position(run):
     (events,) = run.glob("events.*")
     board = EventAccumulator(str(events), size_guidance={"scalars": 0, "images": 0})
     board.Reload()
-    points = board.Scalars("loss_by_position/yarn")
+    points = board.Scalars("watch_loss_by_position/yarn")
     assert [p.step for p in points] == list(range(1, 33))
     losses = json.loads((run / "summary.json").read_text())["loss_by_position"]["non_overlapping"]["yarn"]
     assert [p.value for p in points] == pytest.approx(losses, rel=1e-5)
-    assert "loss_by_position" in board.Tags()["images"]
+    assert "watch_loss_by_position" in board.Tags()["images"]
     with Image.open(run / "loss_by_position.png") as picture:
         assert picture.width > 500
     assert (run / "loss_by_position.pdf").stat().st_size > 1000

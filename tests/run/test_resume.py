@@ -61,6 +61,8 @@ def assert_same_run(a, b):
     assert steps_of(a) == steps_of(b)
     assert (a / "heads.csv").read_text() == (b / "heads.csv").read_text(), "no step is missing or doubled"
     assert (a / "film.gz").read_bytes() == (b / "film.gz").read_bytes()
+    drawn = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*.png")} for f in (a, b)]
+    assert drawn[0] == drawn[1], "the same pictures, each once"
     for folder in (a, b):
         strange = [f for f in files(folder) if not re.fullmatch(DECLARED, f)]
         assert not strange, "nothing but what the README declares"
@@ -68,7 +70,7 @@ def assert_same_run(a, b):
 
 DECLARED = (
     r"\.lock|changes\.json|\.hydra/(config|overrides)\.yaml|(train|job)\.log|heads\.csv|film\.gz|(summary|progress)\.json|checkpoints/(last|previous|best)\.ckpt"
-    r"|(hparams/)?events\.out\.tfevents\..*|projector_config\.pbtxt|\d+/embedding/(tensors|metadata)\.tsv"
+    r"|events\.out\.tfevents\..*|projector_config\.pbtxt|projector/embedding/(tensors|metadata)\.tsv|pictures/.+_\d{6}\.png"
 )
 
 

@@ -259,8 +259,8 @@ def test_hparams_have_every_run_and_every_swept_column(swept):
     from tensorboard.plugins.hparams import plugin_data_pb2
 
     for run in ("00-h4-s1", "01-h4-s2"):
-        found = EventAccumulator(str(folder / run / "hparams")).Reload()
-        assert {"final/val_loss", "final/best_val_loss"} <= set(found.Tags()["scalars"])
+        found = EventAccumulator(str(folder / run)).Reload()
+        assert {"val/loss", "val/loss_best"} <= set(found.Tags()["scalars"])
         content = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
         hparams = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
         assert {"heads", "seed", "position", "model.n_heads", "optimizer.lr"} <= set(hparams)

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers.logger import DummyLogger
@@ -19,6 +20,7 @@ from headscope.watch.curves import Curves, peak_megabytes
 from headscope.watch.loggers.csv import Csv
 from headscope.watch.picture_steps import picture_steps, validations
 from headscope.watch.run_card import choices
+from headscope.watch.token_class import token_class
 from tests.conftest import Short, fit, shell
 
 
@@ -61,65 +63,115 @@ def test_watching_changes_nothing(twins):
 
 
 def test_curves(events):
-    tags = {tag for tag in events.Tags()["scalars"] if not tag.startswith("heads/")}
+    tags = {tag for tag in events.Tags()["scalars"] if not tag.startswith("watch_heads/")}
     assert tags == {
         "train/loss",
-        "train/lr",
-        "train/grad_norm",
+        "watch_train/lr",
+        "watch_train/grad_norm",
         "val/loss",
+        "val/accuracy",
         "val/bits_per_character",
         "val/perplexity",
-        "speed/tokens_per_second",
-        "speed/memory_mb",
+        "val/loss_best",
+        "watch_speed/tokens_per_second",
+        "watch_speed/memory_mb",
     }
     loss, bits = events.Scalars("val/loss")[-1].value, events.Scalars("val/bits_per_character")[-1].value
     assert bits == pytest.approx(loss / 0.693147, rel=1e-4)
-    lr = [e.value for e in events.Scalars("train/lr")]
+    lr = [e.value for e in events.Scalars("watch_train/lr")]
     assert lr[4] == pytest.approx(1e-3)
     assert lr[-1] == pytest.approx(1e-4, rel=0.02)
     assert events.Tags()["tensors"].count("custom_scalars__config__") == 1
 
 
-def test_pictures_go_from_the_first_validation_to_the_last_and_are_ten(events):
+def test_the_losses_are_what_tensorboard_opens(events):
+    """It sorts groups by name and opens two; the table of HParams shows the first five scalars by name."""
+    scalars = events.Tags()["scalars"]
+    groups = sorted({tag.partition("/")[0] for tag in (*scalars, *events.Tags()["images"])})
+    assert groups[:2] == ["train", "val"]
+    assert {"train/loss", "val/loss", "val/loss_best"} < set(sorted(scalars)[:5])
+    assert [tag for tag in scalars if tag.startswith("train/")] == ["train/loss"]
+
+
+def test_pictures_are_ten_a_tag_from_before_the_first_step_to_the_last(events):
     assert set(events.Tags()["images"]) == {
-        *(f"{kind}/layer_{layer}" for kind in ("attention", "norm_weighted") for layer in (0, 1)),
-        *(f"heads/{score}" for score in SCORES),
-        "rollout",
-        "positions",
-        "loss_and_roles",
+        *(f"watch_{kind}/layer_{layer}" for kind in ("attention", "norm_weighted") for layer in (0, 1)),
+        *(f"watch_head_attention/L{layer}H{head}" for layer in (0, 1) for head in range(4)),
+        *(f"watch_heads/{score}" for score in SCORES),
+        "watch_rollout",
+        "watch_positions",
+        "watch_loss_and_roles",
     }
-    assert [e.step for e in events.Images("loss_and_roles")] == [200]
-    for tag in set(events.Tags()["images"]) - {"loss_and_roles"}:
+    assert [e.step for e in events.Images("watch_loss_and_roles")] == [200]
+    for tag in set(events.Tags()["images"]) - {"watch_loss_and_roles"}:
         steps = [e.step for e in events.Images(tag)]
         assert len(steps) == 10
-        assert (steps[0], steps[-1]) == (15, 200)
+        assert (steps[:2], steps[-1]) == ([0, 15], 200)
         assert events.Images(tag)[0].width > 250
 
 
+def test_a_head_has_a_larger_picture_than_in_that_of_its_layer(events):
+    (head, *_), (layer, *_) = (events.Images(f"watch_{t}") for t in ("head_attention/L0H0", "attention/layer_0"))
+    assert head.width > 1.3 * layer.width / 2  # two heads beside each other
+
+
+def test_the_same_pictures_lie_in_the_folder_as_files(twins, events):
+    for tag in events.Tags()["images"]:
+        files = sorted((twins[0] / "pictures").glob(f"{tag.removeprefix('watch_')}_??????.png"))
+        shown = [(f"{e.step:06}", e.encoded_image_string) for e in events.Images(tag)]
+        assert [(f.stem[-6:], f.read_bytes()) for f in files] == shown
+    assert not (twins[1] / "pictures").exists()
+
+
 def test_texts(events):
-    names = {t.removesuffix("/text_summary") for t in events.Tags()["tensors"]}
-    assert {"config", "run", "sample", "heads"} <= names
-    assert len(events.Tensors("heads/text_summary")) == 15, "one before training, one a validation"
+    names = {t.removesuffix("/text_summary") for t in events.Tags()["tensors"] if t.endswith("/text_summary")}
+    assert names == {"sample", "watch_config", "watch_heads", "watch_run"}
+    assert min(names) == "sample", "TensorBoard sorts by name: what the model writes stands first"
+    assert len(events.Tensors("watch_heads/text_summary")) == 15, "one before training, one a validation"
     assert len(events.Tensors("sample/text_summary")) == 14  # one a validation
-    config = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    config = events.Tensors("watch_config/text_summary")[0].tensor_proto.string_val[0].decode()
     assert '"d_model": 32' in config
 
 
-def test_hparams_lie_in_a_folder_of_their_own_with_final_metrics_only(twins):
-    own = EventAccumulator(str(twins[0] / "hparams")).Reload()
-    assert set(own.Tags()["scalars"]) == {"final/val_loss", "final/best_val_loss"}
-    written = (twins[0] / "hparams").glob("events*")
-    content = next(written).read_bytes()
+def test_hparams_lie_in_the_runs_own_events_without_an_experiment(twins, events):
+    (file,) = twins[0].rglob("events*")
+    content = file.read_bytes()
     assert b"_hparams_/session_start_info" in content
     assert b"_hparams_/experiment" not in content
     assert b"model.d_model" in content
+    best = json.loads((twins[0] / "summary.json").read_text())["best_val_loss"]
+    assert [(e.step, e.value) for e in events.Scalars("val/loss_best")] == [(200, pytest.approx(best))]
 
 
-def test_the_projector_has_a_label_for_every_token(twins):
-    (metadata,) = twins[0].glob("*/embedding/metadata.tsv")
-    labels = metadata.read_text().splitlines()
-    assert "·" in labels
-    assert "↵" in labels
+def test_the_projector_has_a_label_and_a_class_for_every_token(twins):
+    config = (twins[0] / "projector_config.pbtxt").read_text()
+    assert 'metadata_path: "projector/embedding/metadata.tsv"' in config
+    (metadata,) = twins[0].rglob("metadata.tsv")
+    (tensors,) = twins[0].rglob("tensors.tsv")
+    assert metadata.parent == tensors.parent == twins[0] / "projector" / "embedding"
+    header, *lines = metadata.read_text().splitlines()
+    assert header == "token\tclass"
+    points = dict(line.split("\t") for line in lines)
+    wanted = {"·": "space", "↵": "space", "a": "small letter", "A": "capital letter", "0": "digit", ".": "punctuation"}
+    assert wanted.items() <= points.items()
+    vectors = np.loadtxt(tensors)
+    weights = torch.load(twins[0] / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    (embedding,) = (w for name, w in weights.items() if name.endswith("embedding.weight") and w.shape[1] == 32)
+    np.testing.assert_array_equal(vectors.astype(np.float32), embedding.numpy())
+    assert len(points) == len(vectors)
+
+
+@pytest.mark.parametrize(
+    ("token", "wanted"),
+    [
+        *(("a", "small letter"), ("Q", "capital letter"), ("é", "small letter"), ("字", "letter"), ("7", "digit")),
+        *((" ", "space"), ("\n\n", "space"), ("!", "punctuation"), ("--", "punctuation"), (" 42", "number")),
+        *((" the", "space and letters"), ("the", "letters"), (" a", "space and letters"), ("don't", "mixed")),
+        *(("<pad>", "special"), ("<", "punctuation"), ("<>", "punctuation"), (r"\xe2\x82", "bytes")),
+    ],
+)
+def test_a_token_has_a_class(token, wanted):
+    assert token_class(token) == wanted
 
 
 def test_choices_are_flat_and_plain():
@@ -175,13 +227,14 @@ def test_only_the_main_process_records():
 @pytest.mark.parametrize(
     ("steps", "interval", "wanted"),
     [
-        (100, 25, [25, 50, 75, 100]),
-        (7, 25, [7]),
-        (110, 50, [50, 100, 110]),
-        (2000, 100, [100, 300, 500, 700, 900, 1200, 1400, 1600, 1800, 2000]),
+        (100, 25, [0, 25, 50, 75, 100]),
+        (7, 25, [0, 7]),
+        (110, 50, [0, 50, 100, 110]),
+        (2000, 100, [0, 100, 200, 300, 400, 500, 700, 900, 1400, 2000]),
+        (5000, 50, [0, 50, 100, 150, 300, 500, 900, 1600, 2800, 5000]),
     ],
 )
-def test_pictures_are_spread(steps, interval, wanted):
+def test_pictures_begin_before_the_first_step_and_are_dense_early(steps, interval, wanted):
     assert picture_steps(validations(steps, interval)) == wanted
 
 
@@ -224,7 +277,7 @@ def test_every_score_of_every_head_is_kept(twins, events):
         (s, layer, head) for s in steps for layer in range(2) for head in range(4)
     ]
     for r in (r for r in rows if r["layer"] == 1 and r["head"] == 2):
-        logged = {e.step: e.value for e in events.Scalars("heads/L1H2/induction")}
+        logged = {e.step: e.value for e in events.Scalars("watch_heads/L1H2/induction")}
         assert logged[r["step"]] == pytest.approx(r["induction"], rel=1e-4)
     summary = json.loads((twins[0] / "summary.json").read_text())
     assert [h["head"] for h in summary["heads"]] == [f"L{layer}H{head}" for layer in range(2) for head in range(4)]

@@ -17,6 +17,7 @@ from headscope.render.fonts import drawable, ink, line_height
 from headscope.render.labels import label, shorten
 
 MAP_PIXELS = 448  #: about the side of one map, if its labels need no more
+ALONE = 640  #: the same for a head that has a picture to itself
 WINDOW = slice(0, 32)  #: the positions shown of a longer context: four maps of this size side by side can be read
 EARLIER = "…"  #: labels the column that stands for all positions before the window
 
@@ -34,6 +35,7 @@ def maps_picture(
     captions: Sequence[str],
     window: slice = WINDOW,
     largest: float = 1.0,
+    pixels: int = MAP_PIXELS,
 ) -> RGB:
     """Maps side by side, a token at every row and column, the text once above.
 
@@ -47,6 +49,7 @@ def maps_picture(
         captions: above each map.
         window: the positions that are shown, such as `slice(-32, None)` for the last 32.
         largest: the value of the darkest colour; larger ones have it too.
+        pixels: about the side of one map.
     """
     t = maps.shape[-1]
     shown = range(t)[window]
@@ -58,7 +61,7 @@ def maps_picture(
         gap = np.broadcast_to(np.array(BACKGROUND, dtype=np.uint8), (*cells.shape[:2], 1, 3))
         cells = np.concatenate((colours(np.sqrt(earlier)), gap, cells), 2)
         columns = [EARLIER, "", *names]
-    side = max(NARROWEST, min(64, MAP_PIXELS // len(shown)))
+    side = max(NARROWEST, min(64, pixels // len(shown)))
     axes = Axes(names, columns, (side, side))
     width = axes.left + max(len(columns) * side, *(ink(x, NORMAL).width for x in captions)) + 16
     across = _across(len(maps))

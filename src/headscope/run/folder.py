@@ -69,6 +69,7 @@ class RunFolder:
         self.changes_file = self.path / "changes.json"
         self.heads_file = self.path / "heads.csv"  #: what every head did at each validation
         self.film_file = self.path / "film.gz"  #: maps and roles of every head at some of them
+        self.pictures = self.path / "pictures"  #: what loggers that keep files were given: TAG_STEP.png
         self.by_position_figure = self.path / "loss_by_position"  #: with .png and .pdf
         self.pruned_file = self.path / "pruned.json"  #: the validation after which a search stopped the run
 

@@ -24,8 +24,8 @@ class Recorder:
     def record_chart(self, title: str, tags: Sequence[str]) -> None:
         """Asks for one chart of several scalars."""
 
-    def record_embedding(self, tag: str, vectors: NDArray[np.float32], labels: Sequence[str], step: int) -> None:
-        """Records labelled vectors (N, C), to be explored in fewer dimensions."""
+    def record_embedding(self, tag: str, vectors: NDArray[np.float32], points: Sequence[tuple[str, str]]) -> None:
+        """Records vectors (N, C), to be explored in fewer dimensions, each with a label and a class."""
 
     def record_end(self, choices: Mapping[str, int | float | str], metrics: Mapping[str, float], step: int) -> None:
         """Records the final metrics, beside the choices that tell this run from others."""

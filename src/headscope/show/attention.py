@@ -12,7 +12,7 @@ from headscope.files import write_atomically
 from headscope.heads.flow import views
 from headscope.model.transformer import TransformerLM
 from headscope.render.colours import RGB
-from headscope.render.maps import WINDOW, head_names, maps_picture
+from headscope.render.maps import ALONE, WINDOW, head_names, maps_picture
 from headscope.render.pictures import png
 from headscope.show import heads as described
 from headscope.show.asked import Asked
@@ -54,15 +54,20 @@ def layer_pictures(
 
 
 def head_pictures(
-    model: TransformerLM, ids: Tensor, tokens: Sequence[str], when: str, roles: Roles | None = None
+    model: TransformerLM,
+    ids: Tensor,
+    tokens: Sequence[str],
+    when: str,
+    roles: Roles | None = None,
+    window: slice = LAST_OF_ONE,
 ) -> dict[str, RGB]:
-    """A picture for each head, by name (`L1H2`): its weights at up to 64 positions. Arguments as above."""
+    """A picture for each head, by name (`L1H2`): its weights, larger. Arguments as above."""
     pictures = {}
     for layer, maps in enumerate(views(model, ids).weights[:, 0].double().cpu().numpy()):
         for head, caption in enumerate(head_names(layer, len(maps), roles)):
             said = "every row attends to its columns"
-            one = maps_picture(maps[head, None], tokens, f"{caption}, {when}", [said], LAST_OF_ONE)
-            pictures[f"L{layer}H{head}"] = one
+            title = f"{caption}, {when}"
+            pictures[f"L{layer}H{head}"] = maps_picture(maps[head, None], tokens, title, [said], window, pixels=ALONE)
     return pictures
 
 

@@ -12,6 +12,7 @@ from headscope.run.folder import flat
 from headscope.run.recorder import recorders
 from headscope.training.module import LanguageModule
 from headscope.watch.probe import corpus
+from headscope.watch.token_class import token_class
 
 #: What tells runs apart in a table: few, flat, and the same for every run.
 COLUMNS = (
@@ -44,10 +45,11 @@ class RunCard(Callback):
         step = trainer.global_step
         embedding = getattr(module.model, "embedding", None)
         tokenizer = corpus(trainer).tokenizer
-        labels = [label(tokenizer.show(i)) for i in range(len(tokenizer))]
+        tokens = [tokenizer.show(i) for i in range(len(tokenizer))]
+        points = [(label(token), token_class(token)) for token in tokens]
         for recorder in recorders(trainer):
-            if embedding is not None and len(labels) > 1:
-                recorder.record_embedding("embedding", embedding.weight.detach().float().cpu().numpy(), labels, step)
+            if embedding is not None and len(points) > 1:
+                recorder.record_embedding("embedding", embedding.weight.detach().float().cpu().numpy(), points)
             recorder.record_end(choices(module.card["about"]), final_losses(trainer), step)
 
 

@@ -32,9 +32,10 @@ def test_a_run_has_one_row_per_logged_step(run):
 
 
 def test_a_run_has_its_pictures_and_texts_beside_the_table(run):
-    tags = ("attention/layer_0", "norm_weighted/layer_0", "rollout", "positions", *(f"heads/{s}" for s in SCORES))
+    tags = ["attention/layer_0", "norm_weighted/layer_0", "rollout", "positions", *(f"heads/{s}" for s in SCORES)]
+    tags += [f"head_attention/L0H{head}" for head in (0, 1)]
     assert {str(p.relative_to(run)) for p in run.rglob("*.png")} == {
-        *(f"pictures/{tag}_{step:06}.png" for tag in tags for step in (10, 20)),
+        *(f"pictures/{tag}_{step:06}.png" for tag in tags for step in (0, 10, 20)),
         "pictures/loss_and_roles_000020.png",
     }
     assert {p.name for p in (run / "texts").iterdir()} == {

@@ -11,10 +11,11 @@ import numpy as np
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
-from PIL import Image
 
 from headscope.files import write_atomically
+from headscope.run.folder import RunFolder
 from headscope.run.recorder import Recorder
+from headscope.watch.loggers.pictures import drop_pictures, keep_picture
 
 
 class Csv(Recorder, Logger):
@@ -68,16 +69,15 @@ class Csv(Recorder, Logger):
         write_atomically(self.table, text.getvalue().encode())
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
-        png = io.BytesIO()
-        Image.fromarray(rgb).save(png, "PNG")
-        write_atomically(self.folder / "pictures" / f"{tag}_{step:06}.png", png.getvalue())
+        keep_picture(RunFolder(self.folder), tag, rgb, step)
 
     def record_text(self, tag: str, text: str, step: int) -> None:
         write_atomically(self.folder / "texts" / f"{tag}_{step:06}.txt", text.encode())
 
     def resume_at(self, step: int) -> None:
         self._rows = {s: row for s, row in read_rows(self.table).items() if s <= step}
-        for path in (*self.folder.glob("pictures/**/*.png"), *self.folder.glob("texts/**/*.txt")):
+        drop_pictures(RunFolder(self.folder), step)
+        for path in self.folder.glob("texts/**/*.txt"):
             number = path.stem.rpartition("_")[2]
             if number.isdigit() and int(number) > step:
                 path.unlink()
