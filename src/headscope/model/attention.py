@@ -104,16 +104,15 @@ def _masked(bias: Tensor | None, t_q: int, t_k: int, device: torch.device) -> Te
 
 
 def _with_channels(q: Tensor, k: Tensor, by_key: Tensor) -> tuple[Tensor, Tensor]:
-    """Six channels more: q kᵀ gains a number a key, by_key (..., 1, T), less that of the query's own key.
+    """Four channels more: q kᵀ gains a number a key, by_key (..., 1, T), less that of the query's own key.
 
     What is the same for all keys of a query changes no weight and has no gradient; without it, scores stay small. Each
-    number is a sum of three that bf16 holds exactly, as far as fp32 does: 24 bits are three times 8.
+    number is a sum of two: what bf16 holds of it, and the rest, so that in bf16 it has 16 bits in place of 8.
     """
-    rest = by_key.mT.expand(*k.shape[:-1], 1).to(torch.promote_types(k.dtype, torch.float32))  # (..., T, 1)
-    high = rest.bfloat16().to(rest.dtype)
-    middle = (rest - high).bfloat16().to(rest.dtype)
-    parts = torch.cat((high, middle, rest - high - middle), -1).to(k.dtype)  # (..., T, 3)
-    ones = k.new_ones(()).expand_as(parts)
+    whole = by_key.mT.expand(*k.shape[:-1], 1)  # (..., T, 1)
+    high = whole.detach().bfloat16().to(whole.dtype)
+    parts = torch.cat((high, whole - high), -1).to(k.dtype)  # (..., T, 2)
+    ones = torch.ones_like(parts)
     return torch.cat((q, ones, -parts.detach()), -1), torch.cat((k, parts, ones), -1)
 
 
