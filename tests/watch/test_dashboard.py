@@ -90,7 +90,7 @@ def test_the_losses_stand_first_and_the_sample_before_the_config(server, tmp_pat
     with browser(tmp_path) as page:
         page.size(1280, 2000)
         for tab, first, found in (
-            ("timeseries", ["train", "val"], "card-group-toolbar .group-title, .group-title"),
+            ("timeseries", ["Pinned", "train", "val"], ".group-title"),
             ("scalars", ["train", "val"], ".heading .category-name, .category-name, .heading"),
             ("text", ["sample"], ".category-name, .heading"),
         ):
