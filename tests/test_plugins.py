@@ -151,6 +151,7 @@ def near(library, tmp_path_factory):
     return here
 
 
+@pytest.mark.slow
 def test_the_scheme_of_the_document_trains_and_writes(near, library):
     path = "checkpoint=sweep/00-reach8"
     done = use(library, "generate.py", path, "the", "max_new_tokens=5", cwd=near, HEADSCOPE_PLUGINS="mypkg")
@@ -159,6 +160,7 @@ def test_the_scheme_of_the_document_trains_and_writes(near, library):
     assert len(done.stdout) == len("the") + 5 + 1
 
 
+@pytest.mark.slow
 def test_its_checkpoint_comes_back_where_the_package_is_named(near, named):
     trained = headscope.load(near / "sweep" / "00-reach8")
     assert type(trained.model.position).__module__ == "mypkg.near"
@@ -167,6 +169,7 @@ def test_its_checkpoint_comes_back_where_the_package_is_named(near, named):
     assert trained.page("the").html  # which shows recorded maps, as it cannot run the scheme
 
 
+@pytest.mark.slow
 def test_its_checkpoint_is_refused_where_it_is_not(near, library):
     for path in (f"checkpoint={near}/sweep/00-reach8", "checkpoint=sweep/00-reach8"):
         done = use(library, "generate.py", path, "the", cwd=near)

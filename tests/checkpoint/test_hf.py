@@ -417,6 +417,7 @@ def test_odd_configs_are_refused_in_a_line(changes, tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_commands_write_and_read_it(tmp_path):
     save(model_of(), tmp_path / "a.ckpt")
     save(model_of(Sinusoidal), tmp_path / "b.ckpt")

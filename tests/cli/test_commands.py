@@ -30,13 +30,13 @@ def refused(done):
     ("override", "message"),
     [
         ("model.n_layerz=3", "there is no key model.n_layerz; did you mean model.n_layers?"),
-        ("position=ropee", "there is no position=ropee; conf/position has alibi, learned, none, rope, sinusoidal"),
+        ("position=ropee", "there is no position=ropee; conf/position has alibi, fox, kerple, learned,"),
         ("heads=8", "there is no heads=8; conf/heads has h1, h2, h4, h6, h8, h12"),
         ("position=rope,none", "position=rope,none has a comma: add -m for a sweep"),
         ("heads=h3", "there is no heads=h3; conf/heads has"),
         (
             "experiment=quikstart",
-            "there is no experiment=quikstart; conf/experiment has best, mlp, part4, quickstart,",
+            "there is no experiment=quikstart; conf/experiment has best, extrapolation, key_offset, markov,",
         ),
         ("data.sentences=[a", "cannot read 'data.sentences=[a'; check its brackets"),
         ("nosuchgroup/x=y", "nosuchgroup/x"),

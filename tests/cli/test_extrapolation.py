@@ -61,6 +61,7 @@ def test_it_measures_the_model_that_the_run_ends_with(run):
     assert all(a != b for a, b in pairwise(half))
 
 
+@pytest.mark.slow
 def test_a_table_says_that_it_ends(tmp_path):
     done = shell(*RUN, "position=learned", f"hydra.run.dir={tmp_path}/run", "logger=none")
     assert done.returncode == 0, done.stderr

@@ -166,6 +166,7 @@ def test_other_tokenizers_begin_and_end_as_they_did():
     assert (words.start, CharTokenizer(vocab=["\n"]).start, CharTokenizer(vocab=["\n"]).end) == (None, None, None)
 
 
+@pytest.mark.slow
 def test_a_run_on_names(tmp_path):
     """From the file to names on standard output, one a line; its losses count the end of a line and no padding."""
     (tmp_path / "names.txt").write_text("\n".join(a + b for a in ("em", "av", "mi", "lu") for b in ("a", "ia", "na")))

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 
 PLACES = {  # in the order in which CONTRIBUTING shows them
@@ -14,6 +16,7 @@ PLACES = {  # in the order in which CONTRIBUTING shows them
 }
 
 
+@pytest.mark.slow
 def test_a_scheme_takes_exactly_three_files(tmp_path):
     text = (ROOT / "CONTRIBUTING.md").read_text()
     section = text.partition("### A positional scheme")[2].partition("\n## ")[0]

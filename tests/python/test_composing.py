@@ -64,6 +64,7 @@ def test_what_only_the_command_line_does_is_named(overrides, said):
         headscope.compose(*overrides)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -46,6 +46,7 @@ def test_every_public_name_is_documented_and_no_other(text):
         assert name in dir(headscope)
 
 
+@pytest.mark.slow
 def test_the_example_of_the_readme_runs(pydoc_run, capsys):
     code = re.search(r"```python\n(.*?)```", section("From Python"), re.S)[1]
     for shown, instead in (

@@ -8,7 +8,7 @@ from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
 from headscope.heads.capture import look
 from headscope.heads.flow import rollout
-from headscope.render.maps import maps_picture
+from headscope.render.maps import ALONE, maps_picture
 from headscope.show import attention
 from headscope.show.asked import Asked
 from tests.conftest import SCHEMES, small
@@ -41,7 +41,7 @@ def test_a_head_is_drawn_with_its_name_and_its_role(tmp_path, monkeypatch):
     tokens = list("abc [da\n")
     maps = look(given.model, given.context(), "maps").maps[:, 0].double().numpy()
     title = "L1H0: induction, best"
-    wanted = maps_picture(maps[1, :1], tokens, title, ["every row attends to its columns"])
+    wanted = maps_picture(maps[1, :1], tokens, title, ["every row attends to its columns"], pixels=ALONE)
     with Image.open(tmp_path / "here" / "L1H0.png") as picture:
         assert np.array_equal(np.asarray(picture), wanted)
 
