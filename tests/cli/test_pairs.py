@@ -21,7 +21,9 @@ def build(*options):
     chosen = {option.parent.name: option.stem for option in options}
     overrides = [f"{group}={option}" for group, option in chosen.items()]
     cfg = compose(
-        "train", [*overrides, *["data.path=README.md"] * ("text" in chosen.values())], return_hydra_config=True
+        "train",
+        [*overrides, *["data.path=README.md"] * (chosen.get("data") in ("text", "lines"))],
+        return_hydra_config=True,
     )
     choices = dict(cfg.hydra.runtime.choices)
     del cfg._content["hydra"]
@@ -48,7 +50,7 @@ def test_every_pair_builds_or_says_why_not():
     assert refusals
     for a, b, message in refusals:
         # The model and the heads may be an experiment's.
-        chosen = {"model=mlp", "heads=h2", "heads=h4", *(f"{x.parent}={x.stem}" for x in (a, b))}
+        chosen = {"model=mlp", "heads=h1", "heads=h2", "heads=h4", *(f"{x.parent}={x.stem}" for x in (a, b))}
         named = sum(option in message for option in chosen) == 2 and message.endswith("leave one out")
         assert named or "heads do not divide the width" in message, (a, b, message)
 
