@@ -172,7 +172,7 @@ def test_it_walks_and_exports(new, trained):
 @pytest.mark.slow
 def test_what_it_refuses_names_its_own_commands(new):
     for typed, said in (
-        (("train", "position=rpe"), "conf/position has alibi, learned, none, rope, sinusoidal"),
+        (("train", "position=rpe"), "conf/position has alibi, fox, kerple, learned,"),
         (("train", "nothing.like=this"), "headscope train --cfg job prints all keys"),
         (("generate", "paths.runs=nowhere"), "train one with headscope train experiment=quickstart"),
         (("trian",), "did you mean headscope train?"),
