@@ -150,7 +150,7 @@ class Forgetting(Position):
         return q, torch.cat((k, f.to(k.dtype).transpose(1, 2)[..., None]), -1)  # keys are cached with their gates
 
     def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
-        k, f = k.split((k.shape[-1] - 1, 1), -1)  # one pass back, where two slices would take five
+        k, f = torch.split(k, [k.shape[-1] - 1, 1], -1)  # one pass back, where two slices would take five
         return k, -f.to(torch.promote_types(k.dtype, torch.float32)).cumsum(-2).mT  # (B, H, 1, Tk)
 
     def made_of(self) -> Order | None:
