@@ -42,6 +42,11 @@ def find(path: str | Path) -> Path:
     return next((file for file in inside if file.is_file()), path)
 
 
+def newest(runs: Path) -> Path | None:
+    """The best checkpoint of the newest run in a folder; None if no run there has one."""
+    return max(runs.glob("**/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
+
+
 def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
     """The model (in eval mode, on the CPU), its tokenizer, and a description of the run.
 

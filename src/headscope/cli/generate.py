@@ -52,7 +52,7 @@ def write(config: GenerateConfig, typed: str | None) -> None:
         UserError: no checkpoint, no readable prompt, a token that the vocabulary lacks.
     """
     prompt = find_prompt(config, typed)
-    path = checkpoint.find(config.checkpoint) if config.checkpoint else newest(Path(config.paths.runs))
+    path = checkpoint.find(config.checkpoint) if config.checkpoint else _newest(Path(config.paths.runs))
     if config.threads:
         torch.set_num_threads(config.threads)
     model, tokenizer, about = checkpoint.load(path)
@@ -104,14 +104,13 @@ def _standard_input() -> str | None:
         return "".join(decoded(f, "standard input")).removesuffix("\n") or None
 
 
-def newest(runs: Path) -> Path:
+def _newest(runs: Path) -> Path:
     """The best checkpoint of the newest run in a folder.
 
     Raises:
         UserError: there is none.
     """
-    found = list(runs.glob("**/checkpoints/best.ckpt"))
-    if not found:
+    if (found := checkpoint.newest(runs)) is None:
         train = f"{command('train')} experiment=quickstart"
         raise UserError(f"no run in {runs}/ has a checkpoint; train one with {train}, or name one: checkpoint=…")
-    return max(found, key=lambda path: path.stat().st_mtime)
+    return found

@@ -124,7 +124,7 @@ def tell(
     Raises:
         UserError: no checkpoint, no such head, no text of two tokens.
     """
-    path = checkpoints.find(checkpoint) if checkpoint else newest(RUNS)
+    path = checkpoints.find(checkpoint) if checkpoint else _newest(RUNS)
     opened = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
     page = target(opened.asked)
     told = _Told(opened, _head(opened, head), instead)
@@ -135,18 +135,17 @@ def tell(
     return Told(question, told.steps(), told.mistakes(), told.checks(), about, page if page.is_file() else None)
 
 
-def newest(runs: Path) -> Path:
+def _newest(runs: Path) -> Path:
     """The best checkpoint of the newest run in a folder.
 
     Raises:
         UserError: there is none.
     """
-    found = list(runs.glob("**/checkpoints/best.ckpt"))
-    if not found:
+    if (found := checkpoints.newest(runs)) is None:
         raise UserError(
             f"no run in {runs}/ has a checkpoint; train one with make train, or name one: --set checkpoint=…"
         )
-    return max(found, key=lambda path: path.stat().st_mtime)
+    return found
 
 
 @lru_cache(maxsize=8)  # the answers to what one may change walk through the same model again
