@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
@@ -65,11 +66,9 @@ def read(folder: Path) -> dict[str, Any]:
             raise UserError(
                 f"{folder} has a {CONFIG} and no {name}; save model and tokenizer there, both by save_pretrained"
             )
-    weights: dict[str, Tensor] = {}
     with safe_open(folder / WEIGHTS, framework="pt") as f:
         about = json.loads((f.metadata() or {}).get(ABOUT, "{}"))
-        for name in f.keys():  # noqa: SIM118, it is no dict
-            weights[name] = f.get_tensor(name)
+    weights = load_file(folder / WEIGHTS)
     config, tokenizer = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (CONFIG, TOKENIZER))
     named = isinstance(about, dict) and "name" in about and "name" in about.get("data", {})
     about = about if named else {"name": folder.resolve().name, "data": UNNAMED}

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
@@ -152,11 +153,8 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
-    weights: dict[str, Tensor] = {}
     with safe_open(path, framework="pt") as f:
         described = (f.metadata() or {}).get("headscope")
-        for name in f.keys():  # noqa: SIM118, it is no dict
-            weights[name] = f.get_tensor(name)
     if described is None:
         raise SafetensorError("no card")
-    return {"headscope": json.loads(described), "state_dict": weights}
+    return {"headscope": json.loads(described), "state_dict": load_file(path)}
