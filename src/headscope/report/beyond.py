@@ -4,7 +4,7 @@ import numpy as np
 
 from headscope.render.figures import Series
 from headscope.report.results import Combination, Sweep
-from headscope.report.statistics import margins
+from headscope.report.statistics import clearly_above
 from headscope.report.tables import Rows
 from headscope.sweep.jobs import shortened
 
@@ -71,9 +71,5 @@ def _said(losses: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
 def _worse(sweep: Sweep, key: str) -> dict[str, str]:
     """For each combination by name the places of those that are clearly better, among those that all seeds reached."""
     losses = [_losses(c, key) for c in sweep.ranked]
-    counts = np.array([len(x) if len(x) == c.seeds else 0 for x, c in zip(losses, sweep.ranked, strict=True)])
-    means = np.array([x.mean() if n else np.nan for x, n in zip(losses, counts, strict=True)])
-    variances = np.array([x.var(ddof=1) if n > 1 else 0.0 for x, n in zip(losses, counts, strict=True)])
-    clear = means[:, None] - means > margins(variances, counts)  # (K, K); nan is never exceeded
-    rows = zip(sweep.ranked, clear, strict=True)
+    rows = zip(sweep.ranked, clearly_above(losses, [c.seeds for c in sweep.ranked]), strict=True)
     return {c.name: "" if sweep.incomparable else ", ".join(str(j + 1) for j in np.flatnonzero(row)) for c, row in rows}

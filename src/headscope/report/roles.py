@@ -3,7 +3,7 @@
 import numpy as np
 
 from headscope.report.results import Combination, Sweep
-from headscope.report.statistics import margins
+from headscope.report.statistics import clearly_above
 from headscope.report.tables import Rows
 from headscope.sweep.jobs import shortened
 
@@ -20,10 +20,7 @@ def roles_formed(sweep: Sweep) -> Rows:
     named = {key.split(".")[1] for r in sweep.samples for key in r.facts if key.startswith("roles.")}
     for role in sorted(named):
         steps = [_steps(c, role) for c in sweep.ranked]
-        whole = np.array([len(s) if len(s) == c.seeds else 0 for s, c in zip(steps, sweep.ranked, strict=True)])
-        means = np.array([s.mean() if len(s) else np.nan for s in steps])
-        variances = np.array([s.var(ddof=1) if len(s) > 1 else 0.0 for s in steps])
-        later = means[:, None] - means > margins(variances, whole)  # (K, K); nan is never exceeded
+        later = clearly_above(steps, [c.seeds for c in sweep.ranked])
         for place, (c, s) in enumerate(zip(sweep.ranked, steps, strict=True), 1):
             spread = f"{s.std(ddof=1):.0f}" if len(s) > 1 else ""
             clear = ", ".join(str(j + 1) for j in np.flatnonzero(later[place - 1]))

@@ -3,6 +3,8 @@
 Shapes: K combinations, n seeds of each (`counts`, (K,)), and any leading axes (...) of independent sweeps.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
@@ -53,6 +55,20 @@ def margins(variances: Array, counts: NDArray[np.int64]) -> Array:
     rows, columns = np.ix_(tested, tested)
     half[..., rows, columns] = np.maximum(tukey, quantile * np.sqrt(squared_error))
     return half
+
+
+def clearly_above(samples: Sequence[Array], seeds: Sequence[int]) -> NDArray[np.bool_]:
+    """For each combination which others it lies above by more than `margins`, (K, K).
+
+    Args:
+        samples: of each combination, one number a run that has one.
+        seeds: runs of each; a combination in which some run has none is compared with no other.
+    """
+    whole = np.array([len(x) if len(x) == n else 0 for x, n in zip(samples, seeds, strict=True)])
+    means = np.array([x.mean() if len(x) else np.nan for x in samples])
+    variances = np.array([x.var(ddof=1) if len(x) > 1 else 0.0 for x in samples])
+    above: NDArray[np.bool_] = means[:, None] - means > margins(variances, whole)  # nan is never exceeded
+    return above
 
 
 def _pair_sums(x: Array) -> Array:
