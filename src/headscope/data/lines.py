@@ -6,7 +6,6 @@ Shapes: N tokens, L lines, B windows in a batch, T positions.
 import hashlib
 import logging
 import re
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -108,11 +107,6 @@ class LineWindows(CutWindows):
         outside = places >= end[:, None]
         x, y = (self.ids[(places + ahead).minimum(end[:, None])].long() for ahead in (0, 1))
         return x, y.masked_fill(outside, IGNORE)
-
-    def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        for first in range(rank * batch_size, len(self), world * batch_size):
-            index = torch.arange(first, min(first + batch_size, len(self)))
-            yield self.cut(index, index)
 
 
 class LinesCorpus(Corpus):

@@ -50,6 +50,11 @@ class CutWindows(Windows):
             index[here], phase[here] = order[place[here] % n].long(), number % block_size
         return self.cut(index, phase)
 
+    def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+        for first in range(rank * batch_size, len(self), world * batch_size):
+            index = torch.arange(first, min(first + batch_size, len(self)))
+            yield self.cut(index, torch.zeros_like(index))
+
 
 class TextWindows(CutWindows):
     """Windows of running text. Each epoch starts cutting at another offset, so that the borders move.
@@ -110,10 +115,6 @@ class SentenceWindows(CutWindows):
 
     def cut(self, index: Tensor, phase: Tensor) -> Batch:
         return self.x[index], self.y[index]
-
-    def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        for first in range(rank * batch_size, len(self), world * batch_size):
-            yield self.x[first : first + batch_size], self.y[first : first + batch_size]
 
 
 @lru_cache(maxsize=2)  # a batch may end one epoch and begin the next, each perhaps of millions of windows
