@@ -55,6 +55,13 @@ class Series:
         return [y - s for y, s in pairs], [y + s for y, s in pairs]
 
 
+def averaged(name: str, values: Sequence[float], points: int) -> Series:
+    """A line through values at 1, 2, …, each of its about so many points the mean of neighbours; a rest is left out."""
+    size = max(len(values) // points, 1)
+    means = np.asarray(values, dtype=float)[: len(values) // size * size].reshape(-1, size).mean(1)
+    return Series(name, [(i + 0.5) * size + 0.5 for i in range(len(means))], means.tolist())
+
+
 def curves(
     series: Sequence[Series],
     x_label: str,

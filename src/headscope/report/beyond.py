@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from headscope.render.figures import Series
+from headscope.render.figures import Series, averaged
 from headscope.report.results import Combination, Sweep
 from headscope.report.statistics import clearly_above
 from headscope.report.tables import Rows
@@ -11,7 +11,7 @@ from headscope.sweep.jobs import shortened
 KEY = "loss_by_position.sliding."  #: begins the facts with the loss of a way to go on, at a context
 
 BY_POSITION = "loss_by_position.non_overlapping."  #: begins the facts with the losses of a way, by position
-POINTS = 32  #: of a line in the figure; each is a mean over neighbouring positions
+POINTS = 32  #: of a line in the figure
 
 CAPTION = (
     "The loss on the same targets, each with exactly as many tokens of context as the column says: mean ± standard"
@@ -50,10 +50,7 @@ def by_position(sweep: Sweep) -> list[Series]:
     for c in sweep.ranked:
         curves = [r.facts.get(f"{BY_POSITION}as trained") for r in c.results]
         if all(curves):
-            mean = np.array(curves).mean(0)  # (n, T) to (T,)
-            size = max(len(mean) // POINTS, 1)
-            mean = mean[: len(mean) // size * size].reshape(-1, size).mean(1)
-            found.append(Series(c.name, [(i + 0.5) * size + 0.5 for i in range(len(mean))], mean.tolist()))
+            found.append(averaged(c.name, np.array(curves).mean(0).tolist(), POINTS))  # (n, T) to (T,)
     return sorted(found, key=lambda s: (-s.x[-1], s.y[-1]))
 
 

@@ -11,7 +11,7 @@ from headscope.data.windows import TextWindows
 from headscope.errors import UserError
 from headscope.heads.capture import evaluating
 from headscope.model.transformer import TransformerLM
-from headscope.render.figures import Series, curves, pixels, save
+from headscope.render.figures import averaged, curves, pixels, save
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import Witness, recorders
 from headscope.training.by_position import non_overlapping, sliding
@@ -20,7 +20,7 @@ from headscope.watch.probe import corpus
 
 log = logging.getLogger(__name__)
 
-SMOOTH = 32  #: points in the figure; each is a mean over neighbouring positions
+POINTS = 32  #: of a line in the figure
 
 
 class Beyond(Witness):
@@ -98,12 +98,7 @@ class Beyond(Witness):
     @staticmethod
     def figure(found: Mapping[str, Any]) -> Any:
         """Loss by position, a line a way, neighbouring positions averaged."""
-        series = []
-        for way, losses in found["non_overlapping"].items():
-            size = max(len(losses) // SMOOTH, 1)
-            groups = [losses[i : i + size] for i in range(0, len(losses) - size + 1, size)]
-            places = [i * size + (size + 1) / 2 for i in range(len(groups))]
-            series.append(Series(way, places, [sum(g) / len(g) for g in groups]))
+        series = [averaged(way, losses, POINTS) for way, losses in found["non_overlapping"].items()]
         events = [(found["trained"], "trained length")]
         return curves(series, "tokens of context", "nats per token", "Loss by position", events=events)
 
