@@ -32,6 +32,15 @@ def compared(folder, *typed, runner=None):
     return runner
 
 
+class Stopped(Pretend):
+    """Is interrupted when the trials are over."""
+
+    def launch(self, job_overrides, initial_job_idx):
+        if any("seed=1" in o for o in job_overrides[0]):
+            raise KeyboardInterrupt
+        super().launch(job_overrides, initial_job_idx)
+
+
 def test_each_combination_gets_its_own_value_and_new_seeds(tmp_path):
     compared(tmp_path, *TYPED)
     jobs = Manifest.read(tmp_path).jobs
@@ -52,12 +61,6 @@ def test_each_combination_gets_its_own_value_and_new_seeds(tmp_path):
 
 
 def test_stopped_between_the_phases_it_goes_on_and_trains_nothing_twice(tmp_path, next_process):
-    class Stopped(Pretend):
-        def launch(self, job_overrides, initial_job_idx):
-            if any("seed=1" in o for o in job_overrides[0]):
-                raise KeyboardInterrupt
-            super().launch(job_overrides, initial_job_idx)
-
     with pytest.raises(KeyboardInterrupt):
         compared(tmp_path, *TYPED, runner=Stopped(tmp_path, loss))
     next_process(tmp_path)
@@ -73,12 +76,6 @@ def test_stopped_between_the_phases_it_goes_on_and_trains_nothing_twice(tmp_path
 
 
 def test_further_values_to_choose_from_replace_what_never_started(tmp_path, next_process):
-    class Stopped(Pretend):
-        def launch(self, job_overrides, initial_job_idx):
-            if any("seed=1" in o for o in job_overrides[0]):
-                raise KeyboardInterrupt
-            super().launch(job_overrides, initial_job_idx)
-
     with pytest.raises(KeyboardInterrupt):
         compared(tmp_path, TYPED[0], "optimizer.lr=0.1,0.2", TYPED[2], runner=Stopped(tmp_path, loss))
     next_process(tmp_path)
