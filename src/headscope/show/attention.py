@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from headscope.files import write_atomically
+from headscope.heads.capture import look
 from headscope.heads.flow import views
 from headscope.model.transformer import TransformerLM
 from headscope.render.colours import RGB
@@ -63,7 +64,7 @@ def head_pictures(
 ) -> dict[str, RGB]:
     """A picture for each head, by name (`L1H2`): its weights, larger. Arguments as above."""
     pictures = {}
-    for layer, maps in enumerate(views(model, ids).weights[:, 0].double().cpu().numpy()):
+    for layer, maps in enumerate(look(model, ids, "maps").maps[:, 0].double().cpu().numpy()):
         for head, caption in enumerate(head_names(layer, len(maps), roles)):
             said = "every row attends to its columns"
             title = f"{caption}, {when}"
