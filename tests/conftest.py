@@ -22,6 +22,7 @@ from headscope.model.transformer import TransformerLM
 from headscope.training.module import LanguageModule
 from headscope.training.optim import AdamW
 from headscope.training.schedule import Constant
+from tests import processes
 from tests.model.schemes import ROWS
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -111,6 +112,8 @@ def fit(
 def shell(*command, cwd=ROOT, timeout=300, stdin=None, **env):
     """A command of the project as a user runs it; returns the finished process."""
     environment = {k: v for k, v in os.environ.items() if k != "HEADSCOPE_DATA_DIR"} | env
+    if stdin is None and processes.can_fork(command, env):
+        return processes.fork(command, cwd, environment, timeout)
     return subprocess.run(
         [sys.executable, *map(str, command)],
         cwd=cwd,

@@ -1,0 +1,19 @@
+"""What commands import from others and takes long: imported once by the process whose copies run the commands."""
+
+from headscope.cli import lean
+
+lean.import_lightning()
+
+for module in (
+    "hydra._internal.hydra",
+    "hydra.core.override_parser.overrides_parser",
+    "lightning.pytorch.loggers",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+    "PIL.ImageDraw",
+    "PIL.ImageFont",
+    "pydantic",
+    "rich.console",
+    "torch.utils.tensorboard",
+):
+    __import__(module)
