@@ -110,8 +110,8 @@ def _with_channels(q: Tensor, k: Tensor, by_key: Tensor) -> tuple[Tensor, Tensor
     number is a sum of two: what bf16 holds of it, and the rest, so that in bf16 it has 16 bits in place of 8.
     """
     whole = by_key.mT.expand(*k.shape[:-1], 1)  # (..., T, 1)
-    high = whole.detach().bfloat16().to(whole.dtype)
-    parts = torch.cat((high, whole - high), -1).to(k.dtype)  # (..., T, 2)
+    high = whole.detach().bfloat16()
+    parts = torch.cat((high, (whole - high).to(k.dtype)), -1).to(k.dtype)  # (..., T, 2)
     ones = torch.ones_like(parts)
     return torch.cat((q, ones, -parts.detach()), -1), torch.cat((k, parts, ones), -1)
 
