@@ -55,7 +55,7 @@ def _run(command, cwd, env, out, err):
             sys.argv = command[1:]
             runpy.run_module(command[1], run_name="__main__", alter_sys=True)
         else:
-            sys.path.insert(0, os.path.dirname(os.path.abspath(command[0])))
+            sys.path.insert(0, str(Path(command[0]).resolve().parent))
             sys.argv = command
             runpy.run_path(command[0], run_name="__main__")
     finally:
