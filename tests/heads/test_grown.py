@@ -64,5 +64,4 @@ def test_two_layers_grow_an_induction_head(grown, seed):
 def test_one_layer_cannot(grown, seed):
     summary, model, text = grown[1, seed]
     assert above_optimum(summary) >= 0.5
-    # A head that looks back about a period, and chooses a little among distances by the token there, reaches 0.21.
-    assert all(r.scores["induction"] <= 0.22 and r.role != "induction" for r in reports_of(model, text))
+    assert all(r.scores["induction"] <= 0.2 and r.role != "induction" for r in reports_of(model, text))
