@@ -34,7 +34,7 @@ check: $(READY)  ## format, lint, types, tests; warnings are errors
 	$(FAST)
 
 test-slow: $(READY)  ## the tests that take minutes
-	$(PY) -m pytest -m slow
+	$(FAST) -m slow
 
 test-browser: $(READY)  ## the tests that look at pages in headless Chromium
 	$(PY) -m pytest -m browser
@@ -42,8 +42,8 @@ test-browser: $(READY)  ## the tests that look at pages in headless Chromium
 tensorboard: $(READY)  ## the dashboard over all runs, every picture kept
 	$(PY) -m tensorboard.main --logdir outputs --samples_per_plugin images=200,text=200
 
-pictures: $(READY)  ## the README's pictures, from `train.py sweep=positions hydra.sweep.dir=outputs/positions`
-	$(PY) docs/pictures.py outputs/positions
+pictures: $(READY)  ## two pictures of the README, from `train.py sweep=positions seed=1 hydra.sweep.dir=outputs/positions`
+	$(PY) -m docs.pictures outputs/positions
 
 demo: $(READY)  ## docs/demo.html, the quickstart's page, and its photographs
 	test -f outputs/demo/summary.json || $(PY) train.py experiment=quickstart hydra.run.dir=outputs/demo

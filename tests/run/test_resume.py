@@ -339,7 +339,7 @@ def test_ten_kills_of_one_of_two_processes_change_nothing(tmp_path):
                 landed += 1
             except subprocess.CalledProcessError:
                 killed = None  # the second had not started, or had ended
-        code = process.wait(timeout=60)  # whoever is left ends, and soon
+        code = process.wait(timeout=60 if killed else 300)  # whoever is left ends, and soon
         errors = process.stderr.read()
         process.stderr.close()
         if killed == "the second":
