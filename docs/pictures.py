@@ -1,9 +1,8 @@
-"""Makes the pictures of the README from a sweep of positions: `python docs/pictures.py SWEEP`, or `make pictures`.
+"""Makes two pictures of the README from a sweep of positions: `python -m docs.pictures SWEEP`, or `make pictures`.
 
-The heads are those of its first run, the dashboard is TensorBoard in headless Chromium.
+The heads are those of its first run, the dashboard is TensorBoard in the browser of the tests.
 """
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,11 +18,10 @@ import headscope
 from headscope.data.shakespeare import TinyShakespeare
 from headscope.heads.capture import look
 from headscope.render.maps import head_names, maps_picture
+from tests.browser import browser
 
 DOCS = Path(__file__).parent
 TEXT, LAYER = slice(0, 28), 2  #: of the validation text; the third layer
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
-FLAGS += ("--disable-background-networking", "--disable-component-update", "--window-size=1280,800")
 
 
 def heads(checkpoint: Path) -> None:
@@ -39,33 +37,27 @@ def heads(checkpoint: Path) -> None:
 
 
 def dashboard(sweep: Path) -> None:
-    """TensorBoard's losses of the runs of a sweep with seed 1."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        sys.exit("error: the dashboard's picture needs Chromium")
+    """TensorBoard's losses of all runs."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    folder = Path(tempfile.mkdtemp())
-    for events in sweep.glob("*-s1/events.*"):
-        run = folder / "outputs" / events.parent.name.split("-")[1]
-        run.mkdir(parents=True)
-        shutil.copy(events, run)
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", "outputs", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(sweep), "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         address = f"http://127.0.0.1:{port}"
         wait_for(f"{address}/data/runs")
-        with tempfile.TemporaryDirectory() as profile:
+        with tempfile.TemporaryDirectory() as profile, browser(profile) as tab:
+            tab.size(1280, 800)
+            tab.call("Page.navigate", url=f"{address}/?smoothing=0&tagFilter=loss%24#timeseries")
+            time.sleep(15)  # nothing on the page says that its curves are drawn
+            tab.run("document.querySelector('[aria-label=\"Close side pane\"]').click()")
+            time.sleep(5)
             shot = Path(profile) / "shot.png"
-            page = f"{address}/#scalars&tagFilter=loss%7Cperplexity&_smoothingWeight=0"
-            options = (f"--user-data-dir={profile}", "--virtual-time-budget=30000", f"--screenshot={shot}")
-            subprocess.run([chromium, *FLAGS, *options, page], check=True, capture_output=True, timeout=120)
+            tab.photograph(shot)
             save(Image.open(shot).convert("RGB"), "dashboard.png")
     finally:
         server.terminate()
         server.wait()
-        shutil.rmtree(folder)
 
 
 def wait_for(address: str) -> None:
@@ -92,6 +84,6 @@ def save(picture: Image.Image, name: str) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     if len(sys.argv) != 2:
-        sys.exit("error: give the folder of a sweep of positions: python docs/pictures.py SWEEP")
-    heads(Path(sys.argv[1]) / "00-rope-s1" / "checkpoints" / "best.ckpt")
+        sys.exit("error: give the folder of a sweep of positions: python -m docs.pictures SWEEP")
+    heads(Path(sys.argv[1]) / "00-rope" / "checkpoints" / "best.ckpt")
     dashboard(Path(sys.argv[1]))
