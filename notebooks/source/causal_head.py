@@ -2,7 +2,8 @@
 # # How does a position decide which earlier ones to listen to?
 #
 # A causal head over random vectors: what a head does with any input, before it has learned anything. The functions
-# are those of `python -m headscope.walkthrough causal-head`, and the numbers those that a well-known lecture prints.
+# are those of `python -m headscope.walkthrough causal-head`, and the numbers those that Andrej Karpathy's lecture
+# “Let's build GPT” prints.
 
 # %%
 import torch

@@ -66,7 +66,7 @@ def test_another_seed_says_whose_numbers_are_well_known():
     def text(seed):
         return next(step.text for step in causal_head.tell(seed).steps if step.matrices[0].title == "weights")
 
-    assert "These are 64 weights that are well known" in text(1337)
+    assert "These are the 64 weights that Andrej Karpathy" in text(1337)
     assert "seed 1337" in text(5)
     assert "(4, 8, 32)" in warned(causal_head.tell(1337))
     assert "(4, 8, 16)" in warned(causal_head.tell(1337))

@@ -60,7 +60,7 @@ def test_where_the_parameters_sit():
 def test_the_tour_is_the_block_itself():
     told = part4.tell(42)
     notice = next(s.notice for s in told.steps if s.matrices[0].title == "tour of a block")
-    assert float(re.search(r"run whole gives, to (\S+)\. ", notice).group(1)) < 1e-5
+    assert float(re.search(r"as a whole; the largest difference is (\S+)\. ", notice).group(1)) < 1e-5
     step = shown(told, "tour of a block")
     shapes = dict(zip(step.rows, (note.split("  ")[0] for note in step.notes), strict=True))
     assert shapes["queries"] == "(1, 8, 3, 32)"

@@ -13,7 +13,7 @@ from headscope.model.attention import attention
 from headscope.walkthrough.plain import compare, hide_later, mix, project, take, weigh
 from headscope.walkthrough.step import Change, Kind, Matrix, Mistake, Step, Told, Walk, number
 
-SEED = 1337  #: of the 64 weights that a well-known lecture prints
+SEED = 1337  #: of the 64 weights that Andrej Karpathy's lecture “Let's build GPT” prints
 B, T, C, D = 4, 8, 32, 16
 
 
@@ -44,16 +44,19 @@ def tell(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: b
     m_x, m_q, m_k = matrix("embeddings", "X", x), matrix("queries", "Q", q), matrix("keys", "K", k)
     m_scores, m_seen = matrix("scores", "Q Kᵀ", scores, True), matrix("masked scores", "S", seen, True)
     m_plain = matrix("weights", "A", plain, True, True)
-    m_scaled = matrix("scaled weights", "A", scaled, True, True)
+    m_scaled = matrix("scaled weights", "A'", scaled, True, True)
     m_v, m_by_v = matrix("values", "V", v), matrix("output by v", "Y", by_v)
     row = 2 + int(plain[0, 2:].amax(-1).argmax())  # the sharpest with more than two to choose from
+    heard = seen[0][seen[0].isfinite()]  # the scores that a softmax gets
     spread = float(scores.std()), float((scores * scale).std())
     later = "a score of -∞ for every later one" if mask else "the mask is off, so nothing is hidden"
     steps = [
         Step(
             "Eight positions", "What does a head get?",
-            f"{B} sentences of {T} positions with {C} channels. They are noise and no words: what follows is what a "
-            f"head does with any input, before it has learned anything. Only the first sentence is shown.",
+            f"A head is the part of a model by which positions hear of each other: three matrices, and what is done "
+            f"with what they make. It gets {B} sentences of {T} positions with {C} numbers (channels) each. They are "
+            f"noise and no words: what follows is what a head does with any input, before it has learned anything. "
+            f"Only the first sentence is shown.",
             f"X: {T} positions × {C} channels", (), (), (m_x,),
             "Every cell is a draw around 0 with a spread of 1. A row is a position.",
         ),
@@ -62,7 +65,8 @@ def tell(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: b
             f"Two matrices without bias take {C} channels to {D}: a query says what a position looks for, a key what "
             f"it offers. (The third matrix, for values, comes later.)",
             "Q = X Wqᵀ    K = X Wkᵀ", (project,), (m_x, "→"), (m_k, m_q),
-            f"A head is narrower than its input: {C // D} heads of width {D} would share the {C} channels.",
+            f"A head is narrower than its input. Each reads all {C} channels and makes {D}, so that {C // D} heads "
+            f"side by side give {C} again.",
         ),
         Step(
             "Scores and the mask", "Who may look at whom?",
@@ -71,7 +75,8 @@ def tell(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: b
             "S = Q Kᵀ, -∞ where the column comes after the row" if mask else "S = Q Kᵀ",
             (compare, hide_later) if mask else (compare,), (m_q, "×", m_k.turned, "="), (m_scores, "→", m_seen),
             f"Rows ask, columns answer. {at[0]} may see 1 position, {last} all {T}. The scores run from "
-            f"{number(float(scores[0].min()))} to {number(float(scores[0].max()))}: a wide range for a softmax.",
+            f"{number(float(heard.min()))} to {number(float(heard.max()))}{', where not hidden' * mask}: a wide range "
+            f"for a softmax.",
             Change("mask", "no", "What if nothing is hidden?", ("weights", 0, 0),
                    f"With the mask {at[0]} has only itself to listen to. Without it the row has {T} columns to share "
                    f"among, later ones too, and a model would read the answers in advance."),
@@ -79,20 +84,23 @@ def tell(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: b
         Step(
             "Weights, not scaled", "What if the scores go into the softmax as they are?",
             "Each row becomes shares that add up to 1. e to the power of -∞ is 0, so what is hidden gets nothing. "
-            + (f"These are {T * T} weights that are well known from a lecture." if seed == SEED
-               else f"The {T * T} weights that are well known from a lecture are those of seed {SEED}."),
+            + (f"These are the {T * T} weights that Andrej Karpathy's lecture “Let's build GPT” prints." if seed == SEED
+               else f"The {T * T} weights that Andrej Karpathy's lecture “Let's build GPT” prints are those of seed "
+                    f"{SEED}."),
             "A = softmax of each row of S", (weigh,), (m_seen, "softmax →"), (m_plain,),
             f"Row {at[row]} gives {plain[0, row].max():.4f} to a single position, although nothing was learned. That "
             f"comes from the size of the scores alone.",
         ),
         Step(
             "Weights, scaled", "What does 1/√d do?",
-            f"A score is a sum over {D} channels, so its spread grows with √{D} = {D**0.5:.0f}. Times {scale:g} the "
-            f"spread over this batch is {spread[1]:.2f} in place of {spread[0]:.2f}, whatever the width of the head.",
-            f"A = softmax of each row of S · {scale:g}", (shrink, weigh),
+            f"A score is a sum of d = {D} products, and a sum of d independent numbers spreads √d = {D**0.5:.0f} times "
+            f"as widely as one of them. Times {scale:g} the spread (standard deviation) over this batch is "
+            f"{spread[1]:.2f} in place of {spread[0]:.2f}; with 1/√d it does not depend on the width of a head.",
+            f"A' = softmax of each row of S · {scale:g}", (shrink, weigh),
             (m_seen, f"· {scale:g}, softmax →"), (m_scaled,),
-            f"The largest weight of row {at[row]} is {scaled[0, row].max():.4f} now, not {plain[0, row].max():.4f}. A "
-            f"row that gives nearly all to one position has nearly no gradient left, and learns slowly.",
+            f"The largest weight of row {at[row]} is {scaled[0, row].max():.4f} now, not {plain[0, row].max():.4f}. "
+            f"The more a row gives to one position, the smaller is the gradient of its softmax, and the slower it "
+            f"learns to look elsewhere.",
             Change("scale", "1", "What if the scores are not divided?",
                    ("scaled weights", row, int(plain[0, row].argmax())),
                    f"A larger factor sharpens every row, a smaller one evens it out; {D**-0.5:g} is 1/√{D}, and with 1 "
@@ -100,13 +108,14 @@ def tell(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: b
         ),
         Step(
             "Values", "What does a position hand over?",
-            f"Not itself, but its value: a third matrix makes {D} channels of it. A position takes from each earlier "
-            f"one as much as its weight says, and adds it up.",
-            "V = X Wvᵀ    Y = A V", (take, mix), (m_scaled, "×", m_v, "="),
-            (m_v, matrix("weighted values", f"A[{last}] · V", take(scaled[:, -1], v)), m_by_v),
+            f"Not itself, but its value: a third matrix makes {D} channels of it. A position takes from itself and "
+            f"each earlier one as much as its weight says, and adds it up.",
+            "V = X Wvᵀ    Y = A' V", (take, mix), (m_scaled, "×", m_v, "="),
+            (m_v, matrix("weighted values", f"A'[{last}] · V", take(scaled[:, -1], v)), m_by_v),
             f"The last row of Y is the sum of the weighted values of {last}. "
-            + (f"The model's own function, headscope.model.attention.attention, gives the same to "
-               f"{number(float((attention(q, k, v, scale=scale, causal=mask) - by_v).abs().max()))}." if scale else
+            + (f"The function that models use, headscope.model.attention.attention, gives the same; the largest "
+               f"difference is {number(float((attention(q, k, v, scale=scale, causal=mask) - by_v).abs().max()))}."
+               if scale else
                "With a factor of 0 it is the plain mean of what a position may see."),
             Change("scale", "0", "What if all scores are 0?", ("scaled weights", T - 1, 0),
                    f"Equal scores give equal shares: {last} takes the mean of the {T} positions that it sees, 1/{T} "
@@ -114,11 +123,11 @@ def tell(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: b
         ),
         Step(
             "Without values", "What if the weights multiply x itself?",
-            "Then there is no third matrix, and the head can only pass on what is there. Here with the weights that "
-            "are not scaled.",
+            "Then there is no third matrix, and what the head passes on cannot be learned: it is the input itself, all "
+            "of it. Here with the weights A that are not scaled.",
             "Y = A X", (mix,), (m_plain, "×", m_x, "="), (matrix("output by x", "A X", by_x),),
             f"The output is {C} wide, as the input: {tuple(by_x.shape)}. By values it is {tuple(by_v.shape)}, so that "
-            f"{C // D} heads side by side make {C}.",
+            f"{C // D} heads side by side make {C}; without values they would make {C // D * C}.",
         ),
     ]  # fmt: skip
     mistakes = [
@@ -132,8 +141,8 @@ def tell(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: b
         Mistake(
             "Weighing x in place of values",
             f"By x the output is {tuple(by_x.shape)}, as wide as the input; by v it is {tuple(by_v.shape)}. Without "
-            f"values what a position offers and what it hands over cannot differ, and heads cannot be put side by "
-            "side.",
+            f"values a head cannot choose what it hands over, and {C // D} heads side by side are {C // D * C} wide, "
+            f"not {C}.",
         ),
         Mistake(
             "Reading a meaning into random weights",
@@ -150,13 +159,13 @@ def tell(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: b
         ),
         (
             "Why are scores divided by √d?",
-            f"A score is a sum over d channels and spreads with √d; large scores make the softmax give nearly all to "
-            f"one position ({plain[0, row].max():.4f} in row {at[row]}).",
+            f"A score is a sum over d channels and spreads with √d; widely spread scores make the softmax give most "
+            f"to one position ({plain[0, row].max():.4f} in row {at[row]}), which then learns slowly.",
         ),
         (
             "What would be lost if a head had no values?",
-            "What a position hands over would be its input itself: as wide as before, and no different from what it "
-            "is compared by.",
+            f"The choice of what to hand over: it would be the input itself, with all its {C} channels, so that "
+            f"{C // D} heads side by side would be {C // D * C} wide.",
         ),
     ]  # fmt: skip
     return Told("How does a position decide which earlier ones to listen to?", steps, mistakes, checks)

@@ -93,8 +93,9 @@ def tell(
         Step(
             "Words to vectors", "How can a sentence be calculated with?",
             f"Each word is a place in a vocabulary of {len(vocabulary)}, and each new word draws {width} random "
-            f"numbers from 0 to 1. They serve as keys and values alike. “{words[at]}”, in the middle, is the current "
-            f"word; up to {window} before it are its context.",
+            f"numbers from 0 to 1; “The” and “the” are two words. The same vector is the word's key (what it is "
+            f"compared by) and its value (what it hands over). “{words[at]}”, in the middle, is the current word; up "
+            f"to {window} before it are its context.",
             "K = V = E[ids]", (draw,), (),
             (Matrix("tokens", "ids", places[:, None], words, ("id",), "table", each,
                     [role.get(i, "") for i in range(len(words))], whole=True), m_words),
@@ -103,20 +104,20 @@ def tell(
         ),
         Step(
             "A question", "What is asked?",
-            "The mean of the context's vectors is the query; the current word itself is not in it. A trained model "
-            "has a matrix that makes a query of each word.",
+            "The query says what is looked for. Here it is the mean of the context's vectors; the current word itself "
+            "is not in it. A trained model has a matrix that makes a query of each word.",
             "q = mean of the context's vectors", (ask,), (), (m_q,),
-            f"Of {len(words[before])} rows one is made: the last is what asks for the whole sentence.",
+            f"The last row is the mean of the {len(words[before])} above it, and the query of all that follows.",
             Change("window", "1", "What if only the word before is asked?", ("scores", max(0, at - 1), 0),
-                   "The query is then the vector of that word itself. Even so a word need not fit itself best: among "
-                   "positive numbers a longer vector has the larger score, whatever is asked."),
+                   "The query is then the vector of that word itself. Even so a word need not fit itself best: where "
+                   "no number is negative, a longer vector tends to score higher, whatever is asked."),
         ),
         Step(
             "Scores", "How well does each word fit the question?",
             f"The query times each key, channel by channel, added up; then divided by √{width}.",
             f"s = q Kᵀ / √{width}", (compare, scale), (m_asks, "×", m_k.turned, "="), (m_scores,),
             f"All scores are positive, as all numbers are: the smallest is {scaled.min():.4f}, the largest "
-            f"{scaled.max():.4f}. A long vector scores high, whatever is asked.",
+            f"{scaled.max():.4f}. So long vectors tend to score high, whatever is asked.",
         ),
         Step(
             "Weights", "How does a score become a share?",
@@ -128,8 +129,8 @@ def tell(
             f"The shares add up to 1 and run from {weights.min():.4f} to {weights.max():.4f}; “{words[best]}” has the "
             f"largest.",
             Change("width", "30", f"What if a word has 30 numbers in place of {width}?", ("scores", best, 1),
-                   "All numbers are positive, so nothing cancels, and scores grow with the root of the width. Their "
-                   "differences do not, thanks to the division, and a softmax sees differences only."),
+                   "All numbers are positive, so nothing cancels in a sum of 30 products, and even divided by √30 "
+                   "scores tend to be larger. It hardly changes the shares: a softmax sees differences only."),
         ),
         Step(
             "Values", "What is taken from the words?",
@@ -137,14 +138,15 @@ def tell(
             "question.",
             "c = a V", (take, mix), (m_share, "×", m_k, "="),
             (Matrix("weighted values", "a · V", torch.cat((take(weights, v), context)), [*words, "sum"], whole=True),),
-            f"The last row is the sum. With nearly even weights it is nearly the mean of all the words. The model's "
-            f"own function gives the same to "
+            f"The last row is the sum. With nearly even weights it is nearly the mean of all the words. Headscope's "
+            f"own attention function gives the same; the largest difference is "
             f"{number(float((attention(q, k, v, causal=False) - context).abs().max()))}.",
         ),
         Step(
             "A prediction", "Which word comes next?",
-            "The word whose vector is nearest to the context vector. Beside it the other reading, which never uses "
-            "the values: the word with the largest weight.",
+            "The word of the whole vocabulary whose vector is nearest to the context vector. Beside it the other "
+            "reading, which takes the weights for probabilities and never uses the values: the word with the largest "
+            "weight. A word that stands twice adds up its weights.",
             "the word with the smallest |E - c|", (nearest_to, count), (),
             (Matrix("distances", "|E - c|", distances[:, None], vocabulary, ("distance",), "table",
                     f"({len(vocabulary)},)", ["nearest" if word == nearest else "" for word in vocabulary], whole=True),
@@ -152,7 +154,8 @@ def tell(
                     f"({len(vocabulary)},) each",
                     [_foretold(word == answer, word == nearest) for word in vocabulary], whole=True)),
             f"By the values it is “{nearest}”, {distances.min():.4f} away. The vectors are random, so either word is "
-            f"chance: attention only moves around what vectors already mean.",
+            f"chance: attention mixes vectors, it does not give them a meaning. Training would: it moves the vectors, "
+            f"and the matrices that make queries, keys and values of them, until the right word is nearest.",
             Change("window", "4", "What if four words before are asked?", ("distances", vocabulary.index(nearest), 0),
                    "Another query weighs the words otherwise, but a mean of random vectors stays near their middle, "
                    "whatever is asked: the nearest word is near the middle too."),
@@ -160,8 +163,9 @@ def tell(
     ]  # fmt: skip
     lookup = (
         f"Without the values one can only answer with the largest weight, {_prediction(words, vocabulary, twice)}. "
-        f"That is a word that is there already, not one that comes next. By the weighted values it is “{nearest}”, "
-        f"{distances.min():.4f} away."
+        f"A weight says how well a word of the sentence fits the question, so this can only name a word that the "
+        f"sentence has, and a model that continues texts needs all others too. The weighted values are compared with "
+        f"the whole vocabulary: “{nearest}”, {distances.min():.4f} away."
     )
     if (first := words.index(words[at])) != at:
         lookup += (
@@ -191,8 +195,8 @@ def tell(
         ),
         (
             "Why is the word with the largest weight not the prediction?",
-            "The weights say where to listen, among words that are there. What is said are the values; their weighted "
-            "sum is compared with every word of the vocabulary.",
+            "A weight says how well a word of the sentence fits the question: where to listen, not what comes next. "
+            "What is heard are the values; their weighted sum is compared with every word of the vocabulary.",
         ),
         (
             "What would have to be learned for the answer to be more than chance?",

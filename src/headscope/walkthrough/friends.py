@@ -80,16 +80,18 @@ def tell(
         Step(
             "Ask, offer, say", "How can the same friend ask, offer and say something?",
             "By three matrices. Wq turns a friend into a query: what I ask for. Wk makes a key: what I offer. Wv "
-            "makes a value: what I say if I am heard. A new model has matrices of random numbers, and so has this one.",
+            "makes a value: what I say if I am heard. Three such matrices, with the next three steps, are an attention "
+            "head. A new model has matrices of random numbers, and so has this one.",
             "Q = X Wqᵀ    K = X Wkᵀ    V = X Wvᵀ", (project,), (m_x, m_w, "→"), (m_w, m_q, m_k, m_v),
             "Q, K and V have a row for each friend again. Only the columns have lost their names: what feature 0 of a "
             "query means is for the matrix to decide, and this one was drawn, not learned.",
         ),
         Step(
             "Who fits whom", "Whose offer fits whose question?",
-            "Multiply a friend's query with everybody's key, number by number, and add up: large where both are large "
-            "in the same places. K is turned on its side, so that one matrix product does this for all pairs. Longer "
-            "vectors give larger sums, so the scores are divided by √D, the root of a query's width.",
+            "Multiply a friend's query with everybody's key, number by number, and add up: large where both have "
+            "large numbers of the same sign in the same places. With K transposed, one matrix product does this for "
+            "all pairs. A query of more numbers gives larger sums, so the scores are divided by √D, the root of its "
+            "width.",
             "S = Q Kᵀ / √D    D = 3", (compare, scale), (m_q, "×", m_k.turned, "="), (m_scores, "/ √3 =", m_scaled),
             f"A row asks, a column answers. Alice to Daisy is {number(float(scores[0, 3]))}, Daisy to Alice is "
             f"{number(float(scores[3, 0]))}: not the same, as asking and offering are different matrices.",
@@ -100,8 +102,9 @@ def tell(
             "below 0, and a row adds up to 1, so each friend has one unit of attention to give away.",
             "A = softmax of each row of S", (weigh,), (m_scaled, "softmax →"),
             (m_weights, Matrix("row sums", "Σ A", weights.sum(-1, keepdim=True), names, ("sum",), "table", "(4,)")),
-            f"All 16 weights lie between {weights.min():.4f} and {weights.max():.4f}, about 1/4. Scores near zero "
-            f"make shares that are nearly even: by chance alone, nobody has anyone to listen to.",
+            f"All 16 weights lie between {weights.min():.4f} and {weights.max():.4f}, about 1/4. Random matrices of "
+            f"small numbers make small queries and keys, and the scores of a row lie close to each other. The softmax "
+            f"sees differences only, so it shares nearly evenly: by chance alone, nobody has anyone to listen to.",
         ),
         Step(
             "What Alice hears", "What comes out?",
@@ -110,14 +113,14 @@ def tell(
             "Y = A V", (take, mix), (m_weights, "×", m_v, "="), (m_taken, m_y),
             f"The rows of the output are nearly equal: no feature differs by more than "
             f"{(y.max(0).values - y.min(0).values).max():.4f} between friends, since everyone hears the same mean. "
-            f"The model's own function, headscope.model.attention.attention, gives the same to "
-            f"{number(float((attention(q, k, v, causal=False) - y).abs().max()))}.",
+            f"The function that models use, headscope.model.attention.attention, gives the same; the largest "
+            f"difference is {number(float((attention(q, k, v, causal=False) - y).abs().max()))}, which is rounding.",
         ),
         Step(
             "Chosen matrices", "What would matrices look like that let us see something?",
-            f"Choose them by hand. Each friend asks and offers one number, travel minus music. The query is made "
-            f"{sharpness:g} times as large, so that the shares become clear. Keys are "
-            f"{'the number itself: like finds like.' if keys == 'alike' else 'its opposite: opposites meet.'}",
+            f"Choose them by hand. Each friend asks and offers one number, travel minus music; D is 1, so there is "
+            f"nothing to divide by. The query is made {sharpness:g} times as large, so that the shares become clear. "
+            f"Keys are {'the number itself: like finds like.' if keys == 'alike' else 'its opposite: opposites meet.'}",
             f"q = {sharpness:g} (travel - music)    k = {'' if keys == 'alike' else '-'}(travel - music)    S = q kᵀ",
             (choose, compare), (c_q, "×", c_k.turned, "="), (c_q, c_k, c_scores),
             f"With one number each, the product is a multiplication table. Charlie asks "
@@ -125,22 +128,25 @@ def tell(
             "same sign, the score is positive.",
             Change("keys", "opposite", "What if everybody offers the opposite of what they ask for?",
                    ("chosen weights", 0, 2),
-                   "The queries are as before, only the sign of the keys is turned: who listens to whom is decided by "
-                   "both, so the two camps swap. With opposite keys Alice, Bob and Daisy listen to Charlie."),
+                   "The queries are as before, only the keys change their sign, and with them every score: who was "
+                   "heard most is heard least. With opposite keys Alice, Bob and Daisy listen to Charlie."),
         ),
         Step(
             "Two camps", "Who listens to whom now?",
-            "The same softmax on the chosen scores, and the same weighted mean, this time of the friends' own features "
-            "(Wv is the matrix that changes nothing).",
+            "Alice, Bob and Daisy prefer travel to music, Charlie music to travel. The same softmax on the chosen "
+            "scores, and the same weighted mean, this time of the friends' own features (Wv is the matrix that changes "
+            "nothing).",
             "A = softmax of each row of S    Y = A X", (weigh, mix), (c_scores, "softmax →", c_weights, "×", m_x, "="),
             (c_weights, c_heard),
             f"Alice gives Bob {chosen[0, 1]:.4f} and Charlie {chosen[0, 2]:.4f}; Charlie gives himself "
             f"{alone[2]:.4f}. Alice's row of the output has travel {heard[0, 2]:.4f} and music {heard[0, 0]:.4f}, "
             f"Charlie's {heard[2, 2]:.4f} and {heard[2, 0]:.4f}: what comes out differs now between friends, and says "
-            f"whom they heard. Training finds such matrices by itself.",
+            f"whom they heard. Nobody chooses matrices in a real model: training moves them to what lowers its loss, "
+            f"as the walk toy shows.",
             Change("sharpness", "1", "What if the query is not made larger?", ("chosen weights", 2, 2),
                    "The factor stretches the scores before the softmax. Small scores give even shares, large ones give "
-                   "all to the best: this is what 1/√D keeps in bounds."),
+                   "all to the best. That is why the scores of wide queries, large by their width alone, are divided "
+                   "by √D."),
         ),
     ]  # fmt: skip
     masked = attention(q, k, v, causal=True)
@@ -160,8 +166,8 @@ def tell(
             "Masking where nothing comes first",
             f"Friends have no order, so nobody is hidden here. In a language model a causal mask hides what comes "
             f"later. Here it would leave Alice only herself (weight {attention_weights(q, k)[0, 0]:.4f} in place of "
-            f"{weights[0, 0]:.4f}) and move her output by up to {(masked - y)[0].abs().max():.4f}, Daisy's, who is "
-            f"last, by {number(float((masked - y)[-1].abs().max()))}.",
+            f"{weights[0, 0]:.4f}) and move her output by up to {(masked - y)[0].abs().max():.4f}. Daisy is last and "
+            f"still hears everybody: hers moves by {number(float((masked - y)[-1].abs().max()))}, which is rounding.",
         ),
     ]
     checks = [
@@ -172,11 +178,11 @@ def tell(
         ),
         (
             "Why are the random weights all near 1/4?",
-            f"Random matrices give scores near zero (the largest here is {scores.abs().max():.4f}). The softmax of "
-            f"nearly equal scores is nearly even, and there are four friends.",
+            f"Small random matrices give small scores (the largest here is {scores.abs().max():.4f}), so those of a "
+            f"row differ little. The softmax of nearly equal scores is nearly even, and there are four friends.",
         ),
         (
-            "A row of weights is (0, 1, 0, 0). What is that friend's row of the output?",
+            "A row of A is (0, 1, 0, 0). What is that friend's row of Y = A V?",
             "Bob's value: the output is a weighted mean of values, and all the weight is on the second.",
         ),
     ]

@@ -231,9 +231,11 @@ class _Told:
         )
         m_scores = Matrix("scores", "S", self.scores, shown, shown)
         m_weights = Matrix("weights", "A", self.weights, shown, shown, "weights")
-        m_mixed = Matrix("head output", "z", self.mixed[-1:], shown[-1:])
+        m_mixed = Matrix("head output", "y", self.mixed[-1:], shown[-1:])
         m_written = Matrix("written", "w", self.written[-1:], shown[-1:])
         best = int(self.weights[-1].argmax())
+        said = self.opened.said.get(self.at, "")
+        adds_position = self.opened.model.position.table() is not None
         width, d = self.x.shape[1], self.q.shape[1]
         gone = "writes nothing" if self.instead == "zero" else "writes its mean over this text"
         after = float(self.p_without[self.top[0]])
@@ -245,14 +247,17 @@ class _Told:
                 f"space, ↵ a new line.)",
                 "text → ids", (read,), (),
                 (Matrix("ids", "ids", self.opened.ids[None], ("id",), shown, "table", f"({len(shown)},)"),),
-                f"The model sees {len(shown)} whole numbers. What follows is about what {here}, makes of the others.",
+                f"The model sees {len(shown)} whole numbers. What follows is about what {here}, makes of the others "
+                f"through head {name}: head {self.at[1]} of layer {layer}, both counted from 0, of "
+                f"{self.opened.model.n_layers} layers with {self.opened.model.n_heads} heads each.",
             ),
             Step(
                 "Embedding", "How does a number become something to calculate with?",
                 f"Each id picks a row of {width} numbers from a table that was trained. They are the beginning of the "
-                f"stream: what every layer reads and adds to.",
-                "x = E[ids], and the position where the scheme adds one", (embed,), (), (m_x,),
-                f"Equal {unit}s have equal rows, unless the position was added to them. Head {name} reads the stream "
+                f"stream, the {width} numbers of a position that every layer reads and adds to.",
+                "x = E[ids]" + adds_position * " + position", (embed,), (), (m_x,),
+                f"Equal {unit}s have {'other rows, as positions were added' if adds_position else 'equal rows'}. Head "
+                f"{name} reads the stream "
                 f"before layer {layer}"
                 + (", which is this embedding." if layer == 0 else ", to which the layers below have added already."),
             ),
@@ -267,28 +272,30 @@ class _Told:
             ),
             Step(
                 "Scores and weights", f"Where does “{shown[-1]}” look?",
-                "Every query times every key, times a scale, plus what the positional scheme adds; what comes later is "
-                "hidden. The softmax of each row makes the weights.",
-                f"S = Q Kᵀ / √{self.v.shape[1]}    A = softmax of each row of S", (score, weigh),
+                f"Every query times every key, divided by √{self.v.shape[1]}, plus a bias where the positional scheme "
+                f"has one; what comes later is hidden. The softmax of each row makes the weights.",
+                f"S = Q Kᵀ / √{self.v.shape[1]} + bias    A = softmax of each row of S", (score, weigh),
                 (m_q, "×", m_k.turned, "→"), (m_scores, "softmax →", m_weights),
-                f"The last row gives most, {self.weights[-1, best]:.4f}, to “{shown[best]}”, {at - best} back. "
-                + self.opened.said.get(self.at, ""),
+                f"The last row gives most, {self.weights[-1, best]:.4f}, to “{shown[best]}”, {at - best} back."
+                + (f" That is one row of one text. On the texts that the checkpoint keeps: {said} (On the wrong keys: "
+                   f"the same weights, dealt to other {unit}s. That is what chance scores.)" if said else ""),
                 self._other_head(("weights", -1, best)),
             ),
             Step(
                 "What it writes", "What does the head add to the stream?",
                 f"The values, weighted by the last row of A and added up, are {self.v.shape[1]} numbers. The head's "
-                f"part of the output matrix, Wo, makes {width} of them, and they are added to the stream of "
-                f"“{shown[-1]}”.",
-                "z = A V    w = z Wo", (mix, write), (m_weights.row(at), "×", m_v, "="), (m_mixed, "Wo →", m_written),
+                f"part of the layer's output projection, Wo, makes {width} of them, and they are added to the stream "
+                f"of “{shown[-1]}”.",
+                "y = A V    w = y Wo", (mix, write), (m_weights.row(at), "×", m_v, "="), (m_mixed, "Wo →", m_written),
                 f"What is written is {float(self.written[-1].norm()):.2f} long; the stream that it is added to, "
                 f"{float(self.stream[-1].norm()):.2f}.",
             ),
             Step(
                 "Direct attribution", f"What does that do to the next {unit}?",
-                f"A logit is the stream, normed, times a row of the output matrix. The stream is a sum, so each part "
-                f"has its share of each logit: multiply what the head wrote with the row of a {unit}. (The norm's "
-                f"scale is held at its value.)",
+                f"After the last layer the stream is normed and multiplied with the matrix U, which has a row for each "
+                f"{unit} of the vocabulary: that gives the logits. The stream is a sum of all that was written into "
+                f"it, so each part has its share of each logit: what the head wrote, divided by the spread σ by which "
+                f"the norm divides the stream, times the {unit}'s row of U.",
                 "share of a logit = w / σ · U", (push,), (m_written, "× U ="),
                 (Matrix("next", "z", torch.stack((self.logits.double(), self.pushed), -1), self.names,
                         ("logit", f"from {name}"), shape=f"({len(self.p)},), the likeliest"),
@@ -303,9 +310,9 @@ class _Told:
                 "P = softmax(logits)", (likely, remove), (),
                 (Matrix("probabilities", "P", torch.stack((self.p[self.top], self.p_without[self.top]), -1), self.names,
                         ("with", "without"), "weights", f"({len(self.p)},) each, the likeliest", whole=True),),
-                f"P({first}) = {before:.4f} with the head and {after:.4f} without. The logarithm of P changes by "
-                f"{self._nats():+.4f} through the head, of which it added {float(self.pushed[0]):+.4f} to the logit "
-                "directly.",
+                f"P({first}) = {before:.4f} with the head and {after:.4f} without. Through the head ln P changes by "
+                f"{self._nats():+.4f}. The {float(self.pushed[0]):+.4f} that it adds to this logit directly is one of "
+                f"several causes: it moves the other logits too, and later layers read what it wrote.",
                 Change("instead", "mean" if self.instead == "zero" else "zero",
                        "What if the head is not silent, but says what it says on average?" if self.instead == "zero"
                        else "What if the head is silent?",
@@ -347,12 +354,13 @@ class _Told:
                 f"The largest weight of the last row is {self.weights[-1, look_at]:.4f}, on “{shown[look_at]}” at "
                 f"position {look_at}. A large weight on a short value moves little: by weight times the length of "
                 f"what is written, the most comes from “{shown[move]}” at position {move}, "
-                f"{float(self.moved[move]):.4f}: {same}.",
+                f"{float(self.moved[move]):.4f}: {same}. (What comes from all positions can be shorter in sum, where "
+                f"parts cancel.)",
             ),
             Mistake(
                 "Taking a direct share for the whole effect",
                 f"{name} adds {float(self.pushed[0]):+.4f} to the logit of “{self.names[0]}”, but ln P changes by "
-                f"{self._nats():+.4f} when it is taken away: the other logits move too, and later layers read what "
+                f"{-self._nats():+.4f} when it is taken away: the other logits move too, and later layers read what "
                 f"the head wrote and make something else of it.",
             ),
             Mistake(
@@ -372,11 +380,11 @@ class _Told:
             ),
             (
                 "By what way does what the head found reach the prediction?",
-                "Its weighted values go through Wo into the stream; the stream, normed, times the output matrix "
-                "gives the logits.",
+                "Its weighted values go through Wo into the stream, which later layers read too; after the last one "
+                "the stream, normed, times U gives the logits.",
             ),
             (
-                f"By how much is “{self.names[0]}” likelier with the head than without?",
+                f"How likely is “{self.names[0]}” with the head, and how likely without?",
                 f"P is {float(self.p[self.top[0]]):.4f} with it and {float(self.p_without[self.top[0]]):.4f} without.",
             ),
         ]

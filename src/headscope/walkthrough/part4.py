@@ -105,7 +105,8 @@ def _attention(x: Tensor) -> list[Step]:
             "Each token times each token, channel by channel, added up, and divided by √4 = 2.",
             "S = X Xᵀ / √4", (compare, scale), (m_x, "×", m_x.turned, "="), (m_scores, "/ 2 =", m_scaled),
             f"The table is the same on both sides of its diagonal, as nobody asks for anything other than they are. On "
-            f"the diagonal stand squares, so a token likes itself: “cat” scores itself {scaled[0, 1, 1]:.4f}.",
+            f"the diagonal stand sums of squares, which are never negative: “cat” scores itself "
+            f"{scaled[0, 1, 1]:.4f}. Only a longer vector can score higher.",
         ),
         Step(
             "Weights and output", "What does each token get?",
@@ -123,25 +124,27 @@ def _attention(x: Tensor) -> list[Step]:
             (m_hidden, "softmax →", m_masked, "×", m_x, "="),
             (m_hidden, m_masked, matrix("masked output", "Y", mix(masked, x))),
             f"“The” has only itself. The row of “sat” is as before ({weights[0, 2, 0]:.4f}, {weights[0, 2, 1]:.4f}, "
-            f"{weights[0, 2, 2]:.4f}), since nothing comes after it. The model's own function gives the same to "
-            f"{number(float((attention(x, x, x) - mix(masked, x)).abs().max()))}.",
+            f"{weights[0, 2, 2]:.4f}), since nothing comes after it. The model's own function gives the same; the "
+            f"largest difference is {number(float((attention(x, x, x) - mix(masked, x)).abs().max()))}.",
         ),
     ]  # fmt: skip
 
 
 def _positions() -> Step:
     table = Sinusoidal(64, 1, 100).sines[:50, :32]  # (50 positions, 32 channels)
-    shape = "(100, 64), 50 positions and 32 channels of it, turned"
+    shape = "(100, 64), 50 positions and 32 channels of it, transposed"
     error = float((wave(50, 64)[:, :32] - table).abs().max())
     return Step(
         "Positions", "How does a model know which token comes first?",
-        "Nothing in scores depends on order: shuffle the tokens, and the rows are shuffled alike. So each position "
-        "adds waves of its own to the embedding. Channels go down, positions across.",
+        "By the mask alone, which only says what is earlier. Nothing in the scores depends on order: without a mask, "
+        "shuffle the tokens, and the rows of the output are the same rows, shuffled. So each position p adds waves of "
+        "its own to the embedding, a sine and a cosine for each pair i of channels. Here are those of a width of 64; "
+        "channels go down, positions across.",
         "PE(p, 2i) = sin(p · 10000^(-2i/64))    PE(p, 2i+1) = cos(p · 10000^(-2i/64))", (wave,), (),
         (Matrix("sinusoidal positions", "PEᵀ", table.T, [f"ch{i}" for i in range(32)], shape=shape),),
         f"The first channels turn fast and tell neighbours apart, later ones turn ever slower and tell near from far. "
-        f"Position 1 begins with sin 1 = {table[1, 0]:.4f} and cos 1 = {table[1, 1]:.4f}. The code gives the model's "
-        f"own table to {number(error)}.",
+        f"Position 1 begins with sin 1 = {table[1, 0]:.4f} and cos 1 = {table[1, 1]:.4f}. The table that models use is "
+        f"the same; the largest difference is {number(error)}.",
     )  # fmt: skip
 
 
@@ -173,16 +176,20 @@ def _tour(shape: dict[str, Any]) -> Step:
     form = f"(1, {len(TOKENS)}, {c}) in and out"
     return Step(
         "A block", "What is around attention in a model?",
-        f"A stream of {c} channels a position runs through all blocks. Attention reads it, in {h} heads side by side, "
-        f"and adds what it found; then a feed-forward does the same, for each position by itself.",
+        f"A transformer is an embedding, a stack of blocks (its layers), and a matrix that makes logits. A stream of "
+        f"{c} channels a position runs through all blocks. In a block attention reads the stream, in {h} heads side by "
+        f"side, and adds what it found; then a feed-forward, two matrices with a bend between them, reads it and adds, "
+        f"for each position by itself. Here three random positions go through one block; the spread of the numbers "
+        f"stands beside each station.",
         "x ← x + attention(norm(x))    x ← x + feed-forward(norm(x))", (tour,), (),
         (Matrix("tour of a block", "x", spread, list(stations), ("spread",), "table", form, notes, whole=True),),
         f"The shape at the end is that at the beginning, so blocks can be stacked. Piece by piece gives what the block "
-        f"run whole gives, to {number(error)}. What writes into the stream starts at zero, so a new block changes "
-        f"nothing.",
+        f"gives as a whole; the largest difference is {number(error)}. All matrices of this block are random, so that "
+        f"every station shows something. In a new model those that write into the stream (out and down) are zero, so "
+        f"that training begins with blocks that change nothing.",
         Change("layers", "12", "What if there are twelve blocks?", ("parameters", -1, 0),
-               "Every block has the same number of parameters; only the embedding, the last norm and the head are "
-               "there once."),
+               "Every block has the same number of parameters; only the embedding, the last norm and the matrix that "
+               "makes logits (“head” in the table) are there once."),
     )  # fmt: skip
 
 
@@ -205,7 +212,8 @@ def _parameters(model: TransformerLM) -> Step:
     return Step(
         "Parameters", "Where does a model keep what it learns?",
         f"Mostly in the feed-forward halves. This model has {model.n_layers} layers of {model.n_heads} heads and width "
-        f"{model.d_model}: {total:,} parameters. The sinusoidal table is computed and has none.",
+        f"{model.d_model}, for a vocabulary of {model.vocab_size} characters: {total:,} parameters. The sinusoidal "
+        f"table is computed and has none.",
         "a layer: 4 C² in attention, 8 C² in the feed-forward", (count,), (),
         (Matrix("parameters", "n", values, names, ("parameters",), "table", f"({total:,},)", notes, whole=True),),
         f"The feed-forwards have {feed / total:.1%} of all. Heads cost nothing: they share the same matrices, cut into "
@@ -224,9 +232,9 @@ def _mistakes(x: Tensor, model: TransformerLM) -> list[Mistake]:
     return [
         Mistake(
             "Attention without projections",
-            f"With Q = K = V a token can only look for its like: it gives itself {own.mean():.4f} on average, with the "
-            f"mask {masked.mean():.4f}. “cat” cannot ask for a verb until matrices make a query that differs from a "
-            "key.",
+            f"With Q = K = V a token can only look for what is like it: it gives itself {own.mean():.4f} on average, "
+            f"with the mask {masked.mean():.4f}, where an even share of three would be 0.3333. “cat” cannot ask for a "
+            f"verb until matrices make a query that differs from a key.",
         ),
         Mistake(
             "Guessing the size of a model",
@@ -236,10 +244,10 @@ def _mistakes(x: Tensor, model: TransformerLM) -> list[Mistake]:
         ),
         Mistake(
             "Training on every window, with no text held back",
-            f"If every one of {examples:,} windows is an example, each a character after the one before, {EPOCHS} "
-            f"epochs in batches of {BATCH} are {steps:,} steps, {steps / 1e6:.1f} million, that see every character "
-            f"{EPOCHS * SHAPE['block_size']:,} times; and with no split the loss that is printed is of text that the "
-            f"model has seen.",
+            f"If every one of {examples:,} windows of {SHAPE['block_size']} characters is an example, each a character "
+            f"after the one before, {EPOCHS} epochs in batches of {BATCH} are {steps:,} steps, {steps / 1e6:.1f} "
+            f"million, that see every character {EPOCHS * SHAPE['block_size']:,} times; and with no split the loss "
+            f"that is printed is of text that the model has seen.",
         ),
     ]
 
@@ -251,7 +259,7 @@ def _checks(model: TransformerLM) -> list[tuple[str, str]]:
             "The mask hides what comes later, and nothing comes after the last token.",
         ),
         (
-            "What would attention make of “sat cat The”, were no positions added?",
+            "What would attention without a mask make of “sat cat The”, were no positions added?",
             "The same rows in another order: nothing in the scores depends on where a token stands.",
         ),
         (

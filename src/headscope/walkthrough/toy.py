@@ -110,11 +110,13 @@ def _steps(model: NextWord, losses: list[float], target: str, mask: bool) -> lis
     return [
         Step(
             "Words are numbers", "What does the network see in place of words?",
-            "Each word is its place in a vocabulary of 6. The place picks a row of a table of 8 numbers a word, the "
-            "embedding, and training changes that table as it does every other weight.",
-            "X = E[ids]", (ids,), (),
+            f"Each word is its place in a vocabulary of 6: {', '.join(VOCABULARY[:4])}, {VOCABULARY[4]} (fills up "
+            f"short sentences) and {VOCABULARY[5]} (ends one). The place picks a row of a table E of 8 numbers a word, "
+            f"the embedding, and training changes that table as it does every other weight.",
+            "ids = places of the words    X = E[ids]", (ids,), (),
             (Matrix("tokens", "ids", ids(*SENTENCE)[:, None], SENTENCE, ("id",), "table", "(2,)"),),
-            "“I” is 0 and “love” is 1, and that is all that is left of the words. Nothing here says which comes first.",
+            "“I” is 0 and “love” is 1, and that is all that is left of the words. Which comes first is told by the "
+            "order of the rows alone.",
         ),
         Step(
             "Learning", "Where do all the weights come from?",
@@ -124,8 +126,8 @@ def _steps(model: NextWord, losses: list[float], target: str, mask: bool) -> lis
             f"loss = -ln P({target} | I love)", (learn,), (),
             (Matrix("loss", "loss", torch.tensor([[losses[e]] for e in seen]), [f"epoch {e}" for e in seen], ("loss",),
                     "table"),),
-            f"A guess over 6 words would cost ln 6 = 1.7918. It begins at {losses[0]:.4f} and ends at "
-            f"{number(losses[-1])}. All matrices below are those at the end.",
+            f"A guess over 6 words would cost ln 6 = 1.7918. It begins at {losses[0]:.4f} and ends, after the "
+            f"last round, at {number(losses[-1])}. All matrices below are those at the end.",
             Change("epochs", "20", "What if it learns for 20 rounds only?", ("probabilities", at, 0),
                    "Each round moves the weights a little way, so that the number of rounds decides how sure it gets. "
                    "Even a few are enough to put the word first: there is only one sentence to learn."),
@@ -133,15 +135,18 @@ def _steps(model: NextWord, losses: list[float], target: str, mask: bool) -> lis
         Step(
             "Query, key, value", "What does a word do with its 8 numbers?",
             "Three matrices with a bias make three vectors of each: a query (what do I look for?), a key (what do I "
-            "offer?) and a value (what do I hand over?).",
+            "offer?) and a value (what do I hand over?). These matrices, and the four steps from here on, are an "
+            "attention head: the part by which words hear of each other.",
             "Q = X Wqᵀ + bq    K = X Wkᵀ + bk    V = X Wvᵀ + bv", (project,), (m_x, "→"), (m_x, m_q, m_k, m_v),
-            "The three have the same shape and different numbers. Nobody said what any of the 8 channels means; what "
-            "the loss rewarded is what they came to mean.",
+            "The three have the same shape and different numbers. Nobody said what any of the 8 numbers of a row, its "
+            "channels, means; what the loss rewarded is what they came to mean.",
         ),
         Step(
             "Scores", "How well does a word's query fit a word's key?",
-            "Multiply them channel by channel and add up. K is turned, so that one product gives all pairs. Dividing "
-            "by √8 keeps the spread of the scores from growing with the width.",
+            "Multiply them channel by channel and add up. With K transposed, one matrix product gives all pairs. A "
+            "score is a sum of 8 products, one for each channel of a query and a key, and a sum of n such products "
+            "spreads √n times as widely as one. Dividing by √8 takes that away, so that scores do not grow with the "
+            "width: of wide scores the next step would give all to the largest.",
             "S = Q Kᵀ / √8", (compare, scale), (m_q, "×", m_k.turned, "="),
             (Matrix("scores", "Q Kᵀ", scores, SENTENCE, SENTENCE), "/ √8 =", m_scaled),
             f"Rows ask, columns answer. “{last}” scores “I” with {number(float(scaled[1, 0]))} and itself with "
@@ -165,8 +170,8 @@ def _steps(model: NextWord, losses: list[float], target: str, mask: bool) -> lis
             f"head puts out.",
             "Y = A V", (take, mix), (m_weights, "×", m_v, "="),
             (Matrix("weighted values", f"A[{last}] · V", take(weights[-1], v), SENTENCE), m_y),
-            f"The second row of Y is the sum of the two weighted values above it. The model's own function gives the "
-            f"same to {number(same)}.",
+            f"The second row of Y is the sum of the two weighted values above it. Headscope's own attention function "
+            f"gives the same; the largest difference is {number(same)}.",
         ),
         Step(
             "The next word", "How does a vector become a word?",
@@ -206,8 +211,9 @@ def _mistakes(model: NextWord, seed: int, target: str, mask: bool, epochs: int) 
             "Teaching one answer only",
             f"A single target teaches the answer rather than when to give it: over all {len(pairs)} pairs of words in "
             f"place of “I love”, P({target}) is never below {min(pairs):.4f}. Put right, with the mask and a target "
-            f"at both positions, the same {epochs} epochs give P(love | I) = {after_i[love]:.4f}, where the model "
-            f"above has {number(float(free[0, love]))}, and P({target} | I love) = {after_love[at]:.4f}.",
+            f"at both positions (love after I, {target} after love), the same {epochs} epochs give P(love | I) = "
+            f"{after_i[love]:.4f}, where the model above has {number(float(free[0, love]))}, and P({target} | I love) "
+            f"= {after_love[at]:.4f}.",
         ),
     ]
 
@@ -216,7 +222,8 @@ def _checks(model: NextWord, losses: list[float], target: str, mask: bool) -> li
     return [
         (
             "What does dividing by √8 do, and where does the 8 come from?",
-            "It keeps the spread of the scores from growing with the width of queries and keys, which is 8 here.",
+            "It keeps the spread of the scores, which are sums of 8 products, from growing with the width of queries "
+            "and keys. That width is 8.",
         ),
         (
             "Which row of the head's output decides the next word, and why does the mask not change it?",
