@@ -77,6 +77,10 @@ def tell(
     nearest = vocabulary[int(distances.argmin())]
     answer = _looked_up(vocabulary, twice)
     best = int(weights.argmax())
+    true = ""
+    if at + 1 < len(words):
+        nearer = int((distances < distances[places[at + 1]]).sum())
+        true = f" Of {len(vocabulary)} words, {nearer} are nearer than the one that does follow, “{words[at + 1]}”."
 
     role = dict.fromkeys(range(at)[before], "context") | {at: "current word"}
     each = f"({len(words)},)"
@@ -155,7 +159,7 @@ def tell(
                     [_foretold(word == answer, word == nearest) for word in vocabulary], whole=True)),
             f"By the values it is “{nearest}”, {distances.min():.4f} away. The vectors are random, so either word is "
             f"chance: attention mixes vectors, it does not give them a meaning. Training would: it moves the vectors, "
-            f"and the matrices that make queries, keys and values of them, until the right word is nearest.",
+            f"and the matrices that make queries, keys and values of them, until the right word is nearest.{true}",
             Change("window", "4", "What if four words before are asked?", ("distances", vocabulary.index(nearest), 0),
                    "Another query weighs the words otherwise, but a mean of random vectors stays near their middle, "
                    "whatever is asked: the nearest word is near the middle too."),
@@ -163,9 +167,9 @@ def tell(
     ]  # fmt: skip
     lookup = (
         f"Without the values one can only answer with the largest weight, {_prediction(words, vocabulary, twice)}. "
-        f"A weight says how well a word of the sentence fits the question, so this can only name a word that the "
-        f"sentence has, and a model that continues texts needs all others too. The weighted values are compared with "
-        f"the whole vocabulary: “{nearest}”, {distances.min():.4f} away."
+        f"A weight says how well a word of the sentence fits the question: where to listen, not what comes next. So "
+        f"this can only name a word of the sentence; a vocabulary has others (here a second --sentence adds some). The "
+        f"weighted values are compared with all of it: “{nearest}”, {distances.min():.4f} away."
     )
     if (first := words.index(words[at])) != at:
         lookup += (

@@ -104,7 +104,8 @@ def tell(
             (m_weights, Matrix("row sums", "Σ A", weights.sum(-1, keepdim=True), names, ("sum",), "table", "(4,)")),
             f"All 16 weights lie between {weights.min():.4f} and {weights.max():.4f}, about 1/4. Random matrices of "
             f"small numbers make small queries and keys, and the scores of a row lie close to each other. The softmax "
-            f"sees differences only, so it shares nearly evenly: by chance alone, nobody has anyone to listen to.",
+            f"sees differences only, so it shares nearly evenly, and nobody has anyone to listen to. (Chance does not "
+            f"always do so: in the walk causal-head the numbers are larger.)",
         ),
         Step(
             "What Alice hears", "What comes out?",
@@ -120,7 +121,9 @@ def tell(
             "Chosen matrices", "What would matrices look like that let us see something?",
             f"Choose them by hand. Each friend asks and offers one number, travel minus music; D is 1, so there is "
             f"nothing to divide by. The query is made {sharpness:g} times as large, so that the shares become clear. "
-            f"Keys are {'the number itself: like finds like.' if keys == 'alike' else 'its opposite: opposites meet.'}",
+            f"Keys are "
+            + ("the number itself: like finds like, and the strongest most." if keys == "alike"
+               else "its opposite: opposites meet."),
             f"q = {sharpness:g} (travel - music)    k = {'' if keys == 'alike' else '-'}(travel - music)    S = q kᵀ",
             (choose, compare), (c_q, "×", c_k.turned, "="), (c_q, c_k, c_scores),
             f"With one number each, the product is a multiplication table. Charlie asks "

@@ -202,10 +202,10 @@ def _parameters(model: TransformerLM) -> Step:
         if not name.startswith("blocks") or name.startswith("blocks.0."):
             shapes.setdefault(part, []).append(str(tuple(p.shape)))
     parts["all"] = total
-    notes = [
-        f"{n / total:6.1%}  {f'{model.n_layers} × ' * part.startswith('blocks')}{' + '.join(shapes.get(part, []))}"
-        for part, n in parts.items()
-    ]
+    notes = []
+    for part, n in parts.items():
+        each = " + ".join(shapes.get(part, []))
+        notes.append(f"{n / total:6.1%}  {f'{model.n_layers} × ({each})' if part.startswith('blocks') else each}")
     names = [part.removeprefix("blocks.") for part in parts]
     values = torch.tensor(list(parts.values()))[:, None]
     feed = parts["blocks.feedforward.up"] + parts["blocks.feedforward.down"]
@@ -215,7 +215,7 @@ def _parameters(model: TransformerLM) -> Step:
         f"{model.d_model}, for a vocabulary of {model.vocab_size} characters: {total:,} parameters. The sinusoidal "
         f"table is computed and has none.",
         "a layer: 4 C² in attention, 8 C² in the feed-forward", (count,), (),
-        (Matrix("parameters", "n", values, names, ("parameters",), "table", f"({total:,},)", notes, whole=True),),
+        (Matrix("parameters", "n", values, names, ("parameters",), "table", f"{total:,} numbers", notes, whole=True),),
         f"The feed-forwards have {feed / total:.1%} of all. Heads cost nothing: they share the same matrices, cut into "
         f"{model.n_heads} parts.",
         Change("heads", "4", "What if it has half as many heads?", ("parameters", -1, 0),
@@ -233,8 +233,8 @@ def _mistakes(x: Tensor, model: TransformerLM) -> list[Mistake]:
         Mistake(
             "Attention without projections",
             f"With Q = K = V a token can only look for what is like it: it gives itself {own.mean():.4f} on average, "
-            f"with the mask {masked.mean():.4f}, where an even share of three would be 0.3333. “cat” cannot ask for a "
-            f"verb until matrices make a query that differs from a key.",
+            f"with the mask {masked.mean():.4f}, where even shares would be 0.3333 and, with the mask, 0.6111. "
+            f"“cat” cannot ask for a verb until matrices make a query that differs from a key.",
         ),
         Mistake(
             "Guessing the size of a model",

@@ -146,7 +146,8 @@ def _steps(model: NextWord, losses: list[float], target: str, mask: bool) -> lis
             "Multiply them channel by channel and add up. With K transposed, one matrix product gives all pairs. A "
             "score is a sum of 8 products, one for each channel of a query and a key, and a sum of n such products "
             "spreads √n times as widely as one. Dividing by √8 takes that away, so that scores do not grow with the "
-            "width: of wide scores the next step would give all to the largest.",
+            "width: of wide scores the next step would give all to the largest. (Training may make them wide again "
+            "where that helps, as it did here.)",
             "S = Q Kᵀ / √8", (compare, scale), (m_q, "×", m_k.turned, "="),
             (Matrix("scores", "Q Kᵀ", scores, SENTENCE, SENTENCE), "/ √8 =", m_scaled),
             f"Rows ask, columns answer. “{last}” scores “I” with {number(float(scaled[1, 0]))} and itself with "
