@@ -16,6 +16,7 @@ from headscope.config.changes import changes
 from headscope.config.keys import TrainConfig
 from headscope.data.corpus import Corpus
 from headscope.data.datamodule import CorpusData
+from headscope.data.windows import share
 from headscope.errors import UserError
 from headscope.files import remove_incomplete
 from headscope.model.transformer import LanguageModel
@@ -23,12 +24,11 @@ from headscope.run.commit import commit
 from headscope.run.folder import RunFolder, as_text
 from headscope.run.history import History
 from headscope.run.launch import launched
-from headscope.run.possible import possible
 from headscope.run.recorder import recorders
 from headscope.run.start import Start, start
 from headscope.run.trainer import build_trainer
 from headscope.shell import argument
-from headscope.training.hardware import Choice, Machine
+from headscope.training.hardware import Choice, Machine, choose
 from headscope.training.module import LanguageModule
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,9 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
     Raises:
         UserError: options that do not fit each other, this machine, this corpus, an earlier model, or the folder.
     """
-    machine, choice = possible(config)
+    machine = Machine.here()
+    choice = choose(machine, config.trainer)
+    share(config.batch_size, choice.devices * config.trainer.num_nodes)
     plugins = launched(choice.devices, config.trainer.num_nodes)
     _quiet()
     folder, loggers = _claimed(config)
