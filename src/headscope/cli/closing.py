@@ -12,8 +12,8 @@ from headscope.generation.sampling import Sampling
 from headscope.generation.text import write_text
 from headscope.installed import command
 from headscope.run.prepare import Run
-from headscope.run.trainer import ended_early
 from headscope.shell import argument
+from headscope.training.trainer import ended_early
 
 log = logging.getLogger(__name__)
 

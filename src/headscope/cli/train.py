@@ -17,8 +17,8 @@ from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.run.folder import RunFolder, nothing_left
 from headscope.run.prepare import Composed, Run, prepare
 from headscope.run.summary import write_summary
-from headscope.run.trainer import explained
 from headscope.shell import argument
+from headscope.training.trainer import explained
 
 log = logging.getLogger(__name__)
 

@@ -69,3 +69,6 @@ class TrainConfig:
             self.data()
         except ValueError as e:
             raise UserError(str(e)) from e
+        for name, build in self.callbacks.items():
+            if (monitor := getattr(build, "keywords", {}).get("monitor")) not in (None, "val/loss"):
+                raise UserError(f"callbacks.{name}.monitor={monitor} is never measured; use val/loss")

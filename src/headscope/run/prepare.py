@@ -20,16 +20,20 @@ from headscope.data.windows import share
 from headscope.errors import UserError
 from headscope.files import remove_incomplete
 from headscope.model.transformer import LanguageModel
+from headscope.run.checkpoints import Checkpoints
 from headscope.run.commit import commit
 from headscope.run.folder import RunFolder, as_text
 from headscope.run.history import History
-from headscope.run.launch import launched
+from headscope.run.processes import replace_observer
+from headscope.run.randomness import Randomness
 from headscope.run.recorder import recorders
 from headscope.run.start import Start, start
-from headscope.run.trainer import build_trainer
+from headscope.run.stop import Stop
 from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
+from headscope.training.launch import launched
 from headscope.training.module import LanguageModule
+from headscope.training.trainer import build_trainer, explained
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +115,14 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
         config.trainer.log_every_n_steps,
         choice.compile,
     )
-    history = History(composed.started, folder)
-    trainer = build_trainer(config, choice, len(data.corpus.train), folder, history, loggers, plugins)
+    history, checkpoints = History(composed.started, folder), Checkpoints(folder)
+    last_step = config.trainer.last_step(len(corpus.train), config.batch_size)
+    if choice.devices > 1:
+        replace_observer()
+    with explained():
+        watching = [build() for build in config.callbacks.values() if build]
+        callbacks = [history, Randomness(), Stop(checkpoints), *watching, checkpoints]  # the last saves their state
+        trainer = build_trainer(config.trainer, choice, last_step, folder.path, callbacks, loggers, plugins)
     if trainer.is_global_zero:
         if config.task == "fit":
             _record(folder, composed, begin.step, changed)

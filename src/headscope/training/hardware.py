@@ -92,9 +92,7 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
         choice = Choice("mps", 1, "auto", "32-true", False, False, "Apple GPU")
     else:
         if options.devices != "auto" and options.devices > machine.cores:
-            raise UserError(
-                f"trainer.devices={options.devices}, but there are {machine.cores} cores; use at most that"
-            )
+            raise UserError(f"trainer.devices={options.devices}, but there are {machine.cores} cores; use at most that")
         precision = "bf16-mixed" if machine.amx or machine.avx512_bf16 else "32-true"
         fast = "AMX" if machine.amx else "AVX512-BF16" if machine.avx512_bf16 else "no fast bf16"
         reason = f"{machine.cpu}, {machine.cores} cores, {fast}"
