@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -43,8 +43,9 @@ def train(cfg: DictConfig) -> float | None:
             loss = run.trainer.callback_metrics["val/loss"].item()
             log.info(f"val/loss {loss:.4f} nats per {run.corpus.tokenizer.unit}")
             return loss
-        closing.say(run, fit(run))
-        return run.history.val_loss
+        summary = fit(run)
+        closing.say(run, summary)
+        return cast(float | None, summary["val_loss"])
 
 
 def prepared(config: dict[str, Any], choices: Mapping[str, Any], overrides: list[str], began: float) -> Run:

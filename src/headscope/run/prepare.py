@@ -18,10 +18,10 @@ from headscope.data.corpus import Corpus
 from headscope.data.datamodule import CorpusData
 from headscope.data.windows import share
 from headscope.errors import UserError
-from headscope.files import remove_incomplete
+from headscope.files import remove_incomplete, write_json
+from headscope.installed import commit
 from headscope.model.transformer import LanguageModel
 from headscope.run.checkpoints import Checkpoints
-from headscope.run.commit import commit
 from headscope.run.folder import RunFolder, as_text
 from headscope.run.history import History
 from headscope.run.processes import replace_observer
@@ -219,6 +219,6 @@ def _card(model: LanguageModel, corpus: Corpus, name: str, composed: Composed) -
 def _record(folder: RunFolder, composed: Composed, step: int, changed: dict[str, tuple[str, str]]) -> None:
     """Writes down what is about to run. An extended run is interrupted until it completes again, whatever happens."""
     if before := folder.summary():
-        folder.write_summary(before | {"status": "interrupted"})
+        write_json(folder.summary_file, before | {"status": "interrupted"})
     folder.record_changes(step, changed)
     folder.record(composed.config, composed.overrides)

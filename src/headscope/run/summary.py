@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 
 from headscope.errors import RunFailed, UserError
+from headscope.files import write_json
 from headscope.run.prepare import Run
 from headscope.run.recorder import Witness
 
@@ -70,7 +71,7 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
     if run.trainer.is_global_zero:
         try:
             if run.folder.started:  # else it was removed, which was reported
-                run.folder.write_summary(summary)
+                write_json(run.folder.summary_file, summary)
         except (RunFailed, UserError) as e:
             if status != "failed":
                 raise
