@@ -2,18 +2,15 @@
 
 import select
 import sys
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Lt
 
 from headscope import checkpoint
+from headscope.config.generate_keys import GenerateConfig
 from headscope.data.decoding import decoded, read_text
 from headscope.errors import UserError
-from headscope.generation.sampling import Sampling
 from headscope.generation.text import prompt_ids, write_texts
 from headscope.installed import command
 from headscope.run.folder import RunFolder
@@ -21,28 +18,6 @@ from headscope.shell import own_standard_input
 from headscope.show.asked import Asked
 
 PATIENCE = 1.0  #: seconds to wait for standard input before saying so
-
-
-@dataclass(frozen=True)
-class RunsPath:
-    """Where runs lie."""
-
-    runs: str
-
-
-@dataclass(frozen=True)
-class GenerateConfig(Sampling):
-    """What `conf/generate.yaml` composes to."""
-
-    checkpoint: str | None = None
-    prompt_file: str | None = None
-    max_new_tokens: Annotated[int, Ge(1)] = 500
-    num_samples: Annotated[int, Ge(1)] = 1
-    show: Literal["next", "attribution", "attention", "heads", "page"] | None = None
-    out: str | None = None
-    seed: Annotated[int, Ge(0), Lt(2**32)] = 1
-    threads: Annotated[int, Ge(1)] | None = None
-    paths: RunsPath = RunsPath("outputs")
 
 
 def write(config: GenerateConfig, typed: str | None) -> None:
