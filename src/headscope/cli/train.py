@@ -37,6 +37,8 @@ def train(cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     began = command.started if hydra.mode == RunMode.RUN else time.monotonic()  # a process may run many jobs
     with nothing_left(RunFolder(cfg.paths.run_dir), began):
+        if hydra.job.chdir:
+            raise UserError("hydra.job.chdir=true would move data, checkpoints and other relative paths; leave it out")
         run = prepared(plain(cfg), hydra.runtime.choices, list(hydra.overrides.task), began)
         if run.config.task == "validate":
             run.trainer.validate(run.module, run.data, verbose=False)
