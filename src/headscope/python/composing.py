@@ -13,7 +13,6 @@ from headscope.cli.composed import apart, checked, composed
 from headscope.config.keys import TrainConfig
 from headscope.errors import RunFailed, UserError
 from headscope.installed import command
-from headscope.plugins import conf_folders
 from headscope.sweep.jobs import split
 
 
@@ -59,7 +58,6 @@ def asked(overrides: Sequence[str]) -> DictConfig:
         raise UserError(f"Python trains one run at a time; {by_command(overrides)} trains many")
     if flags := [o for o in overrides if o.partition("=")[0] in FLAGS]:
         raise UserError(f"{flags[0]} is for the command line: {by_command(overrides)}")
-    conf_folders()  # a package that is not there is one line, before Hydra looks for it
     return composed("train", as_text(overrides))
 
 
