@@ -27,7 +27,11 @@ def write(config: GenerateConfig, typed: str | None) -> None:
         UserError: no checkpoint, no readable prompt, a token that the vocabulary lacks.
     """
     prompt = find_prompt(config, typed)
-    path = checkpoint.find(config.checkpoint) if config.checkpoint else _newest(Path(config.paths.runs))
+    runs = Path(config.paths.runs)
+    path = checkpoint.find(config.checkpoint) if config.checkpoint else checkpoint.newest(runs)
+    if path is None:
+        train = f"{command('train')} experiment=quickstart"
+        raise UserError(f"no run in {runs}/ has a checkpoint; train one with {train}, or name one: checkpoint=…")
     if config.threads:
         torch.set_num_threads(config.threads)
     model, tokenizer, about = checkpoint.load(path)
@@ -77,15 +81,3 @@ def _standard_input() -> str | None:
         print("reading the prompt from standard input; end it with Ctrl-D, or give prompt=…", file=sys.stderr)
     with open(0, "rb", closefd=False) as f:
         return "".join(decoded(f, "standard input")).removesuffix("\n") or None
-
-
-def _newest(runs: Path) -> Path:
-    """The best checkpoint of the newest run in a folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    if (found := checkpoint.newest(runs)) is None:
-        train = f"{command('train')} experiment=quickstart"
-        raise UserError(f"no run in {runs}/ has a checkpoint; train one with {train}, or name one: checkpoint=…")
-    return found

@@ -43,7 +43,7 @@ def train(cfg: DictConfig) -> float | None:
         if run.config.task == "validate":
             run.trainer.validate(run.module, run.data, verbose=False)
             loss = run.trainer.callback_metrics["val/loss"].item()
-            log.info(f"val/loss {loss:.4f} nats per {run.corpus.tokenizer.unit}")
+            log.info(f"val/loss {loss:.4f} nats per {run.data.corpus.tokenizer.unit}")
             return loss
         summary = fit(run)
         closing.say(run, summary)
@@ -53,7 +53,8 @@ def train(cfg: DictConfig) -> float | None:
 def prepared(config: dict[str, Any], choices: Mapping[str, Any], overrides: list[str], began: float) -> Run:
     """The parts of a run, given its config, the option of each group, and what was typed; see `prepare`."""
     run = prepare(checked(config, TrainConfig, choices), Composed(config, overrides, choices["position"], began))
-    log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {run.corpus.tokenizer.unit}s")
+    corpus = run.data.corpus
+    log.info(f"{run.module.card['about']['name']}: {corpus.name}, {corpus.tokens:,} {corpus.tokenizer.unit}s")
     log.info(f"on {run.choice}")
     return run
 

@@ -146,16 +146,16 @@ class RunFolder:
         reason = "" if running else self.failure()
         state: State = "waiting"
         if self.pruned_file.exists():
-            state, reason = "pruned", ""
+            state = "pruned"
         elif running:
             state = "running"
         elif summary.get("status") == "completed":
-            state, reason = "completed", ""
+            state = "completed"
         elif reason or summary.get("status") == "failed":
             state = "failed"
         elif summary or progress or self.started:
             state = "interrupted"
-        return Status(state, reason, steps, history, summary)
+        return Status(state, reason if state == "failed" else "", steps, history, summary)
 
     def failure(self) -> str:
         """Why the last process of a job failed: its error message, or the end of its traceback."""
