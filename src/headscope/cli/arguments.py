@@ -11,6 +11,7 @@ from pathlib import Path
 
 from headscope.cli.resume import continued
 from headscope.errors import UserError
+from headscope.installed import CONF
 from headscope.sweep.jobs import quoted
 
 PATHS = {"checkpoint", "data.path", "hydra.run.dir", "hydra.sweep.dir", "init", "out", "prompt_file"}
@@ -80,6 +81,8 @@ def as_text(arguments: Sequence[str]) -> list[str]:
         key = typed.lstrip("+")
         values = several and "," in value and not key.startswith("hydra.")
         read_as_meant = value in ("", "null", "???") or re.fullmatch(r"'.*'|\".*\"", value, re.S)
+        if (CONF / key).is_dir() and (value.isdigit() or value == "null"):
+            argument = f"{typed}={quoted(value)}"  # an option's name, of which Hydra says what there is instead
         if key in TEXTS and not values and not read_as_meant:
             if key in PATHS:
                 value = expanded(value)

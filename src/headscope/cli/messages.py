@@ -30,14 +30,17 @@ def explain(error: Exception, script: str | None = None, typed: Sequence[str] | 
     text = " ".join(f"{error} {error.__cause__ or ''}".split())
     if m := re.search(r"Could not find '([\w/]+)/([^/']*)'.*?Available options in '[\w/]+': (.*)", text):
         group, option, options = m.groups()
+        if option == "null":
+            return f"{group}=null is not possible; ~{group} leaves the group out"
         names = re.findall(r"[\w.-]+", options.split(" Config search path")[0])
+        names.sort(key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
         return f"there is no {group}={option}; conf/{group} has {', '.join(names)}"
     if m := re.search(r"Could not override '([\w.]+)'.*Key '\w+' is not in struct", text):
         return nearest(m[1], script, typed)
     if m := re.search(r"Could not override '([\w/]+)'\. No match in the defaults list", text):
         return f"there is no group {m[1]} to choose from; {command('train')} --help lists the groups"
     if m := re.search(r"Config group override must be a string", text):
-        return _numbered_option(typed)
+        return "an option's name cannot be a number"
     if isinstance(error, OverrideParseException) and "=" not in error.override:
         return _no_value(error.override, script)
     if isinstance(error, OverrideParseException):
@@ -58,18 +61,6 @@ def _no_value(typed: str, script: str) -> str:
     groups = [file.parent.name for conf in (CONF, *conf_folders()) for file in sorted(conf.glob(f"*/{typed}.yaml"))]
     meant = " or ".join(f"{group}={typed}" for group in groups)
     return f"{typed!r} has no value; write " + (meant or "KEY=VALUE, as --help shows")
-
-
-def _numbered_option(typed: Sequence[str]) -> str:
-    """`heads=8`: Hydra takes no number as an option's name."""
-    for argument in typed:
-        group, _, option = argument.partition("=")
-        if option == "null" and (CONF / group).is_dir():
-            return f"{group}=null is not possible; ~{group} leaves the group out"
-        if option.isdigit() and (CONF / group).is_dir():
-            options = sorted((p.stem for p in (CONF / group).glob("*.yaml")), key=lambda name: (len(name), name))
-            return f"there is no {group}={option}; conf/{group} has {', '.join(options)}"
-    return "an option's name cannot be a number"
 
 
 def nearest(key: str, script: str, typed: Sequence[str]) -> str:
