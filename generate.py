@@ -11,7 +11,8 @@ typed = arguments.take_prompt()  # past Hydra's grammar: commas, quotes, ${} and
 @hydra.main(version_base="1.3", config_path="conf", config_name="generate")
 def main(cfg: DictConfig) -> None:
     from headscope.cli.composed import plain
-    from headscope.cli.generate import GenerateConfig, write
+    from headscope.cli.generate import write
+    from headscope.config.generate_keys import GenerateConfig
     from headscope.config.schema import parse  # these import torch: `--help` answers without it
 
     write(parse(plain(cfg), GenerateConfig), typed)

@@ -45,7 +45,7 @@ def table(rows):
 
 def save(name, figures):
     """Writes figures with the machine and the commit they were measured on."""
-    from headscope.run.commit import commit
+    from headscope.installed import commit
     from headscope.training.hardware import Machine
 
     machine = Machine.here()

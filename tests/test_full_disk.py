@@ -11,6 +11,7 @@ import pytest
 
 from headscope.checkpoint.__main__ import main as export
 from headscope.cli.command import outcome
+from headscope.files import write_json
 from headscope.report.writing import write_report
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.folder import RunFolder
@@ -75,8 +76,8 @@ def csv(folder):
 
 
 WRITERS = {
-    "summary": lambda folder: RunFolder(folder).write_summary({"status": "completed"}),
-    "progress": lambda folder: RunFolder(folder).write_progress({"step": 1, "max_steps": 2}),
+    "summary": lambda folder: write_json(RunFolder(folder).summary_file, {"status": "completed"}),
+    "progress": lambda folder: write_json(RunFolder(folder).progress_file, {"step": 1, "max_steps": 2}),
     "config": lambda folder: RunFolder(folder).record({"seed": 1}, ["seed=1"]),
     "manifest": lambda folder: Manifest(("seed=1",), (Job("00", ("seed=1",)),)).write(folder),
     "metrics": lambda folder: csv(folder).save(),

@@ -20,7 +20,7 @@ MAY = {
     "training": {"model", "data"},
     "walkthrough": {"model", "render", "heads", "generation", "show", "checkpoint", "data", "config"},
     "checkpoint": {"model", "data"},
-    "config": {"model", "data", "training"},
+    "config": {"model", "data", "training", "generation"},
     "run": {"model", "data", "training", "checkpoint", "config"},
     "watch": {"model", "data", "heads", "render", "generation", "training", "run", "show"},
     "sweep": {"run"},

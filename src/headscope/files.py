@@ -69,6 +69,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Writes plain data as a JSON file; see `write_atomically`."""
+    write_atomically(path, json.dumps(content, indent=2).encode())
+
+
 def remove_incomplete(folder: Path) -> None:
     """Deletes the temporary files that a killed process left in a folder that belongs to this one."""
     for path in folder.rglob(f"*{BESIDE}"):

@@ -1,6 +1,7 @@
-"""How this copy of Headscope came onto the machine: where its scripts lie, and how its commands are typed."""
+"""How this copy of Headscope came onto the machine: where its scripts lie, how its commands are typed, its commit."""
 
 import os
+import subprocess
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -24,6 +25,17 @@ COMMANDS = {
 def command(name: str) -> str:
     """How to type a command: as this process was started, so that what we print can be pasted."""
     return f"headscope {name}" if IN_A_WHEEL or TYPED in os.environ else f"python {COMMANDS[name]}"
+
+
+def commit() -> str | None:
+    """The commit of this source tree, followed by + if files differ from it; None outside git."""
+    if not (SCRIPTS / ".git").exists():
+        return None
+    describe = ["git", "-C", str(SCRIPTS), "describe", "--always", "--abbrev=12", "--dirty=+", "--match="]
+    try:
+        return subprocess.run(describe, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def extra(name: str) -> str:

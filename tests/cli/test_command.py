@@ -1,6 +1,5 @@
 """Where a command ends: what Hydra sees and says of an error, where its cause is kept, how the process exits."""
 
-import contextlib
 import logging
 import sys
 
@@ -27,9 +26,9 @@ def test_hydras_line_stays_off_the_terminal(capsys):
     with pytest.raises(KeyError):
         failed(KeyError("x")).return_value  # noqa: B018
     assert capsys.readouterr().err == "Error executing job with overrides: ['heads=h6']\n"
-    with contextlib.redirect_stderr(command._Filter()), pytest.raises(KeyError):
+    with command.without_hydras_line(), pytest.raises(KeyError):
         failed(KeyError("x")).return_value  # noqa: B018
-    with contextlib.redirect_stderr(command._Filter()):
+    with command.without_hydras_line():
         print("a line of ours", file=sys.stderr)
     assert capsys.readouterr().err == "a line of ours\n"
 

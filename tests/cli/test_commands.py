@@ -7,7 +7,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from headscope import checkpoint
 from headscope.cli.composed import plain
-from headscope.cli.generate import GenerateConfig, write
+from headscope.cli.generate import write
+from headscope.config.generate_keys import GenerateConfig
 from headscope.config.schema import parse
 from headscope.errors import UserError
 from tests.config.test_schema import composed

@@ -19,7 +19,7 @@ from torch import nn
 
 import headscope
 from headscope.cli.composed import plain
-from headscope.cli.generate import GenerateConfig
+from headscope.config.generate_keys import GenerateConfig
 from headscope.config.keys import TrainConfig
 from headscope.config.schema import ALLOWED, parse
 from headscope.errors import UserError

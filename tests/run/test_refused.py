@@ -24,6 +24,7 @@ REFUSALS = [
         "callbacks.early_stopping.monitor=foo is never",
     ),
     (["+callbacks.x._target_=lightning.pytorch.callbacks.ModelCheckpoint", "+callbacks.x.mode=foo"], "mode"),
+    (["callbacks=early_stopping", "+callbacks.early_stopping.mode=up"], "`mode` can be min, max, got up"),
     (["+callbacks.x._target_=lightning.pytorch.callbacks.DeviceStatsMonitor"], "logger"),
     (["init=/nonexistent"], "there is no checkpoint"),
     (["task=validate"], "task=validate needs a model"),

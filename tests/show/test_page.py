@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import headscope
-from headscope.cli.generate import GenerateConfig, write
+from headscope.cli.generate import write
+from headscope.config.generate_keys import GenerateConfig
 from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
 from headscope.heads import film as films

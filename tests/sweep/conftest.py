@@ -7,6 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 
+from headscope.files import write_json
 from headscope.run.folder import RESUMING, RunFolder
 from headscope.run.lock import Lock
 from headscope.sweep import jobs
@@ -70,7 +71,9 @@ class Pretend(Launcher):
             except ValueError as e:
                 jobs.note(run.path, f"error: {e}")
             else:
-                run.write_summary({"status": "completed", "steps": steps, "val_loss": 1.0, "history": history})
+                write_json(
+                    run.summary_file, {"status": "completed", "steps": steps, "val_loss": 1.0, "history": history}
+                )
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Watching: it changes nothing, and shows what happened."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,6 @@ from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTH
 from headscope.errors import RunFailed
 from headscope.heads import table
 from headscope.render.grid import SCORES
-from headscope.run import clock
 from headscope.run.history import History
 from headscope.run.recorder import recorders
 from headscope.watch import curves
@@ -190,7 +190,7 @@ def test_speed_counts_training_alone_and_waits_for_the_gpu(monkeypatch):
     def wait(device):
         now[0] = max(now[0], gpu[0])
 
-    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(torch.cuda, "synchronize", wait)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**20)
     optimizer = SimpleNamespace(param_groups=[{"lr": 0.1}])

@@ -3,7 +3,7 @@
 Hydra's grammar gives meaning to commas, brackets, quotes and numbers. A path, a name or a prompt is text as typed.
 """
 
-import contextlib
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from headscope.cli.resume import continued
 from headscope.errors import UserError
+from headscope.installed import CONF
 from headscope.sweep.jobs import quoted
 
 PATHS = {"checkpoint", "data.path", "hydra.run.dir", "hydra.sweep.dir", "init", "out", "prompt_file"}
@@ -50,16 +51,16 @@ def for_hydra(resume: bool = False) -> None:
     """
     refuse_dashes(sys.argv[1:])
     folder = take("resume") if resume else None
-    # Hydra's argument parser takes -m before the overrides only.
-    sys.argv[1:] = sorted(as_text(sys.argv[1:]), key=lambda argument: argument not in ("-m", "--multirun"))
+    arguments = as_text(sys.argv[1:])
     if folder is not None:
-        arguments = continued(expanded(folder), sys.argv[1:])
-        if arguments is None:
+        if (resumed := continued(expanded(folder), arguments)) is None:
             sys.exit(0)
-        sys.argv[1:] = arguments
-    several = any(o.startswith("sweep=") and o != "sweep=null" for o in sys.argv) and "hydra.mode=RUN" not in sys.argv
-    if resume and several and not any(o.startswith("-") for o in sys.argv[1:]):
-        sys.argv.insert(1, "-m")  # Hydra refuses values with a comma beside a file that asks for a sweep
+        arguments = resumed
+    several = any(o.startswith("sweep=") and o != "sweep=null" for o in arguments) and "hydra.mode=RUN" not in arguments
+    if resume and several and not any(o.startswith("-") for o in arguments):
+        arguments = ["-m", *arguments]  # Hydra refuses values with a comma beside a file that asks for a sweep
+    # Hydra's argument parser takes -m before the overrides only.
+    sys.argv[1:] = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
 
 
 def refuse_dashes(arguments: Sequence[str]) -> None:
@@ -79,12 +80,10 @@ def as_text(arguments: Sequence[str]) -> list[str]:
         typed, _, value = argument.partition("=")
         key = typed.lstrip("+")
         values = several and "," in value and not key.startswith("hydra.")
-        if (
-            key in TEXTS
-            and not values
-            and value not in ("", "null", "???")
-            and not re.fullmatch(r"'.*'|\".*\"", value, re.S)
-        ):
+        read_as_meant = value in ("", "null", "???") or re.fullmatch(r"'.*'|\".*\"", value, re.S)
+        if (CONF / key).is_dir() and (value.isdigit() or value == "null"):
+            argument = f"{typed}={quoted(value)}"  # an option's name, of which Hydra says what there is instead
+        if key in TEXTS and not values and not read_as_meant:
             if key in PATHS:
                 value = expanded(value)
             if key in STARTED_FROM and "${" not in value:
@@ -96,6 +95,4 @@ def as_text(arguments: Sequence[str]) -> list[str]:
 
 def expanded(path: str) -> str:
     """A path with a home folder at its beginning written out; `./~` is no home, nor that of a user who is not there."""
-    with contextlib.suppress(RuntimeError):
-        return str(Path(path).expanduser()) if path.startswith("~") else path
-    return path
+    return os.path.expanduser(path)  # noqa: PTH111, a Path raises an error for that user

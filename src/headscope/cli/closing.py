@@ -12,8 +12,8 @@ from headscope.generation.sampling import Sampling
 from headscope.generation.text import write_text
 from headscope.installed import command
 from headscope.run.prepare import Run
-from headscope.run.trainer import ended_early
 from headscope.shell import argument
+from headscope.training.trainer import ended_early
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +24,14 @@ def say(run: Run, summary: dict[str, Any]) -> None:
     """Logs them, on rank 0."""
     if not run.trainer.is_global_zero:
         return
-    here = Path.cwd()
-    folder = run.folder.path.relative_to(here) if run.folder.path.is_relative_to(here) else run.folder.path
+    here, folder, tokenizer = Path.cwd(), run.folder.path, run.data.corpus.tokenizer
+    folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
     generator = torch.Generator().manual_seed(run.config.seed)
-    sample = "".join(write_text(run.module.model.eval(), run.corpus.tokenizer, "", LENGTH, Sampling(), generator))
+    sample = "".join(write_text(run.module.model.eval(), tokenizer, "", LENGTH, Sampling(), generator))
     log.info("\n%s\n", sample.strip("\n"))
     note = f" ({summary['data']['note']})" if summary["data"]["note"] else ""
     losses = ", ".join(f"{k.replace('_', ' ')} {summary[k]:.4f}" for k in ("train_loss", "val_loss", "best_val_loss"))
-    log.info(f"{run.name}: {losses} nats per {run.corpus.tokenizer.unit} on {run.corpus.name}{note}")
+    log.info(f"{summary['name']}: {losses} nats per {tokenizer.unit} on {summary['data']['name']}{note}")
     log.info(
         f"{summary['steps']} steps, {summary['train_seconds']:.0f} s of training,"
         f" {summary['tokens_per_second']:,.0f} tokens/s, {summary['parameters']:,} parameters"
@@ -40,9 +40,8 @@ def say(run: Run, summary: dict[str, Any]) -> None:
         log.info(f"ended before step {run.trainer.max_steps}: {reason}")
     log.info(f"run saved to {folder}\n\nnext:")
     best = argument("checkpoint=", f"{folder}/checkpoints/best.ckpt")
-    log.info(f"  {command('generate')} {best} max_new_tokens=500")
-    log.info(f"  {command('generate')} {best} show=next")
-    log.info(f"  {command('generate')} {best} show=page")
+    for asked in ("max_new_tokens=500", "show=next", "show=page"):
+        log.info(f"  {command('generate')} {best} {asked}")
     if any(isinstance(logger, TensorBoardLogger) for logger in run.trainer.loggers):
         log.info(f"  tensorboard --logdir {argument('', folder.parent)}")
     again = [o for o in summary["overrides"] if not o.startswith("seed=")]

@@ -8,14 +8,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TextIO, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+from unittest.mock import patch
 
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from headscope import plugins, shell, waiting
+from headscope import shell, waiting
 from headscope.cli import resolvers  # noqa: F401, registers them
 from headscope.cli.arguments import for_hydra
 from headscope.cli.messages import explain
@@ -40,7 +41,6 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
 
     def whole() -> None:
         try:
-            plugins.conf_folders()  # a package that is not there is one line, before Hydra looks for it
             for_hydra(resume)
             _main_and_report(main)
         except Interrupted:
@@ -94,7 +94,7 @@ def _main_and_report(main: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and `messages` puts them into a line
     error: BaseException | None = None
     try:
-        with contextlib.redirect_stderr(cast(TextIO, _Filter())):
+        with without_hydras_line():
             main()
     except (Exception, Interrupted, KeyboardInterrupt) as e:
         error = e
@@ -106,6 +106,22 @@ def _main_and_report(main: Callable[[], Any]) -> None:
             raise failed from error
     if error:
         raise error
+
+
+@contextlib.contextmanager
+def without_hydras_line() -> Iterator[None]:
+    """Keeps a line of Hydra's off standard error, which it writes whenever it raises what a job raised.
+
+    "Error executing job with overrides: …" would stand before our own message, which says more;
+    tests/cli/test_command.py fails if Hydra changes it.
+    """
+    write = sys.stderr.write
+
+    def ours(text: str) -> int:
+        return len(text) if text.startswith("Error executing job with overrides: ") else write(text)
+
+    with patch.object(sys.stderr, "write", ours):
+        yield
 
 
 def _raised_by_a_job(error: BaseException) -> bool:
@@ -126,23 +142,6 @@ def _report() -> JobsFailed | None:
     states = {job.name: RunFolder(folder / job.name).status() for job in jobs}
     failed = {name: s.reason or s.state for name, s in states.items() if s.state not in ("completed", "pruned")}
     return JobsFailed(len(jobs), failed) if failed else None
-
-
-class _Filter:
-    """Standard error without a line of Hydra's, which it writes whenever it raises what a job raised.
-
-    "Error executing job with overrides: …" would stand before our own message, which says more;
-    tests/cli/test_command.py fails if Hydra changes it.
-    """
-
-    def __init__(self) -> None:
-        self.stream = sys.stderr
-
-    def write(self, text: str) -> int:
-        return len(text) if text.startswith("Error executing job with overrides: ") else self.stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
 
 
 def _in_a_thread(args: threading.ExceptHookArgs) -> None:

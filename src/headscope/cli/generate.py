@@ -2,18 +2,15 @@
 
 import select
 import sys
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
-from annotated_types import Ge, Lt
 
 from headscope import checkpoint
+from headscope.config.generate_keys import GenerateConfig
 from headscope.data.decoding import decoded, read_text
 from headscope.errors import UserError
-from headscope.generation.sampling import Sampling
 from headscope.generation.text import prompt_ids, write_texts
 from headscope.installed import command
 from headscope.run.folder import RunFolder
@@ -23,28 +20,6 @@ from headscope.show.asked import Asked
 PATIENCE = 1.0  #: seconds to wait for standard input before saying so
 
 
-@dataclass(frozen=True)
-class RunsPath:
-    """Where runs lie."""
-
-    runs: str
-
-
-@dataclass(frozen=True)
-class GenerateConfig(Sampling):
-    """What `conf/generate.yaml` composes to."""
-
-    checkpoint: str | None = None
-    prompt_file: str | None = None
-    max_new_tokens: Annotated[int, Ge(1)] = 500
-    num_samples: Annotated[int, Ge(1)] = 1
-    show: Literal["next", "attribution", "attention", "heads", "page"] | None = None
-    out: str | None = None
-    seed: Annotated[int, Ge(0), Lt(2**32)] = 1
-    threads: Annotated[int, Ge(1)] | None = None
-    paths: RunsPath = RunsPath("outputs")
-
-
 def write(config: GenerateConfig, typed: str | None) -> None:
     """Text to standard output as it is made; what it is made from to standard error.
 
@@ -52,7 +27,11 @@ def write(config: GenerateConfig, typed: str | None) -> None:
         UserError: no checkpoint, no readable prompt, a token that the vocabulary lacks.
     """
     prompt = find_prompt(config, typed)
-    path = checkpoint.find(config.checkpoint) if config.checkpoint else _newest(Path(config.paths.runs))
+    runs = Path(config.paths.runs)
+    path = checkpoint.find(config.checkpoint) if config.checkpoint else checkpoint.newest(runs)
+    if path is None:
+        train = f"{command('train')} experiment=quickstart"
+        raise UserError(f"no run in {runs}/ has a checkpoint; train one with {train}, or name one: checkpoint=…")
     if config.threads:
         torch.set_num_threads(config.threads)
     model, tokenizer, about = checkpoint.load(path)
@@ -102,15 +81,3 @@ def _standard_input() -> str | None:
         print("reading the prompt from standard input; end it with Ctrl-D, or give prompt=…", file=sys.stderr)
     with open(0, "rb", closefd=False) as f:
         return "".join(decoded(f, "standard input")).removesuffix("\n") or None
-
-
-def _newest(runs: Path) -> Path:
-    """The best checkpoint of the newest run in a folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    if (found := checkpoint.newest(runs)) is None:
-        train = f"{command('train')} experiment=quickstart"
-        raise UserError(f"no run in {runs}/ has a checkpoint; train one with {train}, or name one: checkpoint=…")
-    return found

@@ -17,8 +17,6 @@ from headscope.plugins import conf_folders
 from headscope.run.folder import flat
 from headscope.training.options import TrainerOptions
 
-TYPED = ("prompt", "resume")  #: keys that Hydra never sees
-
 
 def explain(error: Exception, script: str | None = None, typed: Sequence[str] | None = None) -> str:
     """A composition error as a line for people.
@@ -32,28 +30,28 @@ def explain(error: Exception, script: str | None = None, typed: Sequence[str] | 
     text = " ".join(f"{error} {error.__cause__ or ''}".split())
     if m := re.search(r"Could not find '([\w/]+)/([^/']*)'.*?Available options in '[\w/]+': (.*)", text):
         group, option, options = m.groups()
+        if option == "null":
+            return f"{group}=null is not possible; ~{group} leaves the group out"
         names = re.findall(r"[\w.-]+", options.split(" Config search path")[0])
+        names.sort(key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
         return f"there is no {group}={option}; conf/{group} has {', '.join(names)}"
     if m := re.search(r"Could not override '([\w.]+)'.*Key '\w+' is not in struct", text):
-        return nearest(m.group(1), script, typed)
+        return nearest(m[1], script, typed)
     if m := re.search(r"Could not override '([\w/]+)'\. No match in the defaults list", text):
-        return f"there is no group {m.group(1)} to choose from; {command('train')} --help lists the groups"
+        return f"there is no group {m[1]} to choose from; {command('train')} --help lists the groups"
     if m := re.search(r"Config group override must be a string", text):
-        return _numbered_option(typed)
+        return "an option's name cannot be a number"
     if isinstance(error, OverrideParseException) and "=" not in error.override:
         return _no_value(error.override, script)
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
     if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
-        return f"{m.group(1)} has a comma: add -m for a sweep over its values, or write a list as [a, b]"
+        return f"{m[1]} has a comma: add -m for a sweep over its values, or write a list as [a, b]"
     if "hydra_submitit_launcher" in text:
         return f"hydra/launcher=submitit_slurm needs an extra: {extra('slurm')}"
     if m := re.search(r"Environment variable '(\w+)' not found", text):
-        return (
-            f"the environment variable {m.group(1)} is not set; quote the text in single quotes to keep ${{}} as it is"
-        )
-    text = re.sub(r" full_key: \S*| object_type=\S*| Config search path.*| See https?\S*", "", text)
-    return f"{text[:300]}"
+        return f"the environment variable {m[1]} is not set; quote the text in single quotes to keep ${{}} as it is"
+    return re.sub(r" full_key: \S*| object_type=\S*| Config search path.*| See https?\S*", "", text)[:300]
 
 
 def _no_value(typed: str, script: str) -> str:
@@ -65,30 +63,17 @@ def _no_value(typed: str, script: str) -> str:
     return f"{typed!r} has no value; write " + (meant or "KEY=VALUE, as --help shows")
 
 
-def _numbered_option(typed: Sequence[str]) -> str:
-    """`heads=8`: Hydra takes no number as an option's name."""
-    for argument in typed:
-        group, _, option = argument.partition("=")
-        if option == "null" and (CONF / group).is_dir():
-            return f"{group}=null is not possible; ~{group} leaves the group out"
-        if option.isdigit() and (CONF / group).is_dir():
-            options = sorted((p.stem for p in (CONF / group).glob("*.yaml")), key=lambda name: (len(name), name))
-            return f"there is no {group}={option}; conf/{group} has {', '.join(options)}"
-    return "an option's name cannot be a number"
-
-
 def nearest(key: str, script: str, typed: Sequence[str]) -> str:
     """One line on an unknown key, naming the key that was probably meant."""
     addable = [f"trainer.{f.name}" for f in fields(TrainerOptions)] if script == "train" else []
     if key in addable:
         return f"{key} is not in conf/trainer; add it with a +, as in +{key}=…"
-    for name, reason in TrainerOptions.REFUSED.items():
-        if key == f"trainer.{name}":
-            return f"{key} cannot be set: {reason}"
-    groups = [a for a in typed if "=" in a and "." not in a.split("=")[0] and "," not in a]
-    cfg = composed(script, [g for g in groups if not g.startswith(("-", f"{key}="))])
+    if reason := TrainerOptions.REFUSED.get(key.removeprefix("trainer.")) if key.startswith("trainer.") else None:
+        return f"{key} cannot be set: {reason}"
+    groups = [a for a in typed if re.fullmatch(r"\+*[\w/]+=[^,]*", a) and not a.startswith(f"{key}=")]
+    cfg = composed(script, groups)
     tree = cast(dict[str, Any], OmegaConf.to_container(cfg))
     known = [k for k in flat(tree) if not k.startswith("hydra.")]
     if key in known:  # with the defaults, but not with every option that is swept
         return f"not every option that is swept has the key {key}; sweep those that have it in a sweep of their own"
-    return str(unknown_key(key, [*known, *addable, *TYPED]))
+    return str(unknown_key(key, [*known, *addable, "prompt", "resume"]))

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -17,8 +17,8 @@ from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.run.folder import RunFolder, nothing_left
 from headscope.run.prepare import Composed, Run, prepare
 from headscope.run.summary import write_summary
-from headscope.run.trainer import explained
 from headscope.shell import argument
+from headscope.training.trainer import explained
 
 log = logging.getLogger(__name__)
 
@@ -37,20 +37,24 @@ def train(cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     began = command.started if hydra.mode == RunMode.RUN else time.monotonic()  # a process may run many jobs
     with nothing_left(RunFolder(cfg.paths.run_dir), began):
+        if hydra.job.chdir:
+            raise UserError("hydra.job.chdir=true would move data, checkpoints and other relative paths; leave it out")
         run = prepared(plain(cfg), hydra.runtime.choices, list(hydra.overrides.task), began)
         if run.config.task == "validate":
             run.trainer.validate(run.module, run.data, verbose=False)
             loss = run.trainer.callback_metrics["val/loss"].item()
-            log.info(f"val/loss {loss:.4f} nats per {run.corpus.tokenizer.unit}")
+            log.info(f"val/loss {loss:.4f} nats per {run.data.corpus.tokenizer.unit}")
             return loss
-        closing.say(run, fit(run))
-        return run.history.val_loss
+        summary = fit(run)
+        closing.say(run, summary)
+        return cast(float | None, summary["val_loss"])
 
 
 def prepared(config: dict[str, Any], choices: Mapping[str, Any], overrides: list[str], began: float) -> Run:
     """The parts of a run, given its config, the option of each group, and what was typed; see `prepare`."""
     run = prepare(checked(config, TrainConfig, choices), Composed(config, overrides, choices["position"], began))
-    log.info(f"{run.name}: {run.corpus.name}, {run.corpus.tokens:,} {run.corpus.tokenizer.unit}s")
+    corpus = run.data.corpus
+    log.info(f"{run.module.card['about']['name']}: {corpus.name}, {corpus.tokens:,} {corpus.tokenizer.unit}s")
     log.info(f"on {run.choice}")
     return run
 

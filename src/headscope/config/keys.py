@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import torch
 from annotated_types import Ge, Lt
 from lightning import Callback
 from lightning.pytorch.loggers import Logger
@@ -11,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from headscope.data.corpus import Source
+from headscope.errors import UserError
 from headscope.model.feedforward import FeedForward
 from headscope.model.position import Position
 from headscope.model.qk_norm import QKNorm
@@ -29,7 +31,13 @@ class Paths:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The config of a run. Of a `Callable`, the run passes the arguments and the config fills in the rest."""
+    """The config of a run. Of a `Callable`, the run passes the arguments and the config fills in the rest.
+
+    What costs neither data nor memory is built once, so that each class can refuse its options before anything starts.
+
+    Raises:
+        UserError: options that do not fit each other.
+    """
 
     name: str
     task: Literal["fit", "validate"]
@@ -49,3 +57,18 @@ class TrainConfig:
     callbacks: dict[str, Callable[[], Callback] | None]
     logger: dict[str, Callable[[], Logger] | None]
     paths: Paths
+
+    def __post_init__(self) -> None:
+        if self.task == "validate" and self.checkpoint is None:
+            raise UserError("task=validate needs a model; add checkpoint=outputs/…/checkpoints/best.ckpt")
+        try:
+            with torch.device("meta"):
+                self.model(1)
+            self.optimizer(nn.Linear(1, 1), False)
+            self.schedule()
+            self.data()
+        except ValueError as e:
+            raise UserError(str(e)) from e
+        for name, build in self.callbacks.items():
+            if (monitor := getattr(build, "keywords", {}).get("monitor")) not in (None, "val/loss"):
+                raise UserError(f"callbacks.{name}.monitor={monitor} is never measured; use val/loss")

@@ -2,11 +2,14 @@
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from headscope.errors import UnknownKey, UserError
-from headscope.installed import command
+from headscope.installed import CONF, command
+from headscope.plugins import conf_folders
 
 #: What a value must be, for each type of error that pydantic reports.
 MUST_BE = {
@@ -48,3 +51,36 @@ def unknown_key(key: str, known: Sequence[str]) -> UnknownKey:
     last = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
     meant = f"did you mean {(near or last)[0]}?" if near or last else f"{command('train')} --cfg job prints all keys"
     return UnknownKey(key, f"there is no key {key}; {meant}")
+
+
+def of_options(error: UnknownKey, choices: Mapping[str, Any]) -> UserError:
+    """The same error, but for a key that the option of another group sets: the two do not fit, and both are named.
+
+    Args:
+        error: of a key that the chosen option of its own group does not have.
+        choices: the option of each group.
+    """
+    group = error.key.partition(".")[0]
+    for other, option in choices.items():
+        if option and other not in (group, f"{group}s") and _sets(other, option, error.key):
+            return UserError(
+                f"{other}={option} sets {error.key}, which {group}={choices.get(group)} does not have; leave one out"
+            )
+    return error
+
+
+def _sets(group: str, option: str, key: str) -> bool:
+    """Whether an option sets a key, or one of those that it builds on does."""
+    file = next((file for conf in (CONF, *conf_folders()) if (file := conf / group / f"{option}.yaml").exists()), None)
+    if file is None:
+        return False
+    text = file.read_text(encoding="utf-8")
+    content = yaml.safe_load(text) or {}
+    package = text.partition("# @package ")[2].partition("\n")[0] or group
+    place = content if package == "_global_" else {package: content}
+    for name in key.split("."):
+        if not isinstance(place, dict) or name not in place:
+            bases = [base for base in content.get("defaults", ()) if isinstance(base, str) and base != "_self_"]
+            return any(_sets(group, base, key) for base in bases)
+        place = place[name]
+    return True

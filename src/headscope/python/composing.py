@@ -13,8 +13,6 @@ from headscope.cli.composed import apart, checked, composed
 from headscope.config.keys import TrainConfig
 from headscope.errors import RunFailed, UserError
 from headscope.installed import command
-from headscope.plugins import conf_folders
-from headscope.run.possible import buildable
 from headscope.sweep.jobs import split
 
 
@@ -40,7 +38,7 @@ def compose(*overrides: str) -> dict[str, Any]:
     """
     with in_the_same_words(overrides):
         config, choices = apart(asked(overrides))
-        buildable(checked(config, TrainConfig, choices))
+        checked(config, TrainConfig, choices)
         return config
 
 
@@ -60,7 +58,6 @@ def asked(overrides: Sequence[str]) -> DictConfig:
         raise UserError(f"Python trains one run at a time; {by_command(overrides)} trains many")
     if flags := [o for o in overrides if o.partition("=")[0] in FLAGS]:
         raise UserError(f"{flags[0]} is for the command line: {by_command(overrides)}")
-    conf_folders()  # a package that is not there is one line, before Hydra looks for it
     return composed("train", as_text(overrides))
 
 

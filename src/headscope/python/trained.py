@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from headscope import checkpoint
-from headscope.cli.generate import GenerateConfig
+from headscope.config.generate_keys import GenerateConfig
 from headscope.config.mistakes import wrong
 from headscope.config.schema import parse
 from headscope.data.tokenizers import Tokenizer

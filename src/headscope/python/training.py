@@ -26,9 +26,9 @@ from headscope.errors import Interrupted, UserError
 from headscope.python.composing import asked, by_command, in_the_same_words
 from headscope.python.trained import Trained
 from headscope.run.folder import RunFolder, nothing_left
-from headscope.run.possible import possible
 from headscope.run.processes import stopping
 from headscope.sweep.jobs import MANIFEST, split
+from headscope.training.hardware import Machine, choose
 
 TIMED = "%(asctime)s %(levelname)s %(name)s: %(message)s"  #: the lines of train.log
 _training = threading.Lock()  #: a run sets seeds and threads of the whole process
@@ -128,7 +128,7 @@ def _train(overrides: Sequence[str], began: float) -> Path:
     try:
         with nothing_left(run, began), _logged(run.path / "train.log"):
             config, choices = apart(cfg, str(run.path.absolute()))
-            _, choice = possible(checked(config, TrainConfig, choices))
+            choice = choose(Machine.here(), checked(config, TrainConfig, choices).trainer)
             if choice.devices * config["trainer"].get("num_nodes", 1) > 1:
                 raise UserError(
                     f"{choice.devices} devices take as many processes, which the command line starts:"

@@ -3,7 +3,6 @@
 Imports no torch: a sweep and its report read hundreds of these.
 """
 
-import json
 import os
 import shutil
 import time
@@ -17,7 +16,7 @@ from typing import Any, Literal
 import yaml
 
 from headscope.errors import UserError
-from headscope.files import read_json, write_atomically
+from headscope.files import read_json, write_atomically, write_json
 from headscope.run.lock import Lock
 
 RESUMING = "HEADSCOPE_RESUMING"  #: environment variable: the folder to resume, for this process and its ranks
@@ -60,7 +59,7 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.summary_file = self.path / "summary.json"
-        self.progress_file = self.path / "progress.json"
+        self.progress_file = self.path / "progress.json"  #: how far it is, while it goes on
         self.config_file = self.path / ".hydra" / "config.yaml"
         self.overrides_file = self.path / ".hydra" / "overrides.yaml"
         self.checkpoints = self.path / "checkpoints"
@@ -122,14 +121,6 @@ class RunFolder:
         """`summary.json`; empty if the run has not ended."""
         return read_json(self.summary_file)
 
-    def write_summary(self, summary: dict[str, Any]) -> None:
-        """Saves `summary.json`."""
-        write_atomically(self.summary_file, json.dumps(summary, indent=2).encode())
-
-    def write_progress(self, progress: dict[str, Any]) -> None:
-        """Saves `progress.json`, which says how far a run is while it goes on."""
-        write_atomically(self.progress_file, json.dumps(progress).encode())
-
     def changes(self) -> list[dict[str, Any]]:
         """What was changed when the run was resumed: step, key, before and after of each."""
         found = read_json(self.changes_file).get("changes")
@@ -140,7 +131,7 @@ class RunFolder:
         known = self.changes()
         new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in changed.items()]
         if new := [change for change in new if change not in known]:
-            write_atomically(self.changes_file, json.dumps({"changes": [*known, *new]}, indent=2).encode())
+            write_json(self.changes_file, {"changes": [*known, *new]})
 
     def status(self, running: bool = False) -> Status:
         """How the run is doing, from its files alone.
@@ -155,16 +146,16 @@ class RunFolder:
         reason = "" if running else self.failure()
         state: State = "waiting"
         if self.pruned_file.exists():
-            state, reason = "pruned", ""
+            state = "pruned"
         elif running:
             state = "running"
         elif summary.get("status") == "completed":
-            state, reason = "completed", ""
+            state = "completed"
         elif reason or summary.get("status") == "failed":
             state = "failed"
         elif summary or progress or self.started:
             state = "interrupted"
-        return Status(state, reason, steps, history, summary)
+        return Status(state, reason if state == "failed" else "", steps, history, summary)
 
     def failure(self) -> str:
         """Why the last process of a job failed: its error message, or the end of its traceback."""

@@ -3,10 +3,11 @@
 import time
 from typing import Any
 
+import torch
 from lightning import Callback, Trainer
 
 from headscope.errors import RunFailed
-from headscope.run.clock import Clock, finish
+from headscope.files import write_json
 from headscope.run.folder import RunFolder
 from headscope.training.module import LanguageModule
 
@@ -17,8 +18,9 @@ class History(Callback):
     """Keeps (step, seconds, val_loss) at every validation; its state travels in the checkpoint.
 
     `train_seconds` is the time from the first step to the last without validations and what hangs on them:
-    checkpoints, pictures, samples; a GPU has finished its work whenever it is read at a log step or a validation. While
-    the run goes on, `progress.json` says how far it is.
+    checkpoints, pictures, samples; a GPU has finished its work whenever it is read at a log step or a validation.
+    `wall_seconds` began with the process, or earlier by what processes before it took to come as far as a checkpoint.
+    While the run goes on, `progress.json` says how far it is.
 
     Args:
         started: `time.monotonic()` when the process began; the clock on the wall may be set back.
@@ -27,9 +29,9 @@ class History(Callback):
 
     def __init__(self, started: float | None = None, folder: RunFolder | None = None) -> None:
         self.folder, self._said = folder, 0.0
-        self.started = time.monotonic() if started is None else started
-        self.earlier_seconds = 0.0  #: of wall time before this process
-        self.clock = Clock()
+        self._began = time.monotonic() if started is None else started
+        self._trained = 0.0  # seconds of training until it last stood
+        self._since: float | None = None  # it goes on; None while it stands
         self.train_loss = float("nan")  #: nats per token of the step before the last validation
         self.accuracy: float | None = None  #: at the last validation
         self.history: list[dict[str, float]] = []
@@ -37,31 +39,39 @@ class History(Callback):
     @property
     def train_seconds(self) -> float:
         """Spent in training so far, those before a resume included."""
-        return self.clock.seconds
+        return self._trained + (0.0 if self._since is None else time.perf_counter() - self._since)
+
+    def wall_seconds(self) -> float:
+        """Spent in all so far."""
+        return time.monotonic() - self._began
+
+    def _stand(self) -> None:
+        self._trained, self._since = self.train_seconds, None
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
-        self.clock.start()  # it runs on until a validation: what lies between two steps is counted
+        if self._since is None:  # it goes on until a validation: what lies between two steps is counted
+            self._since = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if module.at_log_step():
-            finish(module.device)
+            _finish(module.device)
             now = time.perf_counter()
             if now - self._said >= SECONDS:
                 self._said = now
                 self._say(trainer)
 
     def on_validation_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        self._check(trainer)  # before any callback writes something
-        finish(module.device)
-        self.clock.stop()
+        self._say(trainer)  # before any callback writes something
+        _finish(module.device)
+        self._stand()
 
     def on_train_end(self, trainer: Trainer, module: LanguageModule) -> None:
-        self.clock.stop()
+        self._stand()
 
     def on_exception(self, trainer: Trainer, module: LanguageModule, exception: BaseException) -> None:
-        self.clock.stop()
+        self._stand()
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
         if trainer.state.fn == "fit":
@@ -73,22 +83,19 @@ class History(Callback):
             )
             self._say(trainer)
 
-    @property
-    def val_loss(self) -> float | None:
-        """At the last validation."""
-        return self.history[-1]["val_loss"] if self.history else None
+    def _say(self, trainer: Trainer) -> None:
+        """Writes how far the run is.
 
-    def _check(self, trainer: Trainer) -> None:
-        """Stops a run whose folder is gone: what it wrote into a new one could not be resumed, and nobody owns it."""
-        if self.folder is not None and trainer.state.fn == "fit" and trainer.is_global_zero and not self.folder.started:
+        Raises:
+            RunFailed: its folder is gone; what it wrote into a new one could not be resumed, and nobody owns that.
+        """
+        if self.folder is None or trainer.state.fn != "fit" or not trainer.is_global_zero:
+            return
+        if not self.folder.started:
             trainer.loggers = []  # Lightning would let them write once more
             raise RunFailed(f"{self.folder} was removed while the run trained; nothing is left to go on from")
-
-    def _say(self, trainer: Trainer) -> None:
-        self._check(trainer)
-        if self.folder is not None and trainer.is_global_zero:
-            now = {"step": trainer.global_step, "max_steps": trainer.max_steps, "history": self.history}
-            self.folder.write_progress(now)
+        now = {"step": trainer.global_step, "max_steps": trainer.max_steps, "history": self.history}
+        write_json(self.folder.progress_file, now)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -100,12 +107,14 @@ class History(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.earlier_seconds = state_dict["wall_seconds"]
-        self.clock = Clock(state_dict["train_seconds"])
+        self._began -= state_dict["wall_seconds"]
+        self._trained = state_dict["train_seconds"]
         self.train_loss = state_dict["train_loss"]
         self.accuracy = state_dict.get("accuracy")  # older checkpoints have none
         self.history = state_dict["history"]
 
-    def wall_seconds(self) -> float:
-        """Since the process began, and those of the processes before it that got as far as a checkpoint."""
-        return self.earlier_seconds + time.monotonic() - self.started
+
+def _finish(device: torch.device) -> None:
+    """Waits for work that a GPU was asked for and has not finished, so that its time is counted."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -14,22 +14,24 @@ from lightning.pytorch.utilities import rank_zero_only
 from headscope import checkpoint
 from headscope.config.changes import changes
 from headscope.config.keys import TrainConfig
-from headscope.data.corpus import Corpus
 from headscope.data.datamodule import CorpusData
+from headscope.data.windows import share
 from headscope.errors import UserError
-from headscope.files import remove_incomplete
-from headscope.model.transformer import LanguageModel
-from headscope.run.commit import commit
+from headscope.files import remove_incomplete, write_json
+from headscope.installed import commit
+from headscope.run.checkpoints import Checkpoints
 from headscope.run.folder import RunFolder, as_text
 from headscope.run.history import History
-from headscope.run.launch import launched
-from headscope.run.possible import possible
+from headscope.run.processes import replace_observer
+from headscope.run.randomness import Randomness
 from headscope.run.recorder import recorders
 from headscope.run.start import Start, start
-from headscope.run.trainer import build_trainer
+from headscope.run.stop import Stop
 from headscope.shell import argument
-from headscope.training.hardware import Choice, Machine
+from headscope.training.hardware import Choice, Machine, choose
+from headscope.training.launch import launched
 from headscope.training.module import LanguageModule
+from headscope.training.trainer import build_trainer, explained
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +67,8 @@ class Run:
     """The parts, put together."""
 
     config: TrainConfig
-    composed: Composed
-    name: str
     folder: RunFolder
     data: CorpusData
-    corpus: Corpus
     module: LanguageModule
     trainer: Trainer
     history: History
@@ -84,7 +83,9 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
     Raises:
         UserError: options that do not fit each other, this machine, this corpus, an earlier model, or the folder.
     """
-    machine, choice = possible(config)
+    machine = Machine.here()
+    choice = choose(machine, config.trainer)
+    share(config.batch_size, choice.devices * config.trainer.num_nodes)
     plugins = launched(choice.devices, config.trainer.num_nodes)
     _quiet()
     folder, loggers = _claimed(config)
@@ -94,32 +95,51 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
         torch.set_num_threads(config.trainer.threads)
     torch.set_float32_matmul_precision("high")
     data = _data(config, begin)
+    corpus = data.corpus
     seed_everything(config.seed, verbose=False)
-    model = begin.model(config, len(data.corpus.tokenizer))
+    model = begin.model(config, len(corpus.tokenizer))
     if choice.precision == "64-true":
         model.double()  # Lightning restores a checkpoint before it does so, and would round the weights
-    corpus = data.corpus
     fell_back = corpus.name == composed.config["data"].get("fallback")  # the one asked for could not be had
-    name = f"{config.name}-{corpus.name}" if fell_back else config.name
+    card = checkpoint.card(
+        model,
+        corpus.tokenizer,
+        name=f"{config.name}-{corpus.name}" if fell_back else config.name,
+        data={"name": corpus.name, "sha256": corpus.sha256},
+        passages=corpus.passages().tolist(),  # so that the heads can be looked at where the text is not
+        position=composed.position,
+        commit=commit(),
+        overrides=composed.overrides,
+        config=composed.config,
+    )
     module = LanguageModule(
         model,
         lambda model: config.optimizer(model, choice.fused),
         config.schedule(),
-        _card(model, data.corpus, name, composed),
+        card,
         config.trainer.log_every_n_steps,
         choice.compile,
     )
-    history = History(composed.started, folder)
-    trainer = build_trainer(config, choice, len(data.corpus.train), folder, history, loggers, plugins)
+    history, checkpoints = History(composed.started, folder), Checkpoints(folder)
+    last_step = config.trainer.last_step(len(corpus.train), config.batch_size)
+    if choice.devices > 1:
+        replace_observer()
+    with explained():
+        watching = [build() for build in config.callbacks.values() if build]
+        callbacks = [history, Randomness(), Stop(checkpoints), *watching, checkpoints]  # the last saves their state
+        trainer = build_trainer(config.trainer, choice, last_step, folder.path, callbacks, loggers, plugins)
     if trainer.is_global_zero:
         if config.task == "fit":
-            _record(folder, composed, begin.step, changed)
+            if before := folder.summary():  # an extended run is interrupted until it completes again
+                write_json(folder.summary_file, before | {"status": "interrupted"})
+            folder.record_changes(begin.step, changed)
+            folder.record(composed.config, composed.overrides)
         if folder.resuming:
             log.info(f"resuming {folder} at step {begin.step}")
             remove_incomplete(folder.path)
             for recorder in recorders(trainer):
                 recorder.resume_at(begin.step)
-    return Run(config, composed, name, folder, data, data.corpus, module, trainer, history, machine, choice, begin)
+    return Run(config, folder, data, module, trainer, history, machine, choice, begin)
 
 
 def _quiet() -> None:
@@ -183,30 +203,7 @@ def _data(config: TrainConfig, begin: Start) -> CorpusData:
         config.same_batch,
         earlier.tokenizer if earlier else None,
     )
-    path, corpus = begin.path, data.corpus
-    if begin.resume_from and earlier and earlier.about["data"]["sha256"] != corpus.sha256:
-        again = argument("init=", path)
-        raise UserError(f"{corpus.name} is not the text that {path} was trained on; restore it, or use {again}")
+    if begin.resume_from and earlier and earlier.about["data"]["sha256"] != data.corpus.sha256:
+        path, again = begin.path, argument("init=", begin.path)
+        raise UserError(f"{data.corpus.name} is not the text that {path} was trained on; restore it, or use {again}")
     return data
-
-
-def _card(model: LanguageModel, corpus: Corpus, name: str, composed: Composed) -> dict[str, Any]:
-    return checkpoint.card(
-        model,
-        corpus.tokenizer,
-        name=name,
-        data={"name": corpus.name, "sha256": corpus.sha256},
-        passages=corpus.passages().tolist(),  # so that the heads can be looked at where the text is not
-        position=composed.position,
-        commit=commit(),
-        overrides=composed.overrides,
-        config=composed.config,
-    )
-
-
-def _record(folder: RunFolder, composed: Composed, step: int, changed: dict[str, tuple[str, str]]) -> None:
-    """Writes down what is about to run. An extended run is interrupted until it completes again, whatever happens."""
-    if before := folder.summary():
-        folder.write_summary(before | {"status": "interrupted"})
-    folder.record_changes(step, changed)
-    folder.record(composed.config, composed.overrides)

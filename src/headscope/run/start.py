@@ -43,12 +43,9 @@ class Start:
         if self.earlier:
             weights = self.earlier.model.state_dict()
             ours, theirs = ({k: tuple(v.shape) for k, v in state.items()} for state in (model.state_dict(), weights))
-            for name in ours | theirs:
-                here, there = ours.get(name, "absent"), theirs.get(name, "absent")
-                if here != there:
-                    raise UserError(
-                        f"{self.path} does not fit: {name} is {there} there and {here} here; use the same model"
-                    )
+            if wrong := next((name for name in ours | theirs if ours.get(name) != theirs.get(name)), None):
+                sizes = f"{theirs.get(wrong, 'absent')} there and {ours.get(wrong, 'absent')} here"
+                raise UserError(f"{self.path} does not fit: {wrong} is {sizes}; use the same model")
             model.load_state_dict(weights)
         return model
 

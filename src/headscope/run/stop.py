@@ -35,8 +35,7 @@ class Stop(Callback):
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         if threading.current_thread() is not threading.main_thread():
             return  # Python lets no other thread handle signals
-        for signum in stopping():
-            self._before[signum] = signal.signal(signum, self._remember)
+        self._before = {signum: signal.signal(signum, self._remember) for signum in stopping()}
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
         if batch_idx % trainer.accumulate_grad_batches:

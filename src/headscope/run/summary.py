@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 
 from headscope.errors import RunFailed, UserError
+from headscope.files import write_json
 from headscope.run.prepare import Run
 from headscope.run.recorder import Witness
 
@@ -17,21 +18,22 @@ Outcome = Literal["completed", "interrupted", "failed"]
 
 def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
     """Writes `summary.json` into the run's folder, from rank 0; returns it."""
-    about = run.module.card["about"]
+    about, corpus = run.module.card["about"], run.data.corpus
     history = run.history.history
     losses = [h["val_loss"] for h in history]
-    x, _ = run.corpus.train.stream(0, torch.zeros(1, dtype=torch.long), run.data.block_size)  # (1, T or a sentence)
+    last = losses[-1] if losses else None
+    x, _ = corpus.train.stream(0, torch.zeros(1, dtype=torch.long), run.data.block_size)  # (1, T or a sentence)
     tokens = run.trainer.global_step * run.config.trainer.accumulate_grad_batches * run.config.batch_size * x.shape[1]
     seconds = run.history.train_seconds
     summary = {
-        "name": run.name,
+        "name": about["name"],
         "status": status,
-        "val_loss": losses[-1] if losses else None,
-        "best_val_loss": min(losses) if losses else None,
+        "val_loss": last,
+        "best_val_loss": min(losses, default=None),
         "val_accuracy": run.history.accuracy,
-        "optimum": run.corpus.optimum,
-        "val_regret": losses[-1] - run.corpus.optimum if losses and run.corpus.optimum is not None else None,
-        "val_bits_per_character": losses[-1] / math.log(2) / run.corpus.characters if losses else None,
+        "optimum": corpus.optimum,
+        "val_regret": None if last is None or corpus.optimum is None else last - corpus.optimum,
+        "val_bits_per_character": None if last is None else last / math.log(2) / corpus.characters,
         "train_loss": run.history.train_loss if math.isfinite(run.history.train_loss) else None,
         "steps": run.trainer.global_step,
         "parameters": sum(p.numel() for p in run.module.model.parameters()),
@@ -48,16 +50,16 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
         },
         "threads": torch.get_num_threads(),
         "data": {
-            "name": run.corpus.name,
-            "sha256": run.corpus.sha256,
-            "tokens": run.corpus.tokens,
-            "tokenizer": run.corpus.tokenizer.unit,
-            "vocab_size": len(run.corpus.tokenizer),
+            "name": corpus.name,
+            "sha256": corpus.sha256,
+            "tokens": corpus.tokens,
+            "tokenizer": corpus.tokenizer.unit,
+            "vocab_size": len(corpus.tokenizer),
             "block_size": run.data.block_size,
-            "note": run.corpus.note,
+            "note": corpus.note,
         },
         "position": about["position"],
-        "overrides": run.composed.overrides,
+        "overrides": about["overrides"],
         "changes": run.folder.changes(),
         "seed": run.config.seed,
         "commit": about["commit"],
@@ -70,7 +72,7 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
     if run.trainer.is_global_zero:
         try:
             if run.folder.started:  # else it was removed, which was reported
-                run.folder.write_summary(summary)
+                write_json(run.folder.summary_file, summary)
         except (RunFailed, UserError) as e:
             if status != "failed":
                 raise

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from headscope.errors import UserError
 from headscope.training.options import TrainerOptions
 from headscope.waiting import our_cores
 
@@ -68,21 +69,21 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
     """What to use on a machine; what the options name is kept. A pure function.
 
     Raises:
-        ValueError: the machine or the precision cannot do what the options ask for.
+        UserError: the machine or the precision cannot do what the options ask for.
     """
     accelerator = options.accelerator
     if accelerator == "auto":
         accelerator = "gpu" if machine.gpus else "mps" if machine.mps else "cpu"
     if accelerator == "gpu" and not machine.gpus:
-        raise ValueError("trainer.accelerator=gpu, but no CUDA device was found; use trainer=cpu or trainer=auto")
+        raise UserError("trainer.accelerator=gpu, but no CUDA device was found; use trainer=cpu or trainer=auto")
     if accelerator == "mps" and not machine.mps:
-        raise ValueError("trainer.accelerator=mps, but this machine has none; use trainer=cpu or trainer=auto")
+        raise UserError("trainer.accelerator=mps, but this machine has none; use trainer=cpu or trainer=auto")
 
     if accelerator == "gpu":
         number = len(machine.gpus)
         wanted = number if options.devices == "auto" else options.devices
         if wanted > number:
-            raise ValueError(f"trainer.devices={wanted}, but {number} CUDA device(s) were found; use at most {number}")
+            raise UserError(f"trainer.devices={wanted}, but {number} CUDA device(s) were found; use at most {number}")
         pays = machine.triton and machine.bf16 and options.max_steps >= LONG
         precision = "bf16-mixed" if machine.bf16 else "16-mixed"
         reason = f"{machine.gpus[0]} {'has' if machine.bf16 else 'lacks'} native bf16"
@@ -91,9 +92,7 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
         choice = Choice("mps", 1, "auto", "32-true", False, False, "Apple GPU")
     else:
         if options.devices != "auto" and options.devices > machine.cores:
-            raise ValueError(
-                f"trainer.devices={options.devices}, but there are {machine.cores} cores; use at most that"
-            )
+            raise UserError(f"trainer.devices={options.devices}, but there are {machine.cores} cores; use at most that")
         precision = "bf16-mixed" if machine.amx or machine.avx512_bf16 else "32-true"
         fast = "AMX" if machine.amx else "AVX512-BF16" if machine.avx512_bf16 else "no fast bf16"
         reason = f"{machine.cpu}, {machine.cores} cores, {fast}"
@@ -103,19 +102,19 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
 
     if choice.devices * options.num_nodes > 1:
         if accelerator == "mps":
-            raise ValueError("an Apple GPU is one device; use trainer.devices=1")
+            raise UserError("an Apple GPU is one device; use trainer.devices=1")
         choice = replace(choice, strategy="ddp")
     if options.strategy != "auto":
         choice = replace(choice, strategy=options.strategy)
     if options.precision != "auto":
         choice = replace(choice, precision=PRECISIONS.get(options.precision, str(options.precision)))
     if choice.precision == "16-mixed" and accelerator == "cpu":
-        raise ValueError("trainer.precision=16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
+        raise UserError("trainer.precision=16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
     if choice.precision == "64-true" and accelerator == "mps":
-        raise ValueError("trainer.precision=64-true needs a CPU or a CUDA device; on an Apple GPU use 32-true")
+        raise UserError("trainer.precision=64-true needs a CPU or a CUDA device; on an Apple GPU use 32-true")
     if choice.precision == "16-mixed":
         if options.fused:  # its gradients are still multiplied by the scaler's factor where they are clipped
-            raise ValueError("trainer.fused=true cannot clip gradients of precision 16-mixed; use trainer.fused=null")
+            raise UserError("trainer.fused=true cannot clip gradients of precision 16-mixed; use trainer.fused=null")
         choice = replace(choice, fused=False)
     elif options.fused is not None:
         choice = replace(choice, fused=options.fused)

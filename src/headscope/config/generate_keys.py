@@ -1,0 +1,30 @@
+"""The schema of `conf/generate.yaml`: what a text is written with, and what is shown of it."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Lt
+
+from headscope.generation.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class RunsPath:
+    """Where runs lie."""
+
+    runs: str
+
+
+@dataclass(frozen=True)
+class GenerateConfig(Sampling):
+    """The keys beside those of sampling."""
+
+    checkpoint: str | None = None
+    prompt_file: str | None = None
+    max_new_tokens: Annotated[int, Ge(1)] = 500
+    num_samples: Annotated[int, Ge(1)] = 1
+    show: Literal["next", "attribution", "attention", "heads", "page"] | None = None
+    out: str | None = None
+    seed: Annotated[int, Ge(0), Lt(2**32)] = 1
+    threads: Annotated[int, Ge(1)] | None = None
+    paths: RunsPath = RunsPath("outputs")

@@ -1,0 +1,87 @@
+"""Lightning's Trainer, built from the options of a config, what the machine offers, and callbacks."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from lightning import Callback, Trainer
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
+from lightning.pytorch.strategies import DDPStrategy
+
+from headscope.errors import UserError
+from headscope.training.hardware import Choice
+from headscope.training.options import TrainerOptions
+
+log = logging.getLogger(__name__)
+
+OURS = {"fused", "compile", "threads"}  #: options that Lightning does not have
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+
+
+def build_trainer(
+    options: TrainerOptions,
+    choice: Choice,
+    last_step: int,
+    folder: Path,
+    callbacks: Sequence[Callback],
+    loggers: Sequence[Logger],
+    plugins: Sequence[ClusterEnvironment] = (),
+) -> Trainer:
+    """The Trainer of a run that ends after `last_step` and writes into a folder.
+
+    Raises:
+        MisconfigurationException: Lightning refuses the options; see `explained`.
+    """
+    if options.profiler:
+        log.info(f"the profile will be saved to {folder}/fit-profile.txt")
+    lightnings = {name: value for name, value in vars(options).items() if name not in OURS}
+    ours = {
+        "default_root_dir": folder,
+        "accelerator": choice.accelerator,
+        "devices": choice.devices,
+        # Our buffers never change, and sending them in each forward pass would wait for ranks with fewer batches.
+        "strategy": DDPStrategy(broadcast_buffers=False) if choice.strategy == "ddp" else choice.strategy,
+        "precision": choice.precision,
+        "max_steps": last_step,
+        "max_epochs": -1,
+        "val_check_interval": options.val_check_interval * options.accumulate_grad_batches,  # Lightning counts batches
+        "check_val_every_n_epoch": None,
+        "num_sanity_val_steps": 0,
+        "logger": list(loggers),
+        "callbacks": list(callbacks),
+        "enable_checkpointing": any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+        "plugins": list(plugins),
+        "profiler": PROFILERS[options.profiler](folder, "profile") if options.profiler else None,
+    }
+    return Trainer(**lightnings | ours)
+
+
+def ended_early(trainer: Trainer) -> str:
+    """Why training ended before its last step; empty if it did not."""
+    if trainer.global_step >= trainer.max_steps:
+        return ""
+    timers = [c for c in vars(trainer)["callbacks"] if isinstance(c, Timer)]
+    if any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers):
+        return "the time of trainer.max_time is over"
+    return "a callback stopped it, such as early_stopping"
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Reports in one line what Lightning refuses, and a package that it lacks.
+
+    Raises:
+        UserError: either of them.
+    """
+    try:
+        yield
+    except (MisconfigurationException, ModuleNotFoundError) as e:
+        raise UserError(" ".join(str(e).split())) from e
