@@ -47,7 +47,7 @@ def dashboard(sweep: Path) -> None:
         address = f"http://127.0.0.1:{port}"
         wait_for(f"{address}/data/runs")
         with tempfile.TemporaryDirectory() as profile, browser(profile) as tab:
-            tab.size(1280, 800)
+            tab.size(1280, 640)
             tab.call("Page.navigate", url=f"{address}/?smoothing=0&tagFilter=loss%24#timeseries")
             time.sleep(15)  # nothing on the page says that its curves are drawn
             tab.run("document.querySelector('[aria-label=\"Close side pane\"]').click()")
