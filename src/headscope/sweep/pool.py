@@ -29,10 +29,15 @@ PATIENCE = 60.0  #: seconds that a job has to save its checkpoint when it is tol
 
 
 class Plan:
-    """Where jobs come from, and what becomes of them: here from a list, one after the other."""
+    """Where jobs come from, and what becomes of them: here from a list, one after the other.
 
-    def __init__(self, jobs: Sequence[Job] = ()) -> None:
-        self.left = list(jobs)
+    Args:
+        left: to be run.
+        done: that ended before this process.
+    """
+
+    def __init__(self, left: Sequence[Job] = (), done: Sequence[Job] = ()) -> None:
+        self.left, self.done, self.total = list(left), list(done), len(left) + len(done)
 
     def next(self) -> Job | None:
         """The next job, asked for when a slot is free; None if there is none."""

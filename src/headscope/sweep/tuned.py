@@ -1,15 +1,12 @@
 """A fair comparison: each combination gets the value of one key that suits it, and only then are seeds compared."""
 
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from headscope.errors import RunFailed, UserError
-from headscope.run.folder import RunFolder
-from headscope.sweep.jobs import known, split
+from headscope.sweep.jobs import split
 from headscope.sweep.launcher import combinations, launch
 from headscope.sweep.pool import Pool
 
@@ -50,16 +47,4 @@ def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[J
             chosen += values[min(ended, key=lambda v: ended[v])]
     if not chosen:
         raise RunFailed("no trial completed, so there is nothing to compare")
-    _forget(sweeper.folder, chosen)
     return launch(sweeper.folder, chosen, runner, first=len(trials))
-
-
-def _forget(folder: Path, chosen: list[list[str]]) -> None:
-    """Takes jobs out of the manifest that never started and whose value further trials have ruled out."""
-    manifest, asked = known(folder), {frozenset(job) for job in chosen}
-    jobs = tuple(
-        job
-        for job in manifest.jobs
-        if job.trial or frozenset(job.overrides) in asked or RunFolder(folder / job.name).status().state != "waiting"
-    )
-    replace(manifest, jobs=jobs).write(folder)
