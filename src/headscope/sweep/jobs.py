@@ -6,7 +6,7 @@ Imports no torch, so that a sweep's own process stays small.
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from headscope.errors import UserError
@@ -97,11 +97,8 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Saves it in a sweep's folder."""
-        jobs = [
-            {"name": job.name, "overrides": list(job.overrides)} | ({"trial": True} if job.trial else {})
-            for job in self.jobs
-        ]
-        content = {"command": list(self.command), "swept": list(self.keys) or swept(self.jobs), "jobs": jobs}
+        jobs = [asdict(job) for job in self.jobs]
+        content = {"command": self.command, "swept": self.keys or swept(self.jobs), "jobs": jobs}
         write_atomically(folder / MANIFEST, json.dumps(content, indent=2).encode())
 
     @staticmethod
@@ -156,9 +153,7 @@ def own(folder: Path) -> list[Job]:
 
 
 def note(folder: Path, line: str) -> None:
-    """Adds a line to the log of a job, after the end of one that was cut off."""
+    """Adds a line to the log of a job, on a line of its own even if the last one was cut off."""
     folder.mkdir(parents=True, exist_ok=True)
-    with RunFolder(folder).job_log.open("ab+") as log:
-        log.seek(max(log.tell() - 1, 0))
-        cut_off = log.read() not in (b"", b"\n")
-        log.write(b"\n" * cut_off + f"{line}\n".encode())
+    with RunFolder(folder).job_log.open("a", encoding="utf-8") as log:
+        log.write(f"\n{line}\n")

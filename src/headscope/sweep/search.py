@@ -139,7 +139,6 @@ class SearchPlan(Plan):
         self.total = int(min(n_trials, math.prod(len(_choices(d)) or math.inf for d in space.values())))
         self.tried: dict[tuple[str, ...], Job] = {}  # by their values
         self.trials: dict[str, Trial] = {}  # that are running, by the name of the job
-        self.heard: dict[str, int] = {}  # number of validations that Optuna knows, by the name of the job
         for job in known(folder).jobs:
             status = self.status(job)
             ended = status.state in ENDED
@@ -149,7 +148,7 @@ class SearchPlan(Plan):
                     **(told(status) if ended else {"state": TrialState.WAITING}),
                     params=params,
                     distributions=space,
-                    intermediate_values={int(v["step"]): v["val_loss"] for v in status.history if ended},
+                    intermediate_values={int(v["step"]): v["val_loss"] for v in status.history},
                     user_attrs={} if ended else {"job": job.name},
                 )
             except (KeyError, ValueError) as e:
@@ -200,8 +199,9 @@ class SearchPlan(Plan):
             self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))
 
     def unpromising(self, job: Job, status: Status) -> bool:
-        trial, new = self.trials[job.name], status.history[self.heard.get(job.name, 0) :]
-        self.heard[job.name] = len(status.history)
+        trial = self.trials[job.name]
+        heard = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        new = [validation for validation in status.history if validation["step"] not in heard]
         for validation in new:
             trial.report(validation["val_loss"], int(validation["step"]))
         if not new or status.steps[0] >= status.steps[1] or not trial.should_prune():
