@@ -17,6 +17,7 @@ from headscope.report.findings import assumptions, findings
 from headscope.report.results import Sweep
 from headscope.report.tables import beyond, roles_formed
 from headscope.report.writing import write_report
+from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import Job, Manifest
 from tests.cli.test_commands import refused
 from tests.conftest import shell
@@ -37,8 +38,9 @@ def fake(folder, name, overrides, loss, **changed):
         "data": {"sha256": "1", "tokenizer": "character", "vocab_size": 10, "block_size": 8, "note": ""} | changed,
         "history": [{"step": i, "seconds": i / 2, "val_loss": loss + 2 - i / 10} for i in (10, 20)],
     }  # fmt: skip
-    (folder / name).mkdir(parents=True)
-    (folder / name / "summary.json").write_text(json.dumps(summary))
+    run = RunFolder(folder / name)
+    run.record({}, overrides)
+    run.write_summary(summary)
 
 
 def sweep_of(folder, losses):
@@ -234,8 +236,6 @@ def test_the_latex_table_has_the_ranking(written):
     ],
 )
 def test_what_cannot_be_compared_is_said(folder, changed, warning):
-    (folder / "00" / "summary.json").unlink()
-    (folder / "00").rmdir()
     fake(folder, "00", ["position=rope", "heads=h2", "seed=1"], 1.8, **changed)
     sweep = Sweep(folder)
     assert [w for w in sweep.warnings() if warning in w]

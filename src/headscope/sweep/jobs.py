@@ -114,8 +114,7 @@ class Manifest:
             return Manifest(tuple(content["command"]), jobs, tuple(content["swept"]))
         except FileNotFoundError:
             runs = [RunFolder(p) for p in sorted(folder.glob("*/"), key=lambda p: (len(p.name), p.name))]
-            typed = {run.path.name: run.overrides() if run.started else run.summary().get("overrides") for run in runs}
-            jobs = tuple(Job(name, tuple(overrides)) for name, overrides in typed.items() if overrides is not None)
+            jobs = tuple(Job(run.path.name, tuple(run.overrides())) for run in runs if run.started)
             if not jobs:
                 raise UserError(f"{folder} holds no sweep; give a sweep's folder, hydra.sweep.dir") from None
             return Manifest((), jobs, tuple(swept(jobs)))

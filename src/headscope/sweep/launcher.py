@@ -113,25 +113,22 @@ def launch(
     launched, before = own(folder), known(folder)
     asked = with_names([Job("", tuple(o), trial) for o in overrides], before, folder, first, launched)
     old = {job.name: job for job in before.jobs}
-    jobs, left, finished = [], [], True
+    jobs, done, finished = [], [], True
     for job in asked.jobs:
         status = RunFolder(folder / job.name).status()
         steps = job.values.get("trainer.max_steps", "")
         longer = steps.isdigit() and int(steps) > status.steps[0]
-        if status.state == "completed" and not longer:
-            jobs.append(as_trained(job, old.pop(job.name, job), folder))
-        else:
-            jobs.append(job)
-            left.append(job)
-            finished &= status.state == "failed"
-    plan = Plan(left, [job for job in jobs if job not in left])
+        trained = status.state == "completed" and not longer
+        jobs.append(as_trained(job, old.get(job.name, job), folder) if trained else job)
+        done += jobs[-1:] * trained
+        finished &= trained or status.state == "failed"
     if finished:
-        refuse_new(folder, [o for job in asked.jobs for o in job.overrides], [*before.jobs, *plan.done])
+        refuse_new(folder, [o for job in asked.jobs for o in job.overrides], [*before.jobs, *done])
     names = {job.name for job in jobs}
     started = [j for j in before.jobs if j in launched or RunFolder(folder / j.name).status().state != "waiting"]
     Manifest(asked.command, (*(job for job in started if job.name not in names), *jobs), asked.keys).write(folder)
     launched += jobs
-    run(plan, runner, folder)
+    run(Plan([job for job in jobs if job not in done], done), runner, folder)
     return [returned(folder, job) for job in jobs]
 
 

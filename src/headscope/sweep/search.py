@@ -108,11 +108,6 @@ def _choices(d: Any) -> list[Any]:
     return list(range(d.low, d.high + 1, d.step)) if isinstance(d.low, int) else []
 
 
-def _typed(value: str, d: Any) -> Any:
-    """A value of a job's override as its distribution takes it."""
-    return type(d.low)(value) if hasattr(d, "low") else value
-
-
 def told(status: Status) -> dict[str, Any]:
     """What Optuna is told of how a job ended; one that was stopped is no trial, it becomes another when it goes on."""
     loss = status.val_loss if status.state == "completed" else None
@@ -143,7 +138,9 @@ class SearchPlan(Plan):
             status = self.status(job)
             ended = status.state in ENDED
             try:
-                params = {key: _typed(job.values[key], d) for key, d in space.items()}
+                params = {
+                    k: type(d.low)(job.values[k]) if hasattr(d, "low") else job.values[k] for k, d in space.items()
+                }
                 trial = create_trial(  # one that has not ended is the next that Optuna gives
                     **(told(status) if ended else {"state": TrialState.WAITING}),
                     params=params,

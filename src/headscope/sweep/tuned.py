@@ -26,8 +26,7 @@ def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[J
     """
     assert sweeper.hydra_context is not None
     grid = combinations(sweeper.params, typed, sweeper.hydra_context.config_loader)
-    trials: dict[tuple[str, ...], list[str]] = {}  # by the combination and the value that is tried
-    groups: dict[tuple[str, ...], dict[str, list[list[str]]]] = {}  # combination to value to its jobs, one a seed
+    trials, jobs = {}, []  # by the other overrides and the value; the same with a seed each
     for job in grid:
         rest = tuple(o for o in job if split(o)[0] not in (sweeper.tune, "seed"))
         value = next((o for o in job if split(o)[0] == sweeper.tune), None)
@@ -36,15 +35,15 @@ def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[J
             raise UserError(f"hydra.sweeper.tune={sweeper.tune} has no values to choose from; give it several")
         if seed == f"seed={sweeper.tuning_seed}":
             raise UserError(f"{seed} is that of the trials; compare with others, or set hydra.sweeper.tuning_seed")
-        trials[(*rest, value)] = [*rest, value, f"seed={sweeper.tuning_seed}"]
-        groups.setdefault(rest, {}).setdefault(value, []).append([*rest, value, seed])
+        trials[rest, value] = [*rest, value, f"seed={sweeper.tuning_seed}"]
+        jobs.append((rest, value, [*rest, value, seed]))
     sweeper.check([*trials.values()])
-    trained = dict(zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True))
-    chosen = []
-    for rest, values in groups.items():
-        ended = {v: done.return_value for v in values if (done := trained[(*rest, v)]).status == JobStatus.COMPLETED}
-        if ended:
-            chosen += values[min(ended, key=lambda v: ended[v])]
+    ended = zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True)
+    losses = {key: done.return_value for key, done in ended if done.status == JobStatus.COMPLETED}
+    best = dict(
+        sorted(losses, key=lambda key: losses[key], reverse=True)
+    )  # the value that comes last, the lowest, stays
+    chosen = [job for rest, value, job in jobs if best.get(rest) == value]
     if not chosen:
         raise RunFailed("no trial completed, so there is nothing to compare")
     return launch(sweeper.folder, chosen, runner, first=len(trials))
