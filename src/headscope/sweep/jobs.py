@@ -97,8 +97,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Saves it in a sweep's folder."""
-        jobs = [asdict(job) for job in self.jobs]
-        content = {"command": self.command, "swept": self.keys or swept(self.jobs), "jobs": jobs}
+        content = {"command": self.command, "swept": self.keys, "jobs": [asdict(job) for job in self.jobs]}
         write_atomically(folder / MANIFEST, json.dumps(content, indent=2).encode())
 
     @staticmethod

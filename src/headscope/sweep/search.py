@@ -176,24 +176,20 @@ class SearchPlan(Plan):
         while self.study.get_trials(states=(TrialState.WAITING,)) or len(self.tried) < self.total:
             trial = self.study.ask(self.space)
             values = self._values(trial.params)
-            job = self.tried.get(values)
-            if job and "job" not in trial.user_attrs:  # Optuna repeats itself in a small space
-                self.study.tell(trial, **told(self.status(job)))
-                self._enqueue_untried()
+            if values in self.tried and "job" not in trial.user_attrs:  # Optuna repeats itself in a small space
+                self.study.tell(trial, **told(self.status(self.tried[values])))
+                combinations = itertools.product(*(_choices(d) for d in self.space.values()))
+                if untried := next((c for c in combinations if tuple(map(str, c)) not in self.tried), None):
+                    self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))  # comes next
                 continue
-            if job is None:
-                job = self._job(named(len(self.tried), dict(zip(self.space, values, strict=True))), trial.params)
-                self.tried[values] = job
+            if values not in self.tried:
+                name = named(len(self.tried), dict(zip(self.space, values, strict=True)))
+                self.tried[values] = self._job(name, trial.params)
                 self._save()
+            job = self.tried[values]
             self.trials[job.name] = trial
             return job
         return None
-
-    def _enqueue_untried(self) -> None:
-        """Makes Optuna's next trial the first combination of a finite space that no job has."""
-        combinations = itertools.product(*(_choices(d) for d in self.space.values()))
-        if untried := next((c for c in combinations if tuple(map(str, c)) not in self.tried), None):
-            self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))
 
     def unpromising(self, job: Job, status: Status) -> bool:
         trial = self.trials[job.name]

@@ -40,9 +40,8 @@ def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[J
     sweeper.check([*trials.values()])
     ended = zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True)
     losses = {key: done.return_value for key, done in ended if done.status == JobStatus.COMPLETED}
-    best = dict(
-        sorted(losses, key=lambda key: losses[key], reverse=True)
-    )  # the value that comes last, the lowest, stays
+    # By all but the value: of several the last stays, which is that with the lowest loss.
+    best = dict(sorted(losses, key=lambda key: losses[key], reverse=True))
     chosen = [job for rest, value, job in jobs if best.get(rest) == value]
     if not chosen:
         raise RunFailed("no trial completed, so there is nothing to compare")
