@@ -12,15 +12,20 @@ from PIL import Image
 
 from headscope.errors import UserError
 from headscope.render.figures import COLOURS
-from headscope.report.beyond import beyond, by_position
-from headscope.report.findings import assumptions, findings, worse_than
+from headscope.report.charts import by_position
+from headscope.report.findings import assumptions, findings
 from headscope.report.results import Sweep
-from headscope.report.roles import roles_formed
+from headscope.report.tables import beyond, roles_formed
 from headscope.report.writing import write_report
+from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import Job, Manifest
 from tests.cli.test_commands import refused
 from tests.conftest import shell
 from tests.walkthrough.test_command import photograph
+
+ONE_SEED = (
+    "a has the lowest loss, but ran with one seed, so nothing tells whether it is better; sweep over seed=1,2,3 too."
+)
 
 
 def fake(folder, name, overrides, loss, **changed):
@@ -33,8 +38,9 @@ def fake(folder, name, overrides, loss, **changed):
         "data": {"sha256": "1", "tokenizer": "character", "vocab_size": 10, "block_size": 8, "note": ""} | changed,
         "history": [{"step": i, "seconds": i / 2, "val_loss": loss + 2 - i / 10} for i in (10, 20)],
     }  # fmt: skip
-    (folder / name).mkdir(parents=True)
-    (folder / name / "summary.json").write_text(json.dumps(summary))
+    run = RunFolder(folder / name)
+    run.record({}, overrides)
+    run.write_summary(summary)
 
 
 def sweep_of(folder, losses):
@@ -89,7 +95,7 @@ def test_the_report_ranks_and_says_what_is_noise(written):
     sweep = Sweep(written)
     assert sweep.keys == ["position", "heads"]
     assert sweep.ranked[0].values[0] == "rope"
-    assert sorted(sweep.counts) == [1, 3, 3, 3]
+    assert sorted(c.seeds for c in sweep.ranked) == [1, 3, 3, 3]
     text = (written / "report.md").read_text()
     assert "12 jobs: 10 completed, 1 waiting, 1 failed. Swept: 2 of position × 2 of heads × 3 of seed." in text
     assert len(re.findall(r"^- rope, h\d has the lowest loss\.$", text, re.M)) == 1
@@ -111,8 +117,8 @@ def test_every_pair_is_judged_not_only_those_with_the_best(tmp_path):
     """The best has one seed; the others differ from each other all the same."""
     losses = {"a": {1: 1.0}, "b": {1: 1.10, 2: 1.11, 3: 1.12}, "c": {1: 1.60, 2: 1.61, 3: 1.62}}
     sweep = sweep_of(tmp_path, losses)
-    assert worse_than(sweep) == [[], [], [2]]
-    assert findings(sweep) == ["a has the lowest loss, but ran with one seed, so nothing tells whether it is better."]
+    assert sweep.worse("val_loss") == ["", "", "2"]
+    assert findings(sweep) == [ONE_SEED]
 
 
 def test_the_seeds_that_it_would_take_are_named(tmp_path):
@@ -147,12 +153,11 @@ def test_what_cannot_be_tested_is_said(tmp_path):
     alone = sweep_of(tmp_path / "alone", {"a": {1: 1.0, 2: 1.1}})
     assert findings(alone) == ["Only one combination completed, so there is nothing to compare."]
     single = sweep_of(tmp_path / "single", {"a": {1: 1.0}, "b": {1: 2.0}})
-    (sentence,) = findings(single)
-    assert sentence.startswith("a has the lowest loss, but each combination ran with one seed")
-    assert worse_than(single) == [[], []]
+    assert findings(single) == [ONE_SEED]
+    assert single.worse("val_loss") == ["", ""]
     assert assumptions(alone) == assumptions(single) == ""
     mixed = sweep_of(tmp_path / "mixed", {"a": {1: 1.0}, "b": {1: 2.0}, "c": {1: 3.0, 2: 3.1}})
-    assert findings(mixed)[0].startswith("a has the lowest loss, but ran with one seed")
+    assert findings(mixed) == [ONE_SEED]
     best = sweep_of(tmp_path / "best", {"a": {1: 1.0, 2: 1.1}, "b": {1: 2.0}, "c": {1: 3.0}})
     assert findings(best) == [
         "a has the lowest loss.",
@@ -231,14 +236,12 @@ def test_the_latex_table_has_the_ranking(written):
     ],
 )
 def test_what_cannot_be_compared_is_said(folder, changed, warning):
-    (folder / "00" / "summary.json").unlink()
-    (folder / "00").rmdir()
     fake(folder, "00", ["position=rope", "heads=h2", "seed=1"], 1.8, **changed)
     sweep = Sweep(folder)
     assert [w for w in sweep.warnings() if warning in w]
     if "NOT comparable" in sweep.warnings()[0]:
         assert findings(sweep) == ["The losses are not comparable, so no combination is called worse than another."]
-        assert not any(worse_than(sweep))
+        assert not any(sweep.worse("val_loss"))
         assert assumptions(sweep) == ""
 
 

@@ -50,13 +50,17 @@ def grid(*typed):
     return combinations({}, list(typed), None)
 
 
+def asked(*typed):
+    return [Job("", tuple(o)) for o in grid(*typed)]
+
+
 NEW = Manifest((), ())
 
 
 def test_a_sweep_that_grows_keeps_its_names(tmp_path):
-    first = with_names(grid("position=rope,alibi", "seed=1,2", "batch_size=8"), NEW, tmp_path)
+    first = with_names(asked("position=rope,alibi", "seed=1,2", "batch_size=8"), NEW, tmp_path)
     assert [j.name for j in first.jobs] == ["00-rope-s1", "01-rope-s2", "02-alibi-s1", "03-alibi-s2"]
-    grown = with_names(grid("position=rope,alibi", "seed=1,2,3", "batch_size=16"), first, tmp_path)
+    grown = with_names(asked("position=rope,alibi", "seed=1,2,3", "batch_size=16"), first, tmp_path)
     assert [j.name for j in grown.jobs] == [
         "00-rope-s1",
         "01-rope-s2",
@@ -68,11 +72,11 @@ def test_a_sweep_that_grows_keeps_its_names(tmp_path):
 
 
 def test_a_seed_that_is_swept_only_now_is_found_in_the_config(tmp_path):
-    first = with_names(grid("position=rope,none"), NEW, tmp_path)
+    first = with_names(asked("position=rope,none"), NEW, tmp_path)
     for job in first.jobs:
         (tmp_path / job.name / ".hydra").mkdir(parents=True)
         (tmp_path / job.name / ".hydra" / "config.yaml").write_text("seed: 1\nmodel: {d_model: 8}\n")
-    grown = with_names(grid("position=rope,none", "seed=1,2"), first, tmp_path)
+    grown = with_names(asked("position=rope,none", "seed=1,2"), first, tmp_path)
     assert [j.name for j in grown.jobs] == ["00-rope", "02-rope-s2", "01-none", "03-none-s2"]
 
 
@@ -148,6 +152,22 @@ def test_what_completed_jobs_were_trained_with_is_a_fact(tmp_path, next_process)
     longer = resume("seed=1,2,3", "optimizer.lr=0.05", "trainer.max_steps=40")
     assert longer[0] == ["00-s1", "01-s2", "02-s3"]
     assert longer[1]["00-s1"] == ("seed=1", "optimizer.lr=0.05", "trainer.max_steps=40")
+
+
+def test_a_job_that_never_started_and_is_not_asked_for_any_more_is_forgotten(tmp_path, next_process):
+    class Killed(Pretend):
+        def launch(self, job_overrides, initial_job_idx):
+            super().launch(job_overrides[:1], initial_job_idx)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        launch(tmp_path, grid("seed=1,2,3"), Killed(tmp_path))
+    assert names(tmp_path) == ["00-s1", "01-s2", "02-s3"]
+    next_process(tmp_path)
+    runner = Pretend(tmp_path)
+    launch(tmp_path, grid("seed=2,4"), runner)
+    assert [name for _, name in runner.launched] == ["01-s2", "03-s4"]
+    assert names(tmp_path) == ["00-s1", "01-s2", "03-s4"], "what was trained is kept"
 
 
 def test_a_default_that_is_typed_only_now_is_no_change(tmp_path, next_process):

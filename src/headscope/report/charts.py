@@ -5,9 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from headscope.render.figures import COLOURS, Series, curves
-from headscope.report.beyond import by_position
+from headscope.render.figures import COLOURS, Series, averaged, curves
 from headscope.report.results import Combination, Sweep
+from headscope.report.statistics import Array
+
+BY_POSITION = "loss_by_position.non_overlapping.as trained"  #: the fact with the losses by position
+POINTS = 32  #: of a line through them
 
 
 def charts(sweep: Sweep) -> dict[str, Figure]:
@@ -22,12 +25,12 @@ def charts(sweep: Sweep) -> dict[str, Figure]:
     if series := by_position(sweep):
         title = "Loss by position, windows side by side"
         found["loss-by-position"] = curves(series, "tokens of context", y, title)
-    sizes = [float(c.of("parameters").mean()) for c in ranked]
-    if len(set(sizes)) > 1 and min(sizes) > 0:
-        points = [
-            Series(c.name, [size], [c.mean], [c.deviation] * (c.seeds > 1))
-            for c, size in zip(ranked, sizes, strict=True)
-        ]
+    points = [
+        Series(c.name, [float(sizes.mean())], [c.mean], _deviations(c.losses[None]))
+        for c in ranked
+        if len(sizes := c.of("parameters"))
+    ]
+    if len({s.x[0] for s in points}) > 1:
         title = f"Final loss by parameters {seeds}"
         found["loss-by-parameters"] = curves(with_optimum(points, sweep), "parameters", y, title, log_x=True)
     return found
@@ -43,14 +46,24 @@ def with_optimum(series: Sequence[Series], sweep: Sweep) -> list[Series]:
     return [*series[: len(COLOURS) - 1], line, *series[len(COLOURS) - 1 :]]  # among those that have a name
 
 
+def by_position(sweep: Sweep) -> list[Series]:
+    """The loss by tokens of context, a line a combination as it was trained; the lowest at its end first."""
+    found = []
+    for c in sweep.ranked:
+        losses = [r.facts.get(BY_POSITION) for r in c.results]
+        if all(losses):
+            found.append(averaged(c.name, np.array(losses).mean(0).tolist(), POINTS))  # (n, T) to (T,)
+    return sorted(found, key=lambda s: (-s.x[-1], s.y[-1]))
+
+
 def _history(c: Combination, along: str) -> Series:
     """Losses of a combination at the validations that all its runs have."""
-    histories = [{h["step"]: h for h in r.status.history} for r in c.results]
-    steps = sorted(set.intersection(*(set(h) for h in histories)))
+    histories = [{h["step"]: (h[along], h["val_loss"]) for h in r.status.history} for r in c.results]
+    steps = sorted(set.intersection(*map(set, histories)))
+    places, losses = np.array([[h[s] for s in steps] for h in histories]).reshape(c.seeds, -1, 2).T  # (V, n) each
+    return Series(c.name, places.mean(1).tolist(), losses.mean(1).tolist(), _deviations(losses))
 
-    def over_runs(key: str) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-        return np.array([[h[s][key] for s in steps] for h in histories])  # (n, validations)
 
-    losses = over_runs("val_loss")
-    spread: Sequence[float] = losses.std(0, ddof=1).tolist() if len(histories) > 1 else []
-    return Series(c.name, over_runs(along).mean(0).tolist(), losses.mean(0).tolist(), spread)
+def _deviations(losses: Array) -> list[float]:
+    """Over seeds, (V, n) to (V,); none for one seed."""
+    return losses.std(1, ddof=1).tolist() if losses.shape[1] > 1 else []

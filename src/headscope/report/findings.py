@@ -1,18 +1,9 @@
 """What the ranking means, in sentences."""
 
-from math import sqrt
-
 import numpy as np
 
 from headscope.report.results import Combination, Sweep
-from headscope.report.statistics import MOST_SEEDS, margins, seeds_needed
-
-
-def worse_than(sweep: Sweep) -> list[list[int]]:
-    """For each ranked combination the places, from 1, of those that it is clearly worse than."""
-    means = np.array([c.mean for c in sweep.ranked])
-    clear = means[:, None] - means > margins(sweep.variances, sweep.counts)  # (K, K); nan is never exceeded
-    return [[int(j) + 1 for j in np.flatnonzero(row) if not sweep.incomparable] for row in clear]
+from headscope.report.statistics import MOST_SEEDS, differences, seeds_needed
 
 
 def findings(sweep: Sweep) -> list[str]:
@@ -26,17 +17,12 @@ def findings(sweep: Sweep) -> list[str]:
         return [*found, "Only one combination completed, so there is nothing to compare."]
     if sweep.incomparable:
         return [*found, "The losses are not comparable, so no combination is called worse than another."]
-    if sweep.counts.max() == 1:
-        alone = "each combination ran with one seed, so nothing tells differences from noise; sweep over seed=1,2,3 too"
-        return [*found, f"{best.name} has the lowest loss, but {alone}."]
     if best.seeds == 1:
-        return [
-            *found,
-            f"{best.name} has the lowest loss, but ran with one seed, so nothing tells whether it is better.",
-        ]
+        alone = "ran with one seed, so nothing tells whether it is better; sweep over seed=1,2,3 too"
+        return [*found, f"{best.name} has the lowest loss, but {alone}."]
     found.append(f"{best.name} has the lowest loss.")
-    margin = margins(sweep.variances, sweep.counts)[0]
-    tested = [(c, float(m)) for c, m in zip(others, margin[1:], strict=True) if c.seeds > 1]
+    _, margins = differences([c.losses for c in sweep.ranked])
+    tested = [(c, float(m)) for c, m in zip(others, margins[0, 1:], strict=True) if c.seeds > 1]
     for c, m in tested:
         found.append(_compared(best, c, m))
         if c is others[0] and c.mean - best.mean <= m:
@@ -58,8 +44,9 @@ def _compared(best: Combination, other: Combination, margin: float) -> str:
 
 def _power(sweep: Sweep, best: Combination, second: Combination) -> str:
     """How many seeds would tell the first two apart."""
-    pooled = sqrt(np.average(sweep.variances, weights=sweep.counts - 1))
-    difference, tested = second.mean - best.mean, int((sweep.counts > 1).sum())
+    scatter = np.concatenate([c.losses - c.mean for c in sweep.ranked])
+    pooled = float(np.sqrt((scatter**2).sum() / (len(scatter) - len(sweep.ranked))))
+    difference, tested = second.mean - best.mean, sum(c.seeds > 1 for c in sweep.ranked)
     needed = seeds_needed(difference, pooled, tested, beyond=max(best.seeds, second.seeds))
     seeds = f"about {needed}" if needed else f"more than {MOST_SEEDS}"
     return (

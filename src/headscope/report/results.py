@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headscope.errors import UserError
-from headscope.report.statistics import Array
+from headscope.report.statistics import Array, differences
 from headscope.run.folder import RunFolder, Status, flat
 from headscope.sweep.jobs import Job, Manifest, said, swept
 
@@ -37,30 +37,29 @@ class Result:
         return flat(self.status.summary)
 
     @property
-    def sample(self) -> tuple[str, dict[str, str]]:
+    def sample(self) -> tuple[str, frozenset[tuple[str, str]]]:
         """Its seed and its other overrides; a run with the same ones is a copy, not another sample."""
         values = dict(self.job.values)
         given = values.pop("seed", "")
-        return str(self.facts.get("seed", given)), values
+        return str(self.facts.get("seed", given)), frozenset(values.items())
 
 
 class Combination:
     """Values of swept keys, and the runs that have them: one for each seed.
 
     Attributes:
-        mean, deviation: of the final validation losses, nats per token; the deviation of a single run is 0.
+        losses: the final validation losses, (n,), nats per token; `mean` is theirs.
     """
 
     def __init__(self, keys: Sequence[str], values: Sequence[str], results: Sequence[Result]) -> None:
         self.name = ", ".join(map(said, keys, values)) or "all runs"
         self.values, self.results, self.seeds = values, results, len(results)
-        losses = self.of("val_loss")
-        self.mean = float(losses.mean())
-        self.deviation = float(losses.std(ddof=1)) if self.seeds > 1 else 0.0
+        self.losses = self.of("val_loss")
+        self.mean = float(self.losses.mean())
 
     def of(self, key: str) -> Array:
-        """A number from the summary of each run, (n,); 0 where a run has none."""
-        return np.array([float(r.facts.get(key) or 0) for r in self.results])
+        """A number from the summaries of those runs that have it, (n,) or fewer."""
+        return np.array([float(r.facts[key]) for r in self.results if r.facts.get(key) is not None])
 
 
 class Sweep:
@@ -71,7 +70,6 @@ class Sweep:
         trials: the runs that only helped to choose a value; they are no samples.
         completed: the other runs that ended with a loss; `samples` are those without copies.
         ranked: the K combinations, the lowest mean loss first.
-        variances, counts: of the losses of each, and its seeds, (K,).
 
     Raises:
         UserError: there is no sweep in it.
@@ -88,13 +86,8 @@ class Sweep:
         self.trials = [r for r in self.results if r.job.trial]
         ended = [r for r in self.results if r.status.state == "completed" and not r.job.trial]
         self.completed = [r for r in ended if math.isfinite(r.facts.get("val_loss") or math.nan)]
-        self.samples: list[Result] = []
-        for r in self.completed:
-            if all(r.sample != other.sample for other in self.samples):
-                self.samples.append(r)
+        self.samples = list({r.sample: r for r in self.completed}.values())
         self.ranked = self.by(self.keys)
-        self.variances = np.array([c.deviation**2 for c in self.ranked])
-        self.counts = np.array([c.seeds for c in self.ranked], dtype=int)
 
     def by(self, keys: Sequence[str]) -> list[Combination]:
         """The samples grouped by the values of some keys, the lowest mean loss first."""
@@ -102,6 +95,23 @@ class Sweep:
         for r in self.samples:
             groups.setdefault(tuple(r.job.values.get(key, "") for key in keys), []).append(r)
         return sorted((Combination(keys, *group) for group in groups.items()), key=lambda c: c.mean)
+
+    def facts(self, beginning: str) -> set[str]:
+        """The keys, with that beginning, of what any sample recorded."""
+        return {key for r in self.samples for key in r.facts if key.startswith(beginning)}
+
+    def above(self, key: str) -> list[str]:
+        """For each ranked combination the places, from 1, of those in which a number is clearly lower.
+
+        One in which some run has no such number is compared with no other.
+        """
+        numbers = [(c.of(key), c.seeds) for c in self.ranked]
+        higher, by_chance = differences([x if len(x) == seeds else x[:0] for x, seeds in numbers])
+        return [", ".join(str(j + 1) for j in np.flatnonzero(row)) for row in higher > by_chance]
+
+    def worse(self, key: str) -> list[str]:
+        """The same for a loss, of which none is called worse where they are not comparable."""
+        return [""] * len(self.ranked) if self.incomparable else self.above(key)
 
     @property
     def unit(self) -> str:

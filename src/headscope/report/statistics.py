@@ -57,18 +57,19 @@ def margins(variances: Array, counts: NDArray[np.int64]) -> Array:
     return half
 
 
-def clearly_above(samples: Sequence[Array], seeds: Sequence[int]) -> NDArray[np.bool_]:
-    """For each combination which others it lies above by more than `margins`, (K, K).
+def differences(samples: Sequence[Array]) -> tuple[Array, Array]:
+    """How far the mean of each sample lies above that of each other, and how far it must lie to be no chance.
 
     Args:
-        samples: of each combination, one number a run that has one.
-        seeds: runs of each; a combination in which some run has none is compared with no other.
+        samples: of each of K combinations some numbers, one a seed; one without any is compared with no other.
+
+    Returns:
+        (K, K) each; the second is nan, which nothing exceeds, where either sample has fewer than two numbers.
     """
-    whole = np.array([len(x) if len(x) == n else 0 for x, n in zip(samples, seeds, strict=True)])
+    counts = np.array([len(x) for x in samples])
     means = np.array([x.mean() if len(x) else np.nan for x in samples])
     variances = np.array([x.var(ddof=1) if len(x) > 1 else 0.0 for x in samples])
-    above: NDArray[np.bool_] = means[:, None] - means > margins(variances, whole)  # nan is never exceeded
-    return above
+    return means[:, None] - means, margins(variances, counts)
 
 
 def _pair_sums(x: Array) -> Array:

@@ -2,12 +2,14 @@
 
 import csv
 import io
-import shlex
 
-from headscope.installed import command
-from headscope.report.findings import worse_than
-from headscope.report.results import Combination, Sweep
+import numpy as np
+
+from headscope.report.results import Sweep
+from headscope.report.statistics import Array
 from headscope.sweep.jobs import shortened
+
+SLIDING = "loss_by_position.sliding."  #: begins the facts with the loss of a way to go on, at a context
 
 Rows = list[tuple[str, ...]]  #: of text, the header first
 
@@ -15,9 +17,9 @@ Rows = list[tuple[str, ...]]  #: of text, the header first
 def ranking(sweep: Sweep) -> Rows:
     """Each combination with its losses, and the places of those that it is clearly worse than."""
     rows: Rows = [("", *sweep.keys, "val/loss", "± sd", "seeds", "worse than", "parameters", "seconds", "tokens/s")]
-    for place, (c, better) in enumerate(zip(sweep.ranked, worse_than(sweep), strict=True), 1):
-        numbers = (f"{c.of(key).mean():,.0f}" for key in ("parameters", "train_seconds", "tokens_per_second"))
-        rows.append((str(place), *map(shortened, c.values), *_losses(c), ", ".join(map(str, better)), *numbers))
+    for place, (c, worse) in enumerate(zip(sweep.ranked, sweep.worse("val_loss"), strict=True), 1):
+        numbers = (spread(c.of(key), ",.0f")[0] for key in ("parameters", "train_seconds", "tokens_per_second"))
+        rows.append((str(place), *map(shortened, c.values), *spread(c.losses), str(c.seeds), worse, *numbers))
     return rows
 
 
@@ -25,13 +27,43 @@ def effects(sweep: Sweep) -> Rows:
     """Each value of each key alone, over all others; none for a single key, or where trials chose values."""
     rows: Rows = [("key", "value", "val/loss", "± sd", "runs")]
     for key in sweep.keys if len(sweep.keys) > 1 and not sweep.trials else ():
-        rows += [(key, *map(shortened, c.values), *_losses(c)) for c in sweep.by([key])]
+        rows += [(key, *map(shortened, c.values), *spread(c.losses), str(c.seeds)) for c in sweep.by([key])]
     return rows
 
 
-def _losses(c: Combination) -> tuple[str, str, str]:
-    """Mean, deviation and number of the losses."""
-    return f"{c.mean:.4f}", f"{c.deviation:.4f}" if c.seeds > 1 else "", str(c.seeds)
+def beyond(sweep: Sweep) -> Rows:
+    """A row for each combination and way to go on past the trained context, the lowest loss at the longest first."""
+    named = {tuple(key.removeprefix(SLIDING).rsplit(".", 1)) for key in sweep.facts(SLIDING)}
+    contexts = sorted({int(context) for _, context in named})
+    rows: Rows = [("", *sweep.keys, "goes on", *(f"{c} tokens" for c in contexts), "worse than")]
+    found = []
+    for way in sorted({way for way, _ in named}, key=lambda way: (way != "as trained", way)):
+        compared = sweep.worse(f"{SLIDING}{way}.{contexts[-1]}") if way == "as trained" else [""] * len(sweep.ranked)
+        for place, (c, worse) in enumerate(zip(sweep.ranked, compared, strict=True), 1):
+            losses = [c.of(f"{SLIDING}{way}.{context}") for context in contexts]
+            if any(map(len, losses)):
+                cells = [" ± ".join(filter(None, spread(x))) or "–" for x in losses]
+                last = losses[-1].mean() if len(losses[-1]) else np.inf
+                found.append((last, place, (str(place), *map(shortened, c.values), way, *cells, worse)))
+    return rows + [row for *_, row in sorted(found, key=lambda row: row[:2])]
+
+
+def roles_formed(sweep: Sweep) -> Rows:
+    """A row for each role and combination: when the first confirmed head had it; none where no run looked at heads."""
+    rows: Rows = [("role", "", *sweep.keys, "formed", "step", "± sd", "later than")]
+    for role in sorted({key.split(".")[1] for key in sweep.facts("roles.")}):
+        key = f"roles.{role}.step"
+        for place, (c, later) in enumerate(zip(sweep.ranked, sweep.above(key), strict=True), 1):
+            step, deviation = spread(c.of(key), ".0f")
+            formed = f"{len(c.of(key))} of {c.seeds}"
+            rows.append((role, str(place), *map(shortened, c.values), formed, step or "never", deviation, later))
+    return rows
+
+
+def spread(numbers: Array, form: str = ".4f") -> tuple[str, str]:
+    """Mean and standard deviation as text; nothing where there are too few numbers."""
+    mean = format(numbers.mean(), form) if len(numbers) else ""
+    return mean, format(numbers.std(ddof=1), form) if len(numbers) > 1 else ""
 
 
 def jobs(sweep: Sweep) -> Rows:
@@ -74,10 +106,3 @@ def runs_csv(sweep: Sweep) -> str:
     for r, numbers in zip(sweep.results, facts, strict=True):
         writer.writerow({**numbers, **r.job.values, "job": r.job.name, "state": r.status.state})
     return file.getvalue()
-
-
-def command_of(sweep: Sweep) -> str:
-    """The command that runs this sweep again."""
-    if not sweep.command:
-        return "# started by another launcher, which recorded no command"
-    return f"{command('train')} {shlex.join(sweep.command)}"

@@ -3,21 +3,31 @@
 Written into the sweep's folder from nothing but the files of its jobs.
 """
 
+import shlex
 from pathlib import Path
 
 from headscope.files import write_atomically
+from headscope.installed import command
 from headscope.render.figures import save, svg
 from headscope.render.pages import render_page
-from headscope.report.beyond import CAPTION as beyond_caption
-from headscope.report.beyond import beyond
 from headscope.report.charts import charts
 from headscope.report.findings import assumptions, findings
 from headscope.report.results import Sweep
-from headscope.report.roles import CAPTION as roles_caption
-from headscope.report.roles import roles_formed
-from headscope.report.tables import Rows, command_of, effects, failed, jobs, ranking, runs_csv, trials
+from headscope.report.tables import Rows, beyond, effects, failed, jobs, ranking, roles_formed, runs_csv, trials
 
+BEYOND = (
+    "The loss on the same targets, each with exactly as many tokens of context as the column says: mean ± standard"
+    " deviation over seeds. “Worse than”, at the longest context, gives the places of the combinations that are clearly"
+    " better there, each going on as it was trained, by the rule of the ranking; other ways to go on use the same runs"
+    " and are not compared."
+)
+ROLES = (
+    "The step at which the first head with a confirmed role was seen: mean and standard deviation over the seeds in"
+    " which one was. “Later than” gives the places, in the ranking, of combinations in which it formed clearly earlier;"
+    " only combinations in which it formed with every seed are compared, by the rule of the ranking."
+)
 TRIALS = "One run each, with a seed of its own, by which a value was chosen. They are in no other table but the last."
+UNKNOWN = "# started by another launcher, which recorded no command"
 MOST = 10  #: rows and sentences in the terminal
 
 
@@ -34,8 +44,8 @@ def write_report(folder: Path) -> str:
     figures, sentences, rows = charts(sweep), findings(sweep), ranking(sweep)
     sections: list[tuple[str, str, Rows]] = [
         ("Each choice alone", "Means over everything else that was swept.", effects(sweep)),
-        ("Beyond the trained context", beyond_caption, beyond(sweep)),
-        ("When roles formed", roles_caption, roles_formed(sweep)),
+        ("Beyond the trained context", BEYOND, beyond(sweep)),
+        ("When roles formed", ROLES, roles_formed(sweep)),
         ("Trials", TRIALS, trials(sweep)),
         ("Did not complete", "", failed(sweep)),
         ("Jobs", "", jobs(sweep)),
@@ -51,7 +61,7 @@ def write_report(folder: Path) -> str:
         "assumptions": assumptions(sweep),
         "figures": [svg(figure) for figure in figures.values()],
         "sections": [section for section in sections if len(section[2]) > 1],
-        "command": command_of(sweep),
+        "command": f"{command('train')} {shlex.join(sweep.command)}" if sweep.command else UNKNOWN,
         "fixed": list(sweep.fixed().items()),
     }
     for name in ("report.html", "report.md", "report.tex"):

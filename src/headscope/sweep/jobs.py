@@ -6,7 +6,7 @@ Imports no torch, so that a sweep's own process stays small.
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from headscope.errors import UserError
@@ -97,11 +97,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Saves it in a sweep's folder."""
-        jobs = [
-            {"name": job.name, "overrides": list(job.overrides)} | ({"trial": True} if job.trial else {})
-            for job in self.jobs
-        ]
-        content = {"command": list(self.command), "swept": list(self.keys) or swept(self.jobs), "jobs": jobs}
+        content = {"command": self.command, "swept": self.keys, "jobs": [asdict(job) for job in self.jobs]}
         write_atomically(folder / MANIFEST, json.dumps(content, indent=2).encode())
 
     @staticmethod
@@ -117,8 +113,7 @@ class Manifest:
             return Manifest(tuple(content["command"]), jobs, tuple(content["swept"]))
         except FileNotFoundError:
             runs = [RunFolder(p) for p in sorted(folder.glob("*/"), key=lambda p: (len(p.name), p.name))]
-            typed = {run.path.name: run.overrides() if run.started else run.summary().get("overrides") for run in runs}
-            jobs = tuple(Job(name, tuple(overrides)) for name, overrides in typed.items() if overrides is not None)
+            jobs = tuple(Job(run.path.name, tuple(run.overrides())) for run in runs if run.started)
             if not jobs:
                 raise UserError(f"{folder} holds no sweep; give a sweep's folder, hydra.sweep.dir") from None
             return Manifest((), jobs, tuple(swept(jobs)))
@@ -156,9 +151,7 @@ def own(folder: Path) -> list[Job]:
 
 
 def note(folder: Path, line: str) -> None:
-    """Adds a line to the log of a job, after the end of one that was cut off."""
+    """Adds a line to the log of a job, on a line of its own even if the last one was cut off."""
     folder.mkdir(parents=True, exist_ok=True)
-    with RunFolder(folder).job_log.open("ab+") as log:
-        log.seek(max(log.tell() - 1, 0))
-        cut_off = log.read() not in (b"", b"\n")
-        log.write(b"\n" * cut_off + f"{line}\n".encode())
+    with RunFolder(folder).job_log.open("a", encoding="utf-8") as log:
+        log.write(f"\n{line}\n")

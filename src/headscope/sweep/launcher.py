@@ -50,7 +50,7 @@ def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader)
 
 
 def with_names(
-    overrides: Sequence[Sequence[str]], before: Manifest, folder: Path, first: int = 0, launched: Sequence[Job] = ()
+    asked: Sequence[Job], before: Manifest, folder: Path, first: int = 0, launched: Sequence[Job] = ()
 ) -> Manifest:
     """The jobs asked for, with their names, and the keys that tell jobs apart.
 
@@ -60,20 +60,20 @@ def with_names(
     `before` is the manifest until now, `first` the lowest number for a new job. None of the jobs that this process has
     `launched` in earlier batches is asked for again.
     """
-    plain = [Job("", tuple(o)) for o in overrides]
-    keys = tuple(dict.fromkeys([*before.keys, *swept([*launched, *plain])]))
+    keys = tuple(dict.fromkeys([*before.keys, *swept([*launched, *asked])]))
     names = {}
     for job in before.jobs:
         if job.name not in {j.name for j in launched}:
             config = RunFolder(folder / job.name).config()
             names[tuple(job.values.get(key, config.get(key)) for key in keys)] = job.name
-    numbers = itertools.count(max(len(before.jobs), first))
-    width = max(2, len(str(len(plain) - 1)))
+    taken = {int(n) for job in before.jobs if (n := job.name.partition("-")[0]).isdigit()}
+    numbers = (n for n in itertools.count(first) if n not in taken)
+    width = max(2, len(str(len(asked) - 1)))
     jobs = []
-    for job in plain:
+    for job in asked:
         name = names.get(tuple(job.values.get(key) for key in keys))
         values = {key: job.values[key] for key in keys if key in job.values}
-        jobs.append(Job(name or named(next(numbers), values, width), job.overrides))
+        jobs.append(replace(job, name=name or named(next(numbers), values, width)))
     return Manifest(command(), tuple(jobs), keys)
 
 
@@ -86,7 +86,7 @@ def as_trained(asked: Job, old: Job, folder: Path) -> Job:
     """A completed job with the overrides that it was trained with, whatever is asked of it now."""
     config = RunFolder(folder / old.name).config()
     true = [o for o in asked.overrides if config.get(split(o)[0]) == split(o)[1]]
-    return Job(old.name, tuple({split(o)[0]: o for o in [*old.overrides, *true]}.values()))
+    return replace(asked, overrides=tuple({split(o)[0]: o for o in [*old.overrides, *true]}.values()))
 
 
 def refuse_new(folder: Path, overrides: Sequence[str], jobs: Sequence[Job]) -> None:
@@ -99,70 +99,54 @@ def refuse_new(folder: Path, overrides: Sequence[str], jobs: Sequence[Job]) -> N
         )
 
 
-def add_jobs(
-    folder: Path, overrides: Sequence[Sequence[str]], first: int = 0, trial: bool = False
-) -> tuple[list[Job], list[Job]]:
-    """Takes the folder, names the jobs asked for and adds them to the manifest; see `with_names`.
-
-    Returns:
-        All jobs asked for, and those of them that are to be trained.
-
-    Raises:
-        UserError: the folder cannot be used, or overrides would change nothing.
-    """
-    launched = own(folder)
-    before = known(folder)
-    asked = with_names(overrides, before, folder, first, launched)
-    old = {job.name: job for job in before.jobs}
-    jobs, left, finished = [], [], True
-    for job in asked.jobs:
-        status = RunFolder(folder / job.name).status()
-        steps = job.values.get("trainer.max_steps", "")
-        longer = steps.isdigit() and int(steps) > status.steps[0]
-        if status.state == "completed" and not longer:
-            jobs.append(replace(as_trained(job, old.get(job.name, job), folder), trial=trial))
-        else:
-            left.append(replace(job, trial=trial))
-            jobs.append(left[-1])
-            finished &= status.state == "failed"
-    if finished:
-        trained = [job for job in jobs if job not in left]
-        refuse_new(folder, [o for job in asked.jobs for o in job.overrides], [*before.jobs, *trained])
-    others = [job for job in before.jobs if job.name not in {j.name for j in jobs}]
-    Manifest(asked.command, (*others, *jobs), asked.keys).write(folder)
-    launched += jobs
-    return jobs, left
-
-
 def launch(
     folder: Path, overrides: Sequence[Sequence[str]], runner: Pool | Launcher, first: int = 0, trial: bool = False
 ) -> list[JobReturn]:
     """Runs those jobs of a grid that have not completed; see `with_names` and `Job` for what is given.
 
+    An earlier job that never started and is not asked for any more is forgotten.
+
     Raises:
-        UserError: see `add_jobs`.
+        UserError: the folder cannot be used, or overrides would change nothing.
         Interrupted: a signal stopped the sweep.
     """
-    jobs, left = add_jobs(folder, overrides, first, trial)
-    with JobDisplay(len(jobs), live=isinstance(runner, Pool)) as display:
-        for job in jobs:
-            if job not in left:
-                display.ended(job, RunFolder(folder / job.name).status())
-        run(Plan(left), display, runner, folder, max(len(jobs), 1))
+    launched, before = own(folder), known(folder)
+    asked = with_names([Job("", tuple(o), trial) for o in overrides], before, folder, first, launched)
+    old = {job.name: job for job in before.jobs}
+    jobs, done, finished = [], [], True
+    for job in asked.jobs:
+        status = RunFolder(folder / job.name).status()
+        steps = job.values.get("trainer.max_steps", "")
+        longer = steps.isdigit() and int(steps) > status.steps[0]
+        trained = status.state == "completed" and not longer
+        jobs.append(as_trained(job, old.get(job.name, job), folder) if trained else job)
+        done += jobs[-1:] * trained
+        finished &= trained or status.state == "failed"
+    if finished:
+        refuse_new(folder, [o for job in asked.jobs for o in job.overrides], [*before.jobs, *done])
+    names = {job.name for job in jobs}
+    started = [j for j in before.jobs if j in launched or RunFolder(folder / j.name).status().state != "waiting"]
+    Manifest(asked.command, (*(job for job in started if job.name not in names), *jobs), asked.keys).write(folder)
+    launched += jobs
+    run(Plan([job for job in jobs if job not in done], done), runner, folder)
     return [returned(folder, job) for job in jobs]
 
 
-def run(plan: Plan, display: JobDisplay, runner: Pool | Launcher, folder: Path, size: int) -> None:
-    """Runs the jobs of a plan: in our pool, or in batches by another launcher, which cannot prune.
+def run(plan: Plan, runner: Pool | Launcher, folder: Path, size: int | None = None) -> None:
+    """Runs the jobs of a plan: in our pool, or by another launcher, `size` jobs together, all of them if not given."""
+    with JobDisplay(plan.total, live=isinstance(runner, Pool)) as display:
+        for job in plan.done:
+            display.ended(job, RunFolder(folder / job.name).status())
+        if isinstance(runner, Pool):
+            runner.run(plan, display)
+        else:
+            in_batches(plan, display, runner, folder, size)
 
-    Another launcher is told our names of the folders, and is given `size` jobs together.
-    """
-    if isinstance(runner, Pool):
-        return runner.run(plan, display)
-    for number in itertools.count(step=size):
-        batch = list(itertools.islice(iter(plan.next, None), size))
-        if not batch:
-            return None
+
+def in_batches(plan: Plan, display: JobDisplay, runner: Launcher, folder: Path, size: int | None) -> None:
+    """Runs the jobs of a plan by another launcher, which is told our names of the folders and cannot prune."""
+    number = 0
+    while batch := list(itertools.islice(iter(plan.next, None), size)):
         error = None
         for job in batch:
             note(folder / job.name, f"{STARTED}{shlex.join(job.overrides)}")
@@ -176,7 +160,7 @@ def run(plan: Plan, display: JobDisplay, runner: Pool | Launcher, folder: Path, 
             status = RunFolder(folder / job.name).status()
             plan.ended(job, status)
             display.ended(job, status)
-    return None
+        number += len(batch)
 
 
 def returned(folder: Path, job: Job) -> JobReturn:

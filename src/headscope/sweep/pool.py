@@ -9,12 +9,11 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from headscope import waiting
 from headscope.errors import Interrupted, UserError
@@ -29,10 +28,15 @@ PATIENCE = 60.0  #: seconds that a job has to save its checkpoint when it is tol
 
 
 class Plan:
-    """Where jobs come from, and what becomes of them: here from a list, one after the other."""
+    """Where jobs come from, and what becomes of them: here from a list, one after the other.
 
-    def __init__(self, jobs: Sequence[Job] = ()) -> None:
-        self.left = list(jobs)
+    Args:
+        left: to be run.
+        done: that ended before this process.
+    """
+
+    def __init__(self, left: Sequence[Job] = (), done: Sequence[Job] = ()) -> None:
+        self.left, self.done, self.total = list(left), list(done), len(left) + len(done)
 
     def next(self) -> Job | None:
         """The next job, asked for when a slot is free; None if there is none."""
@@ -54,11 +58,6 @@ class Running:
     slot: int
     process: subprocess.Popen[bytes]
     told: float | None = None  #: when it was told to stop
-
-
-def script() -> str:
-    """The script that trains: the one that was started."""
-    return str(Path(sys.argv[0]).resolve())
 
 
 def visible_gpus() -> list[str]:
@@ -110,9 +109,9 @@ class Pool:
             raise UserError(
                 f"{self.n_jobs} jobs of {gpus_per_job} GPUs each need more than {len(self.gpus)}; lower one"
             )
-        self.running: list[Running] = []
+        self.running: dict[Future[int], Running] = {}  # by its exit code, which a thread waits for
+        self.threads = ThreadPoolExecutor(self.n_jobs)
         self.signals: list[int] = []
-        self.woken = threading.Event()  # by a process that has ended, or by a signal
 
     def run(self, plan: Plan, display: JobDisplay) -> None:
         """Runs jobs until the plan has no more.
@@ -120,37 +119,32 @@ class Pool:
         Raises:
             Interrupted: a signal stopped the sweep; every job has ended.
         """
-        before = {s: signal.signal(s, self._remember) for s in stopping()}
+        before = {s: signal.signal(s, lambda signum, _: self.signals.append(signum)) for s in stopping()}
         try:
             while self._start_some(plan, display):
-                self.woken.wait(POLL)
-                self.woken.clear()
+                wait(self.running, POLL, FIRST_COMPLETED)
                 self._look(plan, display)
         finally:
-            for r in self.running:
+            for r in self.running.values():
                 kill(r.process)
             for s, handler in before.items():
                 signal.signal(s, handler)
         if self.signals:
             raise Interrupted(self.signals[0], f"resume the sweep with {argument('resume=', self.folder)}")
 
-    def _remember(self, signum: int, frame: FrameType | None) -> None:
-        self.signals.append(signum)
-        self.woken.set()
-
     def _start_some(self, plan: Plan, display: JobDisplay) -> bool:
         """Fills the free slots; False if nothing runs then."""
         while len(self.running) < self.n_jobs and not self.signals and (job := plan.next()):
-            slot = min(set(range(self.n_jobs)) - {r.slot for r in self.running})
-            self.running.append(self._start(job, slot))
+            slot = min(set(range(self.n_jobs)) - {r.slot for r in self.running.values()})
+            process = self._start(job, slot)
+            self.running[self.threads.submit(process.wait)] = Running(job, slot, process)
             display.started(job)
         return bool(self.running)
 
     def _look(self, plan: Plan, display: JobDisplay) -> None:
         """Sees how far each job is, stops those that should stop, and takes in those that have ended."""
-        for r in list(self.running):
-            code = r.process.poll()
-            if code is None:
+        for ended, r in list(self.running.items()):
+            if not ended.done():
                 status = RunFolder(self.folder / r.job.name).status(running=True)
                 display.running(r.job, status)
                 if not r.told and (self.signals or plan.unpromising(r.job, status)):
@@ -159,17 +153,19 @@ class Pool:
                 elif r.told and (time.monotonic() - r.told > PATIENCE or len(self.signals) > 1):
                     kill(r.process)
                 continue
-            self.running.remove(r)
+            del self.running[ended]
             kill(r.process)  # a rank of it that may be left
-            if code < 0 and not r.told:
-                note(self.folder / r.job.name, f"error: the process was killed by {signal.Signals(-code).name}")
+            if ended.result() < 0 and not r.told:
+                killed = signal.Signals(-ended.result()).name
+                note(self.folder / r.job.name, f"error: the process was killed by {killed}")
             status = RunFolder(self.folder / r.job.name).status()
             plan.ended(r.job, status)
             display.ended(r.job, status)
 
-    def _start(self, job: Job, slot: int) -> Running:
+    def _start(self, job: Job, slot: int) -> subprocess.Popen[bytes]:
         folder = RunFolder(self.folder / job.name)
-        line = [sys.executable, script(), *arguments(job, folder.path)]
+        script = str(Path(sys.argv[0]).resolve())  # the one that was started
+        line = [sys.executable, script, *arguments(job, folder.path)]
         note(folder.path, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
         environment = dict(os.environ)  # names this process as the parent
         if self.n_jobs > 1:
@@ -177,7 +173,7 @@ class Pool:
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpus_of(slot, self.gpus_per_job, self.gpus)
         with folder.job_log.open("ab") as log:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 line,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -185,9 +181,3 @@ class Pool:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches this process, which passes it on
             )
-        threading.Thread(target=self._wait, args=(process,), daemon=True).start()
-        return Running(job, slot, process)
-
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        process.wait()
-        self.woken.set()

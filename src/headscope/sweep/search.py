@@ -15,12 +15,11 @@ import optuna
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.plugins.launcher import Launcher
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import Trial, TrialState, create_trial
 
 from headscope.errors import UserError
 from headscope.files import write_atomically
 from headscope.run.folder import RunFolder, Status
-from headscope.sweep.display import JobDisplay
 from headscope.sweep.jobs import Job, Manifest, known, named, own
 from headscope.sweep.launcher import command, parsed, refuse_new, run
 from headscope.sweep.pool import Plan, Pool
@@ -64,13 +63,9 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optu
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=sweeper.warmup_steps),
     )
     plan = SearchPlan(folder, study, space, fixed, sweeper.n_trials)
-    with JobDisplay(plan.limit, live=isinstance(runner, Pool)) as display:
-        for job in plan.jobs:
-            if (status := plan.status(job)).state in ENDED:
-                display.ended(job, status)
-        run(plan, display, runner, folder, sweeper.batch_size)
-    if plan.limit < sweeper.n_trials:
-        print(f"the search ends: all {plan.limit} combinations of its values were tried")
+    run(plan, runner, folder, sweeper.batch_size)
+    if plan.total < sweeper.n_trials:
+        print(f"the search ends: all {plan.total} combinations of its values were tried")
     return study
 
 
@@ -113,9 +108,10 @@ def _choices(d: Any) -> list[Any]:
     return list(range(d.low, d.high + 1, d.step)) if isinstance(d.low, int) else []
 
 
-def _typed(value: str, d: Any) -> Any:
-    """A value of a job's override as its distribution takes it."""
-    return type(d.low)(value) if hasattr(d, "low") else value
+def told(status: Status) -> dict[str, Any]:
+    """What Optuna is told of how a job ended; one that was stopped is no trial, it becomes another when it goes on."""
+    loss = status.val_loss if status.state == "completed" else None
+    return {"state": ENDED.get(status.state, TrialState.FAIL), "values": None if loss is None else [loss]}
 
 
 class SearchPlan(Plan):
@@ -133,43 +129,38 @@ class SearchPlan(Plan):
     def __init__(
         self, folder: Path, study: optuna.Study, space: dict[str, Any], fixed: list[str], n_trials: int
     ) -> None:
-        self.folder, self.study, self.space, self.fixed = folder, study, space, fixed
-        self.limit = int(min(n_trials, math.prod(len(_choices(d)) or math.inf for d in space.values())))
         super().__init__()
-        self.jobs: list[Job] = []
+        self.folder, self.study, self.space, self.fixed = folder, study, space, fixed
+        self.total = int(min(n_trials, math.prod(len(_choices(d)) or math.inf for d in space.values())))
         self.tried: dict[tuple[str, ...], Job] = {}  # by their values
-        self.stopped: list[dict[str, Any]] = []  # values of jobs that have not ended
         self.trials: dict[str, Trial] = {}  # that are running, by the name of the job
-        self.heard: dict[str, int] = {}  # number of validations that Optuna knows, by the name of the job
         for job in known(folder).jobs:
+            status = self.status(job)
+            ended = status.state in ENDED
             try:
-                params = {key: _typed(job.values[key], d) for key, d in space.items()}
-                seen = self._seen(params, self.status(job))
+                params = {
+                    k: type(d.low)(job.values[k]) if hasattr(d, "low") else job.values[k] for k, d in space.items()
+                }
+                trial = create_trial(  # one that has not ended is the next that Optuna gives
+                    **(told(status) if ended else {"state": TrialState.WAITING}),
+                    params=params,
+                    distributions=space,
+                    intermediate_values={int(v["step"]): v["val_loss"] for v in status.history},
+                    user_attrs={} if ended else {"job": job.name},
+                )
             except (KeyError, ValueError) as e:
                 raise UserError(
                     f"the search in {folder} chooses among other values; start a new one in another folder"
                 ) from e
-            if self.status(job).state in ENDED:
-                study.add_trial(seen)
-                self._add(job)
-            else:
-                self.stopped.append(params)
-                self._add(self._job(job.name, params))
-        if len(self.tried) >= self.limit and not self.stopped:
-            refuse_new(folder, fixed, self.jobs)
+            study.add_trial(trial)
+            self.tried[self._values(params)] = job if ended else self._job(job.name, params)
+            self.done += [job] * ended
+        if len(self.done) >= max(len(self.tried), self.total):
+            refuse_new(folder, fixed, self.done)
         self._save()
 
     def _values(self, params: dict[str, Any]) -> tuple[str, ...]:
         return tuple(str(params.get(key)) for key in self.space)
-
-    def _seen(self, params: dict[str, Any], status: Status) -> FrozenTrial:
-        """A trial of an earlier process. Raises ValueError for values outside the space."""
-        losses = {int(v["step"]): v["val_loss"] for v in status.history}
-        loss = status.val_loss if status.state == "completed" else None
-        state = ENDED.get(status.state, TrialState.FAIL)
-        return create_trial(
-            state=state, params=params, distributions=self.space, value=loss, intermediate_values=losses
-        )
 
     def status(self, job: Job) -> Status:
         """How a job is doing, from its folder."""
@@ -178,46 +169,32 @@ class SearchPlan(Plan):
     def _job(self, name: str, params: dict[str, Any]) -> Job:
         return Job(name, (*self.fixed, *(f"{key}={params[key]}" for key in self.space)))
 
-    def _add(self, job: Job) -> None:
-        self.jobs.append(job)
-        self.tried.setdefault(self._values(job.values), job)
-
     def _save(self) -> None:
-        Manifest(command(), tuple(self.jobs), tuple(self.space)).write(self.folder)
+        Manifest(command(), tuple(self.tried.values()), tuple(self.space)).write(self.folder)
 
     def next(self) -> Job | None:
-        while self.stopped or len(self.tried) < self.limit:
-            again = self.stopped.pop(0) if self.stopped else None
-            if again is not None:
-                self.study.enqueue_trial(again)
+        while self.study.get_trials(states=(TrialState.WAITING,)) or len(self.tried) < self.total:
             trial = self.study.ask(self.space)
-            job = self.tried.get(self._values(trial.params))
-            if job and again is None:  # Optuna repeats itself in a small space
-                self._tell(trial, self.status(job))
-                self._enqueue_untried()
+            values = self._values(trial.params)
+            if values in self.tried and "job" not in trial.user_attrs:  # Optuna repeats itself in a small space
+                self.study.tell(trial, **told(self.status(self.tried[values])))
+                combinations = itertools.product(*(_choices(d) for d in self.space.values()))
+                if untried := next((c for c in combinations if tuple(map(str, c)) not in self.tried), None):
+                    self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))  # comes next
                 continue
-            if job is None:
-                job = self._job(named(len(self.jobs), {k: str(trial.params[k]) for k in self.space}), trial.params)
-                self._add(job)
+            if values not in self.tried:
+                name = named(len(self.tried), dict(zip(self.space, values, strict=True)))
+                self.tried[values] = self._job(name, trial.params)
                 self._save()
+            job = self.tried[values]
             self.trials[job.name] = trial
             return job
         return None
 
-    def _enqueue_untried(self) -> None:
-        """Makes Optuna's next trial the first combination of a finite space that no job has."""
-        combinations = itertools.product(*(_choices(d) for d in self.space.values()))
-        if untried := next((c for c in combinations if tuple(map(str, c)) not in self.tried), None):
-            self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))
-
-    def _tell(self, trial: Trial, status: Status) -> None:
-        """Tells Optuna how a job ended; one that was stopped is no trial, it becomes another when it continues."""
-        loss = status.val_loss if status.state == "completed" else None
-        self.study.tell(trial, loss, state=ENDED.get(status.state, TrialState.FAIL))
-
     def unpromising(self, job: Job, status: Status) -> bool:
-        trial, new = self.trials[job.name], status.history[self.heard.get(job.name, 0) :]
-        self.heard[job.name] = len(status.history)
+        trial = self.trials[job.name]
+        heard = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        new = [validation for validation in status.history if validation["step"] not in heard]
         for validation in new:
             trial.report(validation["val_loss"], int(validation["step"]))
         if not new or status.steps[0] >= status.steps[1] or not trial.should_prune():
@@ -226,4 +203,4 @@ class SearchPlan(Plan):
         return True
 
     def ended(self, job: Job, status: Status) -> None:
-        self._tell(self.trials.pop(job.name), status)
+        self.study.tell(self.trials.pop(job.name), **told(status))

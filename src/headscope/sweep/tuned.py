@@ -1,15 +1,12 @@
 """A fair comparison: each combination gets the value of one key that suits it, and only then are seeds compared."""
 
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
 from headscope.errors import RunFailed, UserError
-from headscope.run.folder import RunFolder
-from headscope.sweep.jobs import known, split
+from headscope.sweep.jobs import split
 from headscope.sweep.launcher import combinations, launch
 from headscope.sweep.pool import Pool
 
@@ -29,8 +26,7 @@ def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[J
     """
     assert sweeper.hydra_context is not None
     grid = combinations(sweeper.params, typed, sweeper.hydra_context.config_loader)
-    trials: dict[tuple[str, ...], list[str]] = {}  # by the combination and the value that is tried
-    groups: dict[tuple[str, ...], dict[str, list[list[str]]]] = {}  # combination to value to its jobs, one a seed
+    trials, jobs = {}, []  # by the other overrides and the value; the same with a seed each
     for job in grid:
         rest = tuple(o for o in job if split(o)[0] not in (sweeper.tune, "seed"))
         value = next((o for o in job if split(o)[0] == sweeper.tune), None)
@@ -39,27 +35,14 @@ def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[J
             raise UserError(f"hydra.sweeper.tune={sweeper.tune} has no values to choose from; give it several")
         if seed == f"seed={sweeper.tuning_seed}":
             raise UserError(f"{seed} is that of the trials; compare with others, or set hydra.sweeper.tuning_seed")
-        trials[(*rest, value)] = [*rest, value, f"seed={sweeper.tuning_seed}"]
-        groups.setdefault(rest, {}).setdefault(value, []).append([*rest, value, seed])
+        trials[rest, value] = [*rest, value, f"seed={sweeper.tuning_seed}"]
+        jobs.append((rest, value, [*rest, value, seed]))
     sweeper.check([*trials.values()])
-    trained = dict(zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True))
-    chosen = []
-    for rest, values in groups.items():
-        ended = {v: done.return_value for v in values if (done := trained[(*rest, v)]).status == JobStatus.COMPLETED}
-        if ended:
-            chosen += values[min(ended, key=lambda v: ended[v])]
+    ended = zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True)
+    losses = {key: done.return_value for key, done in ended if done.status == JobStatus.COMPLETED}
+    # By all but the value: of several the last stays, which is that with the lowest loss.
+    best = dict(sorted(losses, key=lambda key: losses[key], reverse=True))
+    chosen = [job for rest, value, job in jobs if best.get(rest) == value]
     if not chosen:
         raise RunFailed("no trial completed, so there is nothing to compare")
-    _forget(sweeper.folder, chosen)
     return launch(sweeper.folder, chosen, runner, first=len(trials))
-
-
-def _forget(folder: Path, chosen: list[list[str]]) -> None:
-    """Takes jobs out of the manifest that never started and whose value further trials have ruled out."""
-    manifest, asked = known(folder), {frozenset(job) for job in chosen}
-    jobs = tuple(
-        job
-        for job in manifest.jobs
-        if job.trial or frozenset(job.overrides) in asked or RunFolder(folder / job.name).status().state != "waiting"
-    )
-    replace(manifest, jobs=jobs).write(folder)
