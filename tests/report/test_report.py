@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from headscope.errors import UserError
+from headscope.files import write_json
 from headscope.render.figures import COLOURS
 from headscope.report.charts import by_position
 from headscope.report.findings import assumptions, findings
@@ -40,7 +41,7 @@ def fake(folder, name, overrides, loss, **changed):
     }  # fmt: skip
     run = RunFolder(folder / name)
     run.record({}, overrides)
-    run.write_summary(summary)
+    write_json(run.summary_file, summary)
 
 
 def sweep_of(folder, losses):

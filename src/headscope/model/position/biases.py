@@ -146,7 +146,7 @@ class Forgetting(Position):
 
     def rotate(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
         with torch.autocast(x.device.type, enabled=False):  # few numbers, which are summed up: in fp32, without copies
-            f = F.logsigmoid(F.linear(x.to(self.start.dtype), self.gate.weight, self.start))  # (B, T, H)
+            f = F.logsigmoid(self.gate(x.to(self.gate.weight.dtype)) + self.start)  # (B, T, H)
         return q, torch.cat((k, f.to(k.dtype).transpose(1, 2)[..., None]), -1)  # keys are cached with their gates
 
     def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
