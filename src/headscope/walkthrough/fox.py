@@ -148,8 +148,9 @@ def tell(
         ),
         Step(
             "A prediction", "Which word comes next?",
-            "The word of the whole vocabulary whose vector is nearest to the context vector. Beside it the other "
-            "reading, which takes the weights for probabilities and never uses the values: the word with the largest "
+            "The word of the whole vocabulary whose vector is nearest to the context vector: training teaches a system "
+            "to bring the context close to the word that comes next. Beside it the other reading, which takes the "
+            "weights for probabilities and never uses the values: the word with the largest "
             "weight. A word that stands twice adds up its weights.",
             "the word with the smallest |E - c|", (nearest_to, count), (),
             (Matrix("distances", "|E - c|", distances[:, None], vocabulary, ("distance",), "table",
