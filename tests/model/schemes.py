@@ -92,7 +92,7 @@ def bucket(n):
 
 def forgetting(q, k, x, w, layer):
     _, t, _ = q.shape
-    log_f = -np.log1p(np.exp(-(x @ w["gate.weight"].T + w["start"])))  # (T, H)
+    log_f = -np.log1p(np.exp(-(x @ w["gate.weight"].T + w["gate.bias"] + 5)))  # (T, H)
     scores = plain(q, k, x, w, layer)
     for i in range(t):
         for j in range(i + 1):

@@ -134,19 +134,18 @@ class Kerple(Position):
 class Forgetting(Position):
     """FoX: each head forgets by gates that the tokens set, Σ log σ(f_l) over l = j+1 … i (Lin et al. 2025, eq. 4).
 
-    f = W x + b of the layer's input, b from 5: at first a head keeps 99.3% a token. With C_j the sum up to j, the bias
-    is C_i - C_j. Adding -C_j alone gives the same weights: one number a key.
+    f = W x + b + 5 of the layer's input, b from 0: at first a head keeps 99.3% a token. With C_j the sum up to j, the
+    bias is C_i - C_j. Adding -C_j alone gives the same weights: one number a key.
     """
 
     def __init__(self, d_model: int, n_heads: int, block_size: int, layer: int | None = None) -> None:
         super().__init__(d_model, n_heads, block_size, layer)
         if layer is not None:
-            self.gate = nn.Linear(d_model, n_heads, bias=False)
-            self.start = nn.Parameter(torch.full((n_heads,), 5.0))
+            self.gate = nn.Linear(d_model, n_heads)
 
     def rotate(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
         with torch.autocast(x.device.type, enabled=False):  # few numbers, which are summed up: in fp32, without copies
-            f = F.logsigmoid(self.gate(x.to(self.gate.weight.dtype)) + self.start)  # (B, T, H)
+            f = F.logsigmoid(self.gate(x.to(self.gate.weight.dtype)) + 5)  # (B, T, H)
         return q, torch.cat((k, f.to(k.dtype).transpose(1, 2)[..., None]), -1)  # keys are cached with their gates
 
     def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
