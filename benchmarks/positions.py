@@ -1,7 +1,7 @@
 """Training speed of each positional scheme relative to none: `nano`, one step each in turn.
 
     python benchmarks/positions.py        60 rounds, 2 minutes on 2 cores
-    python benchmarks/positions.py 20     rounds
+    python benchmarks/positions.py 200 fox alibi   200 rounds of these and none alone
 
 A shared machine drifts within seconds: each step is compared with that of no positions in its round, and the median
 quoted.
@@ -54,8 +54,8 @@ def contestants():
     return {file.stem: one(file.stem) for file in sorted((ROOT / "conf" / "position").glob("*.yaml"))}
 
 
-def main(rounds=60):
-    steps = contestants()
+def main(rounds=60, *names):
+    steps = {name: step for name, step in contestants().items() if not names or name in ("none", *names)}
     seconds = {name: [] for name in steps}
     for _ in range(rounds + 3):
         for name, step in steps.items():
@@ -73,4 +73,4 @@ def main(rounds=60):
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(int((sys.argv[1:] or ["60"])[0]), *sys.argv[2:])
