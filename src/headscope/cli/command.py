@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
-from unittest.mock import patch
 
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
@@ -115,13 +114,17 @@ def without_hydras_line() -> Iterator[None]:
     "Error executing job with overrides: …" would stand before our own message, which says more;
     tests/cli/test_command.py fails if Hydra changes it.
     """
-    write = sys.stderr.write
+    stream = sys.stderr
+    write = stream.write
 
     def ours(text: str) -> int:
         return len(text) if text.startswith("Error executing job with overrides: ") else write(text)
 
-    with patch.object(sys.stderr, "write", ours):
+    stream.write = ours  # type: ignore[method-assign]
+    try:
         yield
+    finally:
+        stream.write = write  # type: ignore[method-assign]
 
 
 def _raised_by_a_job(error: BaseException) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast
-from unittest.mock import patch
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -28,10 +27,13 @@ def composed(name: str, overrides: Sequence[str]) -> DictConfig:
     if not OmegaConf.has_resolver("now"):
         setup_globals()
     base = version.VersionBase.instance()
-    with patch.object(base, "version_base", base.version_base):  # which is put back
-        version.setbase("1.3")
+    before = base.version_base
+    version.setbase("1.3")
+    try:
         loader = ConfigLoaderImpl(create_config_search_path(str(CONF)))
         return loader.load_configuration(name, [f"hydra.job.name={name}", *overrides], RunMode.RUN)
+    finally:
+        base.version_base = before
 
 
 def apart(cfg: DictConfig, run_dir: str = "") -> tuple[dict[str, Any], dict[str, Any]]:
