@@ -86,7 +86,8 @@ class Sweep:
         self.trials = [r for r in self.results if r.job.trial]
         ended = [r for r in self.results if r.status.state == "completed" and not r.job.trial]
         self.completed = [r for r in ended if math.isfinite(r.facts.get("val_loss") or math.nan)]
-        self.samples = list({r.sample: r for r in self.completed}.values())
+        first = {r.sample: r for r in reversed(self.completed)}  # of copies, the first counts
+        self.samples = [r for r in self.completed if first[r.sample] is r]
         self.ranked = self.by(self.keys)
 
     def by(self, keys: Sequence[str]) -> list[Combination]:
