@@ -1,6 +1,6 @@
 """Training speed of each positional scheme relative to none: `nano`, one step each in turn.
 
-    python benchmarks/positions.py        60 rounds, 2 minutes on 2 cores
+    python benchmarks/positions.py        60 rounds, a minute on 2 cores
     python benchmarks/positions.py 200 fox alibi   200 rounds of these and none alone
 
 A shared machine drifts within seconds: each step is compared with that of no positions in its round, and the median
@@ -19,8 +19,8 @@ from headscope.waiting import SPIN
 os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # as our commands set it
 
 
-def contestants():
-    """For each option of `position` a function that trains one step."""
+def contestants(names=()):
+    """For each option of `position`, or for those named and none, a function that trains one step."""
     import torch
     import torch.nn.functional as F
     from hydra import compose, initialize_config_dir
@@ -51,11 +51,14 @@ def contestants():
 
         return step
 
-    return {file.stem: one(file.stem) for file in sorted((ROOT / "conf" / "position").glob("*.yaml"))}
+    options = sorted(file.stem for file in (ROOT / "conf" / "position").glob("*.yaml"))
+    if unknown := set(names) - set(options):
+        sys.exit(f"error: there is no position={min(unknown)}; conf/position has {', '.join(options)}")
+    return {name: one(name) for name in options if not names or name in ("none", *names)}
 
 
 def main(rounds=60, *names):
-    steps = {name: step for name, step in contestants().items() if not names or name in ("none", *names)}
+    steps = contestants(names)
     seconds = {name: [] for name in steps}
     for _ in range(rounds + 3):
         for name, step in steps.items():
