@@ -10,8 +10,8 @@ typed = arguments.take_prompt()  # past Hydra's grammar: commas, quotes, ${} and
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="generate")
 def main(cfg: DictConfig) -> None:
-    from headscope.cli.composed import plain
     from headscope.cli.generate import write
+    from headscope.config.composed import plain
     from headscope.config.generate_keys import GenerateConfig
     from headscope.config.schema import parse  # these import torch: `--help` answers without it
 

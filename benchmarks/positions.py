@@ -25,14 +25,15 @@ def contestants(names=()):
     import torch.nn.functional as F
     from hydra import compose, initialize_config_dir
 
-    from headscope.cli.composed import checked, plain
+    from headscope.config.composed import plain
     from headscope.config.keys import TrainConfig
+    from headscope.config.schema import parse
     from headscope.training.hardware import Machine, choose
 
     def one(position):
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             cfg = compose("train", ["model=nano", f"position={position}", "paths.run_dir=unused"])
-        ours = checked(plain(cfg), TrainConfig, {})
+        ours = parse(plain(cfg), TrainConfig, {})
         torch.manual_seed(1)
         model = ours.model(65)
         choice = choose(Machine.here(), ours.trainer)

@@ -47,12 +47,13 @@ def config(name):
     """The checked config of a work."""
     from hydra import compose, initialize_config_dir
 
-    from headscope.cli.composed import checked, plain
+    from headscope.config.composed import plain
     from headscope.config.keys import TrainConfig
+    from headscope.config.schema import parse
 
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("train", [*WORK[name][0], "data=pydoc", "paths.run_dir=unused"])
-    return checked(plain(cfg), TrainConfig, {})
+    return parse(plain(cfg), TrainConfig, {})
 
 
 def plain_loop(name):

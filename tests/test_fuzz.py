@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 
 import headscope
 from headscope.checkpoint.export import export
-from headscope.cli.arguments import as_text
-from headscope.cli.composed import plain
 from headscope.cli.resume import merged
 from headscope.config.changes import changes, honoured
+from headscope.config.composed import plain
 from headscope.config.keys import TrainConfig
+from headscope.config.leaves import as_typed
+from headscope.config.overrides import as_text
 from headscope.config.schema import parse
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder
-from headscope.run.folder import as_text as as_leaves
 from headscope.shell import make_streams_safe
 from tests.config.test_schema import composed
 from tests.inside import train
@@ -297,7 +297,7 @@ def test_over_any_resumes_each_key_has_the_value_typed_last(generations):
     assert merged(recorded, []) == recorded
 
 
-CONFIG = as_leaves(plain(composed()))
+CONFIG = as_typed(plain(composed()))
 
 
 @quick

@@ -22,13 +22,13 @@ MAY = {
     "checkpoint": {"model", "data"},
     "config": {"model", "data", "training", "generation"},
     "run": {"model", "data", "training", "checkpoint", "config"},
-    "watch": {"model", "data", "heads", "render", "generation", "training", "run", "show"},
-    "sweep": {"run"},
-    "report": {"run", "sweep", "render"},
+    "watch": {"model", "data", "heads", "render", "generation", "training", "config", "run", "show"},
+    "sweep": {"config", "run"},
+    "report": {"config", "run", "sweep", "render"},
     "cli": ROOMS - {"python"},
     "python": ROOMS,
 }
-HYDRA = {"cli", "sweep", "python"}
+HYDRA = {"config", "cli", "sweep", "python"}
 SHARED = {"errors", "files", "installed", "plugins", "shell", "waiting"}  #: what every room may use
 
 

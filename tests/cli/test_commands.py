@@ -6,8 +6,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from headscope import checkpoint
-from headscope.cli.composed import plain
 from headscope.cli.generate import write
+from headscope.config.composed import plain
 from headscope.config.generate_keys import GenerateConfig
 from headscope.config.schema import parse
 from headscope.errors import UserError

@@ -8,8 +8,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from headscope.cli.composed import checked, plain
+from headscope.config.composed import plain
 from headscope.config.keys import TrainConfig
+from headscope.config.schema import parse
 from tests.cli.test_commands import refused
 from tests.config.test_schema import CONF, GROUPS
 from tests.conftest import shell
@@ -29,7 +30,7 @@ def build(*options):
     choices = dict(cfg.hydra.runtime.choices)
     del cfg._content["hydra"]
     cfg.paths.run_dir = "unused"
-    config = checked(plain(cfg), TrainConfig, choices)
+    config = parse(plain(cfg), TrainConfig, choices)
     with torch.device("meta"):
         model = config.model(65)
     config.optimizer(model, False)

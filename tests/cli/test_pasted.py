@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headscope.cli.arguments import as_text, expanded
+from headscope.config.overrides import as_text, expanded
 from headscope.shell import argument
 from tests.conftest import ROOT, shell
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from headscope.config.changes import changes, honoured
+from headscope.config.leaves import flat
 from headscope.errors import UserError
-from headscope.run.folder import RunFolder, flat
+from headscope.run.folder import RunFolder
 from tests.cli.test_commands import refused
 from tests.config.test_schema import GROUPS, composed
 from tests.conftest import fit, shell

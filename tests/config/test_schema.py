@@ -18,7 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from torch import nn
 
 import headscope
-from headscope.cli.composed import plain
+from headscope.config.composed import plain
 from headscope.config.generate_keys import GenerateConfig
 from headscope.config.keys import TrainConfig
 from headscope.config.schema import ALLOWED, parse

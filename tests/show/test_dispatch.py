@@ -4,9 +4,9 @@ import json
 from typing import get_args, get_type_hints
 
 import headscope
-from headscope.cli.arguments import as_text
 from headscope.cli.generate import write
 from headscope.config.generate_keys import GenerateConfig
+from headscope.config.overrides import as_text
 from headscope.show.asked import Asked
 from tests.conftest import ROOT
 

@@ -12,9 +12,10 @@ from unittest.mock import patch
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from headscope.config.overrides import quoted
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import RunFolder
-from headscope.sweep.jobs import Job, Manifest, named, own, quoted
+from headscope.sweep.jobs import Job, Manifest, named, own
 from headscope.sweep.launcher import combinations, launch, with_names
 from headscope.sweep.pool import Pool, gpus_of, visible_gpus
 from tests.cli.test_commands import refused

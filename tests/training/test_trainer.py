@@ -12,9 +12,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Timer
 
-from headscope.cli.composed import plain
-from headscope.config.keys import TrainConfig
-from headscope.config.schema import parse
+from headscope.config.composed import plain
 from headscope.data.windows import IGNORE
 from headscope.errors import UserError
 from headscope.run.folder import RESUMING
@@ -56,7 +54,7 @@ def fit(folder, *overrides):
     cfg = composed(*TINY, *overrides)
     cfg.paths.run_dir = str(folder)
     config = plain(cfg)
-    run = prepare(parse(config, TrainConfig), Composed(config, list(overrides), "sinusoidal", 0.0))
+    run = prepare(Composed(config, list(overrides), {"position": "sinusoidal"}, 0.0))
     run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
     summary = write_summary(run, "completed")
     run.folder.lock.release()

@@ -16,9 +16,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from headscope import shell, waiting
-from headscope.cli import resolvers  # noqa: F401, registers them
 from headscope.cli.arguments import for_hydra
-from headscope.cli.messages import explain
+from headscope.config import resolvers  # noqa: F401, registers them
+from headscope.config.messages import explain
 from headscope.errors import FULL, Interrupted, JobsFailed, UserError
 from headscope.run.folder import RunFolder
 from headscope.run.processes import DIED, a_rank_died, end_with_parent

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
 
-from headscope.cli.composed import apart, checked
+from headscope.config.composed import apart
 from headscope.errors import UserError
 
 
@@ -34,11 +34,12 @@ def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoade
 def _mistakes(composed: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
     """What is wrong with each config; empty if nothing was found. Hardware and data are for the job to look at."""
     from headscope.config.keys import TrainConfig
+    from headscope.config.schema import parse
 
     found = []
     for config, choices in composed:
         try:
-            checked(config, TrainConfig, choices)
+            parse(config, TrainConfig, choices)
             found.append("")
         except UserError as e:
             found.append(str(e))

@@ -3,9 +3,10 @@
 import os
 from collections.abc import Sequence
 
+from headscope.config.overrides import quoted, split
 from headscope.errors import UserError
 from headscope.run.folder import RESUMING, RunFolder
-from headscope.sweep.jobs import MANIFEST, Manifest, quoted, split
+from headscope.sweep.jobs import MANIFEST, Manifest
 
 
 def continued(folder: str, overrides: Sequence[str]) -> list[str] | None:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Mapping
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
@@ -11,8 +10,7 @@ from omegaconf import DictConfig
 
 from headscope import installed
 from headscope.cli import closing, command
-from headscope.cli.composed import checked, plain
-from headscope.config.keys import TrainConfig
+from headscope.config.composed import plain
 from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.run.folder import RunFolder, nothing_left
 from headscope.run.prepare import Composed, Run, prepare
@@ -30,7 +28,7 @@ def train(cfg: DictConfig) -> float | None:
         The validation loss in nats per token, for a sweeper to minimise; None if nothing was validated.
 
     Raises:
-        UserError: see `parse` and `prepare`.
+        UserError: see `prepare`.
         RunFailed: the run failed in a way we foresee.
         Interrupted: a signal stopped it; its checkpoint is saved.
     """
@@ -39,7 +37,7 @@ def train(cfg: DictConfig) -> float | None:
     with nothing_left(RunFolder(cfg.paths.run_dir), began):
         if hydra.job.chdir:
             raise UserError("hydra.job.chdir=true would move data, checkpoints and other relative paths; leave it out")
-        run = prepared(plain(cfg), hydra.runtime.choices, list(hydra.overrides.task), began)
+        run = prepare(Composed(plain(cfg), list(hydra.overrides.task), hydra.runtime.choices, began))
         if run.config.task == "validate":
             run.trainer.validate(run.module, run.data, verbose=False)
             loss = run.trainer.callback_metrics["val/loss"].item()
@@ -48,15 +46,6 @@ def train(cfg: DictConfig) -> float | None:
         summary = fit(run)
         closing.say(run, summary)
         return cast(float | None, summary["val_loss"])
-
-
-def prepared(config: dict[str, Any], choices: Mapping[str, Any], overrides: list[str], began: float) -> Run:
-    """The parts of a run, given its config, the option of each group, and what was typed; see `prepare`."""
-    run = prepare(checked(config, TrainConfig, choices), Composed(config, overrides, choices["position"], began))
-    corpus = run.data.corpus
-    log.info(f"{run.module.card['about']['name']}: {corpus.name}, {corpus.tokens:,} {corpus.tokenizer.unit}s")
-    log.info(f"on {run.choice}")
-    return run
 
 
 def fit(run: Run) -> dict[str, Any]:

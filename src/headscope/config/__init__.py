@@ -1,1 +1,1 @@
-"""What a config may say: its keys, the values they may hold, and which may change when a run is resumed."""
+"""From overrides to a checked config: its keys, their values, what a resume may change, what is said of a mistake."""

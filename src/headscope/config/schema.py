@@ -6,7 +6,7 @@ with a `_target_` becomes a constructor with its options filled in (a `functools
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache, partial
 from types import ModuleType, NoneType, UnionType
@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from headscope import plugins
-from headscope.config.mistakes import must_be, unknown_key, wrong
-from headscope.errors import UserError
+from headscope.config.mistakes import must_be, of_options, unknown_key, wrong
+from headscope.errors import UnknownKey, UserError
 
 T = TypeVar("T")
 
@@ -27,19 +27,23 @@ ALLOWED = (
 )
 
 
-def parse(config: dict[str, Any], schema: type[T]) -> T:
+def parse(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any] = {}) -> T:
     """Turns a composed config into an instance of its schema.
 
     Args:
         config: plain data, resolved.
         schema: a dataclass with a field for each key. In a field of type `Callable[[A, B], Base]` goes a class below
             `Base`; the owner of the config passes its first two arguments.
+        choices: the option of each group, for the message on two that do not fit.
 
     Raises:
         UserError: an unknown or missing key, a value that is not allowed, a class that may not be built there.
         TypeError: our own mistake, an annotation that cannot be checked.
     """
-    return schema(**_arguments(config, schema, ""))
+    try:
+        return schema(**_arguments(config, schema, ""))
+    except UnknownKey as e:
+        raise of_options(e, choices) from e
 
 
 def _arguments(values: Any, cls: type, at: str, passed: int = 0) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from headscope.cli.arguments import FLAGS, as_text, refuse_dashes
 from headscope.cli.command import outcome
-from headscope.cli.composed import apart, checked, composed
+from headscope.config.composed import apart, composed
 from headscope.config.keys import TrainConfig
+from headscope.config.overrides import FLAGS, as_text, refuse_dashes, split
+from headscope.config.schema import parse
 from headscope.errors import RunFailed, UserError
 from headscope.installed import command
-from headscope.sweep.jobs import split
 
 
 def compose(*overrides: str) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def compose(*overrides: str) -> dict[str, Any]:
     """
     with in_the_same_words(overrides):
         config, choices = apart(asked(overrides))
-        checked(config, TrainConfig, choices)
+        parse(config, TrainConfig, choices)
         return config
 
 

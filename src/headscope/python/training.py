@@ -16,18 +16,20 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from headscope.cli.arguments import as_text, expanded
-from headscope.cli.composed import apart, checked
 from headscope.cli.console import ConsoleHandler
 from headscope.cli.resume import continued
-from headscope.cli.train import fit, prepared
+from headscope.cli.train import fit
+from headscope.config.composed import apart
 from headscope.config.keys import TrainConfig
+from headscope.config.overrides import as_text, expanded, split
+from headscope.config.schema import parse
 from headscope.errors import Interrupted, UserError
 from headscope.python.composing import asked, by_command, in_the_same_words
 from headscope.python.trained import Trained
 from headscope.run.folder import RunFolder, nothing_left
+from headscope.run.prepare import Composed, prepare
 from headscope.run.processes import stopping
-from headscope.sweep.jobs import MANIFEST, split
+from headscope.sweep.jobs import MANIFEST
 from headscope.training.hardware import Machine, choose
 
 TIMED = "%(asctime)s %(levelname)s %(name)s: %(message)s"  #: the lines of train.log
@@ -128,13 +130,13 @@ def _train(overrides: Sequence[str], began: float) -> Path:
     try:
         with nothing_left(run, began), _logged(run.path / "train.log"):
             config, choices = apart(cfg, str(run.path.absolute()))
-            choice = choose(Machine.here(), checked(config, TrainConfig, choices).trainer)
+            choice = choose(Machine.here(), parse(config, TrainConfig, choices).trainer)
             if choice.devices * config["trainer"].get("num_nodes", 1) > 1:
                 raise UserError(
                     f"{choice.devices} devices take as many processes, which the command line starts:"
                     f" {by_command(overrides)}; in Python add trainer.devices=1"
                 )
-            fit(prepared(config, choices, typed, began))
+            fit(prepare(Composed(config, typed, choices, began)))
     finally:
         run.lock.release()
     return run.path

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from headscope.config.leaves import flat
 from headscope.errors import UserError
 from headscope.report.statistics import Array, differences
-from headscope.run.folder import RunFolder, Status, flat
+from headscope.run.folder import RunFolder, Status
 from headscope.sweep.jobs import Job, Manifest, said, swept
 
 #: Facts in which runs must agree for their losses to be comparable, and their names.

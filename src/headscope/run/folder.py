@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import yaml
 
+from headscope.config.leaves import as_typed
 from headscope.errors import UserError
 from headscope.files import read_json, write_atomically, write_json
 from headscope.run.lock import Lock
@@ -113,7 +114,7 @@ class RunFolder:
     def config(self) -> dict[str, str]:
         """The resolved config as text by dotted key; empty if none was recorded, or it is damaged."""
         try:
-            return as_text(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
+            return as_typed(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return {}
 
@@ -209,17 +210,3 @@ def nothing_left(run: RunFolder, since: float) -> Iterator[None]:
             with suppress(OSError):
                 run.path.rmdir()
         raise
-
-
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The leaves of nested mappings by dotted key; an empty mapping is a leaf."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        nested = isinstance(value, Mapping) and value
-        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return found
-
-
-def as_text(config: Mapping[str, Any]) -> dict[str, str]:
-    """The leaves of a config as they would be typed, to compare them."""
-    return {key: "null" if value is None else str(value) for key, value in flat(config).items()}

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,15 @@ from lightning.pytorch.utilities import rank_zero_only
 from headscope import checkpoint
 from headscope.config.changes import changes
 from headscope.config.keys import TrainConfig
+from headscope.config.leaves import as_typed
+from headscope.config.schema import parse
 from headscope.data.datamodule import CorpusData
 from headscope.data.windows import share
 from headscope.errors import UserError
 from headscope.files import remove_incomplete, write_json
 from headscope.installed import commit
 from headscope.run.checkpoints import Checkpoints
-from headscope.run.folder import RunFolder, as_text
+from headscope.run.folder import RunFolder
 from headscope.run.history import History
 from headscope.run.processes import replace_observer
 from headscope.run.randomness import Randomness
@@ -52,13 +55,13 @@ class Composed:
     Args:
         config: every key, resolved.
         overrides: what was typed.
-        position: the option's name.
+        choices: the option of each group.
         started: `time.monotonic()` when the process began.
     """
 
     config: dict[str, Any]
     overrides: list[str]
-    position: str
+    choices: Mapping[str, Any]
     started: float
 
 
@@ -77,13 +80,14 @@ class Run:
     start: Start
 
 
-def prepare(config: TrainConfig, composed: Composed) -> Run:
+def prepare(composed: Composed) -> Run:
     """Builds everything a run needs. Whatever cannot work is reported before anything is recorded or trained.
 
     Raises:
-        UserError: options that do not fit each other, this machine, this corpus, an earlier model, or the folder.
+        UserError: see `config.schema.parse`; options that do not fit each other, this machine, this corpus, an earlier
+            model, or the folder.
     """
-    machine = Machine.here()
+    config, machine = parse(composed.config, TrainConfig, composed.choices), Machine.here()
     choice = choose(machine, config.trainer)
     share(config.batch_size, choice.devices * config.trainer.num_nodes)
     plugins = launched(choice.devices, config.trainer.num_nodes)
@@ -107,7 +111,7 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
         name=f"{config.name}-{corpus.name}" if fell_back else config.name,
         data={"name": corpus.name, "sha256": corpus.sha256},
         passages=corpus.passages().tolist(),  # so that the heads can be looked at where the text is not
-        position=composed.position,
+        position=composed.choices["position"],
         commit=commit(),
         overrides=composed.overrides,
         config=composed.config,
@@ -139,6 +143,8 @@ def prepare(config: TrainConfig, composed: Composed) -> Run:
             remove_incomplete(folder.path)
             for recorder in recorders(trainer):
                 recorder.resume_at(begin.step)
+    log.info(f"{card['about']['name']}: {corpus.name}, {corpus.tokens:,} {corpus.tokenizer.unit}s")
+    log.info(f"on {choice}")
     return Run(config, folder, data, module, trainer, history, machine, choice, begin)
 
 
@@ -184,7 +190,7 @@ def _changes(folder: RunFolder, composed: Composed, config: TrainConfig, step: i
         raise UserError(f"trainer.max_steps={config.trainer.max_steps}, but {folder} has done {step} steps; give more")
     known = set(folder.overrides())
     typed = [o.partition("=")[0].lstrip("+~") for o in composed.overrides if o not in known]
-    return changes(folder.config(), as_text(composed.config), typed)
+    return changes(folder.config(), as_typed(composed.config), typed)
 
 
 def _data(config: TrainConfig, begin: Start) -> CorpusData:

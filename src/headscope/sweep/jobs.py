@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from headscope.config.overrides import split
 from headscope.errors import UserError
 from headscope.files import write_atomically
 from headscope.run.folder import RunFolder, resuming
@@ -40,18 +41,6 @@ class Job:
     def values(self) -> dict[str, str]:
         """Its overrides by key."""
         return dict(split(o) for o in self.overrides)
-
-
-def split(override: str) -> tuple[str, str]:
-    """`+key=value` as key and value."""
-    key, _, value = override.partition("=")
-    return key.lstrip("+~"), value
-
-
-def quoted(text: str) -> str:
-    """Any text as a value in Hydra's grammar, where backslashes count only before a quote."""
-    inside = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
-    return f"'{inside}'"
 
 
 def swept(jobs: Sequence[Job]) -> list[str]:

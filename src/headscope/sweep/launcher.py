@@ -14,10 +14,11 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
+from headscope.config.overrides import quoted, split
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import STARTED, RunFolder
 from headscope.sweep.display import JobDisplay
-from headscope.sweep.jobs import Job, Manifest, known, named, note, own, quoted, split, swept
+from headscope.sweep.jobs import Job, Manifest, known, named, note, own, swept
 from headscope.sweep.pool import Plan, Pool
 
 

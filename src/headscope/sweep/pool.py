@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headscope import waiting
+from headscope.config.overrides import quoted
 from headscope.errors import Interrupted, UserError
 from headscope.run.folder import STARTED, RunFolder, Status
 from headscope.run.processes import kill, stopping
 from headscope.shell import argument
 from headscope.sweep.display import JobDisplay
-from headscope.sweep.jobs import Job, note, quoted
+from headscope.sweep.jobs import Job, note
 
 POLL = 1.0  #: seconds between two looks at the jobs
 PATIENCE = 60.0  #: seconds that a job has to save its checkpoint when it is told to stop

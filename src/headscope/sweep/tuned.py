@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
+from headscope.config.overrides import split
 from headscope.errors import RunFailed, UserError
-from headscope.sweep.jobs import split
 from headscope.sweep.launcher import combinations, launch
 from headscope.sweep.pool import Pool
 

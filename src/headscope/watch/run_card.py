@@ -6,9 +6,9 @@ from typing import Any
 
 from lightning import Callback, Trainer
 
+from headscope.config.leaves import flat
 from headscope.render.labels import label
 from headscope.run.checkpoints import Checkpoints
-from headscope.run.folder import flat
 from headscope.run.recorder import recorders
 from headscope.training.module import LanguageModule
 from headscope.watch.probe import corpus

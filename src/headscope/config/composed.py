@@ -1,7 +1,7 @@
-"""What Hydra composed, as plain data, checked."""
+"""What Hydra composes, as plain data."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -10,12 +10,9 @@ from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from headscope.cli import resolvers  # noqa: F401, registers them
-from headscope.config.mistakes import of_options
-from headscope.errors import UnknownKey, UserError
+from headscope.config import resolvers  # noqa: F401, registers them
+from headscope.errors import UserError
 from headscope.installed import CONF
-
-T = TypeVar("T")
 
 
 def composed(name: str, overrides: Sequence[str]) -> DictConfig:
@@ -58,17 +55,3 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
     if missing := OmegaConf.missing_keys(cfg):
         raise UserError(f"{min(missing)} is not given; add {min(missing)}=… to the command")
     return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
-
-
-def checked(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any]) -> T:
-    """A plain config as an instance of its schema, given the option of each group.
-
-    Raises:
-        UserError: see `config.schema.parse` and `config.mistakes.of_options`.
-    """
-    from headscope.config.schema import parse
-
-    try:
-        return parse(config, schema)
-    except UnknownKey as e:
-        raise of_options(e, choices) from e

@@ -10,11 +10,11 @@ from typing import Any, cast
 from hydra.errors import OverrideParseException
 from omegaconf import OmegaConf
 
-from headscope.cli.composed import composed
+from headscope.config.composed import composed
+from headscope.config.leaves import flat
 from headscope.config.mistakes import unknown_key
 from headscope.installed import CONF, command, extra
 from headscope.plugins import conf_folders
-from headscope.run.folder import flat
 from headscope.training.options import TrainerOptions
 
 

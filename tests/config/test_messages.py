@@ -1,0 +1,26 @@
+"""Hydra's errors in one line."""
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+
+from headscope.config.messages import explain
+
+
+@pytest.mark.parametrize(
+    ("script", "typed", "said"),
+    [
+        ("train", "quickstart", "'quickstart' has no value; write experiment=quickstart"),
+        (
+            "train",
+            "none",
+            "'none' has no value; write callbacks=none or logger=none or position=none or qk_norm=none",
+        ),
+        ("train", "fast", "'fast' has no value; write KEY=VALUE, as --help shows"),
+        ("generate", "to", "'to' has no key; put quotes around a whole prompt: prompt='to …'"),
+    ],
+)
+def test_a_word_alone_is_told_its_key(script, typed, said):
+    with pytest.raises(OverrideParseException) as error:
+        OverridesParser.create().parse_overrides([typed])
+    assert explain(error.value, script, [typed]) == said
