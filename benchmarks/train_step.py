@@ -1,6 +1,6 @@
 """Tokens a second of `train.py` against a plain PyTorch loop of the same model, batch, precision and optimizer.
 
-    python benchmarks/train_step.py                  all, about 6 minutes on 2 cores
+    python benchmarks/train_step.py                  all, about 8 minutes on 2 cores
     python benchmarks/train_step.py quickstart 60    one, turns
 
 The contestants are processes that stand side by side and take turns of half a second or so, one at a time, because the
@@ -22,7 +22,7 @@ from headscope.waiting import SPIN
 #: what is asked of train.py, steps a turn, turns
 WORK = {
     "quickstart": (("experiment=quickstart",), 20, 60),
-    "nano": (("model=nano",), 10, 60),
+    "nano": (("model=nano",), 10, 200),
     "part4": (("model=part4", "batch_size=64"), 1, 15),
 }
 TURN = "turn took "

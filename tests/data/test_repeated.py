@@ -115,7 +115,7 @@ def test_ranks_and_accumulation_share_the_windows_of_one_process(corpus):
 
 def test_no_window_comes_twice_and_none_is_in_both_splits():
     corpus = Repeated(62, 8, 24).load(32)
-    windows = torch.cat([x for s in (1, 2) for x, _ in [corpus.train.stream(s, torch.arange(70 * CHUNK), 32)]])
+    windows = torch.cat([x for s in (1, 2) for x, _ in [corpus.train.stream(s, range(70 * CHUNK), 32)]])
     seen = {tuple(w) for w in torch.cat([windows, *(x for x, _ in corpus.val.once(100))]).tolist()}
     assert len(seen) == 2 * 70 * CHUNK + VALIDATION
 

@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
-from torch import Tensor
 
 from headscope.data.corpus import Corpus, Source, fitting
 from headscope.data.tokenizers import CharTokenizer, Tokenizer
-from headscope.data.windows import IGNORE, Batch, Windows
+from headscope.data.windows import IGNORE, Batch, Windows, split_at
 from headscope.errors import UserError
 
 #: Tokens, from the first on: letters and digits that a prompt can be typed with, then letters with accents.
@@ -107,14 +106,11 @@ class GeneratedWindows(Windows):
     def __len__(self) -> int:
         return self.n
 
-    def stream(self, seed: int, place: Tensor, block_size: int) -> Batch:
-        parts = []
-        for chunk in torch.unique_consecutive(place // CHUNK).tolist():
-            rows = place[place // CHUNK == chunk] % CHUNK
-            parts.append([t[rows] for t in self._chunk(seed, chunk)])
+    def stream(self, seed: int, places: range, block_size: int) -> Batch:
+        parts = [[t[rows] for t in self._chunk(seed, chunk)] for chunk, rows in split_at(places, CHUNK)]
         x, y = (torch.cat(part) for part in zip(*parts, strict=True))  # (B, T) each
         return x, y
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         for first in range(rank * batch_size, self.n, world * batch_size):
-            yield self.stream(0, torch.arange(first, min(first + batch_size, self.n)), self.block_size)
+            yield self.stream(0, range(first, min(first + batch_size, self.n)), self.block_size)

@@ -3,6 +3,7 @@
 Shapes: N tokens, B windows in a batch, T positions (block_size).
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import count
@@ -24,8 +25,8 @@ class Windows:
         """The number of windows in one epoch of training."""
         raise NotImplementedError
 
-    def stream(self, seed: int, place: Tensor, block_size: int) -> Batch:
-        """Returns the windows at `place` (B,), ascending, of the endless stream of training windows of a seed."""
+    def stream(self, seed: int, places: range, block_size: int) -> Batch:
+        """Returns the windows at B places of the endless stream of training windows of a seed."""
         raise NotImplementedError
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
@@ -40,14 +41,13 @@ class CutWindows(Windows):
         """Returns the windows `index` (B,) of epochs that start cutting at `phase` (B,), 0 ≤ phase < T."""
         raise NotImplementedError
 
-    def stream(self, seed: int, place: Tensor, block_size: int) -> Batch:
-        n = len(self)
-        epochs = place // n
-        index, phase = torch.empty_like(place), torch.empty_like(place)  # (B,) each
-        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
-            here = epochs == epoch
-            order, number = epoch_order(seed, epoch, n)
-            index[here], phase[here] = order[place[here] % n].long(), number % block_size
+    def stream(self, seed: int, places: range, block_size: int) -> Batch:
+        parts = []
+        for epoch, here in split_at(places, len(self)):
+            order, number = epoch_order(seed, epoch, len(self))
+            index = order[here].long()
+            parts.append((index, torch.full_like(index, number % block_size)))
+        index, phase = (torch.cat(part) for part in zip(*parts, strict=True))  # (B,) each
         return self.cut(index, phase)
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
@@ -117,6 +117,18 @@ class SentenceWindows(CutWindows):
         return self.x[index], self.y[index]
 
 
+def split_at(places: range, size: int) -> Iterator[tuple[int, slice]]:
+    """Cuts ascending places at the multiples of a size: the number of each piece, and the places within it.
+
+    In Python's integers, because a dozen operations on small tensors take longer.
+    """
+    for part in range(places[0] // size, places[-1] // size + 1):
+        first = part * size
+        here = places[bisect_left(places, first) : bisect_left(places, first + size)]
+        if here:
+            yield part, slice(here.start - first, here.stop - first, here.step)
+
+
 @lru_cache(maxsize=2)  # a batch may end one epoch and begin the next, each perhaps of millions of windows
 def epoch_order(seed: int, epoch: int, n: int) -> tuple[Tensor, int]:
     """Returns the order of an epoch's n windows, (n,), and a large random number that decides its phase."""
@@ -175,8 +187,8 @@ class TrainBatches:
     def batch(self, step: int, part: int = 0) -> Batch:
         """Returns this rank's x and y of forward pass `part` in a step, (B / world, T) each."""
         first = 0 if self.same else (step * self.accumulate + part) * self.batch_size
-        place = torch.arange(first + self.rank, first + self.batch_size, self.world)  # among all windows ever seen
-        return self.windows.stream(self.seed, place, self.block_size)
+        places = range(first + self.rank, first + self.batch_size, self.world)  # among all windows ever seen
+        return self.windows.stream(self.seed, places, self.block_size)
 
     def __iter__(self) -> Iterator[Batch]:
         for step in count(self.first_step()):

@@ -5,11 +5,12 @@ import shutil
 from contextlib import suppress
 from typing import Any
 
-from lightning import Callback, Trainer
+from lightning import Trainer
 
 from headscope.errors import not_written
 from headscope.files import BESIDE, sync_file, sync_folder
 from headscope.run.folder import RunFolder
+from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 
 

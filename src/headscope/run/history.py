@@ -4,11 +4,12 @@ import time
 from typing import Any
 
 import torch
-from lightning import Callback, Trainer
+from lightning import Trainer
 
 from headscope.errors import RunFailed
 from headscope.files import write_json
 from headscope.run.folder import RunFolder
+from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 
 SECONDS = 1.0  #: at least, between two times that progress.json is written

@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning import Callback, Trainer
+from lightning import Trainer
 
+from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 
 

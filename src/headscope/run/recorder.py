@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from lightning import Callback, Trainer
+from lightning import Trainer
 from numpy.typing import NDArray
+
+from headscope.training.callback import Callback
 
 
 class Recorder:

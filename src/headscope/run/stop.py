@@ -6,12 +6,13 @@ from types import FrameType
 from typing import Any
 
 import torch
-from lightning import Callback, Trainer
+from lightning import Trainer
 
 from headscope.errors import Interrupted
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.processes import stopping
 from headscope.shell import argument
+from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 
 AGREE_EVERY = 10  #: steps between two times that the ranks ask each other

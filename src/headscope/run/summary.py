@@ -22,7 +22,7 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
     history = run.history.history
     losses = [h["val_loss"] for h in history]
     last = losses[-1] if losses else None
-    x, _ = corpus.train.stream(0, torch.zeros(1, dtype=torch.long), run.data.block_size)  # (1, T or a sentence)
+    x, _ = corpus.train.stream(0, range(1), run.data.block_size)  # (1, T or a sentence)
     tokens = run.trainer.global_step * run.config.trainer.accumulate_grad_batches * run.config.batch_size * x.shape[1]
     seconds = run.history.train_seconds
     summary = {

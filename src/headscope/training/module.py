@@ -17,6 +17,8 @@ from headscope.errors import RunFailed
 from headscope.model.transformer import LanguageModel
 from headscope.training.schedule import Schedule
 
+MOST_UNCHECKED = 1000  #: losses that are kept until one looks whether they are finite
+
 
 def nats(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
     """The cross-entropy of logits (B, T, V) and targets (B, T), over those that are none of `IGNORE`."""
@@ -51,12 +53,12 @@ class LanguageModule(LightningModule):
         super().__init__()
         self.model, self.build_optimizer, self.schedule, self.card = model, optimizer, schedule, card
         self.log_every, self.compiled = log_every, compile
-        self.step_loss: Tensor = torch.zeros(())  #: nats per token of the step that last ended
+        self.step_losses: list[Tensor] = [torch.zeros(())]  #: nats per token, of the batches of the last step
         self.grad_norm: Tensor = torch.zeros(())  #: of its gradient, before clipping
         self.last_norm = float("nan")
-        self.first_bad: Tensor = torch.tensor(-1)  #: the first step whose loss was not finite
         self.step_before = 0
-        self._parts: list[Tensor] = []
+        self._parts: list[Tensor] = []  # of the step that goes on
+        self._unchecked: list[tuple[int, Tensor]] = []  # steps and their losses, which are not known to be finite
         self._sums: list[Tensor] = []
 
     def configure_model(self) -> None:
@@ -79,6 +81,11 @@ class LanguageModule(LightningModule):
             factor = self.schedule(scheduler.last_epoch, self.trainer.max_steps)
             optimizer.param_groups[i]["lr"] = asked["lr"] * factor
 
+    @property
+    def step_loss(self) -> Tensor:
+        """Of the step that last ended, in nats per token; the mean over its batches."""
+        return torch.stack(self.step_losses).mean()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, y = batch  # (B, T) each
         loss = nats(self.model(x), y)
@@ -93,13 +100,12 @@ class LanguageModule(LightningModule):
         self.grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        self.step_loss = torch.stack(self._parts).mean()
-        self._parts.clear()
-        # Remembered on the device and read where something is read anyway: a GPU never waits for it.
-        bad = (self.first_bad < 0) & ~self.step_loss.isfinite()
-        self.first_bad = torch.where(bad, self.trainer.global_step + 1, self.first_bad.to(bad.device))
-        if self.trainer.world_size > 1 and (self.trainer.global_step + 1) % self.log_every == 0:
-            self.step_loss = self.trainer.strategy.reduce(self.step_loss, reduce_op="mean")
+        step = self.trainer.global_step + 1
+        self.step_losses, self._parts = self._parts, []
+        # Looked at where something is read anyway: a GPU never waits for it.
+        self._unchecked += [(step, loss) for loss in self.step_losses]
+        if self.trainer.world_size > 1 and step % self.log_every == 0:
+            self.step_losses = [self.trainer.strategy.reduce(self.step_loss, reduce_op="mean")]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         self.step_before = self.trainer.global_step
@@ -119,6 +125,8 @@ class LanguageModule(LightningModule):
             self.check_finite()
             self.last_norm = self.grad_norm.item()
             self.report({"train/loss": self.step_loss.item()})
+        elif len(self._unchecked) > MOST_UNCHECKED:
+            self.check_finite()
         if self.trainer.global_step >= self.trainer.max_steps:
             self.trainer.should_stop = True  # makes the last step validate, whatever the interval
 
@@ -136,8 +144,7 @@ class LanguageModule(LightningModule):
         if self.trainer.world_size > 1:
             total = self.trainer.strategy.reduce(total.to(self.device), reduce_op="sum").cpu()
         loss = total[0] / total[1]
-        if not loss.isfinite():
-            self.first_bad = torch.where(self.first_bad < 0, self.trainer.global_step, self.first_bad)
+        self._unchecked.append((self.trainer.global_step, loss.float().to(self.device)))
         self.check_finite()
         accuracy = total[2] / total[1]
         self.log("val/loss", loss.float(), logger=False)  # for the checkpoint callbacks
@@ -150,9 +157,13 @@ class LanguageModule(LightningModule):
         Raises:
             RunFailed: with the first such step, its learning rate, and what to try.
         """
-        step = int(self.first_bad)
-        if step < 0:
+        if not self._unchecked:
             return
+        finite = torch.stack([loss for _, loss in self._unchecked]).isfinite().tolist()
+        if all(finite):
+            self._unchecked.clear()
+            return
+        step = self._unchecked[finite.index(False)][0]
         lr = self.trainer.optimizers[0].param_groups[0]["initial_lr"] * self.schedule(step - 1, self.trainer.max_steps)
         raise RunFailed(
             f"the loss at step {step} is not finite (lr {lr:.3g}, gradient norm at the last step logged"

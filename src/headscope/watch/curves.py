@@ -5,10 +5,11 @@ import sys
 from typing import Any
 
 import torch
-from lightning import Callback, Trainer
+from lightning import Trainer
 
 from headscope.run.history import History
 from headscope.run.recorder import recorders
+from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 from headscope.watch.probe import corpus
 

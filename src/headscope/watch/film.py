@@ -1,12 +1,13 @@
 """Maps and roles of all heads over the training, kept in the run's folder for the page that holds the model."""
 
-from lightning import Callback, Trainer
+from lightning import Trainer
 
 from headscope.files import write_atomically
 from headscope.heads import film, look
 from headscope.heads.film import Film as Frames
 from headscope.model.transformer import TransformerLM
 from headscope.run.folder import RunFolder
+from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 from headscope.watch.heads import roles
 from headscope.watch.picture_steps import is_picture_step

@@ -1,12 +1,13 @@
 """Pictures of what the heads attend to, and of what the model knows about positions."""
 
-from lightning import Callback, Trainer
+from lightning import Trainer
 
 from headscope.model.transformer import TransformerLM
 from headscope.render.maps import WINDOW
 from headscope.render.pictures import table_picture
 from headscope.run.recorder import recorders
 from headscope.show.attention import head_pictures, layer_pictures
+from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 from headscope.watch.heads import roles
 from headscope.watch.picture_steps import is_picture_step

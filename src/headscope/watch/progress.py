@@ -4,10 +4,11 @@ import logging
 from typing import Any
 
 import rich
-from lightning import Callback, Trainer
+from lightning import Trainer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 
 log = logging.getLogger(__name__)

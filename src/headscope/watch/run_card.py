@@ -4,12 +4,13 @@ import json
 import math
 from typing import Any
 
-from lightning import Callback, Trainer
+from lightning import Trainer
 
 from headscope.config.leaves import flat
 from headscope.render.labels import label
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.recorder import recorders
+from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 from headscope.watch.probe import corpus
 from headscope.watch.token_class import token_class

@@ -4,11 +4,12 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge
-from lightning import Callback, Trainer
+from lightning import Trainer
 
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import opening, write_text
 from headscope.run.recorder import recorders
+from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 from headscope.watch.probe import corpus
 
