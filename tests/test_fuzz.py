@@ -164,7 +164,7 @@ def taken_or_refused(path, tokenizer):
     except UserError as e:
         assert str(e).isprintable()
         return None
-    x, y = corpus.train.cut(torch.tensor([0]), torch.tensor([0]))
+    x, y = corpus.train.cut(torch.tensor([0]), 0)
     assert x.shape == y.shape == (1, 4)
     return corpus
 

@@ -89,7 +89,7 @@ def test_a_batch_is_a_copy_and_the_text_is_not():
 
 def test_sentences_are_padded_and_the_padding_is_ignored():
     windows = SentenceWindows([torch.tensor([1, 2, 3, 9]), torch.tensor([4, 9])], pad=0, block_size=8)
-    x, y = windows.cut(torch.tensor([1, 0]), torch.tensor([0, 0]))
+    x, y = windows.cut(torch.tensor([1, 0]), 0)
     assert x.tolist() == [[4, 9, 0], [1, 2, 3]]
     assert y.tolist() == [[9, IGNORE, IGNORE], [2, 3, 9]]
     with pytest.raises(UserError, match=r"a sentence of 3 words does not fit model.block_size=2; use 3"):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from headscope.data.corpus import Corpus, Source, fitting
 from headscope.data.tokenizers import CharTokenizer, Tokenizer
-from headscope.data.windows import IGNORE, Batch, Windows, split_at
+from headscope.data.windows import IGNORE, Batch, Windows, joined, split_at
 from headscope.errors import UserError
 
 #: Tokens, from the first on: letters and digits that a prompt can be typed with, then letters with accents.
@@ -107,9 +107,8 @@ class GeneratedWindows(Windows):
         return self.n
 
     def stream(self, seed: int, places: range, block_size: int) -> Batch:
-        parts = [[t[rows] for t in self._chunk(seed, chunk)] for chunk, rows in split_at(places, CHUNK)]
-        x, y = (torch.cat(part) for part in zip(*parts, strict=True))  # (B, T) each
-        return x, y
+        chunks = [(self._chunk(seed, chunk), rows) for chunk, rows in split_at(places, CHUNK)]
+        return joined([(x[rows], y[rows]) for (x, y), rows in chunks])
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         for first in range(rank * batch_size, self.n, world * batch_size):

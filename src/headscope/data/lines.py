@@ -100,7 +100,7 @@ class LineWindows(CutWindows):
     def __len__(self) -> int:
         return len(self.lines)
 
-    def cut(self, index: Tensor, phase: Tensor) -> Batch:
+    def cut(self, index: Tensor, phase: int) -> Batch:
         line = self.lines[index]
         begin, end = self.borders[line], self.borders[line + 1]  # (B,) each
         places = begin[:, None] + torch.arange(self.longest)  # (B, T)
@@ -117,5 +117,5 @@ class LinesCorpus(Corpus):
         assert isinstance(self.val, LineWindows)
         lengths = self.val.borders.diff()[self.val.lines]  # of each line, the newline included
         chosen = lengths.argsort(descending=True, stable=True)[:n]
-        x, _ = self.val.cut(chosen, chosen)
+        x, _ = self.val.cut(chosen, 0)
         return x[:, : min(int(lengths[chosen].min()), longest)]

@@ -4,7 +4,7 @@ Shapes: N tokens, B windows in a batch, T positions (block_size).
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import count
 
@@ -37,23 +37,21 @@ class Windows:
 class CutWindows(Windows):
     """A split of limited length. An epoch visits each of its windows once, in a random order."""
 
-    def cut(self, index: Tensor, phase: Tensor) -> Batch:
-        """Returns the windows `index` (B,) of epochs that start cutting at `phase` (B,), 0 ≤ phase < T."""
+    def cut(self, index: Tensor, phase: int) -> Batch:
+        """Returns the windows `index` (B,) of an epoch that starts cutting at `phase`, 0 ≤ phase < T."""
         raise NotImplementedError
 
     def stream(self, seed: int, places: range, block_size: int) -> Batch:
         parts = []
         for epoch, here in split_at(places, len(self)):
             order, number = epoch_order(seed, epoch, len(self))
-            index = order[here].long()
-            parts.append((index, torch.full_like(index, number % block_size)))
-        index, phase = (torch.cat(part) for part in zip(*parts, strict=True))  # (B,) each
-        return self.cut(index, phase)
+            parts.append(self.cut(order[here].long(), number % block_size))
+        return joined(parts)
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         for first in range(rank * batch_size, len(self), world * batch_size):
             index = torch.arange(first, min(first + batch_size, len(self)))
-            yield self.cut(index, torch.zeros_like(index))
+            yield self.cut(index, 0)
 
 
 class TextWindows(CutWindows):
@@ -71,7 +69,7 @@ class TextWindows(CutWindows):
     def __len__(self) -> int:
         return max(len(self.views) // self.block_size, 1)
 
-    def cut(self, index: Tensor, phase: Tensor) -> Batch:
+    def cut(self, index: Tensor, phase: int) -> Batch:
         # The modulo matters only in a split of less than two windows.
         starts = (index * self.block_size + phase) % len(self.views)
         window = self.views[starts].long()  # (B, T + 1)
@@ -113,8 +111,16 @@ class SentenceWindows(CutWindows):
     def __len__(self) -> int:
         return len(self.x)
 
-    def cut(self, index: Tensor, phase: Tensor) -> Batch:
+    def cut(self, index: Tensor, phase: int) -> Batch:
         return self.x[index], self.y[index]
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """One batch of several."""
+    if len(batches) == 1:
+        return batches[0]
+    x, y = (torch.cat(part) for part in zip(*batches, strict=True))  # (B, T) each
+    return x, y
 
 
 def split_at(places: range, size: int) -> Iterator[tuple[int, slice]]:

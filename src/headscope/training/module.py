@@ -56,7 +56,7 @@ class LanguageModule(LightningModule):
         self.step_losses: list[Tensor] = [torch.zeros(())]  #: nats per token, of the batches of the last step
         self.grad_norm: Tensor = torch.zeros(())  #: of its gradient, before clipping
         self.last_norm = float("nan")
-        self.step_before = 0
+        self.step_ended = 0  #: by the last batch; 0 if it ended none
         self._parts: list[Tensor] = []  # of the step that goes on
         self._unchecked: list[tuple[int, Tensor]] = []  # steps and their losses, which are not known to be finite
         self._sums: list[Tensor] = []
@@ -100,7 +100,7 @@ class LanguageModule(LightningModule):
         self.grad_norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        step = self.trainer.global_step + 1
+        step = self.step_ended = self.trainer.global_step + 1
         self.step_losses, self._parts = self._parts, []
         # Looked at where something is read anyway: a GPU never waits for it.
         self._unchecked += [(step, loss) for loss in self.step_losses]
@@ -108,12 +108,11 @@ class LanguageModule(LightningModule):
             self.step_losses = [self.trainer.strategy.reduce(self.step_loss, reduce_op="mean")]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        self.step_before = self.trainer.global_step
+        self.step_ended = 0
 
     def at_log_step(self) -> bool:
         """In `on_train_batch_end`: a step has just ended, and it is one to log."""
-        step = self.trainer.global_step
-        return step != self.step_before and step % self.log_every == 0
+        return self.step_ended > 0 and self.step_ended % self.log_every == 0
 
     def report(self, metrics: dict[str, float]) -> None:
         """Writes scalars to the logger at the number of steps done; nowhere if there is no logger."""
