@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from headscope import checkpoint
@@ -138,6 +139,16 @@ def test_a_model_validates_on_any_data_that_fits_its_vocabulary(pydoc_run, tmp_p
     assert "unknown character '\N{SNOWMAN}': the model's vocabulary has" in refused(
         shell(*text, f"data.path={tmp_path}/not.txt")
     )
+
+
+def test_a_model_whose_loss_is_not_finite_is_measured_in_one_line(toy_run, tmp_path):
+    best = next(toy_run[0].rglob("best.ckpt"))
+    saved = torch.load(best, weights_only=True)
+    saved["state_dict"] = {name: weight * float("nan") for name, weight in saved["state_dict"].items()}
+    torch.save(saved, tmp_path / "bad.ckpt")
+    code, said = train("experiment=toy", "task=validate", f"checkpoint={tmp_path}/bad.ckpt", cwd=tmp_path)
+    assert code == 3
+    assert "error: the validation loss is not finite: the model's weights are damaged" in said
 
 
 def test_a_new_run_starts_from_old_weights(pydoc_run, tmp_path):

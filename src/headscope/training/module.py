@@ -162,6 +162,11 @@ class LanguageModule(LightningModule):
         if all(finite):
             self._unchecked.clear()
             return
+        if not self.trainer.optimizers:  # task=validate
+            raise RunFailed(
+                "the validation loss is not finite: the model's weights are damaged, or too large for this precision.\n"
+                "Try another checkpoint, or trainer.precision=32-true."
+            )
         step = self._unchecked[finite.index(False)][0]
         lr = self.trainer.optimizers[0].param_groups[0]["initial_lr"] * self.schedule(step - 1, self.trainer.max_steps)
         raise RunFailed(
