@@ -20,12 +20,17 @@ TINY = (
 )
 
 
-def on_a_terminal(*command, prepare=None):
+def hangs_up(handler=signal.SIG_DFL):
+    """For a child that shall not inherit whether these tests were started by `nohup`."""
+    signal.signal(signal.SIGHUP, handler)
+
+
+def on_a_terminal(*command, prepare=hangs_up):
     """A process on a terminal of its own, which is closed as soon as the first step is reported; its exit code."""
     ours, its = os.openpty()
     process = subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, stdin=its, stdout=its, stderr=its, start_new_session=True,
-        preexec_fn=lambda: (prepare and prepare(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),  # closing it hangs up
+        preexec_fn=lambda: (prepare(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),  # closing it hangs up
     )  # fmt: skip
     os.close(its)
     said = b""
@@ -45,14 +50,16 @@ def test_a_closed_terminal_saves_a_checkpoint(tmp_path):
 @pytest.mark.slow
 def test_under_nohup_a_closed_terminal_stops_nothing(tmp_path):
     command = ("train.py", *TINY, "trainer.max_steps=400", f"hydra.run.dir={tmp_path}/run")
-    assert on_a_terminal(*command, prepare=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) == 0
+    assert on_a_terminal(*command, prepare=lambda: hangs_up(signal.SIG_IGN)) == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "completed"
 
 
 @pytest.mark.slow
 def test_a_closed_terminal_stops_a_sweep_with_its_jobs_saved(tmp_path):
     sweep = ("-m", *TINY, "trainer.max_steps=100000", "seed=1,2", f"hydra.sweep.dir={tmp_path}/s")
-    process = subprocess.Popen([sys.executable, "train.py", *sweep], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *sweep], cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=hangs_up
+    )
     job = tmp_path / "s" / "00-s1"
     while not (job / "checkpoints" / "last.ckpt").exists():
         assert process.poll() is None
@@ -63,9 +70,10 @@ def test_a_closed_terminal_stops_a_sweep_with_its_jobs_saved(tmp_path):
 
 
 def test_an_ignored_signal_stays_ignored():
-    assert stopping() == [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
+        assert stopping() == [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         assert signal.SIGHUP not in stopping()
     finally:
         signal.signal(signal.SIGHUP, before)
