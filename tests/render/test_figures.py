@@ -56,6 +56,13 @@ def test_a_value_that_is_not_finite_leaves_a_gap():
     assert figure.axes[0].get_ylim()[1] < 2, "the first point is early, the second has no height"
 
 
+@pytest.mark.parametrize(("most", "shown"), [(0.4, "0.20"), (4000.0, "2k")])
+def test_only_large_numbers_are_shortened(most, shown):
+    figure = curves([Series("a", [0.0, most], [2.0, 1.0])], "seconds", "val/loss", "t")
+    figure.canvas.draw()
+    assert shown in [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+
+
 def test_points_have_bars_and_a_logarithmic_axis_has_ticks():
     points = [Series(str(i), [x], [i], [0.5]) for i, x in enumerate((810_000, 826_000), 1)]
     figure = curves(points, "parameters", "loss", "t", log_x=True)

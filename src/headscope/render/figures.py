@@ -96,7 +96,8 @@ def curves(
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if log_x or max(x for s in series for x in s.x) >= 1000:  # else 0.15 seconds would be 150m
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.ticklabel_format(axis="y", useOffset=False)
     drawn = [_draw(axes, s, number) for number, s in reversed([*enumerate(series)])][::-1]  # the first on top
     axes.set_ylim(*_heights(series, log_x, EARLY * (not events)))
