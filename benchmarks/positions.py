@@ -33,7 +33,7 @@ def contestants(names=()):
     def one(position):
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             cfg = compose("train", ["model=nano", f"position={position}", "paths.run_dir=unused"])
-        ours = parse(plain(cfg), TrainConfig, {})
+        ours = parse(plain(cfg), TrainConfig)
         torch.manual_seed(1)
         model = ours.model(65)
         choice = choose(Machine.here(), ours.trainer)

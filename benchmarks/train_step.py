@@ -53,7 +53,7 @@ def config(name):
 
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("train", [*WORK[name][0], "data=pydoc", "paths.run_dir=unused"])
-    return parse(plain(cfg), TrainConfig, {})
+    return parse(plain(cfg), TrainConfig)
 
 
 def plain_loop(name):

@@ -65,10 +65,10 @@ def test_every_question_has_its_answer_in_the_window():
 
 @pytest.mark.parametrize("rule", [Markov(3), Recall(20, 4)])
 def test_a_batch_is_a_pure_function_of_seed_and_place(rule):
-    a, b = (rule.load(24).train.stream(3, range(5, 201, 29), 24) for _ in range(2))
+    a, b = (rule.load(24).train.stream(3, range(5, 201), 24) for _ in range(2))
     assert torch.equal(a[0], b[0])
     assert torch.equal(a[1], b[1])
-    other, _ = rule.load(24).train.stream(4, range(5, 201, 29), 24)
+    other, _ = rule.load(24).train.stream(4, range(5, 201), 24)
     assert not torch.equal(a[0], other)
 
 

@@ -8,8 +8,8 @@ import lightning
 class Callback(lightning.Callback):
     """A callback that Lightning calls in a step only for what it defines.
 
-    Lightning calls six hooks of each callback in every step, empty ones too: with all that a run watches 0.2 ms, almost
-    1% of a step of `model=nano` on two cores. It passes over a hook that is None.
+    Lightning calls six hooks of each callback in every step, empty ones too, which takes 0.1 ms for ten callbacks. It
+    passes over a hook that is None.
     """
 
     on_train_batch_start: Any = None
