@@ -11,7 +11,7 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 
 from headscope.data.windows import IGNORE
 from headscope.run.history import History
-from headscope.training.module import nats
+from headscope.training.module import LanguageModule, nats
 from tests.conftest import Short, fit, shell
 
 
@@ -66,6 +66,25 @@ def test_the_last_step_validates_whatever_the_interval():
     history = History()
     fit(steps=7, accumulate=3, callbacks=[history], source=Short(tokens=3000))
     assert [h["step"] for h in history.history] == [7]
+
+
+@pytest.mark.parametrize("limit", [None, 1.0])
+@pytest.mark.parametrize("norm", [0.3, 1 - 1e-7, 1.0, 2.5, math.inf, math.nan])
+def test_gradients_are_clipped_as_pytorch_clips_them(limit, norm):
+    ours, theirs = torch.nn.Linear(5, 3), torch.nn.Linear(5, 3)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        p.grad = torch.randn_like(p) * 1e-3
+        q.grad = p.grad.clone()
+    scale = norm / torch.nn.utils.get_total_norm([p.grad for p in ours.parameters()])
+    for p in (*ours.parameters(), *theirs.parameters()):
+        p.grad *= scale
+    module = LanguageModule(ours, None, None, {})
+    module.configure_gradient_clipping(None, limit)
+    if limit is not None:
+        wanted = torch.nn.utils.clip_grad_norm_(theirs.parameters(), limit)
+        assert module.grad_norm.item() == pytest.approx(wanted.item(), nan_ok=True)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(p.grad.nan_to_num(7.0), q.grad.nan_to_num(7.0))
 
 
 def test_loss_is_cross_entropy_with_padding_left_out():
