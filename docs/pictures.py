@@ -3,12 +3,9 @@
 The heads are those of its first run, the dashboard is TensorBoard in the browser of the tests.
 """
 
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 import torch
@@ -19,6 +16,7 @@ from headscope.data.shakespeare import TinyShakespeare
 from headscope.heads.capture import look
 from headscope.render.maps import head_names, maps_picture
 from tests.browser import browser
+from tests.dashboard import tensorboard
 
 DOCS = Path(__file__).parent
 TEXT, LAYER = slice(0, 28), 2  #: of the validation text; the third layer
@@ -38,40 +36,16 @@ def heads(checkpoint: Path) -> None:
 
 def dashboard(sweep: Path) -> None:
     """TensorBoard's losses of all runs."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(sweep), "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        wait_for(f"{address}/data/runs")
-        with tempfile.TemporaryDirectory() as profile, browser(profile) as tab:
-            tab.size(1280, 640)
-            tab.call("Page.navigate", url=f"{address}/?smoothing=0&tagFilter=loss%24#timeseries")
-            time.sleep(15)  # nothing on the page says that its curves are drawn
-            tab.run("document.querySelector('[aria-label=\"Close side pane\"]').click()")
-            time.sleep(5)
-            shot = Path(profile) / "shot.png"
-            tab.photograph(shot)
-            save(Image.open(shot).convert("RGB"), "dashboard.png")
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def wait_for(address: str) -> None:
-    """Waits until TensorBoard has read the runs."""
-    for _ in range(60):
-        time.sleep(1)
-        try:
-            with urllib.request.urlopen(address, timeout=5) as response:
-                if len(response.read()) > 2:
-                    time.sleep(5)
-                    return
-        except OSError:
-            continue
-    sys.exit("error: TensorBoard did not answer")
+    runs = len([*sweep.glob("*/summary.json")])
+    with tensorboard(sweep, runs) as address, tempfile.TemporaryDirectory() as profile, browser(profile) as tab:
+        tab.size(1280, 640)
+        tab.call("Page.navigate", url=f"{address}/?smoothing=0&tagFilter=loss%24#timeseries")
+        time.sleep(15)  # nothing on the page says that its curves are drawn
+        tab.run("document.querySelector('[aria-label=\"Close side pane\"]').click()")
+        time.sleep(5)
+        shot = Path(profile) / "shot.png"
+        tab.photograph(shot)
+        save(Image.open(shot).convert("RGB"), "dashboard.png")
 
 
 def save(picture: Image.Image, name: str) -> None:

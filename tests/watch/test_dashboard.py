@@ -1,10 +1,7 @@
 """TensorBoard in headless Chromium: every tab shows what it should."""
 
 import json
-import shutil
-import socket
 import subprocess
-import sys
 import time
 import urllib.request
 
@@ -12,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.browser import browser
+from tests.browser import CHROMIUM, browser
 from tests.conftest import shell
+from tests.dashboard import fetch, tensorboard
 
 pytestmark = pytest.mark.browser
 #: The first lines of all elements that a selector finds, also below shadow roots, from top to bottom.
@@ -36,39 +34,17 @@ def server(tmp_path_factory):
     swept = ("position=rope,learned,alibi", "optimizer.lr=3e-3", "schedule.warmup_steps=1")
     done = shell("train.py", "-m", "experiment=toy", *swept, f"hydra.sweep.dir={folder}")
     assert done.returncode == 0, done.stderr
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(60):
-        time.sleep(1)
-        try:
-            if len(fetch(address, "/data/runs")) == 3:
-                break
-        except OSError:
-            continue
-    yield address
-    process.terminate()
-    process.wait()
-
-
-def fetch(address, path, body=None):
-    headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(address + path, body and json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return json.loads(response.read())
+    with tensorboard(folder, runs=3) as address:
+        yield address
 
 
 @pytest.mark.parametrize("tab", ["timeseries", "scalars", "custom_scalars", "images", "text", "hparams", "projector"])
 def test_a_tab_is_not_empty(server, tab, tmp_path):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "these tests need Chromium"
+    assert CHROMIUM, "these tests need Chromium"
     picture = tmp_path / f"{tab}.png"
     subprocess.run(
         [
-            *(chromium, *FLAGS, f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=25000"),
+            *(CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=25000"),
             *(f"--screenshot={picture}", f"{server}/#{tab}"),
         ],
         timeout=120,
