@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from headscope.heads.ablation import (
     ablate,
+    ablate_groups,
     ablation_importance,
     gradient_importance,
     losses,
@@ -53,6 +54,19 @@ def test_ablation_equals_a_computation_by_hand(scheme, how):
         torch.testing.assert_close(ablate(model, IDS, [(0, head)], how), rise, atol=1e-6, rtol=0)
         importance = ablation_importance(model, IDS, how, WHERE)[0, head]
         torch.testing.assert_close(importance, rise[WHERE].mean(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_groups_of_a_layer_in_one_pass_equal_one_after_the_other(scheme):
+    model = small(scheme, n_layers=3, dropout=0.5).double()
+    seen, groups = look(model, IDS, "mixed", "stream"), [[0], [1], [0, 1]]
+    for layer in range(3):
+        rises = ablate_groups(model, IDS, layer, groups, seen)
+        assert rises.shape == (3, 3, 15)
+        for group, rise in zip(groups, rises, strict=True):
+            assert rise.abs().max() > 1e-6
+            torch.testing.assert_close(rise, ablate(model, IDS, [(layer, h) for h in group]), atol=1e-12, rtol=0)
+    assert model.training
 
 
 def test_losses_are_those_of_the_next_token():

@@ -52,8 +52,9 @@ def test_two_layers_grow_an_induction_head(grown, seed):
     reports = reports_of(model, text)
     confirmed = [r for r in reports if r.confirmed]
     assert max(r.scores["induction"] for r in confirmed if r.role == "induction") >= 0.6
-    inductors = [r for r in reports if r.role == "induction"]  # one that others stand in for is not confirmed
+    inductors = [r for r in reports if r.role == "induction"]
     assert {r.layer for r in inductors} == {1}
+    assert all(r.confirmed for r in inductors), "alone, or once the others are gone that stand in for it"
     assert 0 in {r.layer for r in confirmed if r.role == "previous token"}
     rise = ablate(model, text, [(r.layer, r.head) for r in inductors])
     assert rise.mean() >= 0.5

@@ -79,6 +79,30 @@ def test_a_role_that_matters_is_confirmed_and_one_that_does_not_is_not():
     assert math.isnan(sink.scores["ov_eigenvalues"])
 
 
+@torch.no_grad()
+def test_heads_that_stand_in_for_each_other_are_confirmed_together_and_one_that_writes_nothing_is_not():
+    model, text, repeated = wired(), alternating(8), repeated_probe(V, T, 6)
+    attention = model.blocks[0].attention
+    q, k, v = attention.qkv.weight.view(3, 2, D, C)
+    q[1], k[1] = q[0], k[0]  # two heads that look at the token before; the second writes nothing yet
+    needed, idle = describe(model, text, repeated)
+    assert [(r.role, r.confirmed) for r in (needed, idle)] == [("previous token", True), ("previous token", False)]
+    assert (needed.evidence.last, idle.evidence.cost, idle.evidence.last) == (None, 0, 0)
+
+    v[1] = v[0]
+    attention.out.weight[:, D:] = attention.out.weight[:, :D]
+    model.head.weight *= 2  # what one of them writes is enough to be sure
+    reports = describe(model, text, repeated)
+    both = ablate(model, text, [(0, 0), (0, 1)])
+    for report, other in zip(reports, [(0, 1), (0, 0)], strict=True):
+        assert report.confirmed
+        assert not report.evidence.needed
+        more = both - ablate(model, text, [other])
+        assert report.evidence.last == pytest.approx(more.mean().item())
+        assert report.evidence.last_error == pytest.approx(more.std().item() / math.sqrt(8 * 15))
+        assert report.evidence.last > 1
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_describing_leaves_the_model_alone(scheme):
     model = small(scheme, dropout=0.5, n_layers=3)

@@ -19,6 +19,15 @@ def test_a_role_with_its_evidence():
     )
 
 
+def test_a_head_that_others_stand_in_for():
+    evidence = Evidence("induction", 0.91, 0.05, 0.01, "repeated", 0.004, 0.002, 5.156, 0.137)
+    said = sentences(HeadReport(1, 0, "induction", {}, evidence, True), "character")
+    assert said.endswith(
+        "Without it, the loss on repeated random characters rises by 0.00 ± 0.00 nats: others of its layer with this"
+        " role stand in for it. Once they are gone too, it rises by 5.16 ± 0.14 more: the model needs one of them."
+    )
+
+
 def test_little_or_nothing():
     evidence = Evidence("induction", 0.6, 0.1, 0.2, "repeated", -0.001, 0.01)
     said = sentences(HeadReport(0, 1, "induction", {}, evidence, False), "word")

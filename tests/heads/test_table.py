@@ -1,6 +1,7 @@
 """What heads do, as a table."""
 
 import math
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,9 +20,20 @@ def report(layer, head, role, confirmed=True, value=0.9):
 def test_a_table_is_read_as_it_was_written():
     rows = table.rows([report(0, 0, "sink"), report(0, 1, "none")], 20)
     text = table.to_csv(rows)
-    assert text.splitlines()[0] == "step,layer,head,role,confirmed,value,uniform,shuffled,cost,error,sink,local"
+    columns = "step,layer,head,role,confirmed,value,uniform,shuffled,cost,error,last,last_error,sink,local"
+    assert text.splitlines()[0] == columns
     assert table.from_csv(text) == rows
     assert rows[0]["local"] == rows[1]["value"] == "", "what is not known is empty"
+
+
+def test_a_table_without_the_later_columns_goes_on_with_them():
+    """As a run of an earlier version that is resumed."""
+    old = table.from_csv("step,layer,head,role,confirmed,cost\n10,0,0,sink,True,0.05\n")
+    new = table.rows([report(0, 0, "sink")], 20)
+    both = table.from_csv(table.to_csv(old + new))
+    assert [row["step"] for row in both] == [10, 20]
+    assert (both[0]["cost"], both[0]["last"]) == (0.05, "")
+    assert both[1] == new[0]
 
 
 @given(st.integers(0, 400))
@@ -52,3 +64,13 @@ def test_people_read_the_role_with_its_evidence():
     assert sink.split() == ["L0H0", "sink", "sink", "0.900", "0.200", "0.100", "+0.0500", "±", "0.0010", "confirmed"]
     assert induction.endswith("unconfirmed")
     assert none == "L1H4  none"
+
+
+def test_the_table_says_what_a_head_costs_as_the_last_where_that_was_asked():
+    alone = report(0, 0, "sink")
+    shared = replace(alone, head=1, evidence=replace(alone.evidence, cost=0.002, last=1.5, last_error=0.25))
+    header, one, other, *_ = table.as_text([alone, shared]).splitlines()
+    at = header.index("as the last")
+    assert one[at:].split() == ["confirmed"]
+    assert other[at:].split() == ["+1.5000", "±", "0.2500", "confirmed"]
+    assert "as the last" not in table.as_text([alone]).splitlines()[0]

@@ -3,13 +3,16 @@
 Shapes: B texts, T positions, H heads, L layers.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from headscope.heads import circuits, scores
-from headscope.heads.ablation import ablate, gradient_importance
+from headscope.heads.ablation import ablate_groups, gradient_importance
 from headscope.heads.capture import look
 from headscope.heads.probes import foreseeable
 from headscope.heads.roles import SIGNS, VAGUE, Looks, Probe, Role, measure, name_roles
@@ -32,6 +35,18 @@ class Evidence:
     probe: Probe  #: where the role matters
     cost: float  #: nats a token by which the loss rises there when the head's output is replaced by its mean
     error: float  #: the standard error of that, over targets taken as independent
+    last: float | None = None  #: the same after the others of its layer with its role; None if not asked for
+    last_error: float | None = None
+
+    @property
+    def needed(self) -> bool:
+        """The loss needs the head, whatever others do."""
+        return _matters(self.cost, self.error)
+
+    @property
+    def shared(self) -> bool:
+        """Others stand in for the head, and the loss needs one of them."""
+        return self.last is not None and self.last_error is not None and _matters(self.last, self.last_error)
 
 
 @dataclass(frozen=True)
@@ -51,11 +66,12 @@ class HeadReport:
 
 
 def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0) -> list[HeadReport]:
-    """What every head does: one pass over each probe, one backward pass, and a pass for each head with a role.
+    """What every head does: a pass over each probe, one backward pass, and a few from each layer on.
 
-    A role is confirmed when the mean ablation of the head alone costs at least `COSTS` nats a token, and `ERRORS`
-    standard errors, where the role matters: on every target of the text, or on those of the repeated texts that can be
-    foreseen. Heads that do the same may stand in for each other; `ablate` takes several away at once.
+    A role is confirmed when the mean ablation of the head costs at least `COSTS` nats a token, and `ERRORS` standard
+    errors, where the role matters: on every target of the text, or on those of the repeated texts that can be foreseen.
+    Heads that do the same stand in for each other (Wang et al. 2022, section 3.4, backup heads; McGrath et al. 2023):
+    one that costs less alone is ablated again, after all others of its layer that have its role.
 
     Args:
         model: whose heads they are; it is left as it was.
@@ -75,7 +91,7 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0
     if text.shape[1] < SHORTEST:
         raise ValueError(f"roles need texts of {SHORTEST} tokens at least, not {text.shape[1]}")
     ids: dict[Probe, Tensor] = {"text": text, "repeated": repeated}
-    seen: dict[Probe, Seen] = {probe: look(model, x, "maps", "mixed") for probe, x in ids.items()}
+    seen: dict[Probe, Seen] = {probe: look(model, x, "maps", "mixed", "stream") for probe, x in ids.items()}
     measured = measure({probe: Looks(seen[probe].maps, x) for probe, x in ids.items()}, seed)
     roles = name_roles(measured)
     signs = SIGNS | VAGUE
@@ -83,25 +99,24 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0
     table |= _scores_without_role(model, seen["text"], text, repeated)
     columns = {name: value.tolist() for name, value in table.items()}  # (L, H) each
 
+    where = {"text": torch.ones_like(text[:, 1:], dtype=torch.bool), "repeated": foreseeable(repeated)}
+
+    def rises(layer: int, probe: Probe, groups: Sequence[Sequence[int]]) -> Tensor:
+        """What every target that counts costs without each group of a layer's heads: (G, N), in nats."""
+        return ablate_groups(model, ids[probe], layer, groups, seen[probe])[:, where[probe]]
+
     reports = []
     for layer in range(model.n_layers):
-        for head in range(model.n_heads):
-            role, evidence = roles[layer][head], None
+        costs = _costs(roles[layer], partial(rises, layer))
+        for head, role in enumerate(roles[layer]):
+            evidence = None
             if role != "none":
-                probe, found = signs[role].probe, measured[role]
-                where = foreseeable(repeated) if probe == "repeated" else torch.ones_like(text[:, 1:], dtype=torch.bool)
-                rise = ablate(model, ids[probe], [(layer, head)], seen=seen[probe])[where]
-                evidence = Evidence(
-                    signs[role].score,
-                    found.value[layer, head].item(),
-                    found.uniform,
-                    found.shuffled[layer, head].item(),
-                    probe,
-                    rise.mean().item(),
-                    rise.std().item() / len(rise) ** 0.5,
-                )
+                sign, found = signs[role], measured[role]
+                value, shuffled = found.value[layer, head].item(), found.shuffled[layer, head].item()
+                evidence = Evidence(sign.score, value, found.uniform, shuffled, sign.probe, *costs[head])
             own = {name: column[layer][head] for name, column in columns.items()}
-            reports.append(HeadReport(layer, head, role, own, evidence, evidence is not None and _matters(evidence)))
+            confirmed = evidence is not None and (evidence.needed or evidence.shared)
+            reports.append(HeadReport(layer, head, role, own, evidence, confirmed))
     return reports
 
 
@@ -116,5 +131,34 @@ def _scores_without_role(model: TransformerLM, seen: Seen, text: Tensor, repeate
     }
 
 
-def _matters(evidence: Evidence) -> bool:
-    return evidence.cost >= COSTS and evidence.cost >= ERRORS * evidence.error
+def _costs(
+    roles: Sequence[Role], rises: Callable[[Probe, Sequence[Sequence[int]]], Tensor]
+) -> dict[int, tuple[float, ...]]:
+    """Cost and error of each head of a layer that has a role; as the last, too, if others that have it may stand in.
+
+    Args:
+        roles: of the layer's heads.
+        rises: of a probe and G groups of heads, what every target costs without each: (G, N), in nats.
+    """
+    found: dict[int, tuple[float, ...]] = {}
+    for probe in get_args(Probe):
+        heads = [head for head, role in enumerate(roles) if role != "none" and (SIGNS | VAGUE)[role].probe == probe]
+        if not heads:
+            continue
+        found |= {head: _cost(rise) for head, rise in zip(heads, rises(probe, [[h] for h in heads]), strict=True)}
+        alike = {h: [o for o in heads if roles[o] == roles[h]] for h in heads if not _matters(*found[h])}
+        alike = {head: group for head, group in alike.items() if len(group) > 1}
+        if alike:
+            others = [[o for o in group if o != head] for head, group in alike.items()]
+            without = rises(probe, [*alike.values(), *others]).view(2, len(alike), -1)  # (2, G, N)
+            found |= {h: found[h] + _cost(rise) for h, rise in zip(alike, without[0] - without[1], strict=True)}
+    return found
+
+
+def _cost(rises: Tensor) -> tuple[float, float]:
+    """The mean of what targets cost (N,), and its standard error."""
+    return rises.mean().item(), rises.std().item() / len(rises) ** 0.5
+
+
+def _matters(cost: float, error: float) -> bool:
+    return cost >= COSTS and cost >= ERRORS * error

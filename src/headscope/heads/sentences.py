@@ -26,6 +26,14 @@ def sentences(report: HeadReport, unit: str) -> str:
     does = SAID[e.score].format(f"{e.value:.0%}", unit=unit)
     text = "the validation text" if e.probe == "text" else f"repeated random {unit}s"
     chance = f"A head that looks at its past evenly scores {e.uniform:.0%}; its own weights on the wrong keys score"
-    needs = "the model needs it" if report.confirmed else "that is too little to say that the model needs it"
     change = f"{'rises' if e.cost >= 0 else 'falls'} by {abs(e.cost):.2f} ± {e.error:.2f} nats"
+    if e.needed:
+        needs = "the model needs it"
+    elif e.shared:
+        needs = (
+            "others of its layer with this role stand in for it. Once they are gone too,"
+            f" it rises by {e.last:.2f} ± {e.last_error:.2f} more: the model needs one of them"
+        )
+    else:
+        needs = "that is too little to say that the model needs it"
     return f"{report.name} {does}. {chance} {e.shuffled:.0%}. Without it, the loss on {text} {change}: {needs}."

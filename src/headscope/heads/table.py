@@ -5,6 +5,7 @@ A row is one head at one step of training: step, layer, head, role, whether it i
 
 import csv
 import io
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +13,15 @@ from typing import Any
 from headscope.heads.reports import HeadReport
 
 Row = dict[str, Any]
-EVIDENCE = ("value", "uniform", "shuffled", "cost", "error")  #: fields of `Evidence` that have a column
+EVIDENCE = (
+    "value",
+    "uniform",
+    "shuffled",
+    "cost",
+    "error",
+    "last",
+    "last_error",
+)  #: fields of `Evidence` that have a column
 KINDS: dict[str, Callable[[str], Any]] = {  # of columns that are no scores
     "step": int, "layer": int, "head": int, "role": str, "confirmed": "True".__eq__,
 }  # fmt: skip
@@ -25,8 +34,8 @@ def rows(reports: Sequence[HeadReport], step: int) -> list[Row]:
     for r in reports:
         evidence = asdict(r.evidence) if r.evidence else {}
         row: Row = {"step": step, "layer": r.layer, "head": r.head, "role": r.role, "confirmed": r.confirmed}
-        numbers = {name: evidence.get(name, float("nan")) for name in EVIDENCE} | r.scores
-        table.append(row | {name: x if x == x else "" for name, x in numbers.items()})  # NaN differs from itself
+        numbers = {name: evidence.get(name) for name in EVIDENCE} | r.scores
+        table.append(row | {name: "" if x is None or math.isnan(x) else x for name, x in numbers.items()})
     return table
 
 
@@ -82,16 +91,19 @@ def formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -> dict
 
 def as_text(reports: Sequence[HeadReport]) -> str:
     """A line for each head, with its role and the evidence for it, and what the columns mean."""
-    header = ("head", "role", "score", "value", "uniform", "shuffled", "ablation costs", "role is")
+    header = ("head", "role", "score", "value", "uniform", "shuffled", "ablation costs", "as the last", "role is")
     lines: list[tuple[str, ...]] = [header]
     for r in reports:
         e = r.evidence
         if e is None:
-            lines.append((r.name, r.role, "", "", "", "", "", ""))
+            lines.append((r.name, r.role, *[""] * (len(header) - 2)))
             continue
         controls = (f"{x:.3f}" for x in (e.value, e.uniform, e.shuffled))
+        last = "" if e.last is None else f"{e.last:+.4f} ± {e.last_error:.4f}"
         verdict = "confirmed" if r.confirmed else "unconfirmed"
-        lines.append((r.name, r.role, e.score, *controls, f"{e.cost:+.4f} ± {e.error:.4f}", verdict))
+        lines.append((r.name, r.role, e.score, *controls, f"{e.cost:+.4f} ± {e.error:.4f}", last, verdict))
+    if not any(r.evidence and r.evidence.last is not None for r in reports):
+        lines = [(*line[:-2], line[-1]) for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([*table, "", LEGEND])
@@ -100,6 +112,7 @@ def as_text(reports: Sequence[HeadReport]) -> str:
 LEGEND = (
     "value: the score that stands out. uniform: the same score of a head that looks at its past evenly. shuffled: of\n"
     "this head's weights on the wrong keys. ablation costs: nats per token by which the loss rises where the role\n"
-    "matters when the head's output is replaced by its mean, ± one standard error. A role is confirmed if that is at\n"
-    "least 0.01 nats and 3 standard errors."
+    "matters when the head's output is replaced by its mean, ± one standard error. as the last: the same once the\n"
+    "other heads of its layer with its role, which may stand in for it, are gone. A role is confirmed if one of the\n"
+    "two is at least 0.01 nats and 3 standard errors."
 )

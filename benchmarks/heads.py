@@ -1,0 +1,80 @@
+"""What describing every head costs at the default interval of validation, as a share of training.
+
+    python benchmarks/heads.py            nano and part4, about 2 minutes on 2 cores
+    python benchmarks/heads.py nano
+
+One process trains and describes in turn, so that both meet the same machine. A description is everything that
+`callbacks.heads` does at a validation; the interval is that of `trainer=auto`.
+"""
+
+import itertools
+import json
+import runpy
+import statistics
+import sys
+import tempfile
+import time
+
+from common import ROOT, run, save, table
+
+#: what is asked of train.py, steps between two descriptions, descriptions
+WORK = {
+    "nano": (("model=nano",), 50, 16),
+    "part4": (("model=part4", "batch_size=64"), 4, 8),
+}
+INTERVAL = 100  #: steps, of trainer=auto
+FOUND = "found "
+
+
+def train(name):
+    """Trains, and prints the seconds of every step and of every description."""
+    from headscope.run.history import History
+    from headscope.watch.heads import Heads
+
+    def timed(cls, hook, seconds):
+        def call(*args):
+            began = time.perf_counter()
+            whole(*args)
+            seconds.append(time.perf_counter() - began)
+
+        whole = getattr(cls, hook)
+        setattr(cls, hook, call)
+
+    def step(*args):
+        starts.append(time.perf_counter())
+        start(*args)
+
+    overrides, every, times = WORK[name]
+    described, starts, start = [], [], History.on_train_batch_start
+    timed(Heads, "on_validation_end", described)
+    History.on_train_batch_start = step
+    with tempfile.TemporaryDirectory() as folder:
+        sys.argv = ["train.py", *overrides, "data=pydoc", f"hydra.run.dir={folder}", "+trainer.limit_val_batches=1"]
+        sys.argv += [f"trainer.max_steps={every * times}", f"trainer.val_check_interval={every}"]
+        try:
+            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        finally:
+            steps = [b - a for a, b in itertools.pairwise(starts)]
+            print(f"\n{FOUND}{json.dumps([steps, described])}", flush=True)
+
+
+def main(names):
+    figures, rows = {}, [("", "ms a step", "ms a description", f"of {INTERVAL} steps")]
+    for name in names:
+        output, _, _ = run("benchmarks/heads.py", "--train", name)
+        (line,) = [line for line in output.splitlines() if line.startswith(FOUND)]
+        steps, described = json.loads(line.removeprefix(FOUND))
+        step = statistics.median(steps)
+        description = statistics.median(described[len(described) // 2 :])  # heads have roles then, which cost passes
+        figures[name] = {"step": step, "description": description, "share": description / (INTERVAL * step)}
+        rows.append((name, f"{step * 1e3:.1f}", f"{description * 1e3:.0f}", f"{figures[name]['share']:.2%}"))
+    table(rows)
+    save("heads", figures)
+
+
+if __name__ == "__main__":
+    role, *rest = sys.argv[1:] or [""]
+    if role == "--train":
+        train(*rest)
+    else:
+        main([role] if role else list(WORK))
