@@ -109,6 +109,7 @@ def curves(
             xycoords=("data", "axes fraction"),
             xytext=(2, -2),
             textcoords="offset points",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
             rotation=90,
             fontsize=8,
             va="top",

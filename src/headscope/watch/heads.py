@@ -83,9 +83,12 @@ class Heads(Witness):
         history = self.folder.status(running=True).history
         if len(history) < 2:
             return
-        series = Series("val/loss", [h["step"] for h in history], [h["val_loss"] for h in history])
+        steps = [h["step"] for h in history]
+        series = [Series("val/loss", steps, [h["val_loss"] for h in history])]
+        if (optimum := corpus(trainer).optimum) is not None:
+            series.append(Series("optimum", [steps[0], steps[-1]], [optimum, optimum]))
         events = [(f["step"], f"{role} {f['head']}") for role, f in table.formed(self.rows, history).items()]
-        figure = curves([series], "training step", "nats per token", "Loss, and when roles formed", events=events)
+        figure = curves(series, "training step", "nats per token", "Loss, and when roles formed", events=events)
         for logger in recorders(trainer):
             logger.record_picture("loss_and_roles", pixels(figure), trainer.global_step)
 
