@@ -30,10 +30,20 @@ def test_a_table_without_the_later_columns_goes_on_with_them():
     """As a run of an earlier version that is resumed."""
     old = table.from_csv("step,layer,head,role,confirmed,cost\n10,0,0,sink,True,0.05\n")
     new = table.rows([report(0, 0, "sink")], 20)
-    both = table.from_csv(table.to_csv(old + new))
+    text = table.extended(table.to_csv(old), new)
+    both = table.from_csv(text)
+    assert text == table.to_csv(old + new)
     assert [row["step"] for row in both] == [10, 20]
     assert (both[0]["cost"], both[0]["last"]) == (0.05, "")
     assert both[1] == new[0]
+
+
+def test_a_table_that_grows_is_the_text_of_all_its_rows():
+    text, rows = "", []
+    for step in range(3):
+        more = table.rows([report(0, 0, "sink", value=step / 7), report(0, 1, "none")], step)
+        rows, text = rows + more, table.extended(text, more)
+        assert text == table.to_csv(rows)
 
 
 @given(st.integers(0, 400))

@@ -13,15 +13,8 @@ from typing import Any
 from headscope.heads.reports import HeadReport
 
 Row = dict[str, Any]
-EVIDENCE = (
-    "value",
-    "uniform",
-    "shuffled",
-    "cost",
-    "error",
-    "last",
-    "last_error",
-)  #: fields of `Evidence` that have a column
+#: Fields of `Evidence` that have a column.
+EVIDENCE = ("value", "uniform", "shuffled", "cost", "error", "last", "last_error")
 KINDS: dict[str, Callable[[str], Any]] = {  # of columns that are no scores
     "step": int, "layer": int, "head": int, "role": str, "confirmed": "True".__eq__,
 }  # fmt: skip
@@ -55,6 +48,13 @@ def from_csv(text: str) -> list[Row]:
     for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
         table.append({k: KINDS.get(k, float)(v) if v else "" for k, v in row.items()})
     return table
+
+
+def extended(text: str, more: Sequence[Row]) -> str:
+    """The text of a table with more rows; what it holds is not formatted again, unless columns are new."""
+    whole = to_csv(more)
+    header = whole[: whole.index("\n") + 1]
+    return text + whole[len(header) :] if text.startswith(header) else to_csv([*from_csv(text), *more])
 
 
 def name(row: Mapping[str, Any]) -> str:

@@ -101,7 +101,7 @@ class LanguageModule(LightningModule):
         if gradient_clip_val is None:
             return
         # PyTorch multiplies every gradient by 1 when the norm is under the limit, so that a GPU need not wait for the
-        # norm. A CPU has nothing to wait for, and the multiplication is 3% of a small model's step.
+        # norm. A CPU has nothing to wait for, and the multiplication takes 2% of a small model's step.
         if norm.is_cpu and norm + 1e-6 <= gradient_clip_val:  # 1e-6 as in clip_grads_with_norm_
             return
         clip_grads_with_norm_(parameters, gradient_clip_val, norm)

@@ -37,6 +37,7 @@ class Heads(Witness):
     def __init__(self, folder: str, texts: Annotated[int, Ge(2)], longest: Annotated[int, Ge(4)]) -> None:
         self.folder, self.texts, self.longest = RunFolder(folder), texts, longest
         self.rows: list[table.Row] = []
+        self.csv = ""  #: the text of the rows
         self.reports: list[HeadReport] = []
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
@@ -49,6 +50,7 @@ class Heads(Witness):
             self.rows = [
                 r for r in table.from_csv(file.read_text(encoding="utf-8")) if r["step"] <= trainer.global_step
             ]
+            self.csv = table.to_csv(self.rows)
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
         if trainer.is_global_zero and trainer.state.fn == "fit" and isinstance(module.model, TransformerLM):
@@ -65,8 +67,10 @@ class Heads(Witness):
             return
         step, repeated = trainer.global_step, repeated_probe(len(data.tokenizer), longest, self.texts)
         self.reports = describe(model, text.to(module.device), repeated.to(module.device))
-        self.rows += table.rows(self.reports, step)
-        write_atomically(self.folder.heads_file, table.to_csv(self.rows).encode())
+        rows = table.rows(self.reports, step)
+        self.rows += rows
+        self.csv = table.extended(self.csv, rows)
+        write_atomically(self.folder.heads_file, self.csv.encode())
         scores = {f"heads/{r.name}/{score}": r.scores[score] for r in self.reports for score in SCORES}
         module.report({name: value for name, value in scores.items() if not math.isnan(value)})
         for logger in recorders(trainer):
