@@ -15,7 +15,7 @@ from headscope.heads import circuits, scores
 from headscope.heads.ablation import ablate_groups, gradient_importance
 from headscope.heads.capture import look
 from headscope.heads.probes import foreseeable
-from headscope.heads.roles import SIGNS, VAGUE, Looks, Probe, Role, measure, name_roles
+from headscope.heads.roles import EVERY_SIGN, Looks, Probe, Role, measure, name_roles
 from headscope.heads.seen import Seen
 from headscope.model.transformer import TransformerLM
 
@@ -94,8 +94,7 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0
     seen: dict[Probe, Seen] = {probe: look(model, x, "maps", "mixed", "stream") for probe, x in ids.items()}
     measured = measure({probe: Looks(seen[probe].maps, x) for probe, x in ids.items()}, seed)
     roles = name_roles(measured)
-    signs = SIGNS | VAGUE
-    table = {signs[role].score: found.value for role, found in measured.items()}
+    table = {EVERY_SIGN[role].score: found.value for role, found in measured.items()}
     table |= _scores_without_role(model, seen["text"], text, repeated)
     columns = {name: value.tolist() for name, value in table.items()}  # (L, H) each
 
@@ -111,7 +110,7 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0
         for head, role in enumerate(roles[layer]):
             evidence = None
             if role != "none":
-                sign, found = signs[role], measured[role]
+                sign, found = EVERY_SIGN[role], measured[role]
                 value, shuffled = found.value[layer, head].item(), found.shuffled[layer, head].item()
                 evidence = Evidence(sign.score, value, found.uniform, shuffled, sign.probe, *costs[head])
             own = {name: column[layer][head] for name, column in columns.items()}
@@ -142,7 +141,7 @@ def _costs(
     """
     found: dict[int, tuple[float, ...]] = {}
     for probe in get_args(Probe):
-        heads = [head for head, role in enumerate(roles) if role != "none" and (SIGNS | VAGUE)[role].probe == probe]
+        heads = [head for head, role in enumerate(roles) if role != "none" and EVERY_SIGN[role].probe == probe]
         if not heads:
             continue
         found |= {head: _cost(rise) for head, rise in zip(heads, rises(probe, [[h] for h in heads]), strict=True)}

@@ -87,6 +87,7 @@ VAGUE: dict[Role, Sign] = {
     "local": Sign("local", "text", by_place(scores.local)),
     "uniform": Sign("evenness", "text", by_place(scores.evenness)),
 }
+EVERY_SIGN: dict[Role, Sign] = SIGNS | VAGUE
 
 
 def measure(looks: dict[Probe, Looks], seed: int = 0) -> dict[Role, Measured]:
@@ -102,7 +103,7 @@ def measure(looks: dict[Probe, Looks], seed: int = 0) -> dict[Role, Measured]:
     if len(looks["repeated"].ids) < 2:
         raise ValueError("roles need two repeated texts at least: one is the control of the other")
     orders = {probe: random_order(look.ids, seed)[:, None].to(look.maps.device) for probe, look in looks.items()}
-    return {role: sign.measure(looks[sign.probe], orders[sign.probe]) for role, sign in (SIGNS | VAGUE).items()}
+    return {role: sign.measure(looks[sign.probe], orders[sign.probe]) for role, sign in EVERY_SIGN.items()}
 
 
 def name_roles(measured: dict[Role, Measured]) -> list[list[Role]]:

@@ -62,6 +62,12 @@ def averaged(name: str, values: Sequence[float], points: int) -> Series:
     return Series(name, [(i + 0.5) * size + 0.5 for i in range(len(means))], means.tolist())
 
 
+def level(name: str, y: float, beside: Sequence[Series]) -> Series:
+    """A level line, as wide as the series that it is drawn with."""
+    places = [x for s in beside for x in s.x]
+    return Series(name, [min(places), max(places)], [y, y])
+
+
 def curves(
     series: Sequence[Series],
     x_label: str,

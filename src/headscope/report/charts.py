@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from headscope.render.figures import COLOURS, Series, averaged, curves
+from headscope.render.figures import COLOURS, Series, averaged, curves, level
 from headscope.report.results import Combination, Sweep
 from headscope.report.statistics import Array
 
@@ -41,8 +41,7 @@ def with_optimum(series: Sequence[Series], sweep: Sweep) -> list[Series]:
     known = {r.facts.get("optimum") for r in sweep.completed}
     if len(known) != 1 or (optimum := known.pop()) is None:
         return [*series]
-    places = [x for s in series for x in s.x]
-    line = Series("optimum", [min(places), max(places)], [optimum, optimum])
+    line = level("optimum", optimum, series)
     return [*series[: len(COLOURS) - 1], line, *series[len(COLOURS) - 1 :]]  # among those that have a name
 
 

@@ -12,7 +12,7 @@ from headscope.files import write_atomically
 from headscope.heads import describe, repeated_probe, table
 from headscope.heads.reports import SHORTEST, HeadReport
 from headscope.model.transformer import TransformerLM
-from headscope.render.figures import Series, curves, pixels
+from headscope.render.figures import Series, curves, level, pixels
 from headscope.render.grid import SCORES, scores_picture
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import Witness, recorders
@@ -87,10 +87,9 @@ class Heads(Witness):
         history = self.folder.status(running=True).history
         if len(history) < 2:
             return
-        steps = [h["step"] for h in history]
-        series = [Series("val/loss", steps, [h["val_loss"] for h in history])]
+        series = [Series("val/loss", [h["step"] for h in history], [h["val_loss"] for h in history])]
         if (optimum := corpus(trainer).optimum) is not None:
-            series.append(Series("optimum", [steps[0], steps[-1]], [optimum, optimum]))
+            series.append(level("optimum", optimum, series))
         events = [(f["step"], f"{role} {f['head']}") for role, f in table.formed(self.rows, history).items()]
         figure = curves(series, "training step", "nats per token", "Loss, and when roles formed", events=events)
         for logger in recorders(trainer):
