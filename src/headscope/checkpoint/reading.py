@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import Tensor
 
-from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
+from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout, shapes
 from headscope.checkpoint.format import constructor
 from headscope.checkpoint.hf_families import Foreign
 from headscope.checkpoint.migration import to_current
@@ -24,7 +23,6 @@ from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
 
-MAX_POSITIONS = 1 << 17  #: a file's block_size alone decides how large a table of positions becomes
 PREFIX = "model."  #: before each weight's name inside a LightningModule
 
 
@@ -82,7 +80,9 @@ def loaded(saved: dict[str, Any], path: str | Path, text: Callable[[], str] | No
             raise UserError(f"{path} is not a Headscope checkpoint; give a *.ckpt of a run's folder")
         tokenizer = constructor(described["tokenizer"], Tokenizer)()
         build = constructor(described["model"], LanguageModel)
-        _check(build, tokenizer, weights)
+        if build.keywords["vocab_size"] != len(tokenizer):
+            raise ValueError("vocabulary")
+        shapes.check(build, weights)
         model = build()
         model.load_state_dict(weights)
         step = {"step": saved["global_step"]} if "global_step" in saved else {}
@@ -93,23 +93,6 @@ def loaded(saved: dict[str, Any], path: str | Path, text: Callable[[], str] | No
         raise
     except Exception as e:
         raise UserError(f"{path} is damaged or of another version ({type(e).__name__}); use another checkpoint") from e
-
-
-def _check(build: Any, tokenizer: Tokenizer, weights: dict[str, Tensor]) -> None:
-    """Compares a description with the weights beside it, before memory for them is allocated.
-
-    Raises:
-        ValueError: they do not belong together.
-    """
-    sizes = build.keywords
-    if not (sizes.get("n_layers", 0) <= len(weights) and sizes["block_size"] <= MAX_POSITIONS):
-        raise ValueError("sizes")
-    if sizes["vocab_size"] != len(tokenizer):
-        raise ValueError("vocabulary")
-    with torch.device("meta"):
-        wanted = {k: v.shape for k, v in build().state_dict().items()}
-    if wanted != {k: v.shape for k, v in weights.items()}:
-        raise ValueError("shapes")
 
 
 def read(path: str | Path) -> dict[str, Any]:
