@@ -17,7 +17,7 @@ from common import ROOT
 C, H, LAYERS, T, BATCH, STEPS = 128, 4, 4, 64, 12, 2000
 
 
-def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T):
+def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T, dropout=0.0):
     """The model, with nanoGPT's initialisation."""
     import torch.nn.functional as F
     from torch import nn
@@ -32,9 +32,10 @@ def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T):
         def forward(self, x):
             b, t, c = x.shape
             q, k, v = (u.view(b, t, heads, -1).transpose(1, 2) for u in self.qkv(self.norm1(x)).split(c, 2))
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, H, T, D)
-            x = x + self.out(mixed.transpose(1, 2).reshape(b, t, c))
-            return x + self.down(F.gelu(self.up(self.norm2(x))))
+            p = dropout if self.training else 0.0
+            mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)  # (B, H, T, D)
+            x = x + F.dropout(self.out(mixed.transpose(1, 2).reshape(b, t, c)), p)
+            return x + F.dropout(self.down(F.gelu(self.up(self.norm2(x)))), p)
 
     class GPT(nn.Module):
         def __init__(self):
@@ -49,7 +50,7 @@ def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T):
 
         def forward(self, ids, last=False):
             """Logits (B, T, V); when it writes, those of the last position alone."""
-            x = self.tokens(ids) + self.places.weight[: ids.shape[1]]
+            x = F.dropout(self.tokens(ids) + self.places.weight[: ids.shape[1]], dropout, self.training)
             for block in self.blocks:
                 x = block(x)
             return F.linear(self.norm(x[:, -1:] if last else x), self.tokens.weight)
@@ -57,11 +58,20 @@ def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T):
     return GPT()
 
 
-def rate(step):
+def rate(step, steps=STEPS):
     """nanoGPT's learning rate: 100 steps of warmup, then half a cosine."""
     if step < 100:
         return 1e-3 * (step + 1) / 101
-    return 1e-4 + 0.5 * (1 + math.cos(math.pi * (step - 100) / (STEPS - 100))) * 9e-4
+    return 1e-4 + 0.5 * (1 + math.cos(math.pi * (step - 100) / (steps - 100))) * 9e-4
+
+
+def adamw(model, **options):
+    """nanoGPT's optimizer: matrices decay, vectors do not."""
+    import torch
+
+    matrices, vectors = ([p for p in model.parameters() if (p.ndim > 1) is many] for many in (True, False))
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), **options)
 
 
 def main(seed, steps=STEPS):
@@ -74,10 +84,7 @@ def main(seed, steps=STEPS):
     corpus = TinyShakespeare(str(ROOT / "data")).load(T)
     torch.manual_seed(seed)
     model, ids = build(len(corpus.tokenizer)), corpus.train.ids.long()
-    matrices, vectors = ([p for p in model.parameters() if (p.ndim > 1) is many] for many in (True, False))
-    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99))
-    taken = []
+    optimizer, taken = adamw(model), []
     for step in range(steps):
         start = time.perf_counter()
         for group in optimizer.param_groups:

@@ -26,6 +26,7 @@ from tests import processes
 from tests.model.schemes import ROWS
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # golden values and expected lines are those of a CPU
 ROOT = Path(__file__).resolve().parents[1]
 ON_PAGE = [pytest.param(row.scheme, id=name) for name, row in ROWS.items() if row.on_page]
 SCHEMES = [pytest.param(row.scheme, id=name) for name, row in ROWS.items()]
