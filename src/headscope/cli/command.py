@@ -62,13 +62,13 @@ def outcome(error: BaseException, script: str | None = None, typed: Sequence[str
         case ValueError() if "Config group override" in str(error):
             return 2, explain(error, script, typed)
         case MemoryError():
-            return 3, f"out of memory: {TOO_LARGE}"
+            return 3, f"out of memory: {TOO_LARGE}, or use trainer.precision=bf16-mixed"
     return shell.foreseen(error) or (_of_torch(error) if isinstance(error, RuntimeError) else None)
 
 
 TOO_LARGE = (
     "lower batch_size and raise trainer.accumulate_grad_batches by the same factor,\nor lower model.block_size or"
-    " model.d_model, or use trainer.precision=bf16-mixed"
+    " model.d_model"
 )
 
 
