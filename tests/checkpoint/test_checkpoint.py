@@ -37,6 +37,13 @@ def test_the_same_model_comes_back(scheme, tmp_path):
     assert about["data"]["name"] == "test"
 
 
+def test_models_with_the_same_shapes_are_told_apart():
+    model = small(Rotary)
+    assert checkpoint.unlike(model, small(Rotary, dropout=0.5, block_size=8, seed=1)) == ""
+    said = checkpoint.unlike(model, small(Sinusoidal, n_heads=4))
+    assert said == "n_heads=2, here 4, position=Rotary(base=10000.0), here Sinusoidal(base=10000.0)"
+
+
 def test_the_options_of_a_scheme_come_back(tmp_path):
     from functools import partial
 

@@ -199,6 +199,10 @@ def test_every_command_takes_a_run_s_folder(pydoc_run, tmp_path):
             *small, *arguments, "logger=none", "callbacks=none", f"hydra.run.dir={tmp_path}/{len(arguments)}"
         )
         assert code == 0, said
+    unlike = ("data=pydoc", "position=rope", "position.base=500", "trainer.max_steps=1", "trainer.val_check_interval=1")
+    code, said = train(*unlike, f"init={folder}", "logger=none", "callbacks=none", f"hydra.run.dir={tmp_path}/unlike")
+    assert code == 0
+    assert "was trained with position=Rotary(base=10000.0), here Rotary(base=500.0)" in said
 
 
 def test_generate_reads_a_prompt_from_a_file_and_a_pipe(pydoc_run, tmp_path):
@@ -222,6 +226,10 @@ def test_generate_reads_a_prompt_from_a_file_and_a_pipe(pydoc_run, tmp_path):
         (["temperature=-1"], "temperature=-1 must be at least 0"),
         (["top_p=0"], "top_p=0 must be above 0 or null"),
         (["prompt_file=/nonexistent"], "prompt_file=/nonexistent does not exist"),
+        (["prompt_file=/"], "prompt_file=/ is no file"),
+        (["prompt=a", "prompt_file=-"], "prompt=… and prompt_file=- are two prompts"),
+        (["out=x.txt"], "out=x.txt is for show=attention, heads and page; to keep a text, add > FILE"),
+        (["show=next", "out=x.txt"], "out=x.txt is for show="),
         (["checkpoint=/nonexistent.ckpt"], "there is no checkpoint at /nonexistent.ckpt"),
         (["paths.runs=/nonexistent"], "no run in /nonexistent/ has a checkpoint"),
     ],
@@ -244,3 +252,4 @@ def test_generate_leaves_with_one_line_and_2(pydoc_run):
     done = shell("generate.py", f"checkpoint={pydoc_run[0]}/checkpoints/best.ckpt", "prompt=a ${x}")
     assert "unknown character '$': the model's vocabulary has" in refused(done)
     assert "did you mean max_new_tokens?" in refused(shell("generate.py", "max_new_token=3"))
+    assert "'show' has no value; write show=…, or prompt=show" in refused(shell("generate.py", "show"))

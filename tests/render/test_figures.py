@@ -1,5 +1,6 @@
 """Charts: legible in grey, complete, and fit to stand in a page."""
 
+import logging
 import re
 import xml.etree.ElementTree as ET
 
@@ -108,6 +109,12 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
         assert first == second
     assert b"/FontFile2" in first or b"/Type42" in first or b"CIDFontType2" in first, "fonts are embedded as outlines"
     assert svg(curves(falling(3), "steps", "loss", "t")) == svg(curves(falling(3), "steps", "loss", "t"))
+
+
+def test_a_saved_figure_logs_nothing(caplog, figure, tmp_path):
+    caplog.set_level(logging.INFO)  # as a run's log is: fontTools would report on every table of a font
+    save(figure, tmp_path / "f")
+    assert not caplog.records
 
 
 def test_nothing_global_changes(figure, tmp_path):

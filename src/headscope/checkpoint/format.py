@@ -39,6 +39,23 @@ def describe(part: Any) -> dict[str, Any]:
     return named | {k: describe(v) if isinstance(v, bases) else v for k, v in values.items()}
 
 
+def unlike(old: Any, new: Any) -> str:
+    """What differs between two models with weights of the same shapes, so that they compute something else.
+
+    Dropout and the longest sequence do not count. Returns `n_heads=8, here 4`, or an empty text.
+    """
+    there, here = describe(old), describe(new)
+    keys = [key for key in here if key not in ("dropout", "block_size") and here[key] != there.get(key)]
+    return ", ".join(f"{key}={_in_a_word(there.get(key))}, here {_in_a_word(here[key])}" for key in keys)
+
+
+def _in_a_word(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    options = ", ".join(f"{k}={v}" for k, v in value.items() if k not in ("class", "module"))
+    return f"{value['class']}({options})"
+
+
 def subclasses(base: Any, module: str | None = None) -> dict[str, Any]:
     """A class and those below it that are defined in a module, or for None in Headscope, by name.
 

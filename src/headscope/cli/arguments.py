@@ -3,7 +3,7 @@
 import sys
 
 from headscope.cli.resume import continued
-from headscope.config.overrides import as_text, expanded, refuse_dashes
+from headscope.config.overrides import as_text, expanded, is_key, refuse_dashes
 
 
 def take(name: str) -> str | None:
@@ -14,9 +14,9 @@ def take(name: str) -> str | None:
 
 
 def take_prompt() -> str | None:
-    """The same for `prompt=…`, or for the only argument that is no KEY=VALUE: `generate.py "ROMEO:"`."""
+    """The same for `prompt=…`, or for the only argument without `=` if it is no key: `generate.py "ROMEO:"`."""
     bare = [a for a in sys.argv[1:] if "=" not in a]
-    if len(bare) == 1 and not bare[0].startswith(("-", "~")):
+    if len(bare) == 1 and not bare[0].startswith(("-", "~")) and not is_key(bare[0], "generate"):
         sys.argv.remove(bare[0])
         sys.argv.append(f"prompt={bare[0]}")
     return take("prompt")

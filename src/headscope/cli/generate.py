@@ -61,14 +61,17 @@ def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
     One line end at the end of a file or pipe is dropped: editors and `echo` put it there.
 
     Raises:
-        UserError: the file cannot be read, or is not UTF-8.
+        UserError: the file cannot be read, or is not UTF-8; two prompts.
     """
     if typed is not None:
+        if config.prompt_file is not None:
+            raise UserError(f"prompt=… and prompt_file={config.prompt_file} are two prompts; give one")
         return typed
     if config.prompt_file not in (None, "-"):
         path = Path(str(config.prompt_file))
         if not path.is_file():
-            raise UserError(f"prompt_file={path} does not exist; give a UTF-8 text file, or - for standard input")
+            what = "is no file" if path.exists() else "does not exist"
+            raise UserError(f"prompt_file={path} {what}; give a UTF-8 text file, or - for standard input")
         return read_text(path).removesuffix("\n")
     if config.prompt_file == "-" or own_standard_input():
         return _standard_input()

@@ -19,6 +19,8 @@ def continued(folder: str, overrides: Sequence[str]) -> list[str] | None:
     """
     if not folder:
         raise UserError("resume= is empty; give the folder of a run")
+    if {"-h", "--help"} & set(overrides):
+        return ["--help"]
     run = RunFolder(folder)
     os.environ[RESUMING] = str(run.path.resolve())
     if (run.path / MANIFEST).exists():

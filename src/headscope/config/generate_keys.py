@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
 
+from headscope.errors import UserError
 from headscope.generation.sampling import Sampling
 
 
@@ -17,7 +18,11 @@ class RunsPath:
 
 @dataclass(frozen=True)
 class GenerateConfig(Sampling):
-    """The keys beside those of sampling."""
+    """The keys beside those of sampling.
+
+    Raises:
+        UserError: a file is asked for that would not be written.
+    """
 
     checkpoint: str | None = None
     prompt_file: str | None = None
@@ -28,3 +33,7 @@ class GenerateConfig(Sampling):
     seed: Annotated[int, Ge(0), Lt(2**32)] = 1
     threads: Annotated[int, Ge(1)] | None = None
     paths: RunsPath = RunsPath("outputs")
+
+    def __post_init__(self) -> None:
+        if self.out is not None and self.show not in ("attention", "heads", "page"):
+            raise UserError(f"out={self.out} is for show=attention, heads and page; to keep a text, add > FILE")

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from headscope.config.composed import composed
 from headscope.config.leaves import flat
 from headscope.config.mistakes import unknown_key
+from headscope.config.overrides import is_key
 from headscope.installed import CONF, command, extra
 from headscope.plugins import conf_folders
 from headscope.training.options import TrainerOptions
@@ -35,6 +36,9 @@ def explain(error: Exception, script: str | None = None, typed: Sequence[str] | 
         names = re.findall(r"[\w.-]+", options.split(" Config search path")[0])
         names.sort(key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
         return f"there is no {group}={option}; conf/{group} has {', '.join(names)}"
+    if m := re.search(r"Could not load '([\w/]+)/([^/']*)'", text):
+        options = sorted({file.stem for conf in (CONF, *conf_folders()) for file in conf.glob(f"{m[1]}/*.yaml")})
+        return f"there is no {m[1]}={m[2]}; conf/{m[1]} has {', '.join(options)}"
     if m := re.search(r"Could not override '([\w.]+)'.*Key '\w+' is not in struct", text):
         return nearest(m[1], script, typed)
     if m := re.search(r"Could not override '([\w/]+)'\. No match in the defaults list", text):
@@ -56,6 +60,8 @@ def explain(error: Exception, script: str | None = None, typed: Sequence[str] | 
 
 def _no_value(typed: str, script: str) -> str:
     """`train.py quickstart`, `generate.py to be or not`."""
+    if script == "generate" and is_key(typed, script):
+        return f"{typed!r} has no value; write {typed}=…, or prompt={typed} if that is the prompt"
     if script == "generate":
         return f"{typed!r} has no key; put quotes around a whole prompt: prompt='{typed} …'"
     groups = [file.parent.name for conf in (CONF, *conf_folders()) for file in sorted(conf.glob(f"*/{typed}.yaml"))]

@@ -29,6 +29,11 @@ def split(override: str) -> tuple[str, str]:
     return key.lstrip("+~"), value
 
 
+def is_key(word: str, script: str) -> bool:
+    """Whether the config of a script has a key, at its top."""
+    return f"\n{word}:" in (CONF / f"{script}.yaml").read_text(encoding="utf-8")
+
+
 def quoted(text: str) -> str:
     """Any text as a value in Hydra's grammar, where backslashes count only before a quote."""
     inside = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)

@@ -5,6 +5,7 @@ its own. Uses matplotlib's objects alone: no pyplot, no global state.
 """
 
 import io
+import logging
 import math
 import textwrap
 import xml.etree.ElementTree as ET
@@ -190,6 +191,7 @@ def pixels(figure: Figure) -> RGB:
 
 def save(figure: Figure, path: Path) -> None:
     """Writes `path`.png and `path`.pdf, with embedded fonts as journals want them and the same bytes each time."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # else it reports on every table of an embedded font
     for suffix, metadata in ((".png", {}), (".pdf", {"CreationDate": None})):
         file = io.BytesIO()
         with mpl.rc_context({"pdf.fonttype": 42}):

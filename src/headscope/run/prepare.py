@@ -43,7 +43,7 @@ QUIET = (
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # between Lightning and torch
     ".*`broadcast_buffers` is deprecated.*",  # the older torch that is allowed has no other name for it
     ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # an fp16 scaler that skipped its first step
-    ".*recommended to use `self.log\\('val/loss'.*sync_dist.*",  # it is summed over the ranks already
+    ".*recommended to use `self.log\\('val/.*sync_dist.*",  # both metrics are summed over the ranks already
     ".*is smaller than the logging interval.*",  # steps are logged across Lightning's epochs
 )
 

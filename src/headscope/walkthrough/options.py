@@ -40,7 +40,7 @@ def _value(walk: Walk, name: str, text: str) -> Any:
         return TypeAdapter(walk.options[name].annotation).validate_python(text)
     except ValidationError as e:
         allowed = must_be(e.errors()[0]).partition(", unable")[0]
-        raise UserError(f"--set {name}={' '.join(text.split())}: must be {allowed}") from None
+        raise UserError(f"--set {name}={' '.join(text.split())} must be {allowed}") from None
 
 
 def shown(value: Any) -> str:
