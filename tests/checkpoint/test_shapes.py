@@ -96,9 +96,9 @@ print(memory() - before)
 def test_a_description_of_something_large_costs_no_memory(tmp_path):
     saved = torch.load(save(TransformerLM(**SIZES), tmp_path / "a.ckpt"), weights_only=True)
     card, files = saved["headscope"], []
-    for changes in ({"block_size": 1 << 17, "d_model": 1 << 11}, {"block_size": 1 << 40}, {"d_model": 1 << 30}):
+    for changes in ({"block_size": 1 << 17, "d_model": 1 << 10}, {"block_size": 1 << 40}, {"d_model": 1 << 30}):
         files.append(tmp_path / f"{len(files)}.ckpt")
         torch.save(saved | {"headscope": card | {"model": card["model"] | changes}}, files[-1])
     done = subprocess.run([sys.executable, "-c", REFUSES, *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 200 * 1024  # kB, most of it the compiler; a table of the first would be a GB
+    assert int(done.stdout) < 200 * 1024  # kB, most of it the compiler; a table of the first would be half a GB

@@ -114,7 +114,7 @@ class TransformerLM(LanguageModel):
     ) -> None:
         super().__init__()
         if d_model % n_heads:
-            allowed = ", ".join(str(h) for h in range(1, d_model + 1) if d_model % h == 0)
+            allowed = ", ".join(str(h) for h in range(1, min(d_model, 128) + 1) if d_model % h == 0)
             raise ValueError(f"{n_heads} heads do not divide the width d_model={d_model}; these do: {allowed}")
         self.vocab_size, self.d_model, self.n_heads = vocab_size, d_model, n_heads
         self.n_layers, self.block_size, self.dropout = n_layers, block_size, dropout
