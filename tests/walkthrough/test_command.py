@@ -83,7 +83,7 @@ def test_a_word_is_shown_as_typed(walk):
         (["toy", "--set", "epochs"], "a name and a value are needed, such as epochs=200"),
         (["toy", "--set", "epoch=20"], "--set epoch: toy has no such option; did you mean epochs?"),
         (["toy", "--set", "zzz=20"], "toy has no such option; it has epochs, target, mask"),
-        (["toy", "--set", "epochs=many"], "--set epochs=many: must be a valid integer"),
+        (["toy", "--set", "epochs=many"], "--set epochs=many must be a valid integer"),
         (["toy", "--set", "epochs=0"], "must be at least 1"),
         (["toy", "--set", "epochs=2001"], "must be at most 2000"),
         (["toy", "--set", "target=birds"], "must be one of I, love, cats, dogs"),
