@@ -12,13 +12,12 @@ included.
 
 import json
 import sys
-import tempfile
 import time
-from pathlib import Path
 from statistics import mean
 
 from common import ROOT, run, save, table
 from nanogpt import adamw, build, rate
+from speed import ours
 
 PUBLISHED = 1.4697  #: nats per character, nanoGPT's README
 T, BATCH, STEPS, STOP, EVERY = 256, 64, 5000, 1750, 250
@@ -49,8 +48,8 @@ def recipe(seed):
                     nats += F.cross_entropy(logits.float().flatten(0, 1), y.cuda().flatten(), reduction="sum").item()
                     count += int((y >= 0).sum())
             model.train()
-            said = {"step": step, "val_loss": nats / count, "train_seconds": trained}
-            print(json.dumps(said | {"seconds": time.perf_counter() - began}), flush=True)
+            said = {"steps": step, "val_loss": nats / count, "seconds": trained}
+            print(json.dumps(said | {"wall_seconds": time.perf_counter() - began}), flush=True)
             start = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = rate(step, STEPS)
@@ -76,25 +75,16 @@ def nanogpt(seed):
     return reached[0] if reached else min(validations, key=lambda v: v["val_loss"])
 
 
-def ours(seed, *more):
-    with tempfile.TemporaryDirectory() as folder:
-        where = (f"hydra.run.dir={folder}/run", "callbacks=none", "logger=none")
-        _, _, seconds = run("train.py", "experiment=speed_gpu", f"seed={seed}", *where, *more)
-        summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
-    trained = {"train_seconds": summary["train_seconds"], "seconds": seconds}
-    return {"step": summary["steps"], "val_loss": summary["val_loss"]} | trained
-
-
 def main(seeds):
     rounds = []
     for seed in seeds:
-        rounds.append({"seed": seed, "nanoGPT": nanogpt(seed), "speed_gpu": ours(seed)})
+        rounds.append({"seed": seed, "nanoGPT": nanogpt(seed), "speed_gpu": ours("speed_gpu", seed)})
         print(json.dumps(rounds[-1]), flush=True)
     rows = [("mean of seeds " + " ".join(map(str, seeds)), "val/loss", "steps", "training s", "command s")]
     for name in ("nanoGPT", "speed_gpu"):
-        figures = {key: mean(r[name][key] for r in rounds) for key in rounds[0][name]}
-        losses, seconds = f"{figures['val_loss']:.4f}", (f"{figures[k]:.1f}" for k in ("train_seconds", "seconds"))
-        rows.append((name, losses, f"{figures['step']:.0f}", *seconds))
+        figures = {key: mean(r[name][key] for r in rounds) for key in rounds[0]["nanoGPT"]}
+        losses, seconds = f"{figures['val_loss']:.4f}", (f"{figures[k]:.1f}" for k in ("seconds", "wall_seconds"))
+        rows.append((name, losses, f"{figures['steps']:.0f}", *seconds))
     table(rows)
     save("gpu", {"rounds": rounds})
 

@@ -35,6 +35,10 @@ def refused(done):
         ("position=ropee", "there is no position=ropee; conf/position has alibi, fox, kerple, learned,"),
         ("heads=8", "there is no heads=8; conf/heads has h1, h2, h4, h6, h8, h12"),
         ("position=rope,none", "position=rope,none has a comma: add -m for a sweep"),
+        (
+            "logger=[csv,tensorbord]",
+            "there is no logger=tensorbord; conf/logger has csv, mlflow, none, tensorboard, wandb",
+        ),
         ("heads=h3", "there is no heads=h3; conf/heads has"),
         (
             "experiment=quikstart",

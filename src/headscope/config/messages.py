@@ -29,16 +29,15 @@ def explain(error: Exception, script: str | None = None, typed: Sequence[str] | 
     """
     script, typed = script or Path(sys.argv[0]).stem, sys.argv[1:] if typed is None else typed
     text = " ".join(f"{error} {error.__cause__ or ''}".split())
-    if m := re.search(r"Could not find '([\w/]+)/([^/']*)'.*?Available options in '[\w/]+': (.*)", text):
+    if m := re.search(r"Could not (?:find|load) '([\w/]+)/([^/']*)'(?:.*?Available options in '[\w/]+': (.*))?", text):
         group, option, options = m.groups()
+        if options is None:  # Hydra lists none for one of several, as in logger=[csv,foo]
+            options = " ".join({file.stem for conf in (CONF, *conf_folders()) for file in conf.glob(f"{group}/*.yaml")})
         if option == "null":
             return f"{group}=null is not possible; ~{group} leaves the group out"
         names = re.findall(r"[\w.-]+", options.split(" Config search path")[0])
         names.sort(key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
         return f"there is no {group}={option}; conf/{group} has {', '.join(names)}"
-    if m := re.search(r"Could not load '([\w/]+)/([^/']*)'", text):
-        options = sorted({file.stem for conf in (CONF, *conf_folders()) for file in conf.glob(f"{m[1]}/*.yaml")})
-        return f"there is no {m[1]}={m[2]}; conf/{m[1]} has {', '.join(options)}"
     if m := re.search(r"Could not override '([\w.]+)'.*Key '\w+' is not in struct", text):
         return nearest(m[1], script, typed)
     if m := re.search(r"Could not override '([\w/]+)'\. No match in the defaults list", text):
