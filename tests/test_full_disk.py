@@ -15,7 +15,7 @@ from headscope.files import write_json
 from headscope.report.writing import write_report
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.folder import RunFolder
-from headscope.run.randomness import Randomness
+from headscope.run.rng_state import RngState
 from headscope.sweep.jobs import Job, Manifest
 from headscope.walkthrough.__main__ import main as walk
 from headscope.watch.loggers.csv import Csv
@@ -125,7 +125,7 @@ def test_a_run_ends_with_3_and_goes_on_from_its_last_checkpoint(options, tmp_pat
     """The disk is full after the first of three validations."""
     folder = tmp_path / "run"
     with monkeypatch.context() as patch, room_again():
-        patch.setattr(Randomness, "on_train_batch_start", lambda _, trainer, *__: trainer.global_step and fill())
+        patch.setattr(RngState, "on_train_batch_start", lambda _, trainer, *__: trainer.global_step and fill())
         code, said = train(*TINY, *options, "trainer.max_steps=3", f"hydra.run.dir={folder}")
     assert code == 3, said
     assert "the disk is full" in said.splitlines()[-1]

@@ -15,8 +15,8 @@ from headscope.data.windows import IGNORE
 from headscope.errors import UserError
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import prompt_ids, write_texts
-from headscope.show.asked import Asked
 from headscope.show.page import page
+from headscope.show.request import ShowRequest
 from tests.conftest import shell, small
 
 NAMES = ["emma", "olivia", "ava", "isabella", "sophia", "mia", "zoë", "שרה", "li na", "x"]
@@ -195,6 +195,6 @@ def test_a_run_on_names(tmp_path):
 
 def test_the_page_begins_a_line_too():
     tokenizer = LineTokenizer(vocab=["\n", *"abcdefghij"])
-    document = page(Asked(small(), tokenizer, "abc", Path("a.ckpt"), {"step": 1, "name": "n"}))
+    document = page(ShowRequest(small(), tokenizer, "abc", Path("a.ckpt"), {"step": 1, "name": "n"}))
     assert '"start": 0' in document or '"start":0' in document
     assert '"text": [0, 1, 2, 3]' in document or '"text":[0,1,2,3]' in document

@@ -20,7 +20,7 @@ def head_writes(block, x):
     """What each head of a block adds to a stream (B, T, C): a list of H of these."""
     attention = block.attention
     q, k, v = attention.heads(block.norm1(x))
-    k, bias = attention.meeting(k)
+    k, bias = attention.score_inputs(k)
     maps = attention_weights(q, k, scale=attention.position.scale, bias=bias)
     d = v.shape[-1]
     return [maps[:, h] @ v[:, h] @ attention.out.weight[:, h * d : (h + 1) * d].T for h in range(attention.n_heads)]

@@ -28,7 +28,7 @@ def by_hand(model, ids, head, how):
     (block,) = model.layers()
     x = model.embed(ids)
     q, k, v = block.attention.heads(block.norm1(x))
-    k, bias = block.attention.meeting(k)
+    k, bias = block.attention.score_inputs(k)
     z = attention(q, k, v, scale=block.attention.position.scale, bias=bias).clone()  # (B, H, T, D)
     if how is zero:
         z[:, head] = 0
@@ -59,7 +59,7 @@ def test_ablation_equals_a_computation_by_hand(scheme, how):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_groups_of_a_layer_in_one_pass_equal_one_after_the_other(scheme):
     model = small(scheme, n_layers=3, dropout=0.5).double()
-    seen, groups = look(model, IDS, "mixed", "stream"), [[0], [1], [0, 1]]
+    seen, groups = look(model, IDS, "z", "resid"), [[0], [1], [0, 1]]
     for layer in range(3):
         rises = ablate_groups(model, IDS, layer, groups, seen)
         assert rises.shape == (3, 3, 15)

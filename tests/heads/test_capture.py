@@ -9,7 +9,7 @@ from headscope.model.attention import attention
 from headscope.model.position import Rotary
 from tests.conftest import SCHEMES, small
 
-ALL = ("maps", "queries", "keys", "values", "mixed", "heads", "feedforward", "stream")
+ALL = ("maps", "queries", "keys", "values", "z", "heads", "feedforward", "resid")
 each_scheme = pytest.mark.parametrize("scheme", SCHEMES)
 
 
@@ -49,26 +49,26 @@ def test_what_is_seen_is_what_the_model_does(scheme, ids):
     model = small(scheme, dropout=0.5)
     seen = look(model, ids, *ALL)
     model.eval()
-    assert seen.stream.shape == (3, 3, 16, 16)
+    assert seen.resid.shape == (3, 3, 16, 16)
     assert seen.maps.shape == (2, 3, 2, 16, 16)
     assert (seen.maps.triu(1) == 0).all()
     torch.testing.assert_close(seen.maps.sum(-1), torch.ones(2, 3, 2, 16))
-    assert torch.equal(seen.stream[0], model.embed(ids))
-    assert torch.equal(seen.logits, model.head(model.norm(seen.stream[-1])))
+    assert torch.equal(seen.resid[0], model.embed(ids))
+    assert torch.equal(seen.logits, model.head(model.norm(seen.resid[-1])))
     for layer, block in enumerate(model.layers()):
-        x = seen.stream[layer]
+        x = seen.resid[layer]
         q, k, v = block.attention.heads(block.norm1(x))
-        k, bias = block.attention.meeting(k)
+        k, bias = block.attention.score_inputs(k)
         assert torch.equal(seen.queries[layer], q)
         assert torch.equal(seen.keys[layer], k)
         assert torch.equal(seen.values[layer], v)
         mixed = attention(q, k, v, scale=block.attention.position.scale, bias=bias)
-        assert torch.equal(seen.mixed[layer], mixed)
+        assert torch.equal(seen.z[layer], mixed)
         torch.testing.assert_close(seen.maps[layer] @ v, mixed, atol=1e-5, rtol=1e-5)
         written = block.attention(block.norm1(x))
         torch.testing.assert_close(seen.heads[layer].sum(1), written, atol=1e-5, rtol=1e-5)
         assert torch.equal(seen.feedforward[layer], block.feedforward(block.norm2(x + written)))
-        assert torch.equal(seen.stream[layer + 1], x + written + seen.feedforward[layer])
+        assert torch.equal(seen.resid[layer + 1], x + written + seen.feedforward[layer])
 
 
 def test_looking_leaves_every_mode_alone(ids):
@@ -117,7 +117,7 @@ def test_removing_a_head_is_cutting_its_weights(scheme, how, ids):
         gates[0, 1] = 0
         edit = Scale(gates)
     else:
-        edit = Replace("mixed", torch.zeros(()), heads_at(model, (0, 1)))
+        edit = Replace("z", torch.zeros(()), heads_at(model, (0, 1)))
     logits = look(model, ids, edits=[edit]).logits
     assert not torch.allclose(logits, look(model, ids).logits)
     torch.testing.assert_close(logits, without(model, 0, 1)(ids), atol=1e-6, rtol=1e-5)
@@ -143,7 +143,7 @@ def test_a_gate_has_a_gradient(ids):
     assert (gates.grad != 0).all()
 
 
-@pytest.mark.parametrize("point", ["queries", "keys", "values", "mixed", "feedforward", "stream"])
+@pytest.mark.parametrize("point", ["queries", "keys", "values", "z", "feedforward", "resid"])
 def test_a_run_with_another_runs_tensor_shows_it(point, ids):
     """What is put in the place is seen there, unchanged elsewhere; putting back one's own changes nothing."""
     model = small().eval()
@@ -160,8 +160,8 @@ def test_a_run_with_another_runs_tensor_shows_it(point, ids):
 
 def test_the_last_stream_replaced_is_the_others_answer(ids):
     model = small().eval()
-    other = look(model, ids.flip(1), "stream")
-    edit = Replace("stream", other.stream, positions_at(model, 16, 2, 5, 9))
+    other = look(model, ids.flip(1), "resid")
+    edit = Replace("resid", other.resid, positions_at(model, 16, 2, 5, 9))
     logits = look(model, ids, edits=[edit]).logits
     assert torch.equal(logits[:, [5, 9]], other.logits[:, [5, 9]])
     assert torch.equal(logits[:, 6], look(model, ids).logits[:, 6])
@@ -169,10 +169,10 @@ def test_the_last_stream_replaced_is_the_others_answer(ids):
 
 def test_edits_act_in_their_order(ids):
     model = small().eval()
-    put = Replace("mixed", torch.ones(()), heads_at(model, (0, 0)))
+    put = Replace("z", torch.ones(()), heads_at(model, (0, 0)))
     twice = Scale(torch.full((2, 2), 2.0))
-    assert (look(model, ids, "mixed", edits=[put, twice]).mixed[0, :, 0] == 2).all()
-    assert (look(model, ids, "mixed", edits=[twice, put]).mixed[0, :, 0] == 1).all()
+    assert (look(model, ids, "z", edits=[put, twice]).z[0, :, 0] == 2).all()
+    assert (look(model, ids, "z", edits=[twice, put]).z[0, :, 0] == 1).all()
 
 
 def test_what_was_not_asked_for_is_not_there(ids):

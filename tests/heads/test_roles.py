@@ -5,7 +5,7 @@ import torch
 
 from headscope.heads import scores
 from headscope.heads.probes import repeated_probe
-from headscope.heads.roles import SIGNS, VAGUE, Looks, measure, name_roles, random_order
+from headscope.heads.roles import ROLE_RULES, VAGUE, Looks, measure, name_roles, random_order
 from tests.heads import reference as ref
 
 HEADS = {
@@ -93,7 +93,7 @@ def test_controls_are_what_they_say():
     t, ids = 16, repeated_probe(50, 16, 3)
     maps = ref.random_maps(2, 3, 2, t=t).float()
     measured = measure({"text": Looks(maps, ids), "repeated": Looks(maps, ids)}, seed=5)
-    assert set(measured) == set(SIGNS) | set(VAGUE)
+    assert set(measured) == set(ROLE_RULES) | set(VAGUE)
     harmonic = sum(1 / i for i in range(1, t + 1))
     assert measured["sink"].uniform == pytest.approx(harmonic / t)
     assert measured["previous token"].uniform == pytest.approx((harmonic - 1) / (t - 1))

@@ -1,12 +1,12 @@
 """What is said of a head is what was measured."""
 
 from headscope.heads.reports import Evidence, HeadReport
-from headscope.heads.roles import SIGNS, VAGUE
+from headscope.heads.roles import ROLE_RULES, VAGUE
 from headscope.heads.sentences import SAID, sentences
 
 
 def test_every_score_that_gives_a_role_has_its_words():
-    assert set(SAID) == {sign.score for sign in (SIGNS | VAGUE).values()}
+    assert set(SAID) == {sign.score for sign in (ROLE_RULES | VAGUE).values()}
 
 
 def test_a_role_with_its_evidence():

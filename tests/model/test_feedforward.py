@@ -29,11 +29,11 @@ def test_each_kind_computes_its_formula():
 
 def test_the_gradient_of_squared_relu_is_its_own():
     x = torch.tensor([-2.0, -0.0, 0.0, 0.5, 3.0], dtype=torch.float64, requires_grad=True)
-    (ours,) = torch.autograd.grad(SquaredReLU(1).bend(x).sum(), x)
+    (ours,) = torch.autograd.grad(SquaredReLU(1).activation(x).sum(), x)
     assert ours.tolist() == [0, 0, 0, 1, 6]
     wide = X.double().requires_grad_()
     (wanted,) = torch.autograd.grad((F.relu(wide).square() * X).sum(), wide)
-    (got,) = torch.autograd.grad((SquaredReLU(1).bend(wide) * X).sum(), wide)
+    (got,) = torch.autograd.grad((SquaredReLU(1).activation(wide) * X).sum(), wide)
     torch.testing.assert_close(got, wanted)
 
 

@@ -30,7 +30,7 @@ def test_schemes_that_tables_cannot_express_say_nothing(name):
 
 
 class Other(FeedForward):
-    def bend(self, x):
+    def activation(self, x):
         return x
 
 

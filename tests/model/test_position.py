@@ -157,12 +157,12 @@ def test_maps_equal_an_explicit_softmax(name, t):
     model = small(row.scheme, block_size=13).eval()
     ids = torch.randint(11, (1, t))
     weights = {k: v.double().numpy() for k, v in model.state_dict().items()}
-    seen = look(model, ids, "maps", "stream")
+    seen = look(model, ids, "maps", "resid")
 
     def below(prefix):
         return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
-    stream = seen.stream[:, 0].double().numpy()  # (L + 1, T, C)
+    stream = seen.resid[:, 0].double().numpy()  # (L + 1, T, C)
     start = weights["embedding.weight"][ids[0]] + row.embed(below("position."), t, 16)
     np.testing.assert_allclose(stream[0], start, atol=1e-6)
     for layer in range(2):
@@ -205,7 +205,7 @@ def test_beyond_the_trained_length(name):
         with pytest.raises(ValueError, match="end with their table of 16 vectors"):
             model.stretched(40)
         return
-    for way in model.position.ways:
+    for way in model.position.extension_methods:
         longer = model.stretched(40, way)
         assert longer.block_size == 40
         whole = longer(ids)

@@ -8,8 +8,8 @@ import torch
 
 from headscope.data.tokenizers import CharTokenizer
 from headscope.python.page import Page
-from headscope.show.asked import Asked
 from headscope.show.page import page
+from headscope.show.request import ShowRequest
 from tests.browser import browser
 from tests.conftest import small
 
@@ -21,7 +21,7 @@ def shown(tmp_path_factory):
     tokenizer = CharTokenizer(vocab=sorted(set(TEXT)))
     model = small(vocab_size=len(tokenizer), block_size=32).eval()
     about = {"passages": (torch.arange(8 * 12).view(8, 12) ** 2 % len(tokenizer)).tolist()}
-    return Page(page(Asked(model, tokenizer, TEXT, tmp_path_factory.mktemp("page") / "best.ckpt", about)))
+    return Page(page(ShowRequest(model, tokenizer, TEXT, tmp_path_factory.mktemp("page") / "best.ckpt", about)))
 
 
 def test_a_notebook_gets_the_whole_page_in_a_frame_that_only_runs_scripts(shown):

@@ -7,7 +7,7 @@ import pytest
 
 from headscope.run.folder import RunFolder
 from headscope.run.history import History
-from headscope.run.randomness import Randomness
+from headscope.run.rng_state import RngState
 from tests.inside import train
 from tests.test_full_disk import TINY
 
@@ -34,7 +34,7 @@ def a_folder_in_place_of_the_table(folder):
 def taken(folder, monkeypatch, how, *options):
     """Trains three steps with a validation after each; the folder is changed before the second."""
     monkeypatch.setattr(
-        Randomness, "on_train_batch_start", lambda _, trainer, *__: trainer.global_step == 1 and how(folder)
+        RngState, "on_train_batch_start", lambda _, trainer, *__: trainer.global_step == 1 and how(folder)
     )
     return train(*TINY, *options, "trainer.max_steps=3", f"hydra.run.dir={folder}")
 

@@ -10,7 +10,7 @@ from headscope.heads.capture import look
 from headscope.heads.flow import rollout
 from headscope.render.maps import ALONE, maps_picture
 from headscope.show import attention
-from headscope.show.asked import Asked
+from headscope.show.request import ShowRequest
 from tests.conftest import SCHEMES, small
 
 TOKENIZER = CharTokenizer(vocab=list("\n abcdefgh["))
@@ -18,13 +18,13 @@ NAMES = ["L0H0", "L0H1", "L1H0", "L1H1", "attention-layer_0", "attention-layer_1
 NAMES += ["norm_weighted-layer_0", "norm_weighted-layer_1", "rollout"]
 
 
-def asked(prompt, folder, **options):
-    return Asked(small().eval(), TOKENIZER, prompt, folder / "best.ckpt", **options)
+def request(prompt, folder, **options):
+    return ShowRequest(small().eval(), TOKENIZER, prompt, folder / "best.ckpt", **options)
 
 
 @pytest.mark.parametrize("prompt", ["", "abc [da\n", "abcdefgh" * 5])
 def test_one_picture_a_head_and_three_kinds_of_all(prompt, tmp_path, capsys):
-    attention.show(asked(prompt, tmp_path, about={"step": 700}))
+    attention.show(request(prompt, tmp_path, about={"step": 700}))
     folder = tmp_path / "best-step700-attention"
     assert capsys.readouterr().out == f"{folder}\n"
     assert sorted(path.stem for path in folder.iterdir()) == NAMES
@@ -35,8 +35,8 @@ def test_one_picture_a_head_and_three_kinds_of_all(prompt, tmp_path, capsys):
 
 
 def test_a_head_is_drawn_with_its_name_and_its_role(tmp_path, monkeypatch):
-    given = asked("abc [da\n", tmp_path, out=tmp_path / "here")
-    monkeypatch.setattr("headscope.show.heads.roles", lambda asked: {(1, 0): "induction"})
+    given = request("abc [da\n", tmp_path, out=tmp_path / "here")
+    monkeypatch.setattr("headscope.show.heads.roles", lambda request: {(1, 0): "induction"})
     attention.show(given)
     tokens = list("abc [da\n")
     maps = look(given.model, given.context(), "maps").maps[:, 0].double().numpy()
@@ -73,5 +73,5 @@ def test_pictures_of_layers_show_weights_what_is_moved_and_rollout(scheme, monke
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "out.png").write_text("mine")
     with pytest.raises(UserError, match=r"out.png is a file; give a folder"):
-        attention.show(asked("a", tmp_path, out=tmp_path / "out.png"))
+        attention.show(request("a", tmp_path, out=tmp_path / "out.png"))
     assert (tmp_path / "out.png").read_text() == "mine"

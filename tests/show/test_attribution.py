@@ -9,8 +9,8 @@ from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
 from headscope.generation.next import next_tokens
 from headscope.model.mlp import FixedContextMLP
-from headscope.show.asked import Asked
 from headscope.show.attribution import largest, show
+from headscope.show.request import ShowRequest
 from tests.conftest import SCHEMES, small
 
 TOKENIZER = CharTokenizer(vocab=list("\n abcdefgh["))
@@ -18,7 +18,7 @@ TOKENIZER = CharTokenizer(vocab=list("\n abcdefgh["))
 
 def printed(capsys, **options):
     """The first line, the names of the parts, and the two columns with their sums last."""
-    show(Asked(tokenizer=TOKENIZER, **options))
+    show(ShowRequest(tokenizer=TOKENIZER, **options))
     text = capsys.readouterr().out
     rows = re.findall(r"^  (\S.*?) +([+-]\d+\.\d{4}) +[█░]* +([+-]\d+\.\d{4}) *$", text, re.MULTILINE)
     names, to_logit, to_lead = zip(*rows, strict=True)
@@ -61,6 +61,6 @@ def test_what_is_not_shown_alone_is_shown_together():
 
 
 def test_a_model_without_heads_is_refused(tmp_path):
-    asked = Asked(FixedContextMLP(11, 3, 4, 8, 16), TOKENIZER, "a", tmp_path / "best.ckpt")
+    request = ShowRequest(FixedContextMLP(11, 3, 4, 8, 16), TOKENIZER, "a", tmp_path / "best.ckpt")
     with pytest.raises(UserError, match=r"best.ckpt holds a FixedContextMLP, which has no heads; show=next works"):
-        show(asked)
+        show(request)

@@ -7,13 +7,13 @@ import headscope
 from headscope.cli.generate import write
 from headscope.config.generate_keys import GenerateConfig
 from headscope.config.overrides import as_text
-from headscope.show.asked import Asked
+from headscope.show.request import ShowRequest
 from tests.conftest import ROOT
 
 
 def test_every_show_is_a_file_and_every_file_a_show():
     choices, _ = get_args(get_type_hints(GenerateConfig)["show"])
-    files = {path.stem for path in (ROOT / "src/headscope/show").glob("*.py")} - {"__init__", "asked"}
+    files = {path.stem for path in (ROOT / "src/headscope/show").glob("*.py")} - {"__init__", "request"}
     assert set(get_args(choices)) == files
 
 
@@ -30,9 +30,9 @@ def test_pictures_lie_beside_the_checkpoint_under_its_step(toy_run):
     model, tokenizer, about = headscope.load(path)
     step = about["step"]
     assert step == json.loads((toy_run[0] / "summary.json").read_text())["steps"]
-    folder = Asked(model, tokenizer, "", path, about).folder("attention")
+    folder = ShowRequest(model, tokenizer, "", path, about).folder("attention")
     assert folder == path.parent / f"last-step{step}-attention"
-    assert Asked(model, tokenizer, "", path).folder("attention") == path.parent / "last-attention"
+    assert ShowRequest(model, tokenizer, "", path).folder("attention") == path.parent / "last-attention"
 
 
 def test_a_folder_is_taken_as_typed():

@@ -12,8 +12,8 @@ from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
 from headscope.heads import look
 from headscope.render.grid import SCORES, scores_picture
-from headscope.show.asked import Asked
 from headscope.show.heads import passages, roles, show
+from headscope.show.request import ShowRequest
 from tests.conftest import SCHEMES, small
 
 TOKENIZER = CharTokenizer(vocab=list("\n abcdefgh["))
@@ -23,7 +23,7 @@ TOKENIZER = CharTokenizer(vocab=list("\n abcdefgh["))
 def test_every_head_is_described(scheme, tmp_path, capsys):
     model = small(scheme).eval()
     kept = torch.randint(11, (8, 16), generator=torch.Generator().manual_seed(1)).tolist()
-    show(Asked(model, TOKENIZER, "", tmp_path / "a.ckpt", {"passages": kept, "step": 7}))
+    show(ShowRequest(model, TOKENIZER, "", tmp_path / "a.ckpt", {"passages": kept, "step": 7}))
     out = capsys.readouterr().out
     folder = tmp_path / "a-step7-heads"
     assert out.rstrip().endswith(str(folder))
@@ -40,16 +40,16 @@ def test_every_head_is_described(scheme, tmp_path, capsys):
 
 
 def test_a_checkpoint_without_text_is_described_on_what_it_writes(tmp_path, capsys):
-    asked = Asked(small().eval(), TOKENIZER, "", tmp_path / "a.ckpt")
-    assert passages(asked).shape == (8, 16)
+    request = ShowRequest(small().eval(), TOKENIZER, "", tmp_path / "a.ckpt")
+    assert passages(request).shape == (8, 16)
     assert "keeps no validation text" in capsys.readouterr().err
-    assert torch.equal(passages(asked), passages(asked)), "the same every time"
-    assert roles(asked) == {}
+    assert torch.equal(passages(request), passages(request)), "the same every time"
+    assert roles(request) == {}
 
 
 def test_three_words_do_not_show_what_a_head_does(tmp_path):
     with pytest.raises(UserError, match="texts of 3 tokens"):
-        show(Asked(small(), TOKENIZER, "", tmp_path / "a.ckpt", {"passages": [[1, 2, 3]]}))
+        show(ShowRequest(small(), TOKENIZER, "", tmp_path / "a.ckpt", {"passages": [[1, 2, 3]]}))
 
 
 def test_a_number_stands_in_each_cell_and_none_where_there_is_no_score():

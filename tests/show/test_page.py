@@ -20,8 +20,8 @@ from headscope.model.position import Position, Rotary
 from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import TransformerLM
 from headscope.show import page as writer
-from headscope.show.asked import Asked
 from headscope.show.page import page, refusal, target
+from headscope.show.request import ShowRequest
 from tests.conftest import small
 
 TOKENIZER = CharTokenizer(vocab=list("abcdefghijk"))
@@ -42,12 +42,12 @@ class Slow(Position):
         return self.whole.rotate(q, k, x, offset) if self.whole.scale else (q, k)
 
     def made_of(self):
-        turns = getattr(self.whole, "turns", None)
-        return Order(self.scale, turns=None if turns is None else turns.flip(0))
+        cos_sin = getattr(self.whole, "cos_sin", None)
+        return Order(self.scale, cos_sin=None if cos_sin is None else cos_sin.flip(0))
 
 
 class Bent(GELU):
-    def bend(self, x):
+    def activation(self, x):
         return x.sin()
 
 
@@ -83,14 +83,14 @@ def test_a_run_has_a_page_that_names_no_other_file(toy_run, tmp_path, capsys):
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(tmp_path):
-    asked = Asked(small().eval(), TOKENIZER, "abc", tmp_path / "x.ckpt")
-    assert page(asked) == page(asked)
+    request = ShowRequest(small().eval(), TOKENIZER, "abc", tmp_path / "x.ckpt")
+    assert page(request) == page(request)
 
 
 def test_markup_in_a_name_or_a_vocabulary_stays_text(tmp_path):
     tokenizer = CharTokenizer(vocab=sorted(set("</script><!--$&'\"é\n")))
     about = {"name": "</title><script>alert(1)</script>", "data": {"name": "<b>"}}
-    html = page(Asked(small(vocab_size=len(tokenizer)).eval(), tokenizer, "<!--", tmp_path / "x.ckpt", about))
+    html = page(ShowRequest(small(vocab_size=len(tokenizer)).eval(), tokenizer, "<!--", tmp_path / "x.ckpt", about))
     assert html.count("<script") == 5
     assert html.count("</script>") == 5
     assert "<!--" not in html.split("<body>")[1]
@@ -100,11 +100,11 @@ def test_markup_in_a_name_or_a_vocabulary_stays_text(tmp_path):
 
 def test_weights_keep_half_their_bits_only_where_that_is_harmless(tmp_path, capsys):
     model = small().eval()
-    page(Asked(model, TOKENIZER, "abc", tmp_path))
+    page(ShowRequest(model, TOKENIZER, "abc", tmp_path))
     assert "weights in float16: rounding to float16 moves a logit by" in capsys.readouterr().err
     with torch.no_grad():
         model.head.weight.mul_(1000)
-    html = page(Asked(model, TOKENIZER, "abc", tmp_path))
+    html = page(ShowRequest(model, TOKENIZER, "abc", tmp_path))
     assert "weights in float32" in capsys.readouterr().err
     assert described(html)["model"]["embedding"]["type"] == "float32"
 
@@ -113,7 +113,7 @@ def test_weights_keep_half_their_bits_only_where_that_is_harmless(tmp_path, caps
 def test_a_page_that_no_browser_opens_well_is_refused(tmp_path, monkeypatch, capsys, largest, sooner):
     monkeypatch.setattr(writer, "LARGEST", largest)
     with pytest.raises(UserError, match=r"would have 0 MB.*smaller model"):
-        page(Asked(small().eval(), TOKENIZER, "", tmp_path))
+        page(ShowRequest(small().eval(), TOKENIZER, "", tmp_path))
     assert (capsys.readouterr().err == "") == sooner, "a model whose weights alone are too many is not even rounded"
 
 
@@ -122,7 +122,7 @@ def test_a_model_with_a_damaged_weight_is_not_blamed_on_its_parts(tmp_path):
     with torch.no_grad():
         model.head.weight[0] = float("nan")
     with pytest.raises(UserError, match="logits are not finite"):
-        page(Asked(model, TOKENIZER, "abc", tmp_path))
+        page(ShowRequest(model, TOKENIZER, "abc", tmp_path))
 
 
 def test_a_page_with_nothing_to_show_is_refused(tmp_path):
@@ -132,7 +132,7 @@ def test_a_page_with_nothing_to_show_is_refused(tmp_path):
 
     model = Own(vocab_size=11, context=4, d_model=4, hidden=8, block_size=8).eval()
     with pytest.raises(UserError, match=r"nothing to show: Own computes something"):
-        page(Asked(model, TOKENIZER, "abc", tmp_path))
+        page(ShowRequest(model, TOKENIZER, "abc", tmp_path))
 
 
 def test_a_text_begins_without_what_fills_it_up():
@@ -143,25 +143,25 @@ def test_a_text_begins_without_what_fills_it_up():
 
 
 def test_where_it_is_written(tmp_path):
-    asked = lambda out, about=None: Asked(small(), TOKENIZER, "", tmp_path / "best.ckpt", about or {}, out=out)  # noqa: E731
-    assert target(asked(None)) == tmp_path / "best-page.html"
-    assert target(asked(None, {"step": 1700})) == tmp_path / "best-step1700-page.html"
-    assert target(asked(tmp_path / "a.html")) == tmp_path / "a.html"
-    assert target(asked(tmp_path / "a.HTML")) == tmp_path / "a.HTML"
-    dotted = Asked(small(), TOKENIZER, "", tmp_path / "nano-0.9.ckpt", {"step": 5})
+    request = lambda out, about=None: ShowRequest(small(), TOKENIZER, "", tmp_path / "best.ckpt", about or {}, out=out)  # noqa: E731
+    assert target(request(None)) == tmp_path / "best-page.html"
+    assert target(request(None, {"step": 1700})) == tmp_path / "best-step1700-page.html"
+    assert target(request(tmp_path / "a.html")) == tmp_path / "a.html"
+    assert target(request(tmp_path / "a.HTML")) == tmp_path / "a.HTML"
+    dotted = ShowRequest(small(), TOKENIZER, "", tmp_path / "nano-0.9.ckpt", {"step": 5})
     assert target(dotted) == tmp_path / "nano-0.9-step5-page.html"
-    assert target(asked(tmp_path / "new")) == tmp_path / "new" / "model.html"
+    assert target(request(tmp_path / "new")) == tmp_path / "new" / "model.html"
     (tmp_path / "folder.html").mkdir()
     with pytest.raises(UserError, match="is a folder"):
-        target(asked(tmp_path / "folder.html"))
+        target(request(tmp_path / "folder.html"))
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file"):
-        target(asked(tmp_path / "file"))
+        target(request(tmp_path / "file"))
 
 
 def test_a_damaged_film_is_left_out(tmp_path, capsys):
     (tmp_path / "film.gz").write_bytes(b"no film")
-    html = page(Asked(small().eval(), TOKENIZER, "abc", tmp_path, film=tmp_path / "film.gz"))
+    html = page(ShowRequest(small().eval(), TOKENIZER, "abc", tmp_path, film=tmp_path / "film.gz"))
     assert described(html)["film"] is None
     assert "is damaged" in capsys.readouterr().err
 
@@ -171,6 +171,6 @@ def test_a_film_of_another_model_is_left_out(tmp_path):
     kept = films.of([1, 2], look(other, torch.tensor([[1, 2]]), "maps").maps, {})
     (tmp_path / "film.gz").write_bytes(kept.to_bytes())
     for model, ids in ((small(), None), (other, [1, 2])):
-        html = page(Asked(model.eval(), TOKENIZER, "abc", tmp_path, film=tmp_path / "film.gz"))
+        html = page(ShowRequest(model.eval(), TOKENIZER, "abc", tmp_path, film=tmp_path / "film.gz"))
         film = described(html)["film"]
         assert (film and film["ids"]) == ids

@@ -14,8 +14,8 @@ from headscope.generation.text import prompt_ids
 from headscope.heads import film, look
 from headscope.heads.film import Film
 from headscope.model.mlp import FixedContextMLP
-from headscope.show.asked import Asked
 from headscope.show.page import page
+from headscope.show.request import ShowRequest
 from tests.browser import browser
 from tests.conftest import ROOT, small
 
@@ -49,7 +49,7 @@ def opened(tab, tmp_path):
             kept.write_bytes(Film(ids[0].tolist(), steps).to_bytes())
         given = text if prompt is None else prompt
         about.setdefault("passages", (torch.arange(8 * 12).view(8, 12) ** 2 % len(tokenizer)).tolist())
-        path.write_text(page(Asked(model.eval(), tokenizer, given, path, about, film=kept)), encoding="utf-8")
+        path.write_text(page(ShowRequest(model.eval(), tokenizer, given, path, about, film=kept)), encoding="utf-8")
         tab.open(path, fragment)
         settle(tab)
         return path

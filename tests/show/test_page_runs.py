@@ -23,8 +23,8 @@ from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Position, Rotary
 from headscope.model.qk_norm import QKNorm, Unit
 from headscope.model.transformer import TransformerLM
-from headscope.show.asked import Asked
 from headscope.show.page import page, refusal
+from headscope.show.request import ShowRequest
 from tests.browser import browser
 from tests.conftest import ON_PAGE, small
 
@@ -56,14 +56,14 @@ def tab(tmp_path_factory):
 
 
 def opened(tab, model, path, **about):
-    """The page of a model, with every bit of its weights, ready to be asked."""
-    path.write_text(page(Asked(model, TOKENIZER, "", path, about), whole=True), encoding="utf-8")
+    """The page of a model, with every bit of its weights, ready to be request."""
+    path.write_text(page(ShowRequest(model, TOKENIZER, "", path, about), whole=True), encoding="utf-8")
     tab.open(path)
     tab.run("modules.page.ready.then(() => true)")
     return tab
 
 
-def asked(tab, question, ids, off=(), by="zero", **more):
+def request(tab, question, ids, off=(), by="zero", **more):
     """The worker's answer; typed arrays arrive as lists."""
     text = json.dumps({"ids": [int(i) for i in ids], "off": list(off), "by": by, **more})
     return tab.run(
@@ -73,7 +73,7 @@ def asked(tab, question, ids, off=(), by="zero", **more):
 
 
 def logits(tab, ids, off=(), by="zero"):
-    return torch.tensor(asked(tab, "logits", ids, off, by)["logits"]).view(-1, V)
+    return torch.tensor(request(tab, "logits", ids, off, by)["logits"]).view(-1, V)
 
 
 def texts(model, n, longest=None):
@@ -176,9 +176,9 @@ def test_a_mean_takes_the_place_of_heads(tab, tmp_path):
     model = made()
     passages = torch.randint(V, (8, 16), generator=torch.Generator().manual_seed(3))
     opened(tab, model, tmp_path / "page.html", passages=passages.tolist())
-    by = mean(look(model, passages, "mixed").mixed)
+    by = mean(look(model, passages, "z").z)
     ids = passages[:1]
-    wanted = look(model, ids, edits=[Replace("mixed", by, heads_at(model, (0, 2), (1, 0)))]).logits[0]
+    wanted = look(model, ids, edits=[Replace("z", by, heads_at(model, (0, 2), (1, 0)))]).logits[0]
     close(logits(tab, ids[0], [[0, 2], [1, 0]], "mean"), wanted)
 
 
@@ -192,16 +192,16 @@ def test_what_is_read_off_is_what_the_rooms_functions_give(tab, position, tmp_pa
     for layer in range(2):
         for head in range(3):
             for view, wanted in (("weights", seen.weights), ("normWeighted", seen.moved)):
-                found = torch.tensor(asked(tab, "map", ids[0], view=view, layer=layer, head=head)["map"])
+                found = torch.tensor(request(tab, "map", ids[0], view=view, layer=layer, head=head)["map"])
                 torch.testing.assert_close(found.view(13, 13), wanted[layer, 0, head], atol=1e-5, rtol=1e-4)
-        found = torch.tensor(asked(tab, "map", ids[0], view="rollout", layer=layer, head=0)["map"])
+        found = torch.tensor(request(tab, "map", ids[0], view="rollout", layer=layer, head=0)["map"])
         torch.testing.assert_close(found.view(13, 13), seen.rolled[layer, 0], atol=1e-5, rtol=1e-4)
-    text = asked(tab, "text", ids[0])
+    text = request(tab, "text", ids[0])
     torch.testing.assert_close(torch.tensor(text["losses"]), losses(model(ids), ids)[0], atol=1e-4, rtol=1e-4)
     maps = (torch.tensor(text["maps"]).view(2, 3, 13, 13) / 255) ** 2
     torch.testing.assert_close(maps, seen.weights[:, 0], atol=0.005, rtol=0)
     for at in (0, 7, 12):
-        here = asked(tab, "position", ids[0], at=at, token=4)
+        here = request(tab, "position", ids[0], at=at, token=4)
         torch.testing.assert_close(torch.tensor(here["next"]), model(ids)[0, at].softmax(-1), atol=1e-5, rtol=1e-3)
         lens = logit_lens(model, ids)[:, 0, at].softmax(-1)
         torch.testing.assert_close(torch.tensor(here["lens"]), lens, atol=1e-5, rtol=1e-3)
@@ -228,7 +228,7 @@ def test_sampling_draws_as_python_weighs(tab, tmp_path):
         edges = p[order].cumsum(0)
         for u in (0.001, 0.3, 0.6, 0.95, 0.9999):
             wanted = int(order[int((edges <= u).sum())])
-            got = asked(tab, "next", [1, 2, 3], temperature=temperature, topK=k, u=u)["id"]
+            got = request(tab, "next", [1, 2, 3], temperature=temperature, topK=k, u=u)["id"]
             assert got == wanted, (temperature, k, u)
 
 
@@ -249,7 +249,7 @@ def test_another_scheme_is_refused_by_name_and_shows_recorded_maps(tab, scheme, 
     model = small(scheme, vocab_size=V)
     assert scheme.__name__ in refusal(model)
     path = tmp_path / "page.html"
-    path.write_text(page(Asked(model.eval(), TOKENIZER, "ABC", path)), encoding="utf-8")
+    path.write_text(page(ShowRequest(model.eval(), TOKENIZER, "ABC", path)), encoding="utf-8")
     tab.complaints.clear()
     tab.open(path)
     tab.run("modules.page.settled().then(() => true)")

@@ -6,8 +6,8 @@ Every time is the best of five: others may use the machine.
 import pytest
 import torch
 
-from headscope.show.asked import Asked
 from headscope.show.page import page
+from headscope.show.request import ShowRequest
 from tests.browser import browser
 from tests.show.test_page_runs import TOKENIZER, V, made
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 def test_a_full_context(size, most, megabytes, tmp_path):
     model = made(size)
     path = tmp_path / "page.html"
-    path.write_text(page(Asked(model, TOKENIZER, "", path)), encoding="utf-8")
+    path.write_text(page(ShowRequest(model, TOKENIZER, "", path)), encoding="utf-8")
     assert path.stat().st_size < megabytes * 1e6
     with browser(tmp_path / "profile") as tab:
         tab.open(path)

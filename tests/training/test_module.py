@@ -11,7 +11,7 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 
 from headscope.data.windows import IGNORE
 from headscope.run.history import History
-from headscope.training.module import LanguageModule, nats
+from headscope.training.module import LanguageModule, token_loss
 from tests.conftest import Short, fit, shell
 
 
@@ -92,7 +92,7 @@ def test_loss_is_cross_entropy_with_padding_left_out():
     y[1, 3:] = IGNORE
     rows = [(logits[b, t], y[b, t]) for b in range(2) for t in range(5) if y[b, t] != IGNORE]
     by_hand = sum(F.cross_entropy(a, c) for a, c in rows) / 8
-    torch.testing.assert_close(nats(logits, y), by_hand)
+    torch.testing.assert_close(token_loss(logits, y), by_hand)
 
 
 @pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")

@@ -27,7 +27,7 @@ def test_every_number_is_the_model_s(tmp_path, position, head):
     text = "the cat sat"
     told = model.tell(checkpoint=str(path), prompt=text, head=f"L{layer}H{index}")
     ids = tokenizer.encode(text)[None]
-    seen = look(trained, ids, "queries", "keys", "values", "maps", "mixed", "heads", "stream")
+    seen = look(trained, ids, "queries", "keys", "values", "maps", "z", "heads", "resid")
     found = {title: torch.tensor(values) for title, values in matrices(told).items()}
 
     def same(title, expected):
@@ -42,16 +42,16 @@ def test_every_number_is_the_model_s(tmp_path, position, head):
         ("weights", seen.maps),
     ):
         same(title, field[layer, 0, index])
-    same("head output", seen.mixed[layer, 0, index, -1:])
+    same("head output", seen.z[layer, 0, index, -1:])
     same("written", seen.heads[layer, 0, index, -1:])
     if layer:
-        same(f"stream before layer {layer}", seen.stream[layer, 0])
+        same(f"stream before layer {layer}", seen.resid[layer, 0])
     assert max(len(line) for step in told.steps for line in step.source.splitlines()) <= 76
     assert torch.equal(found["scores"].softmax(-1).isclose(found["weights"], atol=1e-6), torch.ones(11, 11).bool())
 
     p = seen.logits[0, -1].double().softmax(-1)
     top = p.topk(model.TOP).indices
-    edit = Replace("mixed", zero(seen.mixed), heads_at(trained, head))
+    edit = Replace("z", zero(seen.z), heads_at(trained, head))
     without = look(trained, ids, edits=[edit]).logits[0, -1].double().softmax(-1)
     same("probabilities", torch.stack((p[top], without[top]), -1))
     shares = attribute(trained, ids, top[:1])
@@ -66,7 +66,7 @@ def test_a_head_that_says_its_mean(tmp_path):
     trained, tokenizer = save(path)
     told = model.tell(checkpoint=str(path), prompt="the cat", head="l0h1", instead="mean")
     ids = tokenizer.encode("the cat")[None]
-    edit = Replace("mixed", mean(look(trained, ids, "mixed").mixed), heads_at(trained, (0, 1)))
+    edit = Replace("z", mean(look(trained, ids, "z").z), heads_at(trained, (0, 1)))
     p = look(trained, ids, edits=[edit]).logits[0, -1].double().softmax(-1)
     shares = shown(told, "probabilities")
     first = tokenizer.encode(shares.rows[0].replace("·", " "))[0]

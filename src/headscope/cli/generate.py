@@ -15,7 +15,7 @@ from headscope.generation.text import prompt_ids, write_texts
 from headscope.installed import command
 from headscope.run.folder import RunFolder
 from headscope.shell import own_standard_input
-from headscope.show.asked import Asked
+from headscope.show.request import ShowRequest
 
 PATIENCE = 1.0  #: seconds to wait for standard input before saying so
 
@@ -41,8 +41,8 @@ def write(config: GenerateConfig, typed: str | None) -> None:
     if config.show:
         out = Path(config.out) if config.out else None
         film = RunFolder(path.parent.parent).film_file
-        asked = Asked(model, tokenizer, start, path, about, config.top_k, out, film)
-        import_module(f"headscope.show.{config.show}").show(asked)
+        request = ShowRequest(model, tokenizer, start, path, about, config.top_k, out, film)
+        import_module(f"headscope.show.{config.show}").show(request)
         return
     generators = [torch.Generator().manual_seed(config.seed + i) for i in range(config.num_samples)]
     texts = write_texts(model, tokenizer, start, config.max_new_tokens, config, generators)

@@ -7,12 +7,15 @@ puts them together: a report on every head, with its role and the evidence for i
 """
 
 from headscope.heads.ablation import ablate, ablation_importance, gradient_importance, losses, mean, resample, zero
+from headscope.heads.activation_cache import ActivationCache
 from headscope.heads.capture import Replace, Scale, capture, look
 from headscope.heads.probes import foreseeable, repeated_probe
 from headscope.heads.reports import Evidence, HeadReport, describe
-from headscope.heads.seen import Seen
+
+Seen = ActivationCache  #: its former name
 
 __all__ = [
+    "ActivationCache",
     "Evidence",
     "HeadReport",
     "Replace",

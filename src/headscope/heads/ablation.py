@@ -14,32 +14,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from headscope.heads.activation_cache import ActivationCache
 from headscope.heads.capture import Edit, Replace, Scale, capture, evaluating, heads_at, look
-from headscope.heads.seen import Seen
 from headscope.model.transformer import TransformerLM
 
 Ablation = Callable[[Tensor], Tensor]  #: outputs of the heads (L, B, H, T, D) to what takes their place, broadcast
 
 
-def zero(mixed: Tensor) -> Tensor:
+def zero(z: Tensor) -> Tensor:
     """Zero ablation: nothing (Michel et al. 2019, section 2.2)."""
-    return mixed.new_zeros(())
+    return z.new_zeros(())
 
 
-def mean(mixed: Tensor) -> Tensor:
+def mean(z: Tensor) -> Tensor:
     """Mean ablation: the head's mean output over texts and positions (L, 1, H, 1, D) (Wang et al. 2022)."""
-    return mixed.mean((1, 3), keepdim=True)
+    return z.mean((1, 3), keepdim=True)
 
 
-def resample(mixed: Tensor) -> Tensor:
+def resample(z: Tensor) -> Tensor:
     """Resample ablation: the head's output at the same position of the next text of the batch (Chan et al. 2022).
 
     Raises:
         ValueError: one text alone, which has no other.
     """
-    if mixed.shape[1] < 2:
+    if z.shape[1] < 2:
         raise ValueError("resample ablation takes outputs from another text: give two texts at least, not one")
-    return mixed.roll(1, 1)
+    return z.roll(1, 1)
 
 
 def losses(logits: Tensor, ids: Tensor) -> Tensor:
@@ -49,7 +49,11 @@ def losses(logits: Tensor, ids: Tensor) -> Tensor:
 
 
 def ablate(
-    model: TransformerLM, ids: Tensor, heads: Sequence[tuple[int, int]], by: Ablation = mean, seen: Seen | None = None
+    model: TransformerLM,
+    ids: Tensor,
+    heads: Sequence[tuple[int, int]],
+    by: Ablation = mean,
+    seen: ActivationCache | None = None,
 ) -> Tensor:
     """What each target's loss rises by without some heads, all taken away at once.
 
@@ -58,18 +62,20 @@ def ablate(
         ids: (B, T).
         heads: (layer, head) of each, from 0.
         by: `zero`, `mean` or `resample`.
-        seen: `look(model, ids, "mixed")`, if it is known already.
+        seen: `look(model, ids, "z")`, if it is known already.
 
     Returns:
         Nats (B, T - 1): with the heads replaced, minus without.
     """
-    seen = look(model, ids, "mixed") if seen is None else seen
-    edits: list[Edit] = [Replace("mixed", by(seen.mixed), heads_at(model, *heads))]
+    seen = look(model, ids, "z") if seen is None else seen
+    edits: list[Edit] = [Replace("z", by(seen.z), heads_at(model, *heads))]
     return losses(look(model, ids, edits=edits).logits, ids) - losses(seen.logits, ids)
 
 
 @torch.no_grad()
-def ablate_groups(model: TransformerLM, ids: Tensor, layer: int, groups: Sequence[Sequence[int]], seen: Seen) -> Tensor:
+def ablate_groups(
+    model: TransformerLM, ids: Tensor, layer: int, groups: Sequence[Sequence[int]], seen: ActivationCache
+) -> Tensor:
     """Mean ablation of groups of one layer's heads, as `ablate` of one group after the other, but quick.
 
     All groups share a pass, and it begins at their layer: what comes before does not change.
@@ -79,7 +85,7 @@ def ablate_groups(model: TransformerLM, ids: Tensor, layer: int, groups: Sequenc
         ids: (B, T).
         layer: from 0.
         groups: heads, from 0, that are taken away at once; G groups.
-        seen: `look(model, ids, "mixed", "stream")`.
+        seen: `look(model, ids, "z", "resid")`.
 
     Returns:
         Nats (G, B, T - 1): what each target's loss rises by without each group.
@@ -88,9 +94,9 @@ def ablate_groups(model: TransformerLM, ids: Tensor, layer: int, groups: Sequenc
     where = torch.zeros(model.n_layers, g, b, model.n_heads, 1, dtype=torch.bool, device=ids.device)
     for i, heads in enumerate(groups):
         where[layer, i, :, list(heads)] = True
-    edit = Replace("mixed", mean(seen.mixed), where.flatten(1, 2))  # (L, G B, H, 1)
+    edit = Replace("z", mean(seen.z), where.flatten(1, 2))  # (L, G B, H, 1)
     with evaluating(model), capture(model, edits=[edit]):
-        x = seen.stream[layer].repeat(g, 1, 1)  # (G B, T, C)
+        x = seen.resid[layer].repeat(g, 1, 1)  # (G B, T, C)
         for block in model.layers()[layer:]:
             x = block(x)
         logits = model.head(model.norm(x))  # (G B, T, V)
@@ -106,7 +112,7 @@ def ablation_importance(model: TransformerLM, ids: Tensor, by: Ablation = mean, 
         by: `zero`, `mean` or `resample`.
         where: bool (B, T - 1), the targets that count; None is all.
     """
-    seen = look(model, ids, "mixed")
+    seen = look(model, ids, "z")
     chosen = torch.ones_like(ids[:, 1:], dtype=torch.bool) if where is None else where
     each = [(layer, head) for layer in range(model.n_layers) for head in range(model.n_heads)]
     rises = [ablate(model, ids, [at], by, seen)[chosen].mean() for at in each]

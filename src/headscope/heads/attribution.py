@@ -60,20 +60,20 @@ def attribute(
     Raises:
         ValueError: the parts do not add up to the logit, because the model adds something that is none of them.
     """
-    seen = look(model, ids, "mixed", "feedforward", "stream")
+    seen = look(model, ids, "z", "feedforward", "resid")
     direction, bias, logit = _read_by(model, tokens, seen.logits[:, at])
     if against is not None:
         other = _read_by(model, against, seen.logits[:, at])
         direction, bias, logit = direction - other[0], bias - other[1], logit - other[2]
-    reading, norm_bias = through_frozen(model.norm, seen.stream[-1, :, at], direction)
+    reading, norm_bias = through_frozen(model.norm, seen.resid[-1, :, at], direction)
     reading = reading.double()  # sums of many parts lose nothing
     embedding = model.embedding(ids)[:, at]  # (B, C)
     matrices = torch.stack([output_matrices(b.attention.out.weight, model.n_heads) for b in model.layers()])
     found = Attribution(
         logit,
         (embedding * reading).sum(-1),
-        ((seen.stream[0, :, at] - embedding) * reading).sum(-1),
-        torch.einsum("lbhd,lhdc,bc->lbh", seen.mixed[:, :, :, at].double(), matrices.double(), reading),
+        ((seen.resid[0, :, at] - embedding) * reading).sum(-1),
+        torch.einsum("lbhd,lhdc,bc->lbh", seen.z[:, :, :, at].double(), matrices.double(), reading),
         (seen.feedforward[:, :, at] * reading).sum(-1),
         norm_bias.double(),
         bias.double(),

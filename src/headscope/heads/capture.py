@@ -13,11 +13,11 @@ from typing import Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from headscope.heads.seen import Seen, What
+from headscope.heads.activation_cache import OLD_NAMES, ActivationCache, What
 from headscope.model.attention import MultiHeadAttention, attention_weights
 from headscope.model.transformer import TransformerLM
 
-Point = Literal["queries", "keys", "values", "mixed", "feedforward", "stream"]  #: where a tensor passes; can be edited
+Point = Literal["queries", "keys", "values", "z", "feedforward", "resid"]  #: where a tensor passes; can be edited
 
 
 class Edit(Protocol):
@@ -27,7 +27,7 @@ class Edit(Protocol):
     def at(self) -> Point: ...
 
     def __call__(self, layer: int, x: Tensor) -> Tensor:
-        """What takes the place of x, in x's shape: that of a layer of `Seen`'s field of this name."""
+        """What takes the place of x, in x's shape: that of a layer of `ActivationCache`'s field of this name."""
         ...
 
 
@@ -40,7 +40,7 @@ class Scale:
     """
 
     gates: Tensor
-    at: Literal["mixed"] = "mixed"
+    at: Literal["z"] = "z"
 
     def __call__(self, layer: int, x: Tensor) -> Tensor:
         return x * self.gates[layer][..., None, None].to(x.dtype)  # (B, H, T, D)
@@ -52,9 +52,10 @@ class Replace:
 
     Args:
         at: the point.
-        by: broadcast to the shape of that field of `Seen`, all layers: (L, B, H, T, D) for "mixed"; a number for all.
-        where: bool, broadcast to that shape without its last axis, True where to replace: (L, B, H, T) for "mixed",
-            (L, B, T) for "feedforward", (L + 1, B, T) for "stream". `heads_at` and `positions_at` make such masks.
+        by: broadcast to the shape of that field of `ActivationCache`, all layers: (L, B, H, T, D) for "z"; or one
+            number for all.
+        where: bool, broadcast to that shape without its last axis, True where to replace: (L, B, H, T) for "z",
+            (L, B, T) for "feedforward", (L + 1, B, T) for "resid". `heads_at` and `positions_at` make such masks.
     """
 
     at: Point
@@ -71,7 +72,7 @@ def _of_layer(x: Tensor, layer: int, ndim: int) -> Tensor:
 
 
 @contextmanager
-def capture(model: TransformerLM, *what: What, edits: Sequence[Edit] = ()) -> Iterator[Seen]:
+def capture(model: TransformerLM, *what: What, edits: Sequence[Edit] = ()) -> Iterator[ActivationCache]:
     """Records what passes inside `model` while it computes, and changes it by `edits`, in their order.
 
     The model computes by its own code, and with no edits every logit keeps every bit. Modes are left alone: dropout
@@ -79,23 +80,23 @@ def capture(model: TransformerLM, *what: What, edits: Sequence[Edit] = ()) -> It
 
     Args:
         model: that will be called inside the `with`.
-        what: fields of `Seen` to record.
+        what: fields of `ActivationCache` to record.
         edits: changes, such as `Scale` and `Replace`.
 
     Raises:
         ValueError: something that cannot be recorded.
     """
     for name in what:
-        if name not in get_args(What):
+        if name not in get_args(What) and name not in OLD_NAMES:
             raise ValueError(f"{name!r} cannot be captured; these can: {', '.join(get_args(What))}")
-    seen = Seen(what)
+    seen = ActivationCache(what)
     hooks = _Hooks(seen, edits)
     handles = [model.register_forward_hook(lambda _m, _a, logits: seen.keep("logits", 0, lambda: logits))]
     for layer, block in enumerate(model.layers()):
         handles += hooks.on_attention(layer, block.attention)
         handles.append(block.feedforward.register_forward_hook(hooks.after("feedforward", layer)))
     for layer, reader in enumerate((*model.layers(), model.norm)):
-        handles.append(reader.register_forward_pre_hook(hooks.before("stream", layer)))
+        handles.append(reader.register_forward_pre_hook(hooks.before("resid", layer)))
     try:
         eager = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
         with eager:
@@ -108,11 +109,11 @@ def capture(model: TransformerLM, *what: What, edits: Sequence[Edit] = ()) -> It
 class _Hooks:
     """Hooks that edit and record; one returns None, which leaves the pass alone, where no edit has a say."""
 
-    def __init__(self, seen: Seen, edits: Sequence[Edit]) -> None:
+    def __init__(self, seen: ActivationCache, edits: Sequence[Edit]) -> None:
         self.seen = seen
         self.edits: dict[str, list[Edit]] = defaultdict(list)
         for edit in edits:
-            self.edits[edit.at].append(edit)
+            self.edits[OLD_NAMES.get(edit.at, edit.at)].append(edit)
 
     def pass_by(self, point: Point, layer: int, x: Tensor) -> Tensor:
         for edit in self.edits[point]:
@@ -138,9 +139,9 @@ class _Hooks:
         def project(module: Any, args: tuple[Tensor]) -> Any:
             b, t, width = args[0].shape
             z = args[0].view(b, t, attention.n_heads, width // attention.n_heads).transpose(1, 2)  # (B, H, T, D)
-            z = self.pass_by("mixed", layer, z)
+            z = self.pass_by("z", layer, z)
             self.seen.keep("heads", layer, lambda: z @ output_matrices(module.weight, attention.n_heads).to(z.dtype))
-            return z.transpose(1, 2).flatten(2) if self.edits["mixed"] else None
+            return z.transpose(1, 2).flatten(2) if self.edits["z"] else None
 
         return [
             attention.attend.register_forward_pre_hook(attend, with_kwargs=True),
@@ -167,7 +168,7 @@ def evaluating(model: TransformerLM) -> Iterator[None]:
 
 
 @torch.no_grad()
-def look(model: TransformerLM, ids: Tensor, *what: What, edits: Sequence[Edit] = ()) -> Seen:
+def look(model: TransformerLM, ids: Tensor, *what: What, edits: Sequence[Edit] = ()) -> ActivationCache:
     """One forward pass on ids (B, T), recorded: no dropout and no gradient; the model is left as it was."""
     with evaluating(model), capture(model, *what, edits=edits) as seen:
         model(ids)
@@ -175,7 +176,7 @@ def look(model: TransformerLM, ids: Tensor, *what: What, edits: Sequence[Edit] =
 
 
 def heads_at(model: TransformerLM, *heads: tuple[int, int]) -> Tensor:
-    """A `where` for "queries", "keys", "values" and "mixed": (L, 1, H, 1), True at each (layer, head)."""
+    """A `where` for "queries", "keys", "values" and "z": (L, 1, H, 1), True at each (layer, head)."""
     where = torch.zeros(model.n_layers, 1, model.n_heads, 1, dtype=torch.bool, device=model.norm.weight.device)
     for layer, head in heads:
         where[layer, :, head] = True
@@ -183,7 +184,7 @@ def heads_at(model: TransformerLM, *heads: tuple[int, int]) -> Tensor:
 
 
 def positions_at(model: TransformerLM, t: int, layer: int, *positions: int) -> Tensor:
-    """A `where` for "stream", over t tokens: (L + 1, 1, T), True at positions before one layer; L is the end."""
+    """A `where` for "resid", over t tokens: (L + 1, 1, T), True at positions before one layer; L is the end."""
     where = torch.zeros(model.n_layers + 1, 1, t, dtype=torch.bool, device=model.norm.weight.device)
     where[layer, :, list(positions)] = True
     return where

@@ -21,4 +21,4 @@ def logit_lens(model: TransformerLM, ids: Tensor) -> Tensor:
     Returns:
         Logits (L + 1, B, T, V): [0] of the embeddings alone, [-1] the model's own to the bit.
     """
-    return torch.stack([model.head(model.norm(x)) for x in look(model, ids, "stream").stream])
+    return torch.stack([model.head(model.norm(x)) for x in look(model, ids, "resid").resid])

@@ -64,14 +64,14 @@ def patch_heads(
     t = clean.shape[-1]
     here = torch.zeros(t, dtype=torch.bool, device=clean.device)
     here[slice(None) if position is None else position] = True
-    before, other = look(model, clean, "heads", "stream"), look(model, corrupt, "heads", "mixed")
+    before, other = look(model, clean, "heads", "resid"), look(model, corrupt, "heads", "z")
     start = difference(before.logits)
     moved = (other.heads - before.heads) * here[:, None]  # (L, B, H, T, C)
     direct, full = start.new_empty(2, model.n_layers, len(clean), model.n_heads)
     for layer in range(model.n_layers):
         for head in range(model.n_heads):
-            straight = model.head(model.norm(before.stream[-1] + moved[layer, :, head]))
+            straight = model.head(model.norm(before.resid[-1] + moved[layer, :, head]))
             direct[layer, :, head] = difference(straight) - start
-            swap = Replace("mixed", other.mixed, heads_at(model, (layer, head)) & here)
+            swap = Replace("z", other.z, heads_at(model, (layer, head)) & here)
             full[layer, :, head] = difference(look(model, clean, edits=[swap]).logits) - start
     return Patching(start, difference(other.logits), direct, full)

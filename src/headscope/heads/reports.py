@@ -13,10 +13,10 @@ from torch import Tensor
 
 from headscope.heads import circuits, scores
 from headscope.heads.ablation import ablate_groups, gradient_importance
+from headscope.heads.activation_cache import ActivationCache
 from headscope.heads.capture import look
 from headscope.heads.probes import foreseeable
-from headscope.heads.roles import EVERY_SIGN, Looks, Probe, Role, measure, name_roles
-from headscope.heads.seen import Seen
+from headscope.heads.roles import ALL_ROLE_RULES, Looks, Probe, Role, measure, name_roles
 from headscope.model.transformer import TransformerLM
 
 COSTS = 0.01  #: nats; a head whose loss costs less is not said to matter
@@ -91,10 +91,10 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0
     if text.shape[1] < SHORTEST:
         raise ValueError(f"roles need texts of {SHORTEST} tokens at least, not {text.shape[1]}")
     ids: dict[Probe, Tensor] = {"text": text, "repeated": repeated}
-    seen: dict[Probe, Seen] = {probe: look(model, x, "maps", "mixed", "stream") for probe, x in ids.items()}
+    seen: dict[Probe, ActivationCache] = {probe: look(model, x, "maps", "z", "resid") for probe, x in ids.items()}
     measured = measure({probe: Looks(seen[probe].maps, x) for probe, x in ids.items()}, seed)
     roles = name_roles(measured)
-    table = {EVERY_SIGN[role].score: found.value for role, found in measured.items()}
+    table = {ALL_ROLE_RULES[role].score: found.value for role, found in measured.items()}
     table |= _scores_without_role(model, seen["text"], text, repeated)
     columns = {name: value.tolist() for name, value in table.items()}  # (L, H) each
 
@@ -110,7 +110,7 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0
         for head, role in enumerate(roles[layer]):
             evidence = None
             if role != "none":
-                sign, found = EVERY_SIGN[role], measured[role]
+                sign, found = ALL_ROLE_RULES[role], measured[role]
                 value, shuffled = found.value[layer, head].item(), found.shuffled[layer, head].item()
                 evidence = Evidence(sign.score, value, found.uniform, shuffled, sign.probe, *costs[head])
             own = {name: column[layer][head] for name, column in columns.items()}
@@ -119,7 +119,9 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0
     return reports
 
 
-def _scores_without_role(model: TransformerLM, seen: Seen, text: Tensor, repeated: Tensor) -> dict[str, Tensor]:
+def _scores_without_role(
+    model: TransformerLM, seen: ActivationCache, text: Tensor, repeated: Tensor
+) -> dict[str, Tensor]:
     layers = range(model.n_layers)
     tokens = torch.unique(torch.cat((text.flatten(), repeated.flatten())))
     return {
@@ -141,7 +143,7 @@ def _costs(
     """
     found: dict[int, tuple[float, ...]] = {}
     for probe in get_args(Probe):
-        heads = [head for head, role in enumerate(roles) if role != "none" and EVERY_SIGN[role].probe == probe]
+        heads = [head for head, role in enumerate(roles) if role != "none" and ALL_ROLE_RULES[role].probe == probe]
         if not heads:
             continue
         found |= {head: _cost(rise) for head, rise in zip(heads, rises(probe, [[h] for h in heads]), strict=True)}

@@ -38,7 +38,7 @@ class Measured(NamedTuple):
         return ((self.value - self.chance) / (1 - self.chance)).nan_to_num(nan=-torch.inf)
 
 
-class Sign(NamedTuple):
+class RoleRule(NamedTuple):
     """What gives a role away."""
 
     score: str  #: its name in the reports
@@ -76,18 +76,18 @@ def by_tokens(score: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Looks, Ten
 
 
 #: Of roles that exclude each other, the one with the largest excess is taken.
-SIGNS: dict[Role, Sign] = {
-    "previous token": Sign("previous_token", "text", by_place(scores.previous_token)),
-    "duplicate token": Sign("duplicate_token", "repeated", by_tokens(scores.duplicate_token)),
-    "induction": Sign("induction", "repeated", by_tokens(scores.induction)),
-    "sink": Sign("sink", "text", by_place(scores.sink)),
+ROLE_RULES: dict[Role, RoleRule] = {
+    "previous token": RoleRule("previous_token", "text", by_place(scores.previous_token)),
+    "duplicate token": RoleRule("duplicate_token", "repeated", by_tokens(scores.duplicate_token)),
+    "induction": RoleRule("induction", "repeated", by_tokens(scores.induction)),
+    "sink": RoleRule("sink", "text", by_place(scores.sink)),
 }
 #: Where none of them stands out, the first of these: a previous-token head is local too, and is not called so.
-VAGUE: dict[Role, Sign] = {
-    "local": Sign("local", "text", by_place(scores.local)),
-    "uniform": Sign("evenness", "text", by_place(scores.evenness)),
+VAGUE: dict[Role, RoleRule] = {
+    "local": RoleRule("local", "text", by_place(scores.local)),
+    "uniform": RoleRule("evenness", "text", by_place(scores.evenness)),
 }
-EVERY_SIGN: dict[Role, Sign] = SIGNS | VAGUE
+ALL_ROLE_RULES: dict[Role, RoleRule] = ROLE_RULES | VAGUE
 
 
 def measure(looks: dict[Probe, Looks], seed: int = 0) -> dict[Role, Measured]:
@@ -103,12 +103,12 @@ def measure(looks: dict[Probe, Looks], seed: int = 0) -> dict[Role, Measured]:
     if len(looks["repeated"].ids) < 2:
         raise ValueError("roles need two repeated texts at least: one is the control of the other")
     orders = {probe: random_order(look.ids, seed)[:, None].to(look.maps.device) for probe, look in looks.items()}
-    return {role: sign.measure(looks[sign.probe], orders[sign.probe]) for role, sign in EVERY_SIGN.items()}
+    return {role: sign.measure(looks[sign.probe], orders[sign.probe]) for role, sign in ALL_ROLE_RULES.items()}
 
 
 def name_roles(measured: dict[Role, Measured]) -> list[list[Role]]:
     """The role of every head, by layer. Two that stand out alike are no role: at T = 2 the sink is the token before."""
-    names: list[Role] = list(SIGNS)
+    names: list[Role] = list(ROLE_RULES)
     best = torch.stack([measured[name].excess() for name in names]).topk(2, 0)  # (2, L, H)
     clear = (best.values[0] >= STANDS_OUT) & (best.values[0] - best.values[1] > 1e-6)
     near = measured["local"].excess() >= STANDS_OUT

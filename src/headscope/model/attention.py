@@ -188,7 +188,7 @@ class MultiHeadAttention(nn.Module):
         q, k = self.position.rotate(q, k, x, offset)
         return q, k, v
 
-    def meeting(self, k: Tensor, offset: int = 0) -> tuple[Tensor, Tensor | None]:
+    def score_inputs(self, k: Tensor, offset: int = 0) -> tuple[Tensor, Tensor | None]:
         """All keys so far to those that the queries from `offset` on meet, and the bias of their scores or None."""
         k, further = self.position.keys(k)
         bias = self.position.bias(offset, k.shape[-2] - offset, k.shape[-2])
@@ -205,5 +205,5 @@ class MultiHeadAttention(nn.Module):
         q, k, v = self.heads(x, offset)
         if cache is not None:
             k, v = cache.extend(k, v)
-        k, bias = self.meeting(k, offset)
+        k, bias = self.score_inputs(k, offset)
         return self.merge(self.attend(q, k, v, scale=self.position.scale, bias=bias))

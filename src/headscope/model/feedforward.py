@@ -30,19 +30,19 @@ class FeedForward(nn.Module):
         self.up = nn.Linear(d_model, width, bias)
         self.down = nn.Linear(width, d_model, bias)
 
-    def bend(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         """What happens between, (B, T, F) to the same shape."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.down(self.bend(self.up(x))))
+        return cast(Tensor, self.down(self.activation(self.up(x))))
 
     def made_of(self) -> Between | None:
         """What it is made of, for a program that runs the model elsewhere; None: something else."""
         return None
 
     def _two_matrices(self, curve: Curve) -> Between:
-        """The same for a kind whose `bend` is a curve."""
+        """The same for a kind whose `activation` is a curve."""
         return Between(curve, self.up.weight, self.down.weight, self.up.bias, self.down.bias)
 
 
@@ -52,7 +52,7 @@ class GELU(FeedForward):
     def __init__(self, d_model: int) -> None:
         super().__init__(d_model, bias=True)
 
-    def bend(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         return F.gelu(x)
 
     def made_of(self) -> Between | None:
@@ -81,7 +81,7 @@ class SquaredReLU(FeedForward):
     def __init__(self, d_model: int) -> None:
         super().__init__(d_model)
 
-    def bend(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         return cast(Tensor, _SquareOfPositive.apply(x))  # type: ignore[no-untyped-call]
 
     def made_of(self) -> Between | None:

@@ -28,7 +28,7 @@ class Order:
 
     scale: float  #: factor on q·k
     table: Tensor | None = None  #: added to the embedding, (T, C)
-    turns: Tensor | None = None  #: cos and sin of what each pair of channels of q and k turns by, (T, D/2, 2)
+    cos_sin: Tensor | None = None  #: cos and sin of what each pair of channels of q and k turns by, (T, D/2, 2)
     bias: Tensor | None = None  #: added to the scaled scores at each distance, from 0, (H, T)
 
 
@@ -67,8 +67,8 @@ def arithmetic(model: dict[str, Any], ids: Tensor) -> Tensor:
         q, k, v = (_norm(layer["norm1"], x) @ layer["qkv"].T).view(b, t, 3, heads, -1).permute(2, 0, 3, 1, 4)
         if layer["qk_norm"] is not None:
             q, k = (F.layer_norm(u, u.shape[-1:], eps=layer["qk_norm"]["eps"]) for u in (q, k))
-        if layer["turns"] is not None:
-            cos, sin = layer["turns"][:t].unbind(-1)  # (T, D/2) each
+        if layer["cos_sin"] is not None:
+            cos, sin = layer["cos_sin"][:t].unbind(-1)  # (T, D/2) each
             q, k = (
                 torch.stack((u[..., ::2] * cos - u[..., 1::2] * sin, u[..., ::2] * sin + u[..., 1::2] * cos), -1)
                 for u in (q, k)

@@ -25,12 +25,12 @@ class LanguageModel(nn.Module):
     vocab_size: int
     block_size: int
 
-    def stretched(self, block_size: int, way: str = "as trained") -> "LanguageModel":
+    def stretched(self, block_size: int, method: str = "as trained") -> "LanguageModel":
         """A copy with the same weights that reads up to `block_size` tokens, more than it was trained on.
 
         Args:
             block_size: in tokens.
-            way: one of its positional scheme's `ways`.
+            method: one of its positional scheme's `extension_methods`.
 
         Raises:
             ValueError: the model ends with its block size, with the reason.
@@ -170,12 +170,12 @@ class TransformerLM(LanguageModel):
             x = block(x, cache[layer] if cache else None)
         return cast(Tensor, self.head(self.norm(x)))
 
-    def stretched(self, block_size: int, way: str = "as trained") -> "TransformerLM":
+    def stretched(self, block_size: int, method: str = "as trained") -> "TransformerLM":
         longer = copy.deepcopy(self)
         longer.block_size = block_size
         for module in longer.modules():
             if isinstance(module, Position):
-                module.stretch(block_size, way)
+                module.stretch(block_size, method)
         return longer
 
     def made_of(self) -> dict[str, Any] | None:
@@ -202,7 +202,7 @@ class TransformerLM(LanguageModel):
                     "norm1": _norm(block.norm1),
                     "qkv": block.attention.qkv.weight,
                     "qk_norm": None if length is None or length.eps is None else {"eps": length.eps},
-                    "turns": place.turns if place else None,
+                    "cos_sin": place.cos_sin if place else None,
                     "bias": place.bias if place else None,
                     "scale": place.scale if place else None,
                     "out": block.attention.out.weight,

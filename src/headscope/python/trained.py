@@ -25,7 +25,7 @@ from headscope.model.transformer import LanguageModel
 from headscope.python.page import Page
 from headscope.run.folder import RunFolder
 from headscope.show import heads, page
-from headscope.show.asked import Asked
+from headscope.show.request import ShowRequest
 
 
 class Heads:
@@ -42,10 +42,10 @@ class Heads:
         maps: the attention weights (L, H, T, T): queries before keys, rows sum to one.
     """
 
-    def __init__(self, asked: Asked) -> None:
-        model, ids = asked.transformer(), asked.context()
-        self._asked = asked
-        self.tokens: list[str] = [asked.tokenizer.show(i) for i in ids[0].tolist()]
+    def __init__(self, request: ShowRequest) -> None:
+        model, ids = request.transformer(), request.context()
+        self._request = request
+        self.tokens: list[str] = [request.tokenizer.show(i) for i in ids[0].tolist()]
         self.maps: Tensor = look(model, ids, "maps").maps[:, 0]
 
     @cached_property
@@ -55,7 +55,7 @@ class Heads:
         Raises:
             UserError: those are too short to tell.
         """
-        return heads.reports(self._asked)
+        return heads.reports(self._request)
 
     def __str__(self) -> str:
         return table.as_text(self.reports)
@@ -180,7 +180,7 @@ class Trained:
         Raises:
             UserError: the model has no heads, or the vocabulary lacks a token of the text.
         """
-        return Heads(self._asked(text))
+        return Heads(self._request(text))
 
     def page(self, text: str = "") -> Page:
         """Returns a page that holds the model and begins with a text; a notebook shows it.
@@ -188,11 +188,11 @@ class Trained:
         Raises:
             UserError: it would be too large, or the vocabulary lacks a token of the text.
         """
-        return Page(page.page(self._asked(text)))
+        return Page(page.page(self._request(text)))
 
-    def _asked(self, text: str) -> Asked:
+    def _request(self, text: str) -> ShowRequest:
         film = RunFolder(self.checkpoint.parent.parent).film_file
-        return Asked(self.model, self.tokenizer, text, self.checkpoint, self.about, film=film)
+        return ShowRequest(self.model, self.tokenizer, text, self.checkpoint, self.about, film=film)
 
 
 def load(path: str | Path) -> Trained:

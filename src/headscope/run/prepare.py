@@ -26,10 +26,10 @@ from headscope.run.checkpoints import Checkpoints
 from headscope.run.folder import RunFolder
 from headscope.run.history import History
 from headscope.run.processes import replace_observer
-from headscope.run.randomness import Randomness
 from headscope.run.recorder import recorders
+from headscope.run.rng_state import RngState
+from headscope.run.signal_checkpoint import SignalCheckpoint
 from headscope.run.start import Start, start
-from headscope.run.stop import Stop
 from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
 from headscope.training.launch import launched
@@ -130,7 +130,13 @@ def prepare(composed: Composed) -> Run:
         replace_observer()
     with explained():
         watching = [build() for build in config.callbacks.values() if build]
-        callbacks = [history, Randomness(), Stop(checkpoints), *watching, checkpoints]  # the last saves their state
+        callbacks = [
+            history,
+            RngState(),
+            SignalCheckpoint(checkpoints),
+            *watching,
+            checkpoints,
+        ]  # the last saves their state
         trainer = build_trainer(config.trainer, choice, last_step, folder.path, callbacks, loggers, plugins)
     if trainer.is_global_zero:
         if config.task == "fit":

@@ -45,7 +45,7 @@ def recorders(trainer: Trainer) -> list[Recorder]:
     return [logger for logger in loggers if isinstance(logger, Recorder)]
 
 
-class Witness(Callback):
+class SummaryCallback(Callback):
     """A callback that has something to say in `summary.json` when the run ends."""
 
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from headscope.errors import RunFailed, UserError
 from headscope.files import write_json
 from headscope.run.prepare import Run
-from headscope.run.recorder import Witness
+from headscope.run.recorder import SummaryCallback
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
         "history": history,
     }
     for callback in run.trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, Witness):
+        if isinstance(callback, SummaryCallback):
             summary |= callback.facts(history)
     if run.trainer.is_global_zero:
         try:

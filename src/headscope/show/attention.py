@@ -16,7 +16,7 @@ from headscope.render.colours import RGB
 from headscope.render.maps import ALONE, WINDOW, head_names, maps_picture
 from headscope.render.pictures import png
 from headscope.show import heads as described
-from headscope.show.asked import Asked
+from headscope.show.request import ShowRequest
 
 Roles = Mapping[tuple[int, int], str]  #: what to write beside the name of a head (layer, head)
 LAST = slice(-32, None)  #: the positions of a long prompt in the picture of a layer
@@ -72,17 +72,17 @@ def head_pictures(
     return pictures
 
 
-def show(asked: Asked) -> None:
+def show(request: ShowRequest) -> None:
     """Writes PNG files, and prints their folder on standard output. Files of these names are written again.
 
     Raises:
         UserError: the model has no heads, the prompt a token that the vocabulary lacks, or the folder cannot be used.
     """
-    model, ids, folder = asked.transformer(), asked.context(), asked.folder("attention")
-    tokens = [asked.tokenizer.show(i) for i in ids[0].tolist()]
-    roles = described.roles(asked)
-    pictures = layer_pictures(model, ids, tokens, asked.when, roles, LAST)
-    pictures |= head_pictures(model, ids, tokens, asked.when, roles)
+    model, ids, folder = request.transformer(), request.context(), request.folder("attention")
+    tokens = [request.tokenizer.show(i) for i in ids[0].tolist()]
+    roles = described.roles(request)
+    pictures = layer_pictures(model, ids, tokens, request.when, roles, LAST)
+    pictures |= head_pictures(model, ids, tokens, request.when, roles)
     for name, rgb in pictures.items():
         write_atomically(folder / f"{name.replace('/', '-')}.png", png(rgb))
     print(f"{len(pictures)} pictures, one a layer and kind, one a head:", file=sys.stderr)

@@ -9,7 +9,7 @@ from rich.text import Text
 from headscope.generation.sampling import finite
 from headscope.heads.attribution import attribute
 from headscope.render.labels import label
-from headscope.show.asked import Asked
+from headscope.show.request import ShowRequest
 
 ROWS = 24
 BAR = 16  #: characters of the longest bar
@@ -19,7 +19,7 @@ FROZEN = (
 )
 
 
-def show(asked: Asked) -> None:
+def show(request: ShowRequest) -> None:
     """A table on standard output: what each part of the model adds to the logit of the most likely next token.
 
     Only differences of logits change a probability, so a second column has the lead over the second likely token.
@@ -27,13 +27,13 @@ def show(asked: Asked) -> None:
     Raises:
         UserError: the model has no heads, or the prompt a token that the vocabulary lacks.
     """
-    model, ids = asked.transformer(), asked.context()
+    model, ids = request.transformer(), request.context()
     with torch.no_grad():
         p = finite(model(ids)[0, -1]).double().softmax(-1)  # (V,)
     order = p.sort(descending=True, stable=True).indices
     first, second = order[:1], order[1:2] if len(order) > 1 else order[:1]
     to_logit, to_lead = attribute(model, ids, first), attribute(model, ids, first, second)
-    token, other = (Text(label(asked.tokenizer.show(int(i)))) for i in (first, second))
+    token, other = (Text(label(request.tokenizer.show(int(i)))) for i in (first, second))
     shares = [(name, x, lead) for (name, x), (_, lead) in zip(to_logit.named(), to_lead.named(), strict=True)]
     console = Console()
     console.print(Text.assemble("most likely next: ", (str(token), "bold"), f", probability {float(p[first]):.4f}"))
@@ -42,7 +42,7 @@ def show(asked: Asked) -> None:
     table.add_column(Text.assemble("logit of ", token), justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column(Text.assemble("lead over ", other), justify="right", no_wrap=True)
-    rows = largest(shares, asked.rows or ROWS)
+    rows = largest(shares, request.rows or ROWS)
     longest = max(abs(x) for _, x, _ in rows)
     for name, x, lead in rows:
         bar = ("█" if x > 0 else "░") * round(abs(x) / max(longest, 1e-9) * BAR)

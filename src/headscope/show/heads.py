@@ -21,46 +21,46 @@ from headscope.model.transformer import TransformerLM
 from headscope.render.grid import SCORES, scores_picture
 from headscope.render.labels import label
 from headscope.render.pictures import png
-from headscope.show.asked import Asked
+from headscope.show.request import ShowRequest
 
 TEXTS, LONGEST = 8, 64  #: passages, and tokens of each
 MOST = 3  #: tokens, pairs and distances that are named for a head
 
 
-def passages(asked: Asked) -> Tensor:
+def passages(request: ShowRequest) -> Tensor:
     """The texts to look at heads on, (B, T): those that the checkpoint keeps, or what its model writes.
 
     Raises:
         UserError: they are too short to tell what a head does.
     """
-    kept = asked.about.get("passages")
-    text = torch.tensor(kept) if kept else _written(asked)
+    kept = request.about.get("passages")
+    text = torch.tensor(kept) if kept else _written(request)
     if text.shape[1] < SHORTEST:
         raise UserError(f"texts of {text.shape[1]} tokens do not show what a head does; it takes {SHORTEST} or more")
     return text
 
 
-def _written(asked: Asked) -> Tensor:
+def _written(request: ShowRequest) -> Tensor:
     print("the checkpoint keeps no validation text: the heads are described on what its model writes", file=sys.stderr)
-    length = min(LONGEST, asked.model.block_size)
-    start = torch.full((TEXTS, 1), asked.tokenizer.opening)
+    length = min(LONGEST, request.model.block_size)
+    start = torch.full((TEXTS, 1), request.tokenizer.opening)
     generators = [torch.Generator().manual_seed(seed) for seed in range(TEXTS)]
-    drawn = decode(asked.transformer(), start, length - 1, Sampling(1.0), generators)
+    drawn = decode(request.transformer(), start, length - 1, Sampling(1.0), generators)
     return torch.cat((start, torch.tensor([*drawn]).T), 1)
 
 
-def reports(asked: Asked) -> list[HeadReport]:
+def reports(request: ShowRequest) -> list[HeadReport]:
     """A report on every head; see `headscope.heads.reports`. Raises `UserError` as `passages` does."""
-    text = passages(asked)
-    repeated = repeated_probe(len(asked.tokenizer), min(LONGEST, asked.model.block_size), TEXTS)
-    return describe(asked.transformer(), text, repeated)
+    text = passages(request)
+    repeated = repeated_probe(len(request.tokenizer), min(LONGEST, request.model.block_size), TEXTS)
+    return describe(request.transformer(), text, repeated)
 
 
-def roles(asked: Asked) -> dict[tuple[int, int], str]:
+def roles(request: ShowRequest) -> dict[tuple[int, int], str]:
     """What to write beside each head's name; empty where the checkpoint keeps no text to find out."""
-    if len((asked.about.get("passages") or [[]])[0]) < SHORTEST:
+    if len((request.about.get("passages") or [[]])[0]) < SHORTEST:
         return {}
-    return table.titles(reports(asked))
+    return table.titles(reports(request))
 
 
 def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
@@ -87,22 +87,22 @@ def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
     return lines
 
 
-def show(asked: Asked) -> None:
+def show(request: ShowRequest) -> None:
     """Tables on standard output; `heads.csv` and a picture of each score beside the checkpoint, or in `out`.
 
     Raises:
         UserError: the model has no heads, or its texts are too short; the folder cannot be used.
     """
-    model, folder, text = asked.transformer(), asked.folder("heads"), passages(asked)
-    found = reports(asked)
+    model, folder, text = request.transformer(), request.folder("heads"), passages(request)
+    found = reports(request)
     print(table.as_text(found))
     print("\nby their weights alone (position left out), and by their maps:")
-    names = [label(asked.tokenizer.show(i)) for i in range(len(asked.tokenizer))]
+    names = [label(request.tokenizer.show(i)) for i in range(len(request.tokenizer))]
     print("\n".join(habits(model, text, names)))
-    write_atomically(folder / "heads.csv", table.to_csv(table.rows(found, asked.about.get("step", 0))).encode())
+    write_atomically(folder / "heads.csv", table.to_csv(table.rows(found, request.about.get("step", 0))).encode())
     for score, said in SCORES.items():
         values = np.array([r.scores[score] for r in found]).reshape(model.n_layers, model.n_heads)
-        picture = scores_picture(values, f"{asked.when}: {score.replace('_', ' ')}", said)
+        picture = scores_picture(values, f"{request.when}: {score.replace('_', ' ')}", said)
         write_atomically(folder / f"{score}.png", png(picture))
     print(f"\nheads.csv and {len(SCORES)} pictures:", file=sys.stderr)
     print(folder)

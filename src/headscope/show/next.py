@@ -7,14 +7,14 @@ from rich.text import Text
 
 from headscope.generation.next import next_tokens
 from headscope.render.labels import label
-from headscope.show.asked import Asked
+from headscope.show.request import ShowRequest
 
 ROWS = 10
 
 
-def show(asked: Asked) -> None:
+def show(request: ShowRequest) -> None:
     """A table of tokens and their probabilities on standard output."""
     table = Table("next", "probability", "", box=box.SIMPLE)
-    for token, p in next_tokens(asked.model, asked.tokenizer, asked.prompt, asked.rows or ROWS):
+    for token, p in next_tokens(request.model, request.tokenizer, request.prompt, request.rows or ROWS):
         table.add_row(Text(label(token)), f"{p:.4f}", "█" * round(p * 40))
     Console().print(table)

@@ -26,75 +26,75 @@ from headscope.model.transformer import LanguageModel, TransformerLM
 from headscope.render.labels import label
 from headscope.render.model_page import model_page
 from headscope.show import heads as described
-from headscope.show.asked import Asked
+from headscope.show.request import ShowRequest
 
 LARGEST = 25_000_000  #: bytes of a page that people can still send and open
 LEAST = 2.2  #: bytes of a page for each weight, at least: 16 bits, packed, as text
 HONEST = 1e-3  #: nats by which the numbers that a model hands over may miss its logits
 
 
-def show(asked: Asked) -> None:
+def show(request: ShowRequest) -> None:
     """Writes the page, and prints its path on standard output.
 
     Raises:
         UserError: the page would be too large; the file cannot be written.
     """
-    path = target(asked)
-    write_atomically(path, page(asked).encode())
+    path = target(request)
+    write_atomically(path, page(request).encode())
     print(f"{path.stat().st_size / 1e6:.1f} MB, opens in any browser, without a network:", file=sys.stderr)
     print(path)
 
 
-def target(asked: Asked) -> Path:
+def target(request: ShowRequest) -> Path:
     """The file: `out`, or one in the folder `out`, or beside the checkpoint one that names it and its step."""
-    if asked.out is not None and asked.out.suffix.lower() in (".html", ".htm"):
-        if asked.out.is_dir():
-            raise UserError(f"out={asked.out} is a folder; give a file, such as out=model.html")
-        return asked.out
-    at = f"-step{asked.about['step']}" if "step" in asked.about else ""
-    if asked.out is None:
-        folder = asked.folder("page")
+    if request.out is not None and request.out.suffix.lower() in (".html", ".htm"):
+        if request.out.is_dir():
+            raise UserError(f"out={request.out} is a folder; give a file, such as out=model.html")
+        return request.out
+    at = f"-step{request.about['step']}" if "step" in request.about else ""
+    if request.out is None:
+        folder = request.folder("page")
         return folder.with_name(f"{folder.name}.html")  # a checkpoint's name may hold a dot: nano-0.9
-    return asked.folder("") / f"model{at}.html"
+    return request.folder("") / f"model{at}.html"
 
 
-def page(asked: Asked, whole: bool = False) -> str:
+def page(request: ShowRequest, whole: bool = False) -> str:
     """The document.
 
     Args:
-        asked: model, tokenizer, and the text to begin with.
+        request: model, tokenizer, and the text to begin with.
         whole: keeps every bit of the weights, whatever rounding would do.
 
     Raises:
         UserError: it would be too large, or empty; the model's logits are not finite.
     """
-    weights = sum(p.numel() for p in asked.model.parameters())
+    weights = sum(p.numel() for p in request.model.parameters())
     _refuse_if_large(int(weights * LEAST))  # before minutes are spent on it
     with torch.inference_mode():
-        finite(asked.model(_random(asked.model)))  # else its parts would be blamed
-    why = refusal(asked.model)
-    kept = _passages(asked)
-    prompt = asked.context() if asked.prompt or kept is None else _unpadded(kept[:1], asked.tokenizer.pad)
-    texts = _random(asked.model) if kept is None else kept
-    model, precision = (asked.model, "") if why else _as_small_as_possible(asked.model, texts, prompt, whole)
+        finite(request.model(_random(request.model)))  # else its parts would be blamed
+    why = refusal(request.model)
+    kept = _passages(request)
+    prompt = request.context() if request.prompt or kept is None else _unpadded(kept[:1], request.tokenizer.pad)
+    texts = _random(request.model) if kept is None else kept
+    model, precision = (request.model, "") if why else _as_small_as_possible(request.model, texts, prompt, whole)
     print(f"recorded maps only: {why}" if why else precision, file=sys.stderr)
-    reports = _reports(asked)
-    film = _film(asked, prompt, reports, runs=not why)
+    reports = _reports(request)
+    film = _film(request, prompt, reports, runs=not why)
     if why and film is None:
         raise UserError(f"a page would have nothing to show: {why}, and it has no heads; use show=next")
     content = {
         "model": None if why else _arrays(_parts(model, kept)),
-        "vocabulary": _vocabulary(asked),
-        "text": (prompt_ids(asked.tokenizer, asked.prompt) if asked.prompt else prompt[0]).tolist(),
-        "heads": [_head(report, asked.tokenizer.unit) for report in reports],
+        "vocabulary": _vocabulary(request),
+        "text": (prompt_ids(request.tokenizer, request.prompt) if request.prompt else prompt[0]).tolist(),
+        "heads": [_head(report, request.tokenizer.unit) for report in reports],
         "film": film.description() if film else None,
     }
     said = {
-        "title": str(asked.about.get("name", asked.checkpoint.stem)),
-        "summary": _summary(asked),
+        "title": str(request.about.get("name", request.checkpoint.stem)),
+        "summary": _summary(request),
         "why": why,
         "precision": precision.capitalize(),
-        "unit": asked.tokenizer.unit,
+        "unit": request.tokenizer.unit,
     }
     document = model_page(said, content, film.maps() if film else b"")
     _refuse_if_large(len(document.encode()))
@@ -130,8 +130,8 @@ def _as_small_as_possible(
     return model, f"weights in float32: {moves}{'' if found.same_text else ' and changes the greedy text'}."
 
 
-def _vocabulary(asked: Asked) -> dict[str, Any]:
-    tokenizer = asked.tokenizer
+def _vocabulary(request: ShowRequest) -> dict[str, Any]:
+    tokenizer = request.tokenizer
     return {
         "unit": tokenizer.unit,
         "shown": [label(tokenizer.show(i)) for i in range(len(tokenizer))],
@@ -154,14 +154,14 @@ def _head(report: HeadReport, unit: str) -> dict[str, Any]:
     }
 
 
-def _summary(asked: Asked) -> str:
-    model = asked.model
+def _summary(request: ShowRequest) -> str:
+    model = request.model
     heads = ""
     if isinstance(model, TransformerLM):
         heads = f"{_count(model.n_layers, 'layer')} of {_count(model.n_heads, 'head')}, "
     size = sum(p.numel() for p in model.parameters())
-    name = asked.about.get("data", {}).get("name", "an unnamed text")
-    return f"{heads}{size:,} parameters, trained on {name}, {asked.when}"
+    name = request.about.get("data", {}).get("name", "an unnamed text")
+    return f"{heads}{size:,} parameters, trained on {name}, {request.when}"
 
 
 def _count(n: int, what: str) -> str:
@@ -197,29 +197,29 @@ def _random(model: LanguageModel) -> Tensor:
     return torch.randint(model.vocab_size, (2, model.block_size), generator=torch.Generator().manual_seed(0))
 
 
-def _passages(asked: Asked) -> Tensor | None:
+def _passages(request: ShowRequest) -> Tensor | None:
     """Ids (B, T) of the validation texts that the checkpoint keeps."""
-    kept = asked.about.get("passages")
-    return torch.tensor(kept)[:, : asked.model.block_size] if kept else None
+    kept = request.about.get("passages")
+    return torch.tensor(kept)[:, : request.model.block_size] if kept else None
 
 
-def _reports(asked: Asked) -> list[HeadReport]:
-    kept = _passages(asked)
-    if not isinstance(asked.model, TransformerLM) or kept is None or kept.shape[1] < SHORTEST:
+def _reports(request: ShowRequest) -> list[HeadReport]:
+    kept = _passages(request)
+    if not isinstance(request.model, TransformerLM) or kept is None or kept.shape[1] < SHORTEST:
         return []
-    return described.reports(asked)
+    return described.reports(request)
 
 
-def _film(asked: Asked, prompt: Tensor, reports: list[HeadReport], runs: bool) -> Film | None:
+def _film(request: ShowRequest, prompt: Tensor, reports: list[HeadReport], runs: bool) -> Film | None:
     """What the run kept of its training; for a model that the page cannot run at least the maps of the prompt."""
-    model = asked.model
+    model = request.model
     if not isinstance(model, TransformerLM):
         return None
-    if asked.film is not None and asked.film.is_file():
+    if request.film is not None and request.film.is_file():
         try:
-            kept = Film.from_bytes(asked.film.read_bytes())
+            kept = Film.from_bytes(request.film.read_bytes())
         except ValueError:
-            print(f"{asked.film} is damaged: the page goes without maps over the training", file=sys.stderr)
+            print(f"{request.film} is damaged: the page goes without maps over the training", file=sys.stderr)
         else:
             if kept.fits(model.n_layers, model.n_heads, model.vocab_size):  # else it is beside it by chance
                 return kept
@@ -227,7 +227,7 @@ def _film(asked: Asked, prompt: Tensor, reports: list[HeadReport], runs: bool) -
         return None
     ids = prompt[:1, -films.LONGEST :]
     maps = look(model, ids, "maps").maps
-    return films.of(ids[0].tolist(), maps, table.titles(reports), int(asked.about.get("step", 0)))
+    return films.of(ids[0].tolist(), maps, table.titles(reports), int(request.about.get("step", 0)))
 
 
 @torch.no_grad()
@@ -236,7 +236,7 @@ def _parts(model: LanguageModel, texts: Tensor | None) -> dict[str, Any]:
     parts = model.made_of()
     assert parts is not None
     if isinstance(model, TransformerLM) and texts is not None:
-        parts["means"] = look(model, texts, "mixed").mixed.mean((1, 3))
+        parts["means"] = look(model, texts, "z").z.mean((1, 3))
     return parts
 
 

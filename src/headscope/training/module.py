@@ -21,7 +21,7 @@ from headscope.training.schedule import Schedule
 MOST_UNCHECKED = 1000  #: losses that are kept until one looks whether they are finite
 
 
-def nats(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
+def token_loss(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
     """The cross-entropy of logits (B, T, V) and targets (B, T), over those that are none of `IGNORE`."""
     return F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), ignore_index=IGNORE, reduction=reduction)
 
@@ -89,7 +89,7 @@ class LanguageModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, y = batch  # (B, T) each
-        loss = nats(self.model(x), y)
+        loss = token_loss(self.model(x), y)
         self._parts.append(loss.detach())
         return loss
 
@@ -142,7 +142,7 @@ class LanguageModule(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch  # (B, T) each
         logits = self.model(x)  # (B, T, V)
-        loss = nats(logits, y, "sum")
+        loss = token_loss(logits, y, "sum")
         self._sums.append(torch.stack((loss, (y != IGNORE).sum().to(loss), (logits.argmax(-1) == y).sum().to(loss))))
 
     def on_validation_epoch_end(self) -> None:

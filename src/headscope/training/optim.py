@@ -11,9 +11,9 @@ from torch import nn
 def by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """What is trained: matrices and embeddings, which decay, and the rest, which does not.
 
-    A module names in `undecayed` those of its own matrices that are none: one bias a head and distance, for example.
+    A module lists in `no_weight_decay` its own matrices that must not decay, such as one bias per head and distance.
     """
-    spared = {id(getattr(m, name, None)) for m in model.modules() for name in getattr(m, "undecayed", ())}
+    spared = {id(getattr(m, name, None)) for m in model.modules() for name in getattr(m, "no_weight_decay", ())}
     trained = [p for p in model.parameters() if p.requires_grad]
     decays = [p.ndim >= 2 and id(p) not in spared for p in trained]
     return [p for p, d in zip(trained, decays, strict=True) if d], [

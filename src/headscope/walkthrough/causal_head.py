@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from headscope.model.attention import attention
 from headscope.walkthrough.plain import compare, hide_later, mix, project, take, weigh
-from headscope.walkthrough.step import Change, Kind, Matrix, Mistake, Step, Told, Walk, number
+from headscope.walkthrough.step import Change, Kind, Matrix, Mistake, Step, Walk, WalkResult, number
 
 SEED = 1337  #: of the 64 weights that Andrej Karpathy's lecture “Let's build GPT” prints
 B, T, C, D = 4, 8, 32, 16
@@ -22,7 +22,7 @@ def shrink(scores: Tensor, scale: float) -> Tensor:
 
 
 @torch.no_grad()
-def tell(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: bool = True) -> Told:
+def tell(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: bool = True) -> WalkResult:
     torch.manual_seed(seed)
     x = torch.randn(B, T, C)
     key, query, value = (nn.Linear(C, D, bias=False) for _ in range(3))  # this order, so that a seed gives the numbers
@@ -168,7 +168,7 @@ def tell(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: b
             f"{C // D} heads side by side would be {C // D * C} wide.",
         ),
     ]  # fmt: skip
-    return Told("How does a position decide which earlier ones to listen to?", steps, mistakes, checks)
+    return WalkResult("How does a position decide which earlier ones to listen to?", steps, mistakes, checks)
 
 
 WALK = Walk("causal-head", "a causal head over random vectors, without and with scaling, by x and by v", SEED, tell)

@@ -15,7 +15,7 @@ from headscope.errors import UserError
 from headscope.model.attention import attention
 from headscope.render.labels import label
 from headscope.walkthrough.plain import compare, mix, scale, take, weigh
-from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Told, Walk, number
+from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Walk, WalkResult, number
 
 SENTENCE = "The quick brown fox jumps over the lazy dog"
 D, WINDOW, LONGEST = 3, 2, 1000
@@ -47,7 +47,7 @@ def tell(
     *,
     window: Annotated[int, Ge(1), Le(LONGEST)] = WINDOW,
     width: Annotated[int, Ge(1), Le(300)] = D,
-) -> Told:
+) -> WalkResult:
     """One vocabulary of all sentences, and the walk through the last.
 
     Raises:
@@ -208,7 +208,7 @@ def tell(
             "The vectors (and matrices that make queries, keys and values of them): here they are random.",
         ),
     ]
-    return Told(
+    return WalkResult(
         f"Which word follows “{words[at]}”, if all we have is random vectors and attention?", steps, mistakes, checks
     )
 

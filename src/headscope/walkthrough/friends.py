@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from headscope.model.attention import attention, attention_weights
 from headscope.walkthrough.plain import compare, mix, project, scale, take, weigh
-from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Told, Walk, number
+from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Walk, WalkResult, number
 
 FRIENDS = {
     "Alice": (0.2, 0.4, 0.6),
@@ -34,7 +34,7 @@ def tell(
     *,
     sharpness: Annotated[float, Ge(0), Le(100)] = 10.0,
     keys: Literal["alike", "opposite"] = "alike",
-) -> Told:
+) -> WalkResult:
     torch.manual_seed(seed)
     x, names = torch.tensor(list(FRIENDS.values())), list(FRIENDS)  # (T, C)
     query, key, value = (nn.Linear(3, 3, bias=False) for _ in range(3))  # the order gives the numbers of a seed
@@ -189,7 +189,7 @@ def tell(
             "Bob's value: the output is a weighted mean of values, and all the weight is on the second.",
         ),
     ]
-    return Told("Whom does everybody listen to, and what do they hear?", steps, mistakes, checks)
+    return WalkResult("Whom does everybody listen to, and what do they hear?", steps, mistakes, checks)
 
 
 WALK = Walk("friends", "four friends listen to each other: by chance, and by choice", 0, tell)

@@ -24,11 +24,11 @@ from headscope.heads.sentences import sentences
 from headscope.model.transformer import Block, TransformerLM
 from headscope.render.labels import label
 from headscope.show import heads as described
-from headscope.show.asked import Asked
 from headscope.show.attribution import largest
 from headscope.show.page import target
+from headscope.show.request import ShowRequest
 from headscope.walkthrough.plain import Three, hide_later, mix, weigh
-from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Told, Walk
+from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Walk, WalkResult
 
 RUNS = Path("outputs")
 SHORTEST, LONGEST = 5, 8  #: tokens of the text where none is given: a map that one can read
@@ -43,7 +43,7 @@ P = Tensor  #: probabilities, (V,)
 class Opened:
     """A checkpoint and a text."""
 
-    asked: Asked
+    request: ShowRequest
     model: TransformerLM
     ids: Tensor  #: (T,)
     shown: list[str]  #: T labels
@@ -52,10 +52,10 @@ class Opened:
     def said(self) -> dict[tuple[int, int], str]:
         """What is known of each head (layer, head), from the texts that the checkpoint keeps."""
         try:
-            found = described.reports(self.asked)
+            found = described.reports(self.request)
         except UserError:  # its texts are too short to tell
             return {}
-        return {(r.layer, r.head): sentences(r, self.asked.tokenizer.unit) for r in found}
+        return {(r.layer, r.head): sentences(r, self.request.tokenizer.unit) for r in found}
 
 
 def read(tokenizer: Tokenizer, text: str) -> Tensor:
@@ -76,7 +76,7 @@ def score(block: Block, x: Tensor, q: Tensor, k: Tensor, h: int) -> Tensor:
     attention = block.attention
     scores = q @ k.T * attention.position.scale  # (T, T)
     _, keys, _ = attention.heads(block.norm1(x[None]))
-    _, bias = attention.meeting(keys)  # of positional schemes that have one
+    _, bias = attention.score_inputs(keys)  # of positional schemes that have one
     if bias is not None:
         scores = scores + bias.expand(1, attention.n_heads, -1, -1)[0, h]
     return hide_later(scores)
@@ -98,8 +98,8 @@ def likely(model: TransformerLM, ids: Tensor, *edits: Replace) -> P:
 
 
 def remove(model: TransformerLM, ids: Tensor, at: Head, by: Ablation) -> P:
-    mixed = look(model, ids[None], "mixed").mixed  # (L, 1, H, T, D)
-    edit = Replace("mixed", by(mixed), heads_at(model, at))
+    mixed = look(model, ids[None], "z").z  # (L, 1, H, T, D)
+    edit = Replace("z", by(mixed), heads_at(model, at))
     return likely(model, ids, edit)  # (V,)
 
 
@@ -111,7 +111,7 @@ def tell(
     prompt: str = "",
     head: str = "",
     instead: Literal["zero", "mean"] = "zero",
-) -> Told:
+) -> WalkResult:
     """The walk through a head of a checkpoint.
 
     Args:
@@ -126,13 +126,13 @@ def tell(
     """
     path = checkpoints.find(checkpoint) if checkpoint else _newest(RUNS)
     opened = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
-    page = target(opened.asked)
+    page = target(opened.request)
     told = _Told(opened, _head(opened, head), instead)
-    kept = opened.asked.about
+    kept = opened.request.about
     trained = f"{kept.get('name', path.stem)}, trained on {kept.get('data', {}).get('name', 'an unnamed text')}"
-    about = f"{trained}, {opened.asked.when}: {path}"
-    question = f"What does one head of this model do to the next {opened.asked.tokenizer.unit}?"
-    return Told(question, told.steps(), told.mistakes(), told.checks(), about, page if page.is_file() else None)
+    about = f"{trained}, {opened.request.when}: {path}"
+    question = f"What does one head of this model do to the next {opened.request.tokenizer.unit}?"
+    return WalkResult(question, told.steps(), told.mistakes(), told.checks(), about, page if page.is_file() else None)
 
 
 def _newest(runs: Path) -> Path:
@@ -152,20 +152,20 @@ def _newest(runs: Path) -> Path:
 def _open(path: Path, prompt: str, stamp: float) -> Opened:
     """The model and the text. A file that was written anew has another stamp."""
     model, tokenizer, about = checkpoints.load(path)
-    asked = Asked(model, tokenizer, prompt, path, about)
-    transformer = asked.transformer()
-    ids = asked.context()[0] if prompt else _telling(transformer, _texts(asked)[:, : LONGEST + 1])
+    request = ShowRequest(model, tokenizer, prompt, path, about)
+    transformer = request.transformer()
+    ids = request.context()[0] if prompt else _telling(transformer, _texts(request)[:, : LONGEST + 1])
     if len(ids) < 2:
         raise UserError(f"--set prompt={prompt}: that is 1 {tokenizer.unit}, and a head needs two to choose from")
-    return Opened(asked, transformer, ids, [label(tokenizer.show(i)) for i in ids.tolist()])
+    return Opened(request, transformer, ids, [label(tokenizer.show(i)) for i in ids.tolist()])
 
 
-def _texts(asked: Asked) -> Tensor:
+def _texts(request: ShowRequest) -> Tensor:
     """Texts (B, T) to choose from: those that the checkpoint keeps, or what its model writes."""
-    kept = asked.about.get("passages")
-    texts = torch.tensor(kept) if kept else described.passages(asked)
+    kept = request.about.get("passages")
+    texts = torch.tensor(kept) if kept else described.passages(request)
     if texts.shape[1] < 3:
-        raise UserError(f"{asked.checkpoint} keeps texts of {texts.shape[1]} tokens only; give one: --set prompt=…")
+        raise UserError(f"{request.checkpoint} keeps texts of {texts.shape[1]} tokens only; give one: --set prompt=…")
     return texts
 
 
@@ -201,22 +201,22 @@ class _Told:
     def __init__(self, opened: Opened, at: Head, instead: str) -> None:
         self.opened, self.at, self.instead = opened, at, instead
         layer, head = at
-        self.name, self.unit = f"L{layer}H{head}", opened.asked.tokenizer.unit
+        self.name, self.unit = f"L{layer}H{head}", opened.request.tokenizer.unit
         model, ids = opened.model, opened.ids
         self.x = embed(model, ids)
-        self.stream = look(model, ids[None], "stream").stream[layer, 0]  # (T, C)
+        self.stream = look(model, ids[None], "resid").resid[layer, 0]  # (T, C)
         self.q, self.k, self.v = project(model, ids, at)
         self.scores = score(model.layers()[layer], self.stream, self.q, self.k, head)
         self.weights = weigh(self.scores)  # (T, T)
-        self.mixed = mix(self.weights, self.v)  # (T, D)
-        self.written = write(model, self.mixed, at)  # (T, C)
+        self.z = mix(self.weights, self.v)  # (T, D)
+        self.written = write(model, self.z, at)  # (T, C)
         self.p = likely(model, ids)  # (V,)
         self.p_without = remove(model, ids, at, INSTEAD[instead])
         self.top = self.p.topk(min(TOP, len(self.p))).indices
         self.logits = look(model, ids[None]).logits[0, -1][self.top]
         self.pushed = push(model, ids, self.top, at)
         self.parts = attribute(model, ids[None], self.top[:1])
-        self.names = [label(opened.asked.tokenizer.show(i)) for i in self.top.tolist()]
+        self.names = [label(opened.request.tokenizer.show(i)) for i in self.top.tolist()]
         self.moved = views(model, ids[None]).moved[layer, 0, head, -1]  # (T,)
 
     def steps(self) -> list[Step]:
@@ -231,7 +231,7 @@ class _Told:
         )
         m_scores = Matrix("scores", "S", self.scores, shown, shown)
         m_weights = Matrix("weights", "A", self.weights, shown, shown, "weights")
-        m_mixed = Matrix("head output", "y", self.mixed[-1:], shown[-1:])
+        m_mixed = Matrix("head output", "y", self.z[-1:], shown[-1:])
         m_written = Matrix("written", "w", self.written[-1:], shown[-1:])
         best = int(self.weights[-1].argmax())
         said = self.opened.said.get(self.at, "")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from headscope.render.pages import render_page
 from headscope.render.pictures import matrix_picture, png
 from headscope.walkthrough import options, page
-from headscope.walkthrough.step import Matrix, Step, Told, Walk
+from headscope.walkthrough.step import Matrix, Step, Walk, WalkResult
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def show(*parts: Matrix | str) -> Shown:
     return _shown(parts=parts)
 
 
-def step(told: Told, title: str) -> Shown:
+def step(told: WalkResult, title: str) -> Shown:
     """A step of a walk with its question, its code and what to notice.
 
     Raises:
@@ -34,12 +34,12 @@ def step(told: Told, title: str) -> Shown:
     return _shown(steps[title], steps[title].equation)
 
 
-def mistakes(told: Told) -> Shown:
+def mistakes(told: WalkResult) -> Shown:
     """The common mistakes of a walk, each with what goes wrong."""
     return _shown(mistakes=told.mistakes)
 
 
-def questions(told: Told) -> Shown:
+def questions(told: WalkResult) -> Shown:
     """The three questions of a walk; a click on one shows its answer."""
     return _shown(checks=told.checks)
 

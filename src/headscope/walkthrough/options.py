@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from headscope.config.mistakes import must_be
 from headscope.errors import UserError
-from headscope.walkthrough.step import Answered, Change, Told, Walk
+from headscope.walkthrough.step import Answered, Change, Walk, WalkResult
 
 
 def read(walk: Walk, given: Sequence[str]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _example(walk: Walk) -> str:
 
 
 def answered(
-    walk: Walk, told: Told, arguments: Mapping[str, Any], sets: Sequence[str], others: Sequence[str]
+    walk: Walk, told: WalkResult, arguments: Mapping[str, Any], sets: Sequence[str], others: Sequence[str]
 ) -> list[Answered | None]:
     """For each step its change, tried: the walk is run once more with it.
 
@@ -80,7 +80,7 @@ def answered(
 
 def _try(
     walk: Walk,
-    told: Told,
+    told: WalkResult,
     change: Change,
     arguments: Mapping[str, Any],
     sets: Sequence[str],

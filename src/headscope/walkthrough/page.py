@@ -9,13 +9,18 @@ from urllib.parse import quote
 from headscope.files import write_atomically
 from headscope.render.pages import render_page
 from headscope.render.pictures import matrix_picture, png
-from headscope.walkthrough.step import Answered, Told, Walk
+from headscope.walkthrough.step import Answered, Walk, WalkResult
 
 Link = tuple[str, str]  #: words and a relative address; an empty one is this page
 
 
 def write(
-    walk: Walk, seed: int | None, told: Told, changes: Sequence[Answered | None], folder: Path, links: Sequence[Link]
+    walk: Walk,
+    seed: int | None,
+    told: WalkResult,
+    changes: Sequence[Answered | None],
+    folder: Path,
+    links: Sequence[Link],
 ) -> Path:
     """Writes the page and NAME-NN-TITLE.png for every matrix into the folder; returns the page.
 
@@ -33,7 +38,9 @@ def write(
     return page
 
 
-def html(walk: Walk, seed: int | None, told: Told, changes: Sequence[Answered | None], links: Sequence[Link]) -> str:
+def html(
+    walk: Walk, seed: int | None, told: WalkResult, changes: Sequence[Answered | None], links: Sequence[Link]
+) -> str:
     """The page of a walk, one document that loads nothing."""
     return render_page(
         "walkthrough.html",

@@ -15,7 +15,7 @@ from headscope.model.attention import attention, attention_scores, attention_wei
 from headscope.model.position import Sinusoidal
 from headscope.model.transformer import Block, TransformerLM
 from headscope.walkthrough.plain import compare, hide_later, mix, scale, weigh
-from headscope.walkthrough.step import Change, Kind, Matrix, Mistake, Step, Told, Walk, number
+from headscope.walkthrough.step import Change, Kind, Matrix, Mistake, Step, Walk, WalkResult, number
 
 TOKENS = ("The", "cat", "sat")
 SHAPE: dict[str, Any] = {"vocab_size": 65, "d_model": 256, "n_heads": 8, "n_layers": 6, "block_size": 128}
@@ -54,7 +54,7 @@ def tell(
     heads: Annotated[int, Ge(1), Le(64)] = SHAPE["n_heads"],
     layers: Annotated[int, Ge(1), Le(12)] = SHAPE["n_layers"],
     width: Annotated[int, Ge(8), Le(512)] = SHAPE["d_model"],
-) -> Told:
+) -> WalkResult:
     """The walk, through a model of some shape.
 
     Raises:
@@ -68,7 +68,7 @@ def tell(
     except ValueError as e:
         raise UserError(f"--set heads={heads} with width={width}: {e}") from e
     steps = [*_attention(x), _positions(), _tour(shape), _parameters(model)]
-    return Told(
+    return WalkResult(
         "What is in a transformer, and what has it to do with attention?", steps, _mistakes(x, model), _checks(model)
     )
 

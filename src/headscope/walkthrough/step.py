@@ -183,7 +183,7 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Told:
+class WalkResult:
     """A walk that was run."""
 
     question: str  #: what the whole walk is about
@@ -225,7 +225,7 @@ class Walk:
     name: str
     summary: str
     seed: int | None
-    tell: Callable[..., Told]
+    tell: Callable[..., WalkResult]
 
     @property
     def file(self) -> str:

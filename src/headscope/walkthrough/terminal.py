@@ -7,14 +7,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headscope.walkthrough.step import Answered, Matrix, Step, Told, Walk
+from headscope.walkthrough.step import Answered, Matrix, Step, Walk, WalkResult
 
 MOST = 8  #: columns and rows of a matrix that are shown; of more, the first 6 and the last
 NARROWEST = 80  #: a number is never cut, so narrower terminals wrap
 READABLE = 100  #: width of running text
 
 
-def show(console: Console, walk: Walk, seed: int | None, told: Told, changes: Sequence[Answered | None]) -> None:
+def show(console: Console, walk: Walk, seed: int | None, told: WalkResult, changes: Sequence[Answered | None]) -> None:
     """Prints every step, then the mistakes that people make, then the questions."""
     console.width = max(console.width, NARROWEST)
     if told.about:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from headscope.model.attention import attention, attention_weights
 from headscope.walkthrough.plain import compare, hide_later, mix, scale, take, weigh
-from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Told, Walk, number
+from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Walk, WalkResult, number
 
 VOCABULARY = ("I", "love", "cats", "dogs", "<pad>", "<eos>")
 SENTENCE = ("I", "love")
@@ -78,12 +78,12 @@ def tell(
     epochs: Annotated[int, Ge(1), Le(2000)] = EPOCHS,
     target: Literal["I", "love", "cats", "dogs"] = "cats",
     mask: bool = False,
-) -> Told:
+) -> WalkResult:
     model, losses = train(seed, ids(target), mask, epochs)
     with torch.no_grad():
         steps = _steps(model, losses, target, mask)
         mistakes, checks = _mistakes(model, seed, target, mask, epochs), _checks(model, losses, target, mask)
-        return Told("How can a machine learn that “cats” follows “I love”?", steps, mistakes, checks)
+        return WalkResult("How can a machine learn that “cats” follows “I love”?", steps, mistakes, checks)
 
 
 def _steps(model: NextWord, losses: list[float], target: str, mask: bool) -> list[Step]:

@@ -13,7 +13,7 @@ from headscope.heads.capture import evaluating
 from headscope.model.transformer import TransformerLM
 from headscope.render.figures import averaged, curves, pixels, save
 from headscope.run.folder import RunFolder
-from headscope.run.recorder import Witness, recorders
+from headscope.run.recorder import SummaryCallback, recorders
 from headscope.training.by_position import non_overlapping, sliding
 from headscope.training.module import LanguageModule
 from headscope.watch.probe import corpus
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 POINTS = 32  #: of a line in the figure
 
 
-class Beyond(Witness):
+class Beyond(SummaryCallback):
     """Measures the loss by position, up to a multiple of the trained context, on the validation text.
 
     Two ways of looking, both with exactly the context named: windows side by side, in which the target at each position
@@ -82,7 +82,7 @@ class Beyond(Witness):
         contexts = [c for c in contexts if c <= self.times * trained]
         found: dict[str, Any] = {"trained": trained, "ends": "", "non_overlapping": {}, "sliding": {}}
         with evaluating(model):
-            for way in model.position.ways:
+            for way in model.position.extension_methods:
                 try:
                     longer, longest = model.stretched(self.times * trained, way), self.times * trained
                 except ValueError as e:

@@ -15,13 +15,13 @@ from headscope.model.transformer import TransformerLM
 from headscope.render.figures import Series, curves, level, pixels
 from headscope.render.grid import SCORES, scores_picture
 from headscope.run.folder import RunFolder
-from headscope.run.recorder import Witness, recorders
+from headscope.run.recorder import SummaryCallback, recorders
 from headscope.training.module import LanguageModule
 from headscope.watch.picture_steps import is_picture_step
 from headscope.watch.probe import corpus
 
 
-class Heads(Witness):
+class Heads(SummaryCallback):
     """Describes every head on two fixed probes: passages of the validation text, and repeated random tokens.
 
     Logs each score of each head (`heads/L1H2/induction`), a picture of each score over layers and heads, and the roles

@@ -25,8 +25,10 @@ class Position(nn.Module):
         layer: which layer this instance serves, from 0; None is the embedding.
     """
 
-    undecayed: ClassVar[tuple[str, ...]] = ()  #: names of its matrices that weight decay leaves alone
-    ways: ClassVar[tuple[str, ...]] = ("as trained",)  #: how it can go on beyond the block size, for `stretch`
+    no_weight_decay: ClassVar[tuple[str, ...]] = ()  #: names of its matrices that weight decay leaves alone
+    extension_methods: ClassVar[tuple[str, ...]] = (
+        "as trained",
+    )  #: how it can go on beyond the block size, for `stretch`
 
     def __init__(self, d_model: int, n_heads: int, block_size: int, layer: int | None = None) -> None:
         super().__init__()
@@ -63,18 +65,20 @@ class Position(nn.Module):
         """
         return None
 
-    def stretch(self, block_size: int, way: str = "as trained") -> None:
+    def stretch(self, block_size: int, method: str = "as trained") -> None:
         """Makes a trained scheme ready for a longer context.
 
         Args:
             block_size: the new one, in tokens.
-            way: one of `ways`.
+            method: one of `extension_methods`.
 
         Raises:
-            ValueError: the scheme ends with its training length; a way that it does not know.
+            ValueError: the scheme ends with its training length; a method that it does not know.
         """
-        if way not in self.ways:
-            raise ValueError(f"{type(self).__name__} cannot go on by {way!r}; it can by: {', '.join(self.ways)}")
+        if method not in self.extension_methods:
+            raise ValueError(
+                f"{type(self).__name__} cannot go on by {method!r}; it can by: {', '.join(self.extension_methods)}"
+            )
         self.block_size = block_size
 
     def table(self) -> Tensor | None:

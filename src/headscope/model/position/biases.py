@@ -64,7 +64,7 @@ class T5(Position):
         max_distance: in tokens, from which on distances are told apart no more.
     """
 
-    undecayed = ("biases",)
+    no_weight_decay = ("biases",)
 
     def __init__(
         self,

@@ -65,8 +65,8 @@ class Rotary(Position):
     Scores depend on the distance alone. `base` as in `frequencies`, over the channels that turn.
     """
 
-    ways = ("as trained", *BEYOND)
-    turns: Tensor
+    extension_methods = ("as trained", *BEYOND)
+    cos_sin: Tensor
 
     def __init__(
         self, d_model: int, n_heads: int, block_size: int, layer: int | None = None, *, base: Base = 10000.0
@@ -79,37 +79,37 @@ class Rotary(Position):
                 raise ValueError(
                     f"rotary positions pair channels: the head width {d_model}/{n_heads}={self.width} must be even"
                 )
-            self.register_buffer("turns", turning(frequencies(self.width, base), block_size), persistent=False)
+            self.register_buffer("cos_sin", turning(frequencies(self.width, base), block_size), persistent=False)
 
     def channels(self, d: int) -> int:
         """How many channels of a head of width d turn, R: the first ones."""
         return d
 
     def rotate(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-        turns = self.turns[offset : offset + q.shape[-2]]  # (T, R/2, 2)
+        cos_sin = self.cos_sin[offset : offset + q.shape[-2]]  # (T, R/2, 2)
 
         def turn(u: Tensor) -> Tensor:
             pairs = u.float().view(*u.shape[:-1], -1, 2)  # (B, H, T, R/2, 2)
             if torch.compiler.is_compiling():  # inductor makes no code for complex numbers; eager, they are faster
-                (a, b), (cos, sin) = pairs.unbind(-1), turns.unbind(-1)
+                (a, b), (cos, sin) = pairs.unbind(-1), cos_sin.unbind(-1)
                 turned = torch.stack((a * cos - b * sin, a * sin + b * cos), -1)
             else:
-                turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(turns))
+                turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(cos_sin))
             return turned.flatten(-2).to(u.dtype)
 
         return turn(q), turn(k)
 
-    def stretch(self, block_size: int, way: str = "as trained") -> None:
+    def stretch(self, block_size: int, method: str = "as trained") -> None:
         trained = self.block_size
-        super().stretch(block_size, way)
+        super().stretch(block_size, method)
         if self.width:
             theta, factor = frequencies(self.width, self.base), 1.0
-            if way != "as trained" and block_size > trained:
-                theta, factor = BEYOND[way](self.width, self.base, trained, block_size / trained)
-            self.turns = factor * turning(theta, block_size).to(self.turns.device)
+            if method != "as trained" and block_size > trained:
+                theta, factor = BEYOND[method](self.width, self.base, trained, block_size / trained)
+            self.cos_sin = factor * turning(theta, block_size).to(self.cos_sin.device)
 
     def made_of(self) -> Order | None:
-        return Order(self.scale, turns=getattr(self, "turns", None))
+        return Order(self.scale, cos_sin=getattr(self, "cos_sin", None))
 
 
 class PartialRotary(Rotary):
@@ -165,8 +165,8 @@ class PartialRotary(Rotary):
             return None
         if not self.width:
             return Order(self.scale)
-        still = self.turns.new_tensor((1.0, 0.0)).expand(len(self.turns), (self.d - self.width) // 2, 2)
-        return Order(self.scale, turns=torch.cat((self.turns, still), 1)) if self.d % 2 == 0 else None
+        still = self.cos_sin.new_tensor((1.0, 0.0)).expand(len(self.cos_sin), (self.d - self.width) // 2, 2)
+        return Order(self.scale, cos_sin=torch.cat((self.cos_sin, still), 1)) if self.d % 2 == 0 else None
 
 
 class RotaryAndNone(Rotary):
@@ -209,8 +209,8 @@ class Polar(Position):
     learns its own δ, in [-2π, 0], from 0. Queries and keys become 2D wide: a cosine and a sine a channel.
     """
 
-    undecayed = ("phases",)
-    turns: Tensor
+    no_weight_decay = ("phases",)
+    cos_sin: Tensor
 
     def __init__(
         self, d_model: int, n_heads: int, block_size: int, layer: int | None = None, *, base: Base = 10000.0
@@ -219,11 +219,11 @@ class Polar(Position):
         self.base = base
         if layer is not None:
             d = d_model // n_heads
-            self.register_buffer("turns", turning(frequencies(2 * d, base), block_size), persistent=False)
+            self.register_buffer("cos_sin", turning(frequencies(2 * d, base), block_size), persistent=False)
             self.phases = nn.Parameter(torch.zeros(n_heads, d))
 
     def rotate(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-        cos, sin = self.turns[offset : offset + q.shape[-2]].unbind(-1)  # (T, D) each
+        cos, sin = self.cos_sin[offset : offset + q.shape[-2]].unbind(-1)  # (T, D) each
         shift = self.phases.clamp(-2 * math.pi, 0)[:, None]  # (H, 1, D)
         u, w = F.softplus(q.float()), F.softplus(k.float())  # (B, H, T, D) each
         kept, crossed = shift.cos(), shift.sin()
@@ -231,11 +231,11 @@ class Polar(Position):
         k = torch.cat((w * (cos * kept - sin * crossed), w * (sin * kept + cos * crossed)), -1)
         return q, k
 
-    def stretch(self, block_size: int, way: str = "as trained") -> None:
-        super().stretch(block_size, way)
-        if hasattr(self, "turns"):
+    def stretch(self, block_size: int, method: str = "as trained") -> None:
+        super().stretch(block_size, method)
+        if hasattr(self, "cos_sin"):
             longer = turning(frequencies(2 * self.phases.shape[1], self.base), block_size)
-            self.turns = longer.to(self.turns.device)
+            self.cos_sin = longer.to(self.cos_sin.device)
 
     def made_of(self) -> Order | None:
-        return None if hasattr(self, "turns") else Order(self.scale)
+        return None if hasattr(self, "cos_sin") else Order(self.scale)

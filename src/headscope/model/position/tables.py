@@ -44,8 +44,8 @@ class Sinusoidal(Position):
     def embed(self, x: Tensor, offset: int) -> Tensor:
         return x + self.sines[offset : offset + x.shape[1]]
 
-    def stretch(self, block_size: int, way: str = "as trained") -> None:
-        super().stretch(block_size, way)
+    def stretch(self, block_size: int, method: str = "as trained") -> None:
+        super().stretch(block_size, method)
         if hasattr(self, "sines"):
             self.sines = self._sines(block_size, self.sines.shape[1]).to(self.sines.device)
 
@@ -67,7 +67,7 @@ class Learned(Position):
     def embed(self, x: Tensor, offset: int) -> Tensor:
         return x + self.vectors.weight[offset : offset + x.shape[1]]
 
-    def stretch(self, block_size: int, way: str = "as trained") -> None:
+    def stretch(self, block_size: int, method: str = "as trained") -> None:
         if block_size > self.block_size:
             raise ValueError(f"learned positions end with their table of {self.block_size} vectors")
 

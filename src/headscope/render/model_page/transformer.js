@@ -98,7 +98,7 @@ export class Pass {
   /** Queries, keys and values of a position: to one length where the model does that, then turned. */
   #place(layer, t) {
     const { width: C, heads: H } = this.model.sizes;
-    const { qk_norm: norm, turns } = this.model.layers[layer];
+    const { qk_norm: norm, cos_sin: cosSin } = this.model.layers[layer];
     const D = C / H;
     const { wide } = this.scratch;
     const kinds = [this.queries[layer], this.keys[layer], this.values[layer]];
@@ -106,7 +106,7 @@ export class Pass {
     for (const kind of kinds.slice(0, 2)) {
       for (let at = t * C; at < (t + 1) * C; at += D) {
         if (norm) layerNorm(kind, at, kind, at, D, norm.eps, null, null);
-        if (turns) turn(kind, at, turns, t * D, D);
+        if (cosSin) turn(kind, at, cosSin, t * D, D);
       }
     }
   }
@@ -156,9 +156,9 @@ export class Pass {
 }
 
 /** Turns pairs of D channels of x, from `i` on, by points on the unit circle (Su et al. 2021, eq. 34). */
-function turn(x, i, turns, j, D) {
+function turn(x, i, cosSin, j, D) {
   for (let d = 0; d < D; d += 2) {
-    const [a, b, cos, sin] = [x[i + d], x[i + d + 1], turns[j + d], turns[j + d + 1]];
+    const [a, b, cos, sin] = [x[i + d], x[i + d + 1], cosSin[j + d], cosSin[j + d + 1]];
     x[i + d] = a * cos - b * sin;
     x[i + d + 1] = a * sin + b * cos;
   }

@@ -10,26 +10,27 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-What = Literal["queries", "keys", "values", "mixed", "feedforward", "stream", "maps", "heads"]  #: can be recorded
+What = Literal["queries", "keys", "values", "z", "feedforward", "resid", "maps", "heads"]  #: can be recorded
+OLD_NAMES = {"mixed": "z", "stream": "resid"}  #: former names of fields, still accepted
 
 
-class Seen:
+class ActivationCache:
     """What the last forward pass under `capture` showed, after edits; with its graph where gradients are on.
 
     A field that was not asked for, or that no pass has filled, raises AttributeError.
     """
 
     def __init__(self, what: Sequence[What]) -> None:
-        self._asked = frozenset((*what, "logits"))
+        self._fields = frozenset((*(OLD_NAMES.get(name, name) for name in what), "logits"))
         self._by_layer: dict[str, dict[int, Tensor]] = defaultdict(dict)
 
     def keep(self, name: str, layer: int, x: Callable[[], Tensor]) -> None:
         """Records x() as a layer of a field, if that was asked for."""
-        if name in self._asked:
+        if name in self._fields:
             self._by_layer[name][layer] = x()
 
     def _stack(self, name: str) -> Tensor:
-        if name not in self._asked:
+        if name not in self._fields:
             raise AttributeError(f"{name!r} was not asked for: capture(model, {name!r}, ...)")
         if name not in self._by_layer:
             raise AttributeError(f"no forward pass has shown {name!r} yet: call the model inside `with capture(...)`")
@@ -59,9 +60,9 @@ class Seen:
         return self._stack("values")
 
     @property
-    def mixed(self) -> Tensor:
+    def z(self) -> Tensor:
         """Each head's output before the output projection: its values, mixed by its map. (L, B, H, T, D)."""
-        return self._stack("mixed")
+        return self._stack("z")
 
     @property
     def heads(self) -> Tensor:
@@ -74,9 +75,19 @@ class Seen:
         return self._stack("feedforward")
 
     @property
-    def stream(self) -> Tensor:
+    def resid(self) -> Tensor:
         """The residual stream before each block and after the last, (L + 1, B, T, C)."""
-        return self._stack("stream")
+        return self._stack("resid")
+
+    @property
+    def mixed(self) -> Tensor:
+        """The former name of `z`."""
+        return self.z
+
+    @property
+    def stream(self) -> Tensor:
+        """The former name of `resid`."""
+        return self.resid
 
     @property
     def logits(self) -> Tensor:

@@ -11,11 +11,16 @@ from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 
 
-class Randomness(Callback):
+class RngState(Callback):
     """Keeps the state of every rank's generators in the checkpoint, and restores them on resume.
 
     Lightning does not; without it dropout differs after a resume.
     """
+
+    @property
+    def state_key(self) -> str:
+        """The name in the checkpoint, which older checkpoints use too."""
+        return "Randomness"
 
     def __init__(self) -> None:
         self._states: list[dict[str, Any]] = []

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A model, a text, and where answers go. `headscope.show.NAME.show(asked)` answers `show=NAME`.
+class ShowRequest:
+    """A model, a text, and where answers go. `headscope.show.NAME.show(request)` answers `show=NAME`.
 
     Attributes:
         model: in eval mode.

@@ -18,7 +18,7 @@ from headscope.training.module import LanguageModule
 AGREE_EVERY = 10  #: steps between two times that the ranks ask each other
 
 
-class Stop(Callback):
+class SignalCheckpoint(Callback):
     """The signals of `stopping` set a flag; between two steps the ranks agree on it, save together, and exit.
 
     The handler does nothing else: Lightning's own broadcasts inside the signal and can hang. Leaving is an exception,
