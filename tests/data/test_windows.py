@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from headscope.data.windows import IGNORE, SentenceWindows, TextWindows, TrainBatches, split_at
+from headscope.data.windows import IGNORE, SentenceWindows, TextWindows, TrainBatches, split_at_multiples
 from headscope.errors import UserError
 
 IDS = torch.arange(103, dtype=torch.uint8)  # a text whose tokens name their own positions
@@ -17,7 +17,7 @@ def batches(**changes):
 @pytest.mark.parametrize("size", [1, 7, 10, 1000])
 def test_places_are_cut_at_multiples_of_a_size(size, step):
     places, row = range(8, 60, step), list(range(size))
-    found = [part * size + rest for part, here in split_at(places, size) for rest in row[here]]
+    found = [part * size + rest for part, here in split_at_multiples(places, size) for rest in row[here]]
     assert found == list(places)
 
 
