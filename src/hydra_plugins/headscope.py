@@ -174,7 +174,7 @@ class Record(Callback):
             return
         from headscope.cli.command import outcome
         from headscope.run.folder import RunFolder
-        from headscope.sweep.jobs import note
+        from headscope.sweep.jobs import append_to_log
 
         try:
             job_return.return_value  # noqa: B018, raises what the job raised
@@ -186,4 +186,4 @@ class Record(Callback):
                 run = RunFolder(config.hydra.runtime.output_dir)
                 if not run.started:
                     run.record({}, list(config.hydra.overrides.task))  # for the report
-                note(run.path, "\n" + (f"error: {message}" if message else traceback.format_exc()))
+                append_to_log(run, "\n" + (f"error: {message}" if message else traceback.format_exc()))

@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from headscope.config.overrides import quoted
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import RunFolder
-from headscope.sweep.jobs import Job, Manifest, named, own
-from headscope.sweep.launcher import combinations, launch, with_names
+from headscope.sweep.jobs import Job, Manifest, folder_name, own
+from headscope.sweep.launcher import combinations, launch, named_jobs
 from headscope.sweep.pool import Pool, gpus_of, visible_gpus
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
@@ -37,7 +37,7 @@ from tests.sweep.conftest import JOB, Pretend, ranking, table
     ],
 )
 def test_folders_have_short_readable_names(values, name):
-    assert named(3, values) == name
+    assert folder_name(3, values) == name
 
 
 def test_every_combination_of_what_a_file_and_a_person_gave():
@@ -51,7 +51,7 @@ def grid(*typed):
     return combinations({}, list(typed), None)
 
 
-def asked(*typed):
+def unnamed(*typed):
     return [Job("", tuple(o)) for o in grid(*typed)]
 
 
@@ -59,9 +59,9 @@ NEW = Manifest((), ())
 
 
 def test_a_sweep_that_grows_keeps_its_names(tmp_path):
-    first = with_names(asked("position=rope,alibi", "seed=1,2", "batch_size=8"), NEW, tmp_path)
+    first = named_jobs(unnamed("position=rope,alibi", "seed=1,2", "batch_size=8"), NEW, tmp_path)
     assert [j.name for j in first.jobs] == ["00-rope-s1", "01-rope-s2", "02-alibi-s1", "03-alibi-s2"]
-    grown = with_names(asked("position=rope,alibi", "seed=1,2,3", "batch_size=16"), first, tmp_path)
+    grown = named_jobs(unnamed("position=rope,alibi", "seed=1,2,3", "batch_size=16"), first, tmp_path)
     assert [j.name for j in grown.jobs] == [
         "00-rope-s1",
         "01-rope-s2",
@@ -73,11 +73,11 @@ def test_a_sweep_that_grows_keeps_its_names(tmp_path):
 
 
 def test_a_seed_that_is_swept_only_now_is_found_in_the_config(tmp_path):
-    first = with_names(asked("position=rope,none"), NEW, tmp_path)
+    first = named_jobs(unnamed("position=rope,none"), NEW, tmp_path)
     for job in first.jobs:
         (tmp_path / job.name / ".hydra").mkdir(parents=True)
         (tmp_path / job.name / ".hydra" / "config.yaml").write_text("seed: 1\nmodel: {d_model: 8}\n")
-    grown = with_names(asked("position=rope,none", "seed=1,2"), first, tmp_path)
+    grown = named_jobs(unnamed("position=rope,none", "seed=1,2"), first, tmp_path)
     assert [j.name for j in grown.jobs] == ["00-rope", "02-rope-s2", "01-none", "03-none-s2"]
 
 
@@ -417,7 +417,7 @@ def test_batches_of_hydras_own_sweeper_in_our_pool(tmp_path):
 
 @pytest.mark.slow
 def test_hydras_own_sweeper_and_launcher_end_with_our_report(tmp_path):
-    """One process runs them all; it is told to stop in the second job, and neither goes on nor forgets the report."""
+    """One process runs them all; it gets a signal in the second job, and neither continues nor forgets the report."""
     folder = tmp_path / "s"
     job = ("trainer.max_steps=400", "trainer.val_check_interval=20", "hydra/launcher=basic")
     process = subprocess.Popen(

@@ -92,7 +92,7 @@ def test_a_search_learns_from_each_batch(tmp_path):
 
 
 def test_a_search_continues_where_it_was_stopped(tmp_path, next_process):
-    """A job that had not ended is trained further in its folder; one that ended unnoticed is told to Optuna."""
+    """A job that had not ended is trained further in its folder; Optuna learns of one that ended unnoticed."""
 
     class Killed(Pretend):
         def launch(self, job_overrides, initial_job_idx):
@@ -135,7 +135,7 @@ def test_an_unpromising_trial_is_pruned(tmp_path):
     bad = plan.next()
     assert not plan.unpromising(bad, status(2.0)), "not before the warm-up is over"
     assert plan.unpromising(bad, status(2.0, 1.9))
-    assert not plan.unpromising(bad, status(2.0, 1.9)), "asked only when there is something new"
+    assert not plan.unpromising(bad, status(2.0, 1.9)), "decided only when there is something new"
     assert RunFolder(tmp_path / bad.name).status().state == "pruned"
     plan.ended(bad, RunFolder(tmp_path / bad.name).status())
     assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
@@ -200,14 +200,14 @@ ALONE = (*TINY, "experiment=quickstart", "position=rope", "heads=h2", "optimizer
 )
 def test_a_search_that_cannot_build_anything_starts_nothing(space, message, tmp_path):
     with patch.object(grid, "ProcessPoolExecutor", Here):
-        code, said = train("-m", "sweep=search", *ALONE, *space, f"hydra.sweep.dir={tmp_path}/s")
-    assert code == 2, said
-    assert message in said.splitlines()[-1]
+        code, output = train("-m", "sweep=search", *ALONE, *space, f"hydra.sweep.dir={tmp_path}/s")
+    assert code == 2, output
+    assert message in output.splitlines()[-1]
     assert not list(tmp_path.iterdir())
 
 
 def test_a_search_names_what_will_fail_before_its_first_trial(tmp_path):
     with patch.object(grid, "ProcessPoolExecutor", Here), patch.object(search_module, "run"):
-        code, said = train("-m", "sweep=search", *ALONE, "model.n_heads=2,3", f"hydra.sweep.dir={tmp_path}/s")
-    assert code == 0, said
-    assert "model.n_heads=3 cannot be built and will fail: 3 heads do not divide" in said
+        code, output = train("-m", "sweep=search", *ALONE, "model.n_heads=2,3", f"hydra.sweep.dir={tmp_path}/s")
+    assert code == 0, output
+    assert "model.n_heads=3 cannot be built and will fail: 3 heads do not divide" in output

@@ -13,7 +13,7 @@ from headscope.config.leaves import flat
 from headscope.errors import UserError
 from headscope.report.statistics import Array, differences
 from headscope.run.folder import RunFolder, Status
-from headscope.sweep.jobs import Job, Manifest, said, swept
+from headscope.sweep.jobs import Job, Manifest, swept_keys, value_label
 
 #: Facts in which runs must agree for their losses to be comparable, and their names.
 COMPARABLE = {
@@ -53,7 +53,7 @@ class Combination:
     """
 
     def __init__(self, keys: Sequence[str], values: Sequence[str], results: Sequence[Result]) -> None:
-        self.name = ", ".join(map(said, keys, values)) or "all runs"
+        self.name = ", ".join(map(value_label, keys, values)) or "all runs"
         self.values, self.results, self.seeds = values, results, len(results)
         self.losses = self.of("val_loss")
         self.mean = float(self.losses.mean())
@@ -82,7 +82,7 @@ class Sweep:
         manifest = Manifest.read(folder)
         self.folder, self.command = folder, manifest.command
         self.results = [Result(job, RunFolder(folder / job.name).status()) for job in manifest.jobs]
-        self.swept = swept(manifest.jobs)
+        self.swept = swept_keys(manifest.jobs)
         self.keys = [key for key in self.swept if key != "seed"]
         self.trials = [r for r in self.results if r.job.trial]
         ended = [r for r in self.results if r.status.state == "completed" and not r.job.trial]

@@ -7,7 +7,7 @@ import numpy as np
 
 from headscope.report.results import Sweep
 from headscope.report.statistics import Array
-from headscope.sweep.jobs import shortened
+from headscope.sweep.jobs import short_number
 
 SLIDING = "loss_by_position.sliding."  #: begins the facts with the loss of a way to go on, at a context
 
@@ -19,7 +19,7 @@ def ranking(sweep: Sweep) -> Rows:
     rows: Rows = [("", *sweep.keys, "val/loss", "± sd", "seeds", "worse than", "parameters", "seconds", "tokens/s")]
     for place, (c, worse) in enumerate(zip(sweep.ranked, sweep.worse("val_loss"), strict=True), 1):
         numbers = (spread(c.of(key), ",.0f")[0] for key in ("parameters", "train_seconds", "tokens_per_second"))
-        rows.append((str(place), *map(shortened, c.values), *spread(c.losses), str(c.seeds), worse, *numbers))
+        rows.append((str(place), *map(short_number, c.values), *spread(c.losses), str(c.seeds), worse, *numbers))
     return rows
 
 
@@ -27,7 +27,7 @@ def effects(sweep: Sweep) -> Rows:
     """Each value of each key alone, over all others; none for a single key, or where trials chose values."""
     rows: Rows = [("key", "value", "val/loss", "± sd", "runs")]
     for key in sweep.keys if len(sweep.keys) > 1 and not sweep.trials else ():
-        rows += [(key, *map(shortened, c.values), *spread(c.losses), str(c.seeds)) for c in sweep.by([key])]
+        rows += [(key, *map(short_number, c.values), *spread(c.losses), str(c.seeds)) for c in sweep.by([key])]
     return rows
 
 
@@ -44,7 +44,7 @@ def beyond(sweep: Sweep) -> Rows:
             if any(map(len, losses)):
                 cells = [" ± ".join(filter(None, spread(x))) or "–" for x in losses]
                 last = losses[-1].mean() if len(losses[-1]) else np.inf
-                found.append((last, place, (str(place), *map(shortened, c.values), way, *cells, worse)))
+                found.append((last, place, (str(place), *map(short_number, c.values), way, *cells, worse)))
     return rows + [row for *_, row in sorted(found, key=lambda row: row[:2])]
 
 
@@ -56,7 +56,7 @@ def roles_formed(sweep: Sweep) -> Rows:
         for place, (c, later) in enumerate(zip(sweep.ranked, sweep.above(key), strict=True), 1):
             step, deviation = spread(c.of(key), ".0f")
             formed = f"{len(c.of(key))} of {c.seeds}"
-            rows.append((role, str(place), *map(shortened, c.values), formed, step or "never", deviation, later))
+            rows.append((role, str(place), *map(short_number, c.values), formed, step or "never", deviation, later))
     return rows
 
 
@@ -72,7 +72,7 @@ def jobs(sweep: Sweep) -> Rows:
     for r in sweep.results:
         s, best, seconds = r.status, r.facts.get("best_val_loss"), r.facts.get("train_seconds")
         losses = [f"{x:.4f}" if x is not None else "" for x in (s.val_loss, best)]
-        values = (shortened(r.job.values.get(key, "")) for key in sweep.swept)
+        values = (short_number(r.job.values.get(key, "")) for key in sweep.swept)
         rows.append((r.job.name, *values, s.state, str(s.steps[0] or ""), *losses, f"{seconds:.1f}" if seconds else ""))
     return rows
 
@@ -83,7 +83,9 @@ def trials(sweep: Sweep) -> Rows:
     chosen = {c.values for c in sweep.ranked}
     for r in sweep.trials:
         values, loss = tuple(r.job.values.get(key, "") for key in sweep.keys), r.status.val_loss
-        rows.append((*map(shortened, values), f"{loss:.4f}" if loss else r.status.state, "chosen" * (values in chosen)))
+        rows.append(
+            (*map(short_number, values), f"{loss:.4f}" if loss else r.status.state, "chosen" * (values in chosen))
+        )
     return rows
 
 
