@@ -25,7 +25,7 @@ from tests.conftest import shell
 from tests.walkthrough.test_command import photograph
 
 ONE_SEED = (
-    "a has the lowest loss, but ran with one seed, so nothing tells whether it is better; sweep over seed=1,2,3 too."
+    "a has the lowest loss, but it ran with one seed only, so the difference may be chance; sweep over seed=1,2,3 too."
 )
 
 
@@ -102,7 +102,7 @@ def test_the_report_ranks_and_says_what_is_noise(written):
     assert len(re.findall(r"^- rope, h\d has the lowest loss\.$", text, re.M)) == 1
     assert len(re.findall(r"^- rope, h\d is not distinguishable from the best: a difference of 0\.0", text, re.M)) == 1
     assert len(re.findall(r"^- none, h2 is worse than the best by 0\.[23]", text, re.M)) == 1
-    assert "- Not compared, because one seed says nothing about noise: none, h4.\n" in text
+    assert "- Not compared, because one seed does not show the noise: none, h4.\n" in text
     assert "mistake among all pairs of the 3 combinations with two or more seeds" in text
     assert "| position | none |" in text
     assert "the loss is <not> \\| finite Try less." in text
@@ -131,8 +131,8 @@ def test_the_seeds_that_it_would_take_are_named(tmp_path):
         " (95% interval -0.0253 to +0.0653, 3 seeds each)."
     )
     assert second == (
-        "Telling these two apart with 80% power would take about 17 seeds of each, if their true difference is 0.0200"
-        " and the deviation over seeds 0.0200, as measured."
+        "Distinguishing these two with 80% power would take about 17 seeds of each, if the measured difference (0.0200)"
+        " and standard deviation over seeds (0.0200) are the true ones."
     )
 
 
@@ -162,7 +162,7 @@ def test_what_cannot_be_tested_is_said(tmp_path):
     best = sweep_of(tmp_path / "best", {"a": {1: 1.0, 2: 1.1}, "b": {1: 2.0}, "c": {1: 3.0}})
     assert findings(best) == [
         "a has the lowest loss.",
-        "Not compared, because one seed says nothing about noise: b; c.",
+        "Not compared, because one seed does not show the noise: b; c.",
     ]
 
 
@@ -343,7 +343,7 @@ def test_losses_beyond_the_trained_context(tmp_path):
     Manifest((), tuple(jobs)).write(tmp_path)
     sweep = Sweep(tmp_path)
     assert beyond(sweep) == [
-        ("", "position", "goes on", "8 tokens", "32 tokens", "worse than"),
+        ("", "position", "extension", "8 tokens", "32 tokens", "worse than"),
         ("2", "alibi", "as trained", "1.8000 ± 0.0000", "1.9020 ± 0.0010", ""),
         ("1", "rope", "yarn", "1.8500 ± 0.0000", "2.0000 ± 0.0000", ""),
         ("1", "rope", "as trained", "1.8000 ± 0.0000", "3.0020 ± 0.0010", "2"),

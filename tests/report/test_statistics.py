@@ -15,7 +15,7 @@ SPREADS = {
 }
 
 
-def told_apart(means, deviations, counts, sweeps):
+def distinguished(means, deviations, counts, sweeps):
     """(sweeps, K, K): the pairs that the report would call different, in simulated sweeps."""
     rng = np.random.default_rng(0)
     losses = [rng.normal(m, d, (sweeps, n)) for m, d, n in zip(means, deviations, counts, strict=True)]
@@ -26,7 +26,7 @@ def told_apart(means, deviations, counts, sweeps):
 
 def false_rate(spread, k, n, sweeps):
     """The part of sweeps of K equal combinations in which any pair is called different."""
-    return told_apart(np.zeros(k), SPREADS[spread](k), [n] * k, sweeps).any((1, 2)).mean()
+    return distinguished(np.zeros(k), SPREADS[spread](k), [n] * k, sweeps).any((1, 2)).mean()
 
 
 @pytest.mark.parametrize("spread", ["equal", "half noisy"])
@@ -45,7 +45,7 @@ def test_equal_combinations_are_rarely_told_apart_over_the_whole_grid(spread):
 
 def test_a_failed_job_does_not_make_it_liberal():
     """Two seeds beside three, with the smaller sample three times as noisy."""
-    assert told_apart(np.zeros(4), [3, 1, 1, 1], [2, 3, 3, 3], 5000).any((1, 2)).mean() <= 0.06
+    assert distinguished(np.zeros(4), [3, 1, 1, 1], [2, 3, 3, 3], 5000).any((1, 2)).mean() <= 0.06
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_failed_job_does_not_make_it_liberal():
 )
 def test_true_differences_are_found(apart, k, n, power):
     """One combination lies some standard deviations above others; Student's t finds 3 of them at 3 seeds in 78%."""
-    found = told_apart([apart, *[0] * (k - 1)], np.ones(k), [n] * k, 5000)
+    found = distinguished([apart, *[0] * (k - 1)], np.ones(k), [n] * k, 5000)
     assert found[:, 0, 1].mean() >= power
 
 
@@ -103,5 +103,5 @@ def test_seeds_needed_has_ends():
 @pytest.mark.parametrize(("difference", "k"), [(1.5, 3), (1.0, 5), (2.0, 8)])
 def test_the_seeds_it_names_are_enough(difference, k):
     n = seeds_needed(difference, 1.0, k, beyond=2)
-    found = told_apart([difference, *[0] * (k - 1)], np.ones(k), [n] * k, 5000)
+    found = distinguished([difference, *[0] * (k - 1)], np.ones(k), [n] * k, 5000)
     assert 0.74 < found[:, 0, 1].mean() < 0.86

@@ -207,7 +207,7 @@ def test_a_search_that_cannot_build_anything_starts_nothing(space, message, tmp_
 
 
 def test_a_search_names_what_will_fail_before_its_first_trial(tmp_path):
-    with patch.object(grid, "ProcessPoolExecutor", Here), patch.object(search_module, "run"):
+    with patch.object(grid, "ProcessPoolExecutor", Here), patch.object(search_module, "run_plan"):
         code, output = train("-m", "sweep=search", *ALONE, "model.n_heads=2,3", f"hydra.sweep.dir={tmp_path}/s")
     assert code == 0, output
     assert "model.n_heads=3 cannot be built and will fail: 3 heads do not divide" in output

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     TokenizerName = Literal[tuple(TOKENIZERS)]  #: a config accepts the registered names only
 VocabSize = Annotated[int, Ge(256), Le(65536)]  #: largest vocabulary of byte pairs; other tokenizers ignore it
-MOST_VALIDATION = 2_000_000  #: tokens; a tenth of several gigabytes would take hours and be no more precise
+MOST_VALIDATION = 2_000_000  #: tokens; a tenth of several gigabytes would take hours without more precision
 PASSAGES, LONGEST_PASSAGE = 8, 64  #: how many probe texts, and how many tokens each
 
 

@@ -28,7 +28,7 @@ class ValBatches:
 
 
 class CorpusData(LightningDataModule):
-    """Batches of (x, y), (B, T) int64 each. There is no loader state to save: see `TrainBatches`.
+    """Batches of (x, y), (B, T) int64 each. They need no saved loader state: see `TrainBatches`.
 
     Args:
         source: loads the corpus.

@@ -8,10 +8,10 @@ from headscope.shell import Parser, run
 
 
 def main() -> None:
-    """Writes it and prints its summary.
+    """Writes the report and prints its summary.
 
     Raises:
-        UserError: the folder holds no sweep.
+        UserError: the folder contains no sweep.
     """
     parser = Parser(prog=command("report"), description="Writes the report of a sweep.")
     parser.add_argument("folder", type=Path, help="the sweep's folder, hydra.sweep.dir")

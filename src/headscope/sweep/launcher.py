@@ -1,4 +1,4 @@
-"""Runs a grid of jobs: combines the overrides, names the jobs, records them, and runs those that are not complete."""
+"""Runs a grid of jobs: combines the overrides, names the jobs, records them, and runs the incomplete ones."""
 
 import itertools
 import shlex

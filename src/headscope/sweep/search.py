@@ -34,7 +34,7 @@ ENDED = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed"
 
 
 def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optuna.Study:
-    """Runs a search, or continues one that was stopped. Returns Optuna's study at the end.
+    """Runs a search, or continues a stopped search. Returns Optuna's study at the end.
 
     Overrides with several values or an interval form the search space; the others apply to all trials.
 

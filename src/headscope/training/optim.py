@@ -11,7 +11,7 @@ from torch import nn
 def by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Returns the trained parameters in two lists: matrices and embeddings, which decay, and all others, which do not.
 
-    A module's attribute `no_weight_decay` names those of its matrices that must not decay, such as a table of biases.
+    A module's attribute `no_weight_decay` names its matrices that must not decay, such as a table of biases.
     """
     exempt = {id(getattr(m, name, None)) for m in model.modules() for name in getattr(m, "no_weight_decay", ())}
     decayed: list[nn.Parameter] = []
