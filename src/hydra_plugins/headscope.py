@@ -61,7 +61,7 @@ class OurSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
 
-        self.config, self.hydra_context, self.folder = config, hydra_context, Path(config.hydra.sweep.dir)
+        self.config, self.loader, self.folder = config, hydra_context.config_loader, Path(config.hydra.sweep.dir)
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -70,9 +70,8 @@ class OurSweeper(Sweeper):
         """Builds jobs without data, to find mistakes before any job starts; see `headscope.cli.grid.check`."""
         from headscope.cli.grid import check
 
-        assert self.hydra_context is not None
         assert self.config is not None
-        check(jobs, self.config, self.hydra_context.config_loader)
+        check(jobs, self.config, self.loader)
 
     def runner(self) -> "Pool | Launcher":
         """Returns our pool, or another launcher."""
@@ -85,8 +84,7 @@ class Grid(OurSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from headscope.sweep.launcher import combinations, launch
 
-        assert self.hydra_context is not None
-        jobs = combinations(self.params, arguments, self.hydra_context.config_loader)
+        jobs = combinations(self.params, arguments, self.loader)
         self.check(jobs)
         return [launch(self.folder, jobs, self.runner())]
 

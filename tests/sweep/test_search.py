@@ -61,7 +61,7 @@ def sought(folder, *typed, runner=None, n_trials=7, batch=3):
         seed=1,
         warmup_steps=0,
         batch_size=batch,
-        hydra_context=SimpleNamespace(config_loader=None),
+        loader=None,
         check=lambda jobs: None,
     )
     runner = runner or Pretend(folder, lambda values: float(values.get("x", 0)))

@@ -25,7 +25,7 @@ def loss(values):
 def compared(folder, *typed, runner=None):
     sweeper = SimpleNamespace(
         folder=folder, params={}, tune="optimizer.lr", tuning_seed=0, check=lambda jobs: None,
-        hydra_context=SimpleNamespace(config_loader=None),
+        loader=None,
     )  # fmt: skip
     runner = runner or Pretend(folder, loss)
     tuned(sweeper, list(typed), runner)

@@ -1,4 +1,4 @@
-"""Several machines: what torchrun and SLURM tell a process, and what it makes of it."""
+"""Several machines: how a process reads the variables of torchrun and SLURM."""
 
 import json
 import os

@@ -194,7 +194,7 @@ def test_a_trial_run_is_one_step_with_all_its_callbacks(tmp_path):
 
 @pytest.mark.parametrize("added", [{}, {"filename": "mine"}, {"every_n_train_steps": 5, "save_top_k": -1}], ids=str)
 def test_lightnings_own_checkpoints_are_saved_beside_ours(added, tmp_path):
-    """Lightning refuses a ModelCheckpoint unless it is told that there is one, and adds one of its own if told so."""
+    """Lightning refuses a ModelCheckpoint unless checkpointing is enabled, and adds one of its own if it is."""
     options = [f"+callbacks.mine.{key}={value}" for key, value in added.items()]
     run, _ = fit(tmp_path, "+callbacks.mine._target_=lightning.pytorch.callbacks.ModelCheckpoint", *options)
     (theirs,) = run.trainer.checkpoint_callbacks

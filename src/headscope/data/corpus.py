@@ -74,7 +74,7 @@ class TextSource(Source):
     name: str
 
     def __init__(self, tokenizer: TokenizerName = "char", vocab_size: VocabSize = 1024) -> None:
-        self.tokenizer_class, self.vocab_size = TOKENIZERS[tokenizer], vocab_size
+        self.kind, self.vocab_size = TOKENIZERS[tokenizer], vocab_size
 
     def read(self) -> str:
         """Returns the whole text."""
@@ -83,10 +83,10 @@ class TextSource(Source):
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         if isinstance(tokenizer, LineTokenizer):  # in running text a newline ends nothing
             tokenizer = CharTokenizer(vocab=tokenizer.vocab)
-        (tokenizer or self.tokenizer_class).ready()
+        (tokenizer or self.kind).ready()
         text = self.read()
         with naming_text(self.name):
-            tokenizer, ids = tokenize(text, tokenizer or self.tokenizer_class, self.vocab_size)
+            tokenizer, ids = tokenize(text, tokenizer or self.kind, self.vocab_size)
         return self.split(tokenizer, ids, hashlib.sha256(text.encode()).hexdigest(), block_size)
 
     def split(self, tokenizer: Tokenizer, ids: Tensor, sha256: str, block_size: int) -> Corpus:

@@ -6,7 +6,6 @@ Shapes: B windows in a batch, T positions (block_size).
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from lightning import LightningDataModule
 
 from headscope.data.corpus import Corpus, Source
@@ -69,17 +68,9 @@ class CorpusData(LightningDataModule):
     def train_dataloader(self) -> TrainBatches:
         trainer = self.trainer
         assert trainer is not None
-        return TrainBatches(
-            self.corpus.train,
-            self.block_size,
-            self.seed,
-            self.batch_size,
-            self.accumulate,
-            trainer.global_rank,
-            trainer.world_size,
-            lambda: trainer.global_step,
-            self.same,
-        )
+        data = self.corpus.train, self.block_size, self.seed, self.batch_size, self.accumulate
+        process = trainer.global_rank, trainer.world_size
+        return TrainBatches(*data, *process, first_step=lambda: trainer.global_step, same=self.same)
 
     def val_dataloader(self) -> ValBatches:
         trainer = self.trainer
@@ -87,7 +78,3 @@ class CorpusData(LightningDataModule):
         tokens = max(4096, self.batch_size * self.block_size)  # no gradients are kept, so larger batches fit
         size = max(tokens // self.block_size, 1)
         return ValBatches(self.corpus.val, size, trainer.global_rank, trainer.world_size)
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        x, y = batch
-        return x.to(device, non_blocking=True), y.to(device, non_blocking=True)

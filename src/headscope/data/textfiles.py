@@ -3,7 +3,7 @@
 import logging
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from headscope.data.corpus import Corpus, TextSource, TokenizerName, VocabSize, naming_text
@@ -49,9 +49,9 @@ class TextFiles(TextSource):
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         if sum(f.stat().st_size for f in self.files) < LARGE:
             return super().load(block_size, tokenizer)
-        (tokenizer or self.tokenizer_class).ready()
+        (tokenizer or self.kind).ready()
         with naming_text(self.name):
-            packed = pack(self.files, self.packed, tokenizer or self.tokenizer_class, self.vocab_size)
+            packed = pack(self.files, self.packed, tokenizer or self.kind, self.vocab_size)
         return self.split(*packed, block_size)
 
     def read(self) -> str:
@@ -89,8 +89,11 @@ def text_files_at(path: Path, excluded: Path) -> list[Path]:
             left_out["not text"].append(file)
         except (Unreadable, OSError):
             left_out["unreadable"].append(file)
-    summary = ", ".join(f"{len(paths)} {why} ({_first_names(paths, path)})" for why, paths in left_out.items() if paths)
-    summary = summary and f"; left out {summary}"
+    summary = ""
+    for why, paths in left_out.items():
+        if paths:
+            names = [printable(p.relative_to(path)) for p in paths[:FEW]] + ["…"] * (len(paths) > FEW)
+            summary += f"{', ' if summary else '; left out '}{len(paths)} {why} ({', '.join(names)})"
     if not files:
         raise UserError(f"data.path={printable(path)} is a folder without text files{summary}; give some text")
     log.info("%s: reading %s%s", printable(path), count(len(files), "file"), summary)
@@ -113,8 +116,3 @@ def _visible_files(folder: Path, excluded: Path, left_out: dict[str, list[Path]]
         left_out["hidden"] += [Path(at, name) for name in (*folders, *names) if name.startswith(".")]
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(at, name) for name in names if not name.startswith("."))
-
-
-def _first_names(paths: Sequence[Path], folder: Path) -> str:
-    names = [printable(path.relative_to(folder)) for path in paths[:FEW]]
-    return ", ".join(names + ["…"] * (len(paths) > FEW))

@@ -16,6 +16,7 @@ from itertools import count
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from headscope.errors import UserError
 
@@ -106,12 +107,8 @@ class SentenceWindows(CutWindows):
         longest = max(len(s) for s in sentences) - 1
         if longest > block_size:
             raise UserError(f"a sentence of {longest} words does not fit model.block_size={block_size}; use {longest}")
-        rows = torch.full((len(sentences), longest + 1), pad)  # (S, T + 1)
-        inside = torch.zeros_like(rows, dtype=torch.bool)
-        for row, mask, sentence in zip(rows, inside, sentences, strict=True):
-            row[: len(sentence)] = sentence
-            mask[: len(sentence)] = True
-        self.x, self.y = rows[:, :-1], rows[:, 1:].masked_fill(~inside[:, 1:], IGNORE)
+        self.x = pad_sequence(sentences, batch_first=True, padding_value=pad)[:, :-1]  # (S, T)
+        self.y = pad_sequence([s[1:] for s in sentences], batch_first=True, padding_value=IGNORE)
 
     def __len__(self) -> int:
         return len(self.x)

@@ -72,7 +72,7 @@ def mean_and_sd(numbers: Array, form: str = ".4f") -> tuple[str, str]:
     return mean, format(numbers.std(ddof=1), form) if len(numbers) > 1 else ""
 
 
-def job_rows(sweep: Sweep) -> Rows:
+def jobs(sweep: Sweep) -> Rows:
     """Returns one row per job."""
     rows: Rows = [("job", *sweep.swept, "state", "steps", "val/loss", "best", "seconds")]
     for r in sweep.results:

@@ -10,20 +10,10 @@ from headscope.files import write_atomically
 from headscope.installed import command
 from headscope.render.figures import save, svg
 from headscope.render.pages import render_page
+from headscope.report import tables
 from headscope.report.charts import charts
 from headscope.report.findings import assumptions, findings
 from headscope.report.results import Sweep
-from headscope.report.tables import (
-    Rows,
-    beyond,
-    effects,
-    incomplete_jobs,
-    job_rows,
-    ranking,
-    roles_formed,
-    runs_csv,
-    trials,
-)
 
 BEYOND = (
     "The loss on the same targets with the tokens of context that the column names: mean ± standard deviation over"
@@ -51,14 +41,14 @@ def write_report(folder: Path) -> str:
         RunFailed: the disk is full.
     """
     sweep = Sweep(folder)
-    figures, sentences, rows = charts(sweep), findings(sweep), ranking(sweep)
-    sections: list[tuple[str, str, Rows]] = [
-        ("Each choice alone", "Means over all values of the other swept keys.", effects(sweep)),
-        ("Beyond the trained context", BEYOND, beyond(sweep)),
-        ("When roles formed", ROLES, roles_formed(sweep)),
-        ("Trials", TRIALS, trials(sweep)),
-        ("Did not complete", "", incomplete_jobs(sweep)),
-        ("Jobs", "", job_rows(sweep)),
+    figures, sentences, rows = charts(sweep), findings(sweep), tables.ranking(sweep)
+    sections: list[tuple[str, str, tables.Rows]] = [
+        ("Each choice alone", "Means over all values of the other swept keys.", tables.effects(sweep)),
+        ("Beyond the trained context", BEYOND, tables.beyond(sweep)),
+        ("When roles formed", ROLES, tables.roles_formed(sweep)),
+        ("Trials", TRIALS, tables.trials(sweep)),
+        ("Did not complete", "", tables.incomplete_jobs(sweep)),
+        ("Jobs", "", tables.jobs(sweep)),
     ]
     values = {
         "title": folder.resolve().name,
@@ -76,7 +66,7 @@ def write_report(folder: Path) -> str:
     }
     for name in ("report.html", "report.md", "report.tex"):
         write_atomically(folder / name, render_page(name, **values).encode())
-    write_atomically(folder / "runs.csv", runs_csv(sweep).encode())
+    write_atomically(folder / "runs.csv", tables.runs_csv(sweep).encode())
     for name, figure in figures.items():
         save(figure, folder / "figures" / name)
     table = [*_aligned(rows[: MOST + 1]), *([f"… and {len(rows) - 1 - MOST} more"] if len(rows) - 1 > MOST else []), ""]
@@ -84,7 +74,7 @@ def write_report(folder: Path) -> str:
     return "\n".join([*sweep.warnings(), *(table if rows[1:] else []), *sentences[:MOST], "", files])
 
 
-def _aligned(rows: Rows) -> list[str]:
+def _aligned(rows: tables.Rows) -> list[str]:
     """Returns the lines of a table for a terminal."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in rows]

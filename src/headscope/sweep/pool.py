@@ -61,6 +61,12 @@ class Running:
     terminated: float | None = None  #: the time when the process received the signal to stop
 
 
+def check_integer(key: str, value: object, least: int = 1) -> None:
+    """Raises a UserError unless a value is an integer of at least `least`; Hydra does not check types."""
+    if type(value) is not int or value < least:
+        raise UserError(f"{key}={value} must be an integer of at least {least}")
+
+
 def visible_gpus() -> list[str]:
     """Returns the GPUs of this machine in the notation of CUDA_VISIBLE_DEVICES, without importing torch."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
@@ -101,9 +107,9 @@ class Pool:
     """
 
     def __init__(self, folder: Path, n_jobs: int | None, gpus_per_job: int) -> None:
-        for key, value in (("n_jobs", n_jobs), ("gpus_per_job", gpus_per_job)):
-            if not (type(value) is int and value >= 1) and (value is not None or key != "n_jobs"):
-                raise UserError(f"hydra.launcher.{key}={value} must be an integer of at least 1")
+        check_integer("hydra.launcher.gpus_per_job", gpus_per_job)
+        if n_jobs is not None:
+            check_integer("hydra.launcher.n_jobs", n_jobs)
         self.folder, self.gpus_per_job, self.gpus = folder, gpus_per_job, visible_gpus()
         self.n_jobs = n_jobs or max(len(self.gpus) // gpus_per_job, 1)
         if self.gpus and gpus_per_job > 1 and self.n_jobs * gpus_per_job > len(self.gpus):

@@ -22,7 +22,7 @@ from headscope.files import write_atomically
 from headscope.run.folder import Status
 from headscope.sweep.jobs import Job, Manifest, folder_name, own
 from headscope.sweep.launcher import merged_overrides, refuse_unused, run_plan, typed_command
-from headscope.sweep.pool import Plan, Pool
+from headscope.sweep.pool import Plan, Pool, check_integer
 
 if TYPE_CHECKING:
     from hydra_plugins.headscope import Search
@@ -44,11 +44,8 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optu
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for key, least in (("n_trials", 1), ("warmup_steps", 0), ("batch_size", 1)):
-        value = getattr(sweeper, key)
-        if type(value) is not int or value < least:
-            raise UserError(f"hydra.sweeper.{key}={value} must be an integer of at least {least}")
-    assert sweeper.hydra_context is not None
-    overrides = merged_overrides(sweeper.params, typed, sweeper.hydra_context.config_loader)
+        check_integer(f"hydra.sweeper.{key}", getattr(sweeper, key), least)
+    overrides = merged_overrides(sweeper.params, typed, sweeper.loader)
     space: dict[str, Any] = {o.get_key_element(): distribution(o) for o in overrides if o.is_sweep_override()}
     fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
     if not space:

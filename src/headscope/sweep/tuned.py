@@ -24,8 +24,7 @@ def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[J
         RunFailed: no trial of any combination completed.
         Interrupted: a signal stopped the sweep.
     """
-    assert sweeper.hydra_context is not None
-    grid = combinations(sweeper.params, typed, sweeper.hydra_context.config_loader)
+    grid = combinations(sweeper.params, typed, sweeper.loader)
     trials, jobs = {}, []  # trials by (other overrides, value); jobs also have a seed
     for job in grid:
         rest = tuple(o for o in job if split(o)[0] not in (sweeper.tune, "seed"))

@@ -27,10 +27,7 @@ def non_overlapping(model: LanguageModel, ids: Tensor, t: int) -> Tensor:
         Nats per token, (T,) on the CPU: means over W = (N - 1) // T windows.
     """
     windows = ids[: (len(ids) - 1) // t * t + 1].long().unfold(0, t + 1, t)  # (W, T + 1)
-    sums = torch.zeros(t, dtype=torch.float64)
-    for batch in torch.split(windows, max(BATCH // t, 1)):
-        sums += _losses(model, batch).sum(0)
-    return sums / len(windows)
+    return _losses(model, windows).mean(0)
 
 
 @torch.no_grad()
@@ -48,16 +45,15 @@ def sliding(model: LanguageModel, ids: Tensor, contexts: Sequence[int], targets:
     """
     longest = max(contexts)
     places = torch.linspace(longest, len(ids) - 1, min(targets, len(ids) - longest), dtype=torch.float64).long()  # (M,)
-    means = []
-    for t in contexts:
-        windows = ids[places[:, None] + torch.arange(-t, 1)].long()  # (M, T + 1)
-        batches = torch.split(windows, max(BATCH // t, 1))
-        means.append(torch.cat([_losses(model, batch)[:, -1] for batch in batches]).mean())
-    return torch.stack(means)
+    windows = (ids[places[:, None] + torch.arange(-t, 1)].long() for t in contexts)  # (M, T + 1) each
+    return torch.stack([_losses(model, w)[:, -1].mean() for w in windows])
 
 
 def _losses(model: LanguageModel, windows: Tensor) -> Tensor:
     """Returns the loss of each target in windows (W, T + 1): (W, T), float64 on the CPU."""
-    windows = windows.to(next(model.parameters()).device)
-    logits = model(windows[:, :-1]).float()  # (W, T, V)
-    return F.cross_entropy(logits.transpose(1, 2), windows[:, 1:], reduction="none").double().cpu()
+    losses = []
+    for batch in torch.split(windows, max(BATCH // (windows.shape[1] - 1), 1)):
+        batch = batch.to(next(model.parameters()).device)
+        logits = model(batch[:, :-1]).float()  # (B, T, V)
+        losses.append(F.cross_entropy(logits.transpose(1, 2), batch[:, 1:], reduction="none").double().cpu())
+    return torch.cat(losses)

@@ -118,24 +118,12 @@ class Muon(Optimizer):
             if not self.state[p]:
                 step = torch.zeros((), device=p.device if group["fused"] else None)
                 self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-        states = [self.state[p] for p in params]
-        adamw(
-            params,
-            [p.grad for p in params if p.grad is not None],
-            [s["exp_avg"] for s in states],
-            [s["exp_avg_sq"] for s in states],
-            [],
-            [s["step"] for s in states],
-            foreach=not group["fused"],
-            fused=group["fused"],
-            amsgrad=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            maximize=False,
-        )
+        gradients = [p.grad for p in params if p.grad is not None]
+        means, squares, steps = ([self.state[p][k] for p in params] for k in ("exp_avg", "exp_avg_sq", "step"))
+        options = {name: group[name] for name in ("lr", "weight_decay", "eps", "fused")}
+        options |= {"foreach": not group["fused"], "amsgrad": False, "maximize": False}
+        beta1, beta2 = group["betas"]
+        adamw(params, gradients, means, squares, [], steps, beta1=beta1, beta2=beta2, **options)
 
     def _muon(self, params: list[Tensor], group: dict[str, Any]) -> None:
         for p in params:

@@ -9,14 +9,5 @@ from headscope.data.tokenizers.word import WordTokenizer
 #: The values of `data.tokenizer`. A new tokenizer needs one row here; checkpoints find its class by name.
 TOKENIZERS: dict[str, type[Tokenizer]] = {"char": CharTokenizer, "word": WordTokenizer, "bpe": BytePairTokenizer}
 
-__all__ = [
-    "EOS",
-    "PAD",
-    "TOKENIZERS",
-    "BytePairTokenizer",
-    "CharTokenizer",
-    "LineTokenizer",
-    "Tokenizer",
-    "UnknownToken",
-    "WordTokenizer",
-]
+__all__ = ["EOS", "PAD", "TOKENIZERS", "BytePairTokenizer", "CharTokenizer", "LineTokenizer", "Tokenizer"]
+__all__ += ["UnknownToken", "WordTokenizer"]
