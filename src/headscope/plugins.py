@@ -36,11 +36,7 @@ def belongs(module: str) -> bool:
 
 
 def imported(module: str) -> ModuleType:
-    """Imports a module of a plugin and returns it.
-
-    Raises:
-        UserError: the import raised any error.
-    """
+    """Imports a module of a plugin and returns it; turns every error of the import into a `UserError`."""
     try:
         return import_module(module)
     except Exception as e:

@@ -33,11 +33,7 @@ class Processes(Launcher):
         self.folder = Path(config.hydra.sweep.dir)
 
     def pool(self) -> "Pool":
-        """Returns the pool that runs the jobs.
-
-        Raises:
-            UserError: a number is out of range.
-        """
+        """Returns the pool that runs the jobs; raises as `Pool` does."""
         from headscope.sweep.pool import Pool
 
         return Pool(self.folder, self.n_jobs, self.gpus_per_job)

@@ -56,11 +56,7 @@ class CorpusData(LightningDataModule):
 
     @property
     def corpus(self) -> Corpus:
-        """The corpus, loaded at its first use; only then is the vocabulary known.
-
-        Raises:
-            UserError: see `Source.load`.
-        """
+        """The corpus, loaded at its first use as in `Source.load`; only then is the vocabulary known."""
         if self._corpus is None:
             self._corpus = self.source.load(self.block_size, self.tokenizer)
         return self._corpus

@@ -52,11 +52,7 @@ class Generated(Source):
         raise NotImplementedError
 
     def check(self, block_size: int) -> None:
-        """Called before any window is drawn.
-
-        Raises:
-            UserError: the rule does not fit the context.
-        """
+        """Raises a `UserError` if the rule does not fit the context; called before any window is drawn."""
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         self.check(block_size)

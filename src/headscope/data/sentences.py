@@ -30,10 +30,7 @@ class Toy(Source):
     name = "toy"
 
     def __init__(
-        self,
-        sentences: Sequence[str] | None = None,
-        path: str | None = None,
-        vocabulary: Sequence[str] | None = None,
+        self, sentences: Sequence[str] | None = None, path: str | None = None, vocabulary: Sequence[str] | None = None
     ) -> None:
         if sentences is None and path is None and vocabulary is None:
             vocabulary = EXAMPLE_VOCABULARY

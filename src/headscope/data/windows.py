@@ -145,11 +145,7 @@ def epoch_order(seed: int, epoch: int, n: int) -> tuple[Tensor, int]:
 
 
 def share(batch_size: int, world: int) -> int:
-    """Returns how many windows of a batch each process gets.
-
-    Raises:
-        UserError: the processes cannot share the batch equally.
-    """
+    """Returns how many windows of a batch each process gets; raises a `UserError` if not all get the same number."""
     if batch_size % world:
         raise UserError(f"batch_size={batch_size} cannot be shared by {world} processes; use a multiple of {world}")
     return batch_size // world
@@ -157,11 +153,7 @@ def share(batch_size: int, world: int) -> int:
 
 @dataclass(eq=False)
 class TrainBatches:
-    """The endless stream of training batches: a batch depends on (seed, step, rank, world) and on nothing else.
-
-    Raises:
-        UserError: the processes cannot share a batch equally.
-    """
+    """The endless stream of training batches: a batch depends on (seed, step, rank, world) and on nothing else."""
 
     windows: Windows  #: the training split
     block_size: int  #: T

@@ -121,11 +121,7 @@ class Pool:
         self.signals: list[int] = []
 
     def run(self, plan: Plan, display: JobDisplay) -> None:
-        """Runs all jobs of the plan.
-
-        Raises:
-            Interrupted: a signal stopped the sweep; every job has ended.
-        """
+        """Runs all jobs of the plan. Raises `Interrupted` after a signal, when all jobs have ended."""
         before = {s: signal.signal(s, lambda signum, _: self.signals.append(signum)) for s in stopping()}
         try:
             while self._fill_slots(plan, display):

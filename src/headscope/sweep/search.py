@@ -67,11 +67,7 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optu
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """Returns Optuna's form of `a,b`, `range(1, 5)` or `interval(0, 1)`, and of `tag(log, …)` around these.
-
-    Raises:
-        UserError: the override has another form.
-    """
+    """Returns Optuna's form of `a,b`, `range(1, 5)`, `interval(0, 1)` or `tag(log, …)` of these; refuses others."""
     value: Any = override.value()
     log = "log" in getattr(value, "tags", ())
     try:

@@ -160,11 +160,7 @@ class LanguageModule(LightningModule):
         self.report({"val/loss": loss.item(), "val/accuracy": accuracy.item()})
 
     def check_finite(self) -> None:
-        """Stops a run with a loss that is not finite; called at log steps, at validations and before each save.
-
-        Raises:
-            RunFailed: names the first such step, its learning rate, and possible remedies.
-        """
+        """Raises `RunFailed` if a loss is not finite; called at log steps, at validations and before each save."""
         if not self._unchecked:
             return
         finite = torch.stack([loss for _, loss in self._unchecked]).isfinite().tolist()

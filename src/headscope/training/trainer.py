@@ -32,11 +32,7 @@ def build_trainer(
     loggers: Sequence[Logger],
     plugins: Sequence[ClusterEnvironment] = (),
 ) -> Trainer:
-    """Returns the Trainer of a run that ends after `last_step` and writes into a folder.
-
-    Raises:
-        MisconfigurationException: Lightning refuses the options; see `explained`.
-    """
+    """Returns the Trainer of a run that ends after `last_step`; raises Lightning's errors: see `explained`."""
     if options.profiler:
         log.info(f"the profile will be saved to {folder}/fit-profile.txt")
     given = {name: value for name, value in vars(options).items() if name not in OURS}
@@ -76,11 +72,7 @@ def ended_early(trainer: Trainer) -> str:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turns errors of Lightning into one line.
-
-    Raises:
-        UserError: Lightning refuses the options, or needs a package that is not installed.
-    """
+    """Raises a one-line `UserError` if Lightning refuses the options or needs a package that is not installed."""
     try:
         yield
     except (MisconfigurationException, ModuleNotFoundError) as e:

@@ -50,11 +50,7 @@ class Tokenizer:
 
     @classmethod
     def ready(cls) -> None:
-        """Called before a text is read.
-
-        Raises:
-            UserError: a library that this class needs is not installed.
-        """
+        """Raises a `UserError` if a library of this class is not installed; called before a text is read."""
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
@@ -67,11 +63,7 @@ class Tokenizer:
         raise NotImplementedError
 
     def encode(self, text: str) -> Tensor:
-        """Returns ids (N,), int64.
-
-        Raises:
-            UnknownToken: the text has a token that is not in the vocabulary.
-        """
+        """Returns ids (N,), int64; raises `UnknownToken` for a token that is not in the vocabulary."""
         raise NotImplementedError
 
     def stream(self, ids: Iterable[int]) -> Iterator[str]:
