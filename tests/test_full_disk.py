@@ -1,4 +1,4 @@
-"""A full disk: every writer says so in one line and ends with 3, keeps what was there, and leaves no half file."""
+"""A full disk: every writer reports it in one line and exits with 3, keeps old files, and leaves no incomplete file."""
 
 import contextlib
 import resource
@@ -31,13 +31,13 @@ needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="a de
 
 
 def fill():
-    """No file can grow beyond a few bytes from now on: for a program that is a full disk, for root too."""
+    """Limits files to a few bytes, which looks like a full disk, even to root."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (5, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 @contextlib.contextmanager
 def room_again():
-    """Takes back what happens to the disk inside."""
+    """Restores the limit of file sizes afterwards."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         yield

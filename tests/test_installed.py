@@ -1,4 +1,4 @@
-"""The wheel, in an empty environment and from an empty folder; the command it brings, which a checkout has too."""
+"""The wheel in an empty environment and an empty folder, and the command `headscope`, which a checkout has too."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def environment(folder, package):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A copy of what a wheel is built from: building leaves files behind."""
+    """A copy of the files that a wheel is built from, because building creates files among them."""
     folder = tmp_path_factory.mktemp("source")
     for name in BUILT_FROM:
         whole = ROOT / name

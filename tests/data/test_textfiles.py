@@ -102,7 +102,7 @@ def test_links_are_followed_and_loops_end(folder, tmp_path, logged):
 
 
 def test_what_cannot_be_read_is_left_out_and_named(folder, logged, monkeypatch):
-    os.mkfifo(folder / "pipe")  # to open it would wait for ever
+    os.mkfifo(folder / "pipe")  # opening it would block
     (folder / "gone").symlink_to(folder / "nowhere")
     (folder / "memory").symlink_to("/proc/self/mem")  # even root cannot read its first byte
     monkeypatch.chdir(folder)  # the path of a socket must be short

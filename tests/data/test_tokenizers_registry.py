@@ -49,7 +49,7 @@ def test_a_config_accepts_the_registered_names():
         (WordTokenizer, "words"),
         (BytePairTokenizer, "byte pairs"),
         (Tokenizer, None),
-        (LowerCase, None),  # it splits otherwise than the class it inherits from
+        (LowerCase, None),  # it splits differently from its base class
     ],
 )
 def test_a_class_does_not_inherit_the_rule_of_splitting(kind, rule):

@@ -1,4 +1,4 @@
-"""Which windows a step sees: each exactly once an epoch, as a pure function of seed, step, rank and world."""
+"""The windows of each step: a pure function of seed, step, rank and world, and each once per epoch."""
 
 import pytest
 import torch
@@ -41,7 +41,7 @@ def test_validation_counts_every_target_once(block_size, world):
 def test_an_epoch_visits_each_window_once_and_then_moves_its_borders():
     stream = batches()
     n = len(stream.windows)
-    starts = torch.cat([stream.batch(step)[0][:, 0] for step in range(9)])  # four windows a step
+    starts = torch.cat([stream.batch(step)[0][:, 0] for step in range(9)])  # four windows per step
     phases = []
     for epoch in range(3):
         mine = sorted(starts[epoch * n : (epoch + 1) * n].tolist())

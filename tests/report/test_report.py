@@ -1,4 +1,4 @@
-"""The report: what it says is true, and what it cannot know it does not say."""
+"""The report: its statements are true, and it states nothing that the data do not show."""
 
 import csv
 import json
@@ -76,7 +76,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The same with its report, for those who only read."""
+    """The same sweep with its report, for tests that only read."""
     folder = grid(tmp_path_factory.mktemp("written"))
     write_report(folder)
     return folder
@@ -115,7 +115,7 @@ def test_the_command_can_be_pasted(written):
 
 
 def test_every_pair_is_judged_not_only_those_with_the_best(tmp_path):
-    """The best has one seed; the others differ from each other all the same."""
+    """The best has one seed; the others differ significantly from each other."""
     losses = {"a": {1: 1.0}, "b": {1: 1.10, 2: 1.11, 3: 1.12}, "c": {1: 1.60, 2: 1.61, 3: 1.62}}
     sweep = sweep_of(tmp_path, losses)
     assert sweep.worse("val_loss") == ["", "", "2"]
@@ -167,7 +167,7 @@ def test_what_cannot_be_tested_is_said(tmp_path):
 
 
 class Checker(HTMLParser):
-    """Every tag that is opened is closed, in order."""
+    """Checks that every open tag is closed, in order."""
 
     def __init__(self):
         super().__init__()
@@ -247,7 +247,7 @@ def test_what_cannot_be_compared_is_said(folder, changed, warning):
 
 
 def test_odd_sweeps_have_a_report(tmp_path):
-    """Nothing completed; values that look the same when shortened; no size; no validation in common."""
+    """No completed job; values that are equal when shortened; no size; no common validation."""
     jobs = [Job(f"{i}", (f"optimizer.lr={lr}", f"seed={s}")) for i, (lr, s) in enumerate(
         (lr, s) for lr in ("0.00123441", "0.00123442") for s in (1, 2))]  # fmt: skip
     Manifest((), tuple(jobs)).write(tmp_path)
@@ -328,7 +328,7 @@ def test_when_roles_formed_is_compared_by_the_rule_of_the_ranking(tmp_path):
 
 
 def test_losses_beyond_the_trained_context(tmp_path):
-    """Two schemes that go on and one that ends; a way to go on that only one of them has."""
+    """Two schemes that can read longer texts and one that cannot; only one of them has an extension method."""
     jobs = [Job(f"{p}-{s}", (f"position={p}", f"seed={s}")) for p in ("rope", "alibi", "learned") for s in "123"]
     for job in jobs:
         position, seed = job.values["position"], int(job.values["seed"])

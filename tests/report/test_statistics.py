@@ -1,4 +1,4 @@
-"""Which combinations differ: equal ones are rarely called different, whatever their spread, and true ones are found."""
+"""Equal combinations are rarely called different, whatever their variance, and true differences are found."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def distinguished(means, deviations, counts, sweeps):
 
 
 def false_rate(spread, k, n, sweeps):
-    """The part of sweeps of K equal combinations in which any pair is called different."""
+    """The fraction of sweeps of K equal combinations in which any pair is called different."""
     return distinguished(np.zeros(k), SPREADS[spread](k), [n] * k, sweeps).any((1, 2)).mean()
 
 
@@ -44,7 +44,7 @@ def test_equal_combinations_are_rarely_told_apart_over_the_whole_grid(spread):
 
 
 def test_a_failed_job_does_not_make_it_liberal():
-    """Two seeds beside three, with the smaller sample three times as noisy."""
+    """A sample of two seeds, three times as noisy as the samples of three seeds."""
     assert distinguished(np.zeros(4), [3, 1, 1, 1], [2, 3, 3, 3], 5000).any((1, 2)).mean() <= 0.06
 
 
@@ -53,7 +53,10 @@ def test_a_failed_job_does_not_make_it_liberal():
     [(3, 2, 3, 0.65), (3, 2, 4, 0.90), (3, 5, 5, 0.85), (6, 2, 3, 0.98), (6, 5, 3, 0.80), (6, 8, 4, 0.98)],
 )
 def test_true_differences_are_found(apart, k, n, power):
-    """One combination lies some standard deviations above others; Student's t finds 3 of them at 3 seeds in 78%."""
+    """One combination is `apart` standard deviations above the others.
+
+    Student's t test of two combinations with 3 seeds finds 3 standard deviations in 78% of sweeps.
+    """
     found = distinguished([apart, *[0] * (k - 1)], np.ones(k), [n] * k, 5000)
     assert found[:, 0, 1].mean() >= power
 

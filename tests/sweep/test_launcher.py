@@ -1,4 +1,4 @@
-"""Sweeps: what their jobs are, how they end, and how they go on."""
+"""Sweeps: their jobs, how they end, and how they resume."""
 
 import json
 import re
@@ -86,7 +86,7 @@ def names(folder):
 
 
 def test_batches_of_hydras_sweeper_are_different_jobs_and_resume_under_their_names(tmp_path, next_process):
-    """Each batch sweeps the seed alone: only the order in which they come tells that the position differs."""
+    """Each batch sweeps only the seed; that the position differs is known only after the second batch."""
     batches = [[[f"position={p}", f"seed={s}"] for s in (1, 2)] for p in ("rope", "none")]
     runner = Pretend(tmp_path)
     for number, batch in enumerate(batches):
@@ -131,7 +131,7 @@ def test_a_process_that_dies_in_another_launcher_is_a_job_that_failed(tmp_path, 
 
 
 def test_what_completed_jobs_were_trained_with_is_a_fact(tmp_path, next_process):
-    """Changes reach jobs that are still to be trained; one that would reach none is refused."""
+    """Changed overrides apply to jobs that are not complete; an override that would apply to no job is refused."""
     overrides = {"00-s1": ("seed=1", "optimizer.lr=0.003"), "01-s2": ("seed=2", "optimizer.lr=0.003")}
 
     def resume(*typed):
@@ -148,7 +148,7 @@ def test_what_completed_jobs_were_trained_with_is_a_fact(tmp_path, next_process)
     assert (tmp_path / "sweep.json").read_bytes() == before
     assert resume("seed=1,2", "optimizer.lr=0.003") == ([], overrides)
     added = overrides | {"02-s3": ("seed=3", "optimizer.lr=0.05")}
-    for launched in (["02-s3"], []):  # the second time as well, there is nothing left
+    for launched in (["02-s3"], []):  # there is nothing left the second time
         assert resume("seed=1,2,3", "optimizer.lr=0.05") == (launched, added)
     longer = resume("seed=1,2,3", "optimizer.lr=0.05", "trainer.max_steps=40")
     assert longer[0] == ["00-s1", "01-s2", "02-s3"]
@@ -168,7 +168,7 @@ def test_a_job_that_never_started_and_is_not_asked_for_any_more_is_forgotten(tmp
     runner = Pretend(tmp_path)
     launch(tmp_path, grid("seed=2,4"), runner)
     assert [name for _, name in runner.launched] == ["01-s2", "03-s4"]
-    assert names(tmp_path) == ["00-s1", "01-s2", "03-s4"], "what was trained is kept"
+    assert names(tmp_path) == ["00-s1", "01-s2", "03-s4"], "jobs that were trained are kept"
 
 
 def test_a_default_that_is_typed_only_now_is_no_change(tmp_path, next_process):
@@ -397,7 +397,7 @@ def test_the_path_to_a_cluster_works_with_its_local_executor(tmp_path):
     assert [line for line in done.stdout.splitlines() if "completed" in line][:2] == [
         line for line in done.stdout.splitlines() if re.match("  [12]/2 0(0-h4|2-h2) completed", line)
     ]
-    assert table(folder) | before == table(folder), "what has completed is not trained again"
+    assert table(folder) | before == table(folder), "completed jobs are not trained again"
     assert table(folder).keys() == {"00-h4", "02-h2"}
 
 

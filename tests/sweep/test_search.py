@@ -1,4 +1,4 @@
-"""A search that is killed and goes on."""
+"""Searches, also after they were killed."""
 
 import json
 import subprocess
@@ -53,7 +53,7 @@ def test_a_search_needs_something_to_choose(tmp_path):
 
 
 def sought(folder, *typed, runner=None, n_trials=7, batch=3):
-    """A search over what is typed that trains nothing; the launcher, and the trials that Optuna knows."""
+    """Runs a search without training; returns the launcher and Optuna's trials."""
     sweeper = SimpleNamespace(
         folder=folder,
         params={},
@@ -118,7 +118,9 @@ def test_a_search_continues_where_it_was_stopped(tmp_path, next_process):
         sought(tmp_path, "x=interval(0, 1)", "y=a,b", "z=1")
     with pytest.raises(UserError, match="chooses among other values"):
         sought(tmp_path, "x=interval(0, 1)", "y=b,c")
-    assert len(sought(tmp_path, "x=interval(0, 2)", "y=a,b", n_trials=9)[0].launched) == 2, "a wider space goes on"
+    assert len(sought(tmp_path, "x=interval(0, 2)", "y=a,b", n_trials=9)[0].launched) == 2, (
+        "a wider space continues the search"
+    )
 
 
 def test_an_unpromising_trial_is_pruned(tmp_path):
@@ -183,7 +185,7 @@ def test_the_corners_of_a_space_are_its_choices_and_the_ends_of_its_ranges():
     many = {f"k{i}": CategoricalDistribution(list(range(i + 2))) for i in range(9)}
     found = corners(many)
     assert len(found) == 10
-    assert all({c[i] for c in found} == set(range(i + 2)) for i in range(9)), "every choice is in one"
+    assert all({c[i] for c in found} == set(range(i + 2)) for i in range(9)), "every choice is in some corner"
 
 
 #: Without the space of conf/sweep/search.yaml.

@@ -1,4 +1,4 @@
-"""What is chosen on which machine: a table."""
+"""The settings that are chosen for different machines."""
 
 from dataclasses import replace
 

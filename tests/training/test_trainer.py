@@ -1,4 +1,4 @@
-"""What the group `trainer` passes to Lightning, what it refuses, and runs with its less usual options."""
+"""The group `trainer`: options passed to Lightning, refused options, and runs with unusual options."""
 
 import inspect
 import json
@@ -33,7 +33,7 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def _process_as_it_was(monkeypatch):
-    """A run sets what belongs to the whole process."""
+    """Restores the settings of the process that a run changes."""
     monkeypatch.setattr(logging, "raiseExceptions", True)
     precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
     yield
@@ -152,7 +152,7 @@ def test_max_steps_ends_a_run_that_max_epochs_would_not():
 
 
 def test_a_run_in_epochs_of_a_few_batches_learns_what_one_stream_does(tmp_path):
-    """Lightning's epochs end, and nothing changes: the order of the data is a function of the step."""
+    """The end of Lightning's epochs changes nothing, because the order of the data is a function of the step."""
     whole, summary = fit(tmp_path / "whole")
     parts, again = fit(tmp_path / "parts", "+trainer.limit_train_batches=4")
     assert torch.equal(weights(whole), weights(parts))
