@@ -1,4 +1,4 @@
-"""Puts train.py, generate.py and conf/ into the wheel, as headscope/scripts/; pyproject.toml has everything else.
+"""Copies train.py, generate.py and conf/ into the wheel as headscope/scripts/; pyproject.toml has everything else.
 
 An editable install needs no copies: `headscope.installed` finds the originals.
 """

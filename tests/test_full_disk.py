@@ -1,4 +1,4 @@
-"""A full disk: every writer says so in one line and ends with 3, keeps what was there, and leaves no half file."""
+"""A full disk: every writer reports it in one line and exits with 3, keeps old files, and leaves no incomplete file."""
 
 import contextlib
 import resource
@@ -31,13 +31,13 @@ needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="a de
 
 
 def fill():
-    """No file can grow beyond a few bytes from now on: for a program that is a full disk, for root too."""
+    """Limits files to a few bytes, which looks like a full disk, even to root."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (5, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 @contextlib.contextmanager
 def room_again():
-    """Takes back what happens to the disk inside."""
+    """Restores the limit of file sizes afterwards."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         yield
@@ -46,7 +46,7 @@ def room_again():
 
 
 def refused(write, *arguments):
-    """What is said when something is written to a full disk."""
+    """The message when something is written to a full disk."""
     with room_again():
         fill()
         try:
@@ -93,16 +93,16 @@ def test_what_was_written_before_stays_as_it_was(write, tmp_path):
     write(tmp_path)
     before = content(tmp_path)
     assert before
-    code, said = refused(write, tmp_path)
+    code, output = refused(write, tmp_path)
     assert code == 3
-    assert said.startswith(f"the disk is full: {tmp_path}")
+    assert output.startswith(f"the disk is full: {tmp_path}")
     assert content(tmp_path) == before
 
 
 def test_an_export_is_whole_or_not_there(toy_run, tmp_path):
     file = tmp_path / "m.safetensors"
-    said = refused(command, export, toy_run[0], file)
-    assert said == (3, f"the disk is full: {file} was not written; free some space and try again")
+    output = refused(command, export, toy_run[0], file)
+    assert output == (3, f"the disk is full: {file} was not written; free some space and try again")
     assert not list(tmp_path.iterdir())
 
 
@@ -126,14 +126,14 @@ def test_a_run_ends_with_3_and_goes_on_from_its_last_checkpoint(options, tmp_pat
     folder = tmp_path / "run"
     with monkeypatch.context() as patch, room_again():
         patch.setattr(RngState, "on_train_batch_start", lambda _, trainer, *__: trainer.global_step and fill())
-        code, said = train(*TINY, *options, "trainer.max_steps=3", f"hydra.run.dir={folder}")
-    assert code == 3, said
-    assert "the disk is full" in said.splitlines()[-1]
-    assert f"last.ckpt is kept; go on with: python train.py resume={folder}" in said
+        code, output = train(*TINY, *options, "trainer.max_steps=3", f"hydra.run.dir={folder}")
+    assert code == 3, output
+    assert "the disk is full" in output.splitlines()[-1]
+    assert f"last.ckpt is kept; go on with: python train.py resume={folder}" in output
     assert not list(folder.rglob("*.beside"))
-    code, said = train(f"resume={folder}")
-    assert code == 0, said
-    assert f"resuming {folder} at step 1" in said
+    code, output = train(f"resume={folder}")
+    assert code == 0, output
+    assert f"resuming {folder} at step 1" in output
     assert RunFolder(folder).summary()["steps"] == 3
 
 

@@ -1,4 +1,4 @@
-"""Who may import whom, and what costs nothing to ask."""
+"""Which packages may import which, and which commands must not import torch."""
 
 import ast
 import sys

@@ -1,4 +1,4 @@
-"""The wheel, in an empty environment and from an empty folder; the command it brings, which a checkout has too."""
+"""The wheel in an empty environment and an empty folder, and the command `headscope`, which a checkout has too."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def environment(folder, package):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A copy of what a wheel is built from: building leaves files behind."""
+    """A copy of the files that a wheel is built from, because building creates files among them."""
     folder = tmp_path_factory.mktemp("source")
     for name in BUILT_FROM:
         whole = ROOT / name
@@ -171,7 +171,7 @@ def test_it_walks_and_exports(new, trained):
 
 @pytest.mark.slow
 def test_what_it_refuses_names_its_own_commands(new):
-    for typed, said in (
+    for typed, message in (
         (("train", "position=rpe"), "conf/position has alibi, fox, kerple, learned,"),
         (("train", "nothing.like=this"), "headscope train --cfg job prints all keys"),
         (("generate", "paths.runs=nowhere"), "train one with headscope train experiment=quickstart"),
@@ -180,7 +180,7 @@ def test_what_it_refuses_names_its_own_commands(new):
         done = new.headscope(*typed)
         assert (done.returncode, done.stdout) == (2, "")
         assert re.fullmatch(r"error: .*\n", done.stderr)
-        assert said in done.stderr
+        assert message in done.stderr
 
 
 @pytest.mark.slow

@@ -180,8 +180,11 @@ def test_its_checkpoint_is_refused_where_it_is_not(near, library):
 
 def test_what_a_plugin_says_of_its_options_is_checked(named):
     assert headscope.compose("position=near")["position"] == {"_target_": "mypkg.near.Near", "reach": 16}
-    for override, said in (("position.reach=0", "position.reach=0 must be at least 1"), ("position.rech=1", "did you")):
-        with pytest.raises(UserError, match=said):
+    for override, message in (
+        ("position.reach=0", "position.reach=0 must be at least 1"),
+        ("position.rech=1", "did you"),
+    ):
+        with pytest.raises(UserError, match=message):
             headscope.compose("position=near", override)
     with pytest.raises(UserError, match=r"there is no position=nearer; conf/position has .*near"):
         headscope.compose("position=nearer")
@@ -204,7 +207,7 @@ def test_a_source_with_a_tokenizer_an_optimizer_and_a_callback(named, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "override", "said"),
+    ("names", "override", "message"),
     [
         ("mypkg", "position._target_=mypkg.broken.X", "the plugin mypkg.broken cannot be imported (Module"),
         ("mypkg", "position._target_=mypkg.near.None", "position._target_=mypkg.near.None cannot be imported"),
@@ -218,11 +221,11 @@ def test_a_source_with_a_tokenizer_an_optimizer_and_a_callback(named, tmp_path):
         (".mypkg", "seed=1", "there is no package '.mypkg'"),
     ],
 )  # fmt: skip
-def test_a_plugin_that_cannot_be_used_is_one_line(names, override, said, named, monkeypatch):
+def test_a_plugin_that_cannot_be_used_is_one_line(names, override, message, named, monkeypatch):
     monkeypatch.setenv(plugins.NAMED, names)
     with pytest.raises(UserError) as error:
         headscope.compose("~position", "+position={}", override.replace("position._t", "+position._t"))
-    assert str(error.value).startswith(said)
+    assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 

@@ -1,4 +1,4 @@
-"""Text at the border of the process: any locale, closed streams, readers that leave, input that is not ours."""
+"""Standard streams: any locale, closed streams, readers that end early, input that belongs to another process."""
 
 import json
 import os
@@ -19,7 +19,7 @@ C_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 @pytest.fixture(scope="module")
 def strange(tmp_path_factory):
-    """A checkpoint of a model that writes characters outside ASCII only."""
+    """A checkpoint of a model that writes only characters outside ASCII."""
     folder = tmp_path_factory.mktemp("strange")
     (folder / "text.txt").write_text("\u00e9\u2713\u4e2d\u0416\n" * 400)
     text = ("data=text", f"data.path={folder}/text.txt", "callbacks=none", "logger=none")
@@ -138,7 +138,7 @@ def test_interrupted_behind_tee_the_exit_code_is_still_that_of_the_signal(tmp_pa
 
 @pytest.mark.parametrize("home", [None, "/proc/nowhere", "/dev/null"])
 def test_no_home_folder_is_needed(home, tmp_path):
-    """Unset, not there, or no place to write to."""
+    """Home folders that are unset, missing or not writable."""
     env = {} if home is None else {"HOME": home}
     without = {k: v for k, v in os.environ.items() if k not in ("HOME", "MPLCONFIGDIR") and not k.startswith("XDG_")}
     short = (*TINY, "trainer.max_steps=2", "trainer.val_check_interval=1", f"hydra.run.dir={tmp_path}/run")

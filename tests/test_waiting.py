@@ -1,4 +1,4 @@
-"""How OpenMP's threads wait: decided once, by the load of the machine, unless the user has said it."""
+"""How OpenMP's threads wait: decided once, by the load of the machine, unless the user sets it."""
 
 import os
 import subprocess

@@ -1,6 +1,6 @@
-"""Small self-attention language models, and what each of their heads does.
+"""Trains small self-attention language models and shows what each of their heads does.
 
-`compose`, `train` and `load` are where programs and notebooks begin; docs/PYTHON.md shows every name.
+Programs and notebooks start with `compose`, `train` or `load`; docs/PYTHON.md shows every name.
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = ["Heads", "Page", "Run", "RunFailed", "Trained", "UserError", "__version__", "compose", "load", "train"]
 
-if not TYPE_CHECKING:  # what imports torch is imported when it is first asked for
+if not TYPE_CHECKING:  # modules that import torch are imported at their first use
     _HOMES = {"compose": "composing", "Page": "page", "Heads": "trained", "Trained": "trained", "load": "trained"}
     _HOMES |= {"Run": "training", "train": "training"}
 
@@ -27,9 +27,7 @@ if not TYPE_CHECKING:  # what imports torch is imported when it is first asked f
         if name not in _HOMES:
             raise AttributeError(f"module 'headscope' has no attribute {name!r}")
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="IProgress not found"
-            )  # of tqdm in a notebook; we draw no such bar
+            warnings.filterwarnings("ignore", message="IProgress not found")  # tqdm warns so in a notebook
             return getattr(import_module(f"headscope.python.{_HOMES[name]}"), name)
 
     def __dir__():

@@ -18,14 +18,14 @@ Trains small attention language models, and shows what every head does.
   headscope walk       a small system, step by step
   headscope export     a model in a format that other programs read
 
-headscope COMMAND --help says more. Runs go to outputs/ and texts to data/, in the current folder."""
+headscope COMMAND --help explains each. Runs go to outputs/ and texts to data/, in the current folder."""
 
 
 def main() -> None:
-    """Runs the command that was typed. Scripts run as if they had been typed, so that what they start finds them.
+    """Runs the given command. `sys.argv[0]` is set to the script, because a sweep starts its jobs with it.
 
     Raises:
-        SystemExit: with the command's exit code; 2 for one that does not exist.
+        SystemExit: with the command's exit code; 2 for an unknown command.
     """
     name, rest = (sys.argv[1:2] or ["--help"])[0], sys.argv[2:]
     if name not in COMMANDS:

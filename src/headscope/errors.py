@@ -1,4 +1,4 @@
-"""What can go wrong in ways we foresee. The commands turn each into its message and its exit code."""
+"""The errors that Headscope raises on purpose. Commands print their message and exit with a code of their own."""
 
 import errno
 import signal
@@ -8,15 +8,18 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class UserError(ValueError):
-    """The user's mistake, or a missing corpus. One line: what was given, what is allowed, what to do."""
+    """A mistake in the input, or missing data; commands exit with code 2.
+
+    The message is one line: what was given, what is allowed, and what to do next.
+    """
 
 
 class UnknownKey(UserError):
-    """A key that the config has no place for.
+    """A key that the config does not have.
 
     Args:
         key: dotted.
-        message: the line for the user.
+        message: one line, with the nearest known key.
     """
 
     def __init__(self, key: str, message: str) -> None:
@@ -25,22 +28,25 @@ class UnknownKey(UserError):
 
 
 class RunFailed(RuntimeError):
-    """A run that failed in a way we foresee. A few lines, with what to try."""
+    """A run failed for a known reason, such as a loss that is not finite; commands exit with code 3.
+
+    The message is a few lines, with possible remedies.
+    """
 
 
 def not_written(error: OSError, path: object) -> UserError | RunFailed:
-    """What to say of a file or a folder that cannot be written to. A full disk is no mistake of the user's."""
+    """Returns the error for a path that cannot be written: `RunFailed` if the disk is full, else `UserError`."""
     if error.errno in FULL:
         return RunFailed(f"the disk is full: {path} was not written; free some space and try again")
     return UserError(f"{path} cannot be used: {error.strerror}; choose another folder")
 
 
 class JobsFailed(RuntimeError):
-    """Some jobs of a sweep did not complete. One line for each.
+    """Some jobs of a sweep did not complete; commands exit with code 1. The message has one line per job.
 
     Args:
         total: number of jobs in the sweep.
-        reasons: why each of them failed, by name.
+        reasons: why each of these jobs failed, by name.
     """
 
     def __init__(self, total: int, reasons: dict[str, str]) -> None:
@@ -49,11 +55,13 @@ class JobsFailed(RuntimeError):
 
 
 class Interrupted(BaseException):
-    """A signal stopped the work, and its state was saved. Like KeyboardInterrupt it stops a sweep, not one job.
+    """A signal stopped a run or a sweep, whose state was saved; commands exit with 128 plus the signal's number.
+
+    Derived from BaseException, like KeyboardInterrupt, so that it stops a whole sweep and not only one job.
 
     Args:
         signum: the signal.
-        then: what the user should know now.
+        then: the end of the message, such as the command that resumes the run.
     """
 
     def __init__(self, signum: int, then: str) -> None:

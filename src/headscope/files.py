@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writes files that are never seen half-written."""
 
 import contextlib
 import json
@@ -9,16 +9,16 @@ from typing import Any
 
 from headscope.errors import not_written
 
-BESIDE = ".beside"  #: suffix of a file that is not complete yet
+BESIDE = ".beside"  #: suffix of an incomplete file, which is in the same folder as the complete one
 
 
 def write_atomically(path: Path, content: bytes, flush: bool = True) -> None:
-    """Writes a temporary file beside `path`, flushes it to disk and renames it; the old content stays until then.
+    """Writes a temporary file in the folder of `path`, then renames it; until then, `path` keeps its old content.
 
     Args:
-        path: what appears whole or not at all.
-        content: all of it.
-        flush: wait for the disk, so that it also survives a power cut; false for what many files make slow.
+        path: the file to write or replace.
+        content: the whole content.
+        flush: wait for the disk, so that the file survives a power cut; false if many files would make that slow.
 
     Raises:
         RunFailed: the disk is full.
@@ -45,13 +45,13 @@ def write_atomically(path: Path, content: bytes, flush: bool = True) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Waits until a file that another library wrote is on disk."""
+    """Waits until a file, which another library has written, is on disk."""
     with path.open("rb+") as f:
         os.fsync(f.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes a rename survive a power cut. Windows cannot open a folder, and needs no such call."""
+    """Makes a rename survive a power cut; does nothing on Windows, which needs no such call."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -61,7 +61,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty if the file is missing or cannot be read."""
+    """Returns the object in a JSON file; empty if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -75,6 +75,6 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def remove_incomplete(folder: Path) -> None:
-    """Deletes the temporary files that a killed process left in a folder that belongs to this one."""
+    """Deletes temporary files of a killed process from a folder that this process owns."""
     for path in folder.rglob(f"*{BESIDE}"):
         path.unlink(missing_ok=True)

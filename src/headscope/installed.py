@@ -1,4 +1,4 @@
-"""How this copy of Headscope came onto the machine: where its scripts lie, how its commands are typed, its commit."""
+"""How this copy of Headscope was installed: the folder of its scripts, how to type its commands, its commit."""
 
 import os
 import subprocess
@@ -6,12 +6,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 IN_A_WHEEL = (PACKAGE / "scripts").is_dir()
-#: The folder of train.py, generate.py and conf/: a wheel holds copies of them (see setup.py), a checkout the originals.
+#: The folder of train.py, generate.py and conf/: the checkout, or the copies in a wheel (see setup.py).
 SCRIPTS = PACKAGE / "scripts" if IN_A_WHEEL else PACKAGE.parents[1]
 CONF = SCRIPTS / "conf"
-TYPED = (
-    "HEADSCOPE_COMMAND"  #: environment variable: `headscope` was typed, not a script; for the processes below it too
-)
+TYPED = "HEADSCOPE_COMMAND"  #: environment variable that is set if the user typed `headscope` instead of a script
 
 COMMANDS = {
     "train": "train.py",
@@ -23,12 +21,12 @@ COMMANDS = {
 
 
 def command(name: str) -> str:
-    """How to type a command: as this process was started, so that what we print can be pasted."""
+    """Returns a command in the form in which the user started this process, so that printed commands can be pasted."""
     return f"headscope {name}" if IN_A_WHEEL or TYPED in os.environ else f"python {COMMANDS[name]}"
 
 
 def commit() -> str | None:
-    """The commit of this source tree, followed by + if files differ from it; None outside git."""
+    """Returns the commit of this source tree, with a + if files were changed since; None outside git."""
     if not (SCRIPTS / ".git").exists():
         return None
     describe = ["git", "-C", str(SCRIPTS), "describe", "--always", "--abbrev=12", "--dirty=+", "--match="]
@@ -39,5 +37,5 @@ def commit() -> str | None:
 
 
 def extra(name: str) -> str:
-    """How to install an optional dependency."""
+    """Returns the command that installs an optional dependency."""
     return f"pip install 'headscope[{name}]'" if IN_A_WHEEL else f"pip install --editable '.[{name}]'"

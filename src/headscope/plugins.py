@@ -1,7 +1,7 @@
-"""Packages of the user's own: their classes may be a `_target_`, and Hydra searches their `conf/`.
+"""Plugins: packages of the user whose classes may be a `_target_` and whose `conf/` Hydra searches.
 
-They are named by HEADSCOPE_PLUGINS=a,b, which the processes below this one inherit, or by an entry point of the group
-`headscope.plugins`. Only what is named is ever imported.
+A plugin is named by HEADSCOPE_PLUGINS=a,b, which child processes inherit, or by an entry point of the group
+`headscope.plugins`. Only named packages are imported.
 """
 
 import os
@@ -19,28 +19,24 @@ NAMED = "HEADSCOPE_PLUGINS"
 
 
 def names() -> list[str]:
-    """Dotted names of the packages, each once."""
+    """Returns the dotted names of the packages, each once."""
     typed = (name.strip() for name in os.environ.get(NAMED, "").split(","))
     return list(dict.fromkeys([*filter(None, typed), *_declared(tuple(sys.path))]))
 
 
 @cache
 def _declared(path: tuple[str, ...]) -> list[str]:
-    """Packages that name themselves. Looking through all that is installed takes 10 ms, and a config asks often."""
+    """Returns the plugins with an entry point. Cached, because reading all installed packages takes 10 ms."""
     return [point.module for point in entry_points(group="headscope.plugins")]
 
 
 def belongs(module: str) -> bool:
-    """Whether a module is one of a plugin."""
+    """Whether a module belongs to a plugin."""
     return any(f"{module}.".startswith(f"{name}.") for name in names())
 
 
 def imported(module: str) -> ModuleType:
-    """A module of a plugin.
-
-    Raises:
-        UserError: it cannot be imported, whatever the reason.
-    """
+    """Imports a module of a plugin and returns it; turns every error of the import into a `UserError`."""
     try:
         return import_module(module)
     except Exception as e:
@@ -48,16 +44,16 @@ def imported(module: str) -> ModuleType:
 
 
 def conf_folders() -> list[Path]:
-    """The folder `conf` of each plugin that has one. Imports no plugin.
+    """Returns the folder `conf` of each plugin that has one, without importing the plugin.
 
     Raises:
-        UserError: there is no such package.
+        UserError: the package does not exist.
     """
     found = []
     for name in names():
         try:
             spec = find_spec(name)
-        except (ImportError, ValueError, AttributeError):  # a parent is missing, or it is no name
+        except (ImportError, ValueError, AttributeError):  # the parent package is missing, or the name is not valid
             spec = None
         if spec is None:
             raise UserError(

@@ -1,4 +1,4 @@
-"""What every command needs from the shell: safe streams, and errors as one line and an exit code."""
+"""Runs a command in a shell: streams that accept any text, and errors as one line and an exit code."""
 
 import argparse
 import errno
@@ -13,26 +13,26 @@ from headscope.errors import FULL, Interrupted, RunFailed, UserError, not_writte
 
 
 class Parser(argparse.ArgumentParser):
-    """Arguments of the small commands; a mistake in them is one line too."""
+    """The argument parser of the smaller commands; it raises a one-line error for a wrong argument."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists the arguments")
 
 
 def argument(before: str, path: object) -> str:
-    """A path after `resume=`, say, in a command that we print for a shell, where a leading ~ would be a home folder."""
+    """Returns `resume=PATH`, for example, quoted for a shell, which would expand a leading ~ to a home folder."""
     return shlex.quote(f"{before}{'./' if str(path).startswith('~') else ''}{path}")
 
 
-#: Error numbers of a place that a person named and that cannot be used.
+#: Error numbers of a path that the user gave and that cannot be used.
 _UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
 _UNUSABLE |= {errno.ENOENT}
 
-Outcome = tuple[int, str] | None  #: an exit code and a message; None for an error that nobody foresaw
+Outcome = tuple[int, str] | None  #: an exit code and a message; None for an unexpected error
 
 
 def foreseen(error: BaseException) -> Outcome:
-    """What every command foresees: 2 the user's mistake, 3 a failure such as a full disk, 130 Ctrl-C."""
+    """Returns the outcome of an expected error: 2 for a user's mistake, 3 for a failure, 130 for Ctrl-C."""
     match error:
         case UserError():
             return 2, str(error)
@@ -48,11 +48,11 @@ def foreseen(error: BaseException) -> Outcome:
 def run(
     main: Callable[[], Any], outcome: Callable[[BaseException], Outcome] = foreseen, outlive_reader: bool = False
 ) -> NoReturn:
-    """Calls a command's main function and exits: with 0, or with the code and the message of a foreseen error.
+    """Calls a command's main function and exits with 0, or with the code and the message of an expected error.
 
     Args:
         main: the function.
-        outcome: what is foreseen; anything else ends in its traceback.
+        outcome: returns the code and message of an expected error; other errors end in their traceback.
         outlive_reader: see `make_streams_safe`.
     """
     make_streams_safe(outlive_reader)
@@ -69,20 +69,19 @@ def run(
         code, message = found
         try:
             sys.stdout.flush()
-        except OSError:  # the same full disk again
+        except OSError:  # the disk is still full
             reader_left()
         print(message if code > 128 else f"error: {message}", file=sys.stderr)
     sys.exit(code)
 
 
 def make_streams_safe(outlive_reader: bool = False) -> None:
-    """Lets any text be printed in any locale, on streams that may be closed. Called before anything is printed.
+    """Lets any text be printed in any locale, even on closed streams. Must be called before anything is printed.
 
-    What the encoding lacks is escaped: `PYTHONIOENCODING=ascii` gives \\u2713 for a check mark.
+    Characters that the encoding lacks are escaped: `PYTHONIOENCODING=ascii` gives \\u2713 for a check mark.
 
     Args:
-        outlive_reader: drop output that nobody can take, because its reader has left (`| head -1`) or its disk is full,
-            rather than raise an error.
+        outlive_reader: drop output without an error if its reader has ended (`| head -1`) or its disk is full.
     """
     _open_closed()
     for name in ("stdout", "stderr"):
@@ -98,7 +97,7 @@ def make_streams_safe(outlive_reader: bool = False) -> None:
 
 
 class _Outliving(io.FileIO):
-    """A file whose reader, terminal or room on the disk may be gone: what is written afterwards is dropped."""
+    """A file that drops its output if the reader or the terminal has gone, or the disk is full."""
 
     def write(self, content: bytes) -> int:  # type: ignore[override]
         try:
@@ -110,23 +109,23 @@ class _Outliving(io.FileIO):
 
 
 def reader_left() -> None:
-    """Sends what is still buffered for standard output nowhere, so that flushing it at exit raises nothing."""
+    """Discards the buffered standard output, so that flushing it at exit raises no error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _open_closed() -> None:
-    """Opens the null device for each standard stream that is closed (`>&-`), before a file of ours gets its number."""
+    """Opens the null device for each closed standard stream (`>&-`), so that no other file gets its number."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, this one
+            os.open(os.devnull, os.O_RDWR)  # the system gives it the lowest free number, which is this one
 
 
 def own_standard_input() -> bool:
-    """Whether standard input is a pipe or a file that was given to this command alone.
+    """Whether standard input is a pipe or a file that belongs to this command alone.
 
-    A command in a `while read` loop shares it with the shell that reads the list, and must not take the list's lines.
+    In a `while read` loop the command shares standard input with the shell, and must not consume the loop's lines.
     """
     try:
         ours = os.fstat(0)

@@ -1,22 +1,23 @@
-"""How threads of OpenMP wait for each other, decided before torch is imported.
+"""Decides, before torch is imported, how threads of OpenMP wait for each other.
 
-They meet many times a step. A thread that spins is there at once, but holds a core that another process could have
-used, and is stopped for whole time slices by one that takes it; a thread that sleeps must be woken. So they spin where
-a core is free for each of them, and sleep soon where none is. `benchmarks/busy.py` measures both.
+Threads wait many times in a training step. A spinning thread continues at once, but it occupies a core; if another
+process needs that core, all threads wait for whole time slices. A sleeping thread leaves the core free, but takes time
+to wake. So threads spin if the machine has a free core for each of them, and otherwise sleep after a short spin.
+`benchmarks/busy.py` measures both.
 
-`GOMP_SPINCOUNT` is read by libgomp, which PyTorch brings along on Linux; elsewhere it does nothing.
+`GOMP_SPINCOUNT` is read by libgomp, which PyTorch includes on Linux; elsewhere the variable has no effect.
 """
 
 import os
 import time
 from pathlib import Path
 
-SPIN, SLEEP = "10000", "100"  #: turns of a waiting thread before it sleeps
-_decided = False  # by us, not by the user
+SPIN, SLEEP = "10000", "100"  #: iterations that a waiting thread spins before it sleeps
+_decided = False  # whether this module, and not the user, has set the variable
 
 
 def decide() -> None:
-    """Sets `GOMP_SPINCOUNT`, unless the user has said how threads wait."""
+    """Sets `GOMP_SPINCOUNT`, unless the user has set it or `OMP_WAIT_POLICY`."""
     global _decided
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         _decided = True
@@ -24,26 +25,26 @@ def decide() -> None:
 
 
 def beside_others() -> dict[str, str]:
-    """What to add to the environment of processes that share this machine's cores: their threads sleep soon."""
+    """Returns environment variables for processes that share this machine's cores: their threads sleep soon."""
     return {"GOMP_SPINCOUNT": SLEEP} if _decided else {}
 
 
 def our_cores() -> int:
-    """The cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cores_are_free(looks: int = 5) -> bool:
-    """Whether the other processes of this machine leave a core for each of our threads, at one look at least.
+    """Whether other processes leave a free core for each of our threads, in at least one of several samples.
 
-    Many processes run for a moment only.
+    One sample is not enough, because many processes run only for a moment.
     """
     ours = our_cores()
     return any(_computing() - 1 + ours <= (os.cpu_count() or ours) for _ in range(looks))
 
 
 def _computing() -> int:
-    """Threads of the whole machine that run or wait for a core, this one included; 1 where nobody counts them."""
+    """Returns how many threads of this machine run or wait for a core, at least 1; 1 if the system does not tell."""
     time.sleep(0.005)
     try:
         return int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])  # proc_loadavg(5)

@@ -1,6 +1,6 @@
-"""Where Hydra finds our launcher, sweepers, callback and search path.
+"""Hydra's plugins: our launcher, sweepers, callback and search path.
 
-It reads this file at every start: import nothing heavy.
+Hydra reads this file at every start, so it must not import anything slow.
 """
 
 import logging
@@ -24,12 +24,7 @@ if TYPE_CHECKING:
 
 
 class Processes(Launcher):
-    """Each job in a process of its own; see `headscope.sweep.pool`.
-
-    Args:
-        n_jobs: at the same time; None is one, or as many as the GPUs allow.
-        gpus_per_job: on a machine with GPUs.
-    """
+    """Runs each job in its own process; see `headscope.sweep.pool.Pool` for the arguments."""
 
     def __init__(self, n_jobs: int | None = None, gpus_per_job: int = 1) -> None:
         self.n_jobs, self.gpus_per_job = n_jobs, gpus_per_job
@@ -38,11 +33,7 @@ class Processes(Launcher):
         self.folder = Path(config.hydra.sweep.dir)
 
     def pool(self) -> "Pool":
-        """What runs the jobs.
-
-        Raises:
-            UserError: a number is out of range.
-        """
+        """Returns the pool that runs the jobs; raises as `Pool` does."""
         from headscope.sweep.pool import Pool
 
         return Pool(self.folder, self.n_jobs, self.gpus_per_job)
@@ -54,10 +45,10 @@ class Processes(Launcher):
 
 
 class OurSweeper(Sweeper):
-    """What our sweepers share: they work with any launcher, and prune in our pool.
+    """Base class of our sweepers, which work with any launcher.
 
     Args:
-        params: overrides that a file in `conf/sweep` gives; typed ones replace them.
+        params: the overrides of a file in `conf/sweep`; typed overrides replace them.
     """
 
     def __init__(self, params: dict[str, Any] | None = None) -> None:
@@ -66,43 +57,41 @@ class OurSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
 
-        self.config, self.hydra_context, self.folder = config, hydra_context, Path(config.hydra.sweep.dir)
+        self.config, self.loader, self.folder = config, hydra_context.config_loader, Path(config.hydra.sweep.dir)
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def check(self, jobs: Sequence[Sequence[str]]) -> None:
-        """Tries jobs, without data, before any of them starts; see `headscope.cli.grid.check`."""
+        """Builds jobs without data, to find mistakes before any job starts; see `headscope.cli.grid.check`."""
         from headscope.cli.grid import check
 
-        assert self.hydra_context is not None
         assert self.config is not None
-        check(jobs, self.config, self.hydra_context.config_loader)
+        check(jobs, self.config, self.loader)
 
     def runner(self) -> "Pool | Launcher":
-        """Our pool, or a launcher that is not ours."""
+        """Returns our pool, or another launcher."""
         return self.launcher.pool() if isinstance(self.launcher, Processes) else self.launcher
 
 
 class Grid(OurSweeper):
-    """Every combination of the values given."""
+    """Runs every combination of the values."""
 
     def sweep(self, arguments: list[str]) -> Any:
         from headscope.sweep.launcher import combinations, launch
 
-        assert self.hydra_context is not None
-        jobs = combinations(self.params, arguments, self.hydra_context.config_loader)
+        jobs = combinations(self.params, arguments, self.loader)
         self.check(jobs)
         return [launch(self.folder, jobs, self.runner())]
 
 
 class Tuned(OurSweeper):
-    """Each combination with its own best value of one key, then with new seeds; see `headscope.sweep.tuned`.
+    """Finds each combination's best value of one key, then compares with new seeds; see `headscope.sweep.tuned`.
 
     Args:
-        tune: the key, one of those with several values.
-        tuning_seed: of the trials; none of the seeds that are compared.
-        params: overrides that a file in `conf/sweep` gives; typed ones replace them.
+        tune: the key; it must have several values.
+        tuning_seed: seed of the trials; must differ from the seeds that are compared.
+        params: see `OurSweeper`.
     """
 
     def __init__(self, tune: str, tuning_seed: int, params: dict[str, Any] | None = None) -> None:
@@ -116,14 +105,14 @@ class Tuned(OurSweeper):
 
 
 class Search(OurSweeper):
-    """Values chosen one after the other, by the losses of those before; see `headscope.sweep.search`.
+    """Chooses the values of each trial from the losses of earlier trials; see `headscope.sweep.search`.
 
     Args:
         n_trials: how many combinations to train.
-        seed: of the choices.
-        warmup_steps: that every trial is trained before it can be pruned.
-        batch_size: trials that a launcher other than ours is given together.
-        params: overrides that a file in `conf/sweep` gives; typed ones replace them.
+        seed: of the random choices.
+        warmup_steps: steps of every trial before it can be pruned.
+        batch_size: how many trials another launcher than ours runs together.
+        params: see `OurSweeper`.
     """
 
     def __init__(
@@ -144,7 +133,7 @@ class Search(OurSweeper):
 
 
 class ConfOfPlugins(SearchPathPlugin):
-    """Adds the `conf/` of each plugin to the search path of our own; another program's is left alone."""
+    """Adds the `conf/` of each plugin to the search path of our commands, and of no other Hydra program."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         from headscope.installed import CONF
@@ -157,27 +146,27 @@ class ConfOfPlugins(SearchPathPlugin):
 
 
 class Record(Callback):
-    """Remembers that this process runs a sweep, and writes down why a job failed.
+    """Records which sweep this process runs, and why a job failed.
 
-    Hydra turns an exception in a callback into a warning, so nothing can be refused here.
+    Hydra turns exceptions in a callback into warnings, so a callback cannot refuse anything.
     """
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """For the report, which `headscope.cli.command` writes when the sweep ends, whatever ran it."""
+        """Records the sweep's folder, where `headscope.cli.command` writes the report at the end."""
         from headscope.sweep.jobs import begun
 
         begun.append(Path(config.hydra.sweep.dir))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """The traceback goes into `train.log`; the message into the log of a job that another launcher runs."""
+        """Writes the traceback to `train.log`, and the message to the log of the job in a sweep."""
         if job_return.status != JobStatus.FAILED or os.environ.get("LOCAL_RANK", "0") != "0":
             return
         from headscope.cli.command import outcome
         from headscope.run.folder import RunFolder
-        from headscope.sweep.jobs import note
+        from headscope.sweep.jobs import append_to_log
 
         try:
-            job_return.return_value  # noqa: B018, raises what the job raised
+            job_return.return_value  # noqa: B018, raises the exception of the job
         except Exception as e:
             code, message = outcome(e) or (1, "")
             if code != 2:
@@ -186,4 +175,4 @@ class Record(Callback):
                 run = RunFolder(config.hydra.runtime.output_dir)
                 if not run.started:
                     run.record({}, list(config.hydra.overrides.task))  # for the report
-                note(run.path, "\n" + (f"error: {message}" if message else traceback.format_exc()))
+                append_to_log(run, "\n" + (f"error: {message}" if message else traceback.format_exc()))

@@ -17,7 +17,7 @@ SHA = hashlib.sha256(BODY).hexdigest()
 
 @pytest.fixture(scope="module")
 def server():
-    """Serves BODY, or what goes wrong with it, at a path that names it."""
+    """Serves BODY, or fails in the way that the path names."""
 
     class Handler(BaseHTTPRequestHandler):
         failed = False
@@ -111,7 +111,9 @@ def test_two_downloads_at_once(server, tmp_path):
 
 def test_a_full_disk_is_said_and_leaves_nothing(server, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # no file may be longer: for a program, a full disk
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (1000, before[1])
+    )  # limits the length of files, which looks like a full disk
     try:
         with pytest.raises(RunFailed, match=r"the disk is full: .*corpus.txt was not written"):
             download(server + "/good", tmp_path / "corpus.txt", SHA, 20_000)

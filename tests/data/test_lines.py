@@ -1,4 +1,4 @@
-"""Examples, one a line: each is read whole, counted once, and written whole."""
+"""One example per line: each is read, counted once, and generated as a whole."""
 
 import json
 import math
@@ -134,7 +134,7 @@ def test_running_text_does_not_end_with_its_first_line(tmp_path):
 
 
 class Says(torch.nn.Module):
-    """A model that always says the next character of a text, and then its end."""
+    """A model that always predicts the next character of a text, and then its end."""
 
     block_size = 16
 
@@ -168,7 +168,7 @@ def test_other_tokenizers_begin_and_end_as_they_did():
 
 @pytest.mark.slow
 def test_a_run_on_names(tmp_path):
-    """From the file to names on standard output, one a line; its losses count the end of a line and no padding."""
+    """From the file to one name per line on standard output; losses count the ends of lines and no padding."""
     (tmp_path / "names.txt").write_text("\n".join(a + b for a in ("em", "av", "mi", "lu") for b in ("a", "ia", "na")))
     sizes = ("model.d_model=32", "model.n_layers=1", "model.block_size=8", "heads=h2", "trainer.max_steps=60")
     folder = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""Rules with a known answer: an optimum that a slow predictor confirms, and windows that are what they say."""
+"""Markov chains and recall: a slow predictor confirms the optimum, and the windows follow their rule."""
 
 import math
 
@@ -36,7 +36,7 @@ def test_the_optimum_over_100_targets_is_the_published_figure(states, optimum):
 
 
 def test_a_chain_follows_rows_that_are_uniform_on_the_simplex():
-    """Of a state's successors in one window, two agree with probability E Σ p² = 2 / (V + 1)."""
+    """Two successors of the same state in one window are equal with probability E Σ p² = 2 / (V + 1)."""
     x, y = drawn(Markov(3), 20_000, 60)
     assert (x[:, 1:] == y[:, :-1]).all()
     assert np.bincount(x[:, 0], minlength=3) / len(x) == pytest.approx([1 / 3] * 3, abs=0.02)

@@ -43,7 +43,7 @@ def test_it_is_made_once_and_again_when_the_source_changes(folder, monkeypatch):
     load(folder, monkeypatch, 0)
     assert sorted(p.suffix for p in (folder / "packed").iterdir()) == [".ids", ".json"]
     built = []
-    monkeypatch.setattr(packed, "_build", lambda *a, build=packed._build: built.append(1) or build(*a))
+    monkeypatch.setattr(packed, "_write_array", lambda *a, build=packed._write_array: built.append(1) or build(*a))
     load(folder, monkeypatch, 0)
     assert not built
     changed = folder / "text" / "2.txt"

@@ -30,7 +30,7 @@ def drawn(rule, n, seed=0, block_size=T):
 
 
 def bayes(window, rule):
-    """Probabilities of each next token, one at a time, from the posterior over periods: a loop, without sequences."""
+    """Probabilities of each next token from the posterior over periods, computed token by token in a loop."""
     v, periods = rule.vocab_size, range(rule.shortest, rule.longest + 1)
     belief = dict.fromkeys(periods, 1 / len(periods))
     for i, token in enumerate(window):
@@ -42,7 +42,7 @@ def bayes(window, rule):
 
 
 def loss_of(predict, x, y):
-    """Nats per target, the first token of a window being no target."""
+    """Nats per target; the first token of a window is not a target."""
     nats = [
         -math.log(p[token])
         for before, last in zip(x.tolist(), y[:, -1].tolist(), strict=True)
@@ -84,7 +84,7 @@ def test_no_other_predictor_reaches_the_optimum():
 
 
 def test_the_hidden_period_costs_what_theory_says():
-    """Fresh windows: ln K / T more than for one who knows it, as long as chance confuses no two periods."""
+    """For new windows the optimum is ln K / T above the loss with known periods, if periods cannot be confused."""
     rule, t = Repeated(64, 8, 24), 64
     x, y = drawn(rule, 20_000, seed=5, block_size=t)
     expected = (math.log(17) + 15 * math.log(64)) / t  # periods of 16 tokens on average

@@ -1,4 +1,4 @@
-"""Which files are read, and what is said of the others."""
+"""Which files are read, and how the others are reported."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def said(caplog):
+def logged(caplog):
     """The line that was logged about a folder."""
     caplog.set_level("INFO")
 
@@ -36,11 +36,11 @@ def said(caplog):
 BOTH = "second " * 20 + "\n" + "third " * 20
 
 
-def test_a_folder_is_joined_in_the_order_of_its_paths(folder, said):
+def test_a_folder_is_joined_in_the_order_of_its_paths(folder, logged):
     (folder / "a.txt").write_text("first ")
     (folder / "empty.txt").write_text("")
     assert TextFiles(str(folder)).read() == "first \n" + BOTH.replace("\n", "\n\n")
-    assert said() == f"{folder}: reading 4 files"
+    assert logged() == f"{folder}: reading 4 files"
 
 
 def test_checkpoints_of_a_notebook_are_not_read_twice(tmp_path):
@@ -52,12 +52,12 @@ def test_checkpoints_of_a_notebook_are_not_read_twice(tmp_path):
 
 @pytest.mark.parametrize("hidden", [".git/objects/pack", ".a.txt.swp", "more/.venv/lib/b.txt", ".DS_Store"])
 @pytest.mark.parametrize("content", [b"hidden text", b"\xff\xfe\0", "é".encode("latin1"), PNG])
-def test_what_is_hidden_below_the_folder_is_left_out(folder, said, hidden, content):
+def test_what_is_hidden_below_the_folder_is_left_out(folder, logged, hidden, content):
     (folder / hidden).parent.mkdir(parents=True, exist_ok=True)
     (folder / hidden).write_bytes(content)
     assert TextFiles(str(folder)).read() == BOTH
     top = next(part for part in hidden.split("/") if part.startswith("."))
-    assert f"reading 2 files; left out 1 hidden ({hidden[: hidden.index(top)]}{top})" in said()
+    assert f"reading 2 files; left out 1 hidden ({hidden[: hidden.index(top)]}{top})" in logged()
 
 
 @pytest.mark.parametrize("where", [".text", ".hidden/text", "visible/.hidden/.text"])
@@ -67,11 +67,11 @@ def test_a_folder_that_is_itself_hidden_is_read(folder, tmp_path, where):
     assert TextFiles(str(tmp_path / where)).read() == BOTH
 
 
-def test_what_is_not_text_is_left_out_and_named(folder, said):
+def test_what_is_not_text_is_left_out_and_named(folder, logged):
     for name in ("p.png", "more/q.png", "r.png", "s.png", "t.png"):
         (folder / name).write_bytes(PNG)
     assert TextFiles(str(folder)).read() == BOTH
-    assert "reading 2 files; left out 5 not text (more/q.png, p.png, r.png, …)" in said()
+    assert "reading 2 files; left out 5 not text (more/q.png, p.png, r.png, …)" in logged()
 
 
 def test_a_text_that_needs_converting_is_not_left_out_in_silence(folder):
@@ -89,7 +89,7 @@ def test_a_folder_without_text_is_an_error(tmp_path, name):
     assert (name in str(error.value)) == (name != "more")
 
 
-def test_links_are_followed_and_loops_end(folder, tmp_path, said):
+def test_links_are_followed_and_loops_end(folder, tmp_path, logged):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "c.txt").write_text("fourth")
     (folder / "z-elsewhere").symlink_to(tmp_path / "elsewhere")
@@ -98,36 +98,36 @@ def test_links_are_followed_and_loops_end(folder, tmp_path, said):
     (folder / "z-elsewhere" / "back").symlink_to(folder)
     (folder / "itself").symlink_to(folder / "itself")
     assert TextFiles(str(folder)).read() == BOTH + "\nfourth"
-    assert "left out 1 unreadable (itself)" in said()
+    assert "left out 1 unreadable (itself)" in logged()
 
 
-def test_what_cannot_be_read_is_left_out_and_named(folder, said, monkeypatch):
-    os.mkfifo(folder / "pipe")  # to open it would wait for ever
+def test_what_cannot_be_read_is_left_out_and_named(folder, logged, monkeypatch):
+    os.mkfifo(folder / "pipe")  # opening it would block
     (folder / "gone").symlink_to(folder / "nowhere")
     (folder / "memory").symlink_to("/proc/self/mem")  # even root cannot read its first byte
     monkeypatch.chdir(folder)  # the path of a socket must be short
     with socket.socket(socket.AF_UNIX) as s:
         s.bind("sock")
         assert TextFiles(str(folder)).read() == BOTH
-    assert "left out 4 unreadable (gone, memory, pipe, …)" in said()
+    assert "left out 4 unreadable (gone, memory, pipe, …)" in logged()
 
 
-def test_thousands_of_files(tmp_path, said):
+def test_thousands_of_files(tmp_path, logged):
     for i in range(2000):
         (tmp_path / f"{i:04}.txt").write_text(f"{i:04}")
     assert len(TextFiles(str(tmp_path)).read()) == 2000 * 5 - 1
-    assert "reading 2000 files" in said().replace(",", "")
+    assert "reading 2000 files" in logged().replace(",", "")
 
 
 @pytest.mark.parametrize("name", ["a\nb.txt", "ünï cødé.txt", "'quoted' \"twice\".txt", "\udcff.txt", "$(x);#.txt"])
-def test_odd_names(tmp_path, name, said):
+def test_odd_names(tmp_path, name, logged):
     (tmp_path / name).write_text("x" * 100)
     (tmp_path / f"bad {name}").write_bytes(PNG)
     for path in (tmp_path, tmp_path / name):
         corpus = TextFiles(str(path)).load(4)
         assert corpus.tokens == 100
         assert corpus.name.isprintable()
-    assert said().isprintable()
+    assert logged().isprintable()
     with pytest.raises(UserError, match="is not text") as error:
         TextFiles(str(tmp_path / f"bad {name}")).load(4)
     assert str(error.value).isprintable()

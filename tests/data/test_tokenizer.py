@@ -94,7 +94,9 @@ def test_byte_pairs_are_fewer_the_same_each_time_and_as_many_as_asked_for():
     assert again.arguments == tokenizer.arguments
     assert torch.equal(ids, same)
     assert tokenizer.show(int(tokenizer.encode(" the")[0])) == " the"
-    assert tokenizer.decode(tokenizer.encode("日本 é")) == "日本 é", "bytes it has never seen together"
+    assert tokenizer.decode(tokenizer.encode("日本 é")) == "日本 é", (
+        "a sequence of bytes that was not in the training text"
+    )
 
 
 def test_words_are_joined_as_a_substitution_in_the_whole_text_would():
@@ -162,7 +164,7 @@ def test_without_the_library_byte_pairs_say_what_to_do(monkeypatch):
 def test_every_byte_pair_token_is_shown_as_itself():
     tokenizer = BytePairTokenizer.of(["€ and \N{SNOWMAN} and more " * 20], 300)
     shown = [tokenizer.show(i) for i in range(len(tokenizer))]
-    assert len(set(shown)) == len(shown), "bytes that are no whole character do not all look alike"
+    assert len(set(shown)) == len(shown), "incomplete characters have different labels"
     assert r"\xe2" in shown
     for i, text in enumerate(shown):
         if "\\x" not in text:

@@ -1,9 +1,9 @@
-"""Which windows a step sees: each exactly once an epoch, as a pure function of seed, step, rank and world."""
+"""The windows of each step: a pure function of seed, step, rank and world, and each once per epoch."""
 
 import pytest
 import torch
 
-from headscope.data.windows import IGNORE, SentenceWindows, TextWindows, TrainBatches, split_at
+from headscope.data.windows import IGNORE, SentenceWindows, TextWindows, TrainBatches, split_at_multiples
 from headscope.errors import UserError
 
 IDS = torch.arange(103, dtype=torch.uint8)  # a text whose tokens name their own positions
@@ -17,7 +17,7 @@ def batches(**changes):
 @pytest.mark.parametrize("size", [1, 7, 10, 1000])
 def test_places_are_cut_at_multiples_of_a_size(size, step):
     places, row = range(8, 60, step), list(range(size))
-    found = [part * size + rest for part, here in split_at(places, size) for rest in row[here]]
+    found = [part * size + rest for part, here in split_at_multiples(places, size) for rest in row[here]]
     assert found == list(places)
 
 
@@ -41,7 +41,7 @@ def test_validation_counts_every_target_once(block_size, world):
 def test_an_epoch_visits_each_window_once_and_then_moves_its_borders():
     stream = batches()
     n = len(stream.windows)
-    starts = torch.cat([stream.batch(step)[0][:, 0] for step in range(9)])  # four windows a step
+    starts = torch.cat([stream.batch(step)[0][:, 0] for step in range(9)])  # four windows per step
     phases = []
     for epoch in range(3):
         mine = sorted(starts[epoch * n : (epoch + 1) * n].tolist())

@@ -1,4 +1,4 @@
-"""The report: what it says is true, and what it cannot know it does not say."""
+"""The report: its statements are true, and it states nothing that the data do not show."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ from tests.conftest import shell
 from tests.walkthrough.test_command import photograph
 
 ONE_SEED = (
-    "a has the lowest loss, but ran with one seed, so nothing tells whether it is better; sweep over seed=1,2,3 too."
+    "a has the lowest loss, but it ran with one seed only, so the difference may be chance; sweep over seed=1,2,3 too."
 )
 
 
@@ -76,7 +76,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The same with its report, for those who only read."""
+    """The same sweep with its report, for tests that only read."""
     folder = grid(tmp_path_factory.mktemp("written"))
     write_report(folder)
     return folder
@@ -102,7 +102,7 @@ def test_the_report_ranks_and_says_what_is_noise(written):
     assert len(re.findall(r"^- rope, h\d has the lowest loss\.$", text, re.M)) == 1
     assert len(re.findall(r"^- rope, h\d is not distinguishable from the best: a difference of 0\.0", text, re.M)) == 1
     assert len(re.findall(r"^- none, h2 is worse than the best by 0\.[23]", text, re.M)) == 1
-    assert "- Not compared, because one seed says nothing about noise: none, h4.\n" in text
+    assert "- Not compared, because one seed does not show the noise: none, h4.\n" in text
     assert "mistake among all pairs of the 3 combinations with two or more seeds" in text
     assert "| position | none |" in text
     assert "the loss is <not> \\| finite Try less." in text
@@ -115,7 +115,7 @@ def test_the_command_can_be_pasted(written):
 
 
 def test_every_pair_is_judged_not_only_those_with_the_best(tmp_path):
-    """The best has one seed; the others differ from each other all the same."""
+    """The best has one seed; the others differ significantly from each other."""
     losses = {"a": {1: 1.0}, "b": {1: 1.10, 2: 1.11, 3: 1.12}, "c": {1: 1.60, 2: 1.61, 3: 1.62}}
     sweep = sweep_of(tmp_path, losses)
     assert sweep.worse("val_loss") == ["", "", "2"]
@@ -131,8 +131,8 @@ def test_the_seeds_that_it_would_take_are_named(tmp_path):
         " (95% interval -0.0253 to +0.0653, 3 seeds each)."
     )
     assert second == (
-        "Telling these two apart with 80% power would take about 17 seeds of each, if their true difference is 0.0200"
-        " and the deviation over seeds 0.0200, as measured."
+        "Distinguishing these two with 80% power would take about 17 seeds of each, if the measured difference (0.0200)"
+        " and standard deviation over seeds (0.0200) are the true ones."
     )
 
 
@@ -162,12 +162,12 @@ def test_what_cannot_be_tested_is_said(tmp_path):
     best = sweep_of(tmp_path / "best", {"a": {1: 1.0, 2: 1.1}, "b": {1: 2.0}, "c": {1: 3.0}})
     assert findings(best) == [
         "a has the lowest loss.",
-        "Not compared, because one seed says nothing about noise: b; c.",
+        "Not compared, because one seed does not show the noise: b; c.",
     ]
 
 
 class Checker(HTMLParser):
-    """Every tag that is opened is closed, in order."""
+    """Checks that every open tag is closed, in order."""
 
     def __init__(self):
         super().__init__()
@@ -247,7 +247,7 @@ def test_what_cannot_be_compared_is_said(folder, changed, warning):
 
 
 def test_odd_sweeps_have_a_report(tmp_path):
-    """Nothing completed; values that look the same when shortened; no size; no validation in common."""
+    """No completed job; values that are equal when shortened; no size; no common validation."""
     jobs = [Job(f"{i}", (f"optimizer.lr={lr}", f"seed={s}")) for i, (lr, s) in enumerate(
         (lr, s) for lr in ("0.00123441", "0.00123442") for s in (1, 2))]  # fmt: skip
     Manifest((), tuple(jobs)).write(tmp_path)
@@ -328,7 +328,7 @@ def test_when_roles_formed_is_compared_by_the_rule_of_the_ranking(tmp_path):
 
 
 def test_losses_beyond_the_trained_context(tmp_path):
-    """Two schemes that go on and one that ends; a way to go on that only one of them has."""
+    """Two schemes that can read longer texts and one that cannot; only one of them has an extension method."""
     jobs = [Job(f"{p}-{s}", (f"position={p}", f"seed={s}")) for p in ("rope", "alibi", "learned") for s in "123"]
     for job in jobs:
         position, seed = job.values["position"], int(job.values["seed"])
@@ -343,7 +343,7 @@ def test_losses_beyond_the_trained_context(tmp_path):
     Manifest((), tuple(jobs)).write(tmp_path)
     sweep = Sweep(tmp_path)
     assert beyond(sweep) == [
-        ("", "position", "goes on", "8 tokens", "32 tokens", "worse than"),
+        ("", "position", "extension", "8 tokens", "32 tokens", "worse than"),
         ("2", "alibi", "as trained", "1.8000 ± 0.0000", "1.9020 ± 0.0010", ""),
         ("1", "rope", "yarn", "1.8500 ± 0.0000", "2.0000 ± 0.0000", ""),
         ("1", "rope", "as trained", "1.8000 ± 0.0000", "3.0020 ± 0.0010", "2"),

@@ -1,4 +1,4 @@
-"""Which combinations differ: equal ones are rarely called different, whatever their spread, and true ones are found."""
+"""Equal combinations are rarely called different, whatever their variance, and true differences are found."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ SPREADS = {
 }
 
 
-def told_apart(means, deviations, counts, sweeps):
+def distinguished(means, deviations, counts, sweeps):
     """(sweeps, K, K): the pairs that the report would call different, in simulated sweeps."""
     rng = np.random.default_rng(0)
     losses = [rng.normal(m, d, (sweeps, n)) for m, d, n in zip(means, deviations, counts, strict=True)]
@@ -25,8 +25,8 @@ def told_apart(means, deviations, counts, sweeps):
 
 
 def false_rate(spread, k, n, sweeps):
-    """The part of sweeps of K equal combinations in which any pair is called different."""
-    return told_apart(np.zeros(k), SPREADS[spread](k), [n] * k, sweeps).any((1, 2)).mean()
+    """The fraction of sweeps of K equal combinations in which any pair is called different."""
+    return distinguished(np.zeros(k), SPREADS[spread](k), [n] * k, sweeps).any((1, 2)).mean()
 
 
 @pytest.mark.parametrize("spread", ["equal", "half noisy"])
@@ -44,8 +44,8 @@ def test_equal_combinations_are_rarely_told_apart_over_the_whole_grid(spread):
 
 
 def test_a_failed_job_does_not_make_it_liberal():
-    """Two seeds beside three, with the smaller sample three times as noisy."""
-    assert told_apart(np.zeros(4), [3, 1, 1, 1], [2, 3, 3, 3], 5000).any((1, 2)).mean() <= 0.06
+    """A sample of two seeds, three times as noisy as the samples of three seeds."""
+    assert distinguished(np.zeros(4), [3, 1, 1, 1], [2, 3, 3, 3], 5000).any((1, 2)).mean() <= 0.06
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,11 @@ def test_a_failed_job_does_not_make_it_liberal():
     [(3, 2, 3, 0.65), (3, 2, 4, 0.90), (3, 5, 5, 0.85), (6, 2, 3, 0.98), (6, 5, 3, 0.80), (6, 8, 4, 0.98)],
 )
 def test_true_differences_are_found(apart, k, n, power):
-    """One combination lies some standard deviations above others; Student's t finds 3 of them at 3 seeds in 78%."""
-    found = told_apart([apart, *[0] * (k - 1)], np.ones(k), [n] * k, 5000)
+    """One combination is `apart` standard deviations above the others.
+
+    Student's t test of two combinations with 3 seeds finds 3 standard deviations in 78% of sweeps.
+    """
+    found = distinguished([apart, *[0] * (k - 1)], np.ones(k), [n] * k, 5000)
     assert found[:, 0, 1].mean() >= power
 
 
@@ -103,5 +106,5 @@ def test_seeds_needed_has_ends():
 @pytest.mark.parametrize(("difference", "k"), [(1.5, 3), (1.0, 5), (2.0, 8)])
 def test_the_seeds_it_names_are_enough(difference, k):
     n = seeds_needed(difference, 1.0, k, beyond=2)
-    found = told_apart([difference, *[0] * (k - 1)], np.ones(k), [n] * k, 5000)
+    found = distinguished([difference, *[0] * (k - 1)], np.ones(k), [n] * k, 5000)
     assert 0.74 < found[:, 0, 1].mean() < 0.86

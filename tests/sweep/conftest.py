@@ -1,4 +1,4 @@
-"""Sweeps of jobs that take a second each."""
+"""Sweeps of jobs that take one second each."""
 
 import json
 import re
@@ -20,7 +20,7 @@ JOB = (
 
 
 def table(folder):
-    """What a sweep came to: position, seed and losses of every run that has a summary."""
+    """Status, position, seed and losses of every run that has a summary."""
     found = {}
     for path in sorted(folder.glob("*/summary.json")):
         s = json.loads(path.read_text())
@@ -29,7 +29,7 @@ def table(folder):
 
 
 def ranking(folder):
-    """The ranking of a report, without the seconds, which no two runs share."""
+    """The ranking of a report, without the seconds, which differ between runs."""
     text = (folder / "report.md").read_text()
     rows = [line.split("|") for line in text.partition("## Ranking")[2].partition("##")[0].splitlines() if "|" in line]
     seconds = next(i for i, cell in enumerate(rows[0]) if cell.strip() == "seconds")
@@ -69,7 +69,7 @@ class Pretend(Launcher):
             try:
                 history = [{"step": steps, "seconds": 1.0, "val_loss": self.loss(values)}]
             except ValueError as e:
-                jobs.note(run.path, f"error: {e}")
+                jobs.append_to_log(run, f"error: {e}")
             else:
                 write_json(
                     run.summary_file, {"status": "completed", "steps": steps, "val_loss": 1.0, "history": history}
@@ -78,7 +78,7 @@ class Pretend(Launcher):
 
 @pytest.fixture
 def next_process(monkeypatch):
-    """Forgets what this process owns, as if another one resumed the folder that it is given."""
+    """Makes this process forget which folders it owns, so that it can resume one as another process would."""
 
     def forget(folder):
         Lock(folder).release()

@@ -1,4 +1,4 @@
-"""Sweeps: what their jobs are, how they end, and how they go on."""
+"""Sweeps: their jobs, how they end, and how they resume."""
 
 import json
 import re
@@ -15,8 +15,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from headscope.config.overrides import quoted
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import RunFolder
-from headscope.sweep.jobs import Job, Manifest, named, own
-from headscope.sweep.launcher import combinations, launch, with_names
+from headscope.sweep.jobs import Job, Manifest, folder_name, own
+from headscope.sweep.launcher import combinations, launch, named_jobs
 from headscope.sweep.pool import Pool, gpus_of, visible_gpus
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
@@ -37,7 +37,7 @@ from tests.sweep.conftest import JOB, Pretend, ranking, table
     ],
 )
 def test_folders_have_short_readable_names(values, name):
-    assert named(3, values) == name
+    assert folder_name(3, values) == name
 
 
 def test_every_combination_of_what_a_file_and_a_person_gave():
@@ -51,7 +51,7 @@ def grid(*typed):
     return combinations({}, list(typed), None)
 
 
-def asked(*typed):
+def unnamed(*typed):
     return [Job("", tuple(o)) for o in grid(*typed)]
 
 
@@ -59,9 +59,9 @@ NEW = Manifest((), ())
 
 
 def test_a_sweep_that_grows_keeps_its_names(tmp_path):
-    first = with_names(asked("position=rope,alibi", "seed=1,2", "batch_size=8"), NEW, tmp_path)
+    first = named_jobs(unnamed("position=rope,alibi", "seed=1,2", "batch_size=8"), NEW, tmp_path)
     assert [j.name for j in first.jobs] == ["00-rope-s1", "01-rope-s2", "02-alibi-s1", "03-alibi-s2"]
-    grown = with_names(asked("position=rope,alibi", "seed=1,2,3", "batch_size=16"), first, tmp_path)
+    grown = named_jobs(unnamed("position=rope,alibi", "seed=1,2,3", "batch_size=16"), first, tmp_path)
     assert [j.name for j in grown.jobs] == [
         "00-rope-s1",
         "01-rope-s2",
@@ -73,11 +73,11 @@ def test_a_sweep_that_grows_keeps_its_names(tmp_path):
 
 
 def test_a_seed_that_is_swept_only_now_is_found_in_the_config(tmp_path):
-    first = with_names(asked("position=rope,none"), NEW, tmp_path)
+    first = named_jobs(unnamed("position=rope,none"), NEW, tmp_path)
     for job in first.jobs:
         (tmp_path / job.name / ".hydra").mkdir(parents=True)
         (tmp_path / job.name / ".hydra" / "config.yaml").write_text("seed: 1\nmodel: {d_model: 8}\n")
-    grown = with_names(asked("position=rope,none", "seed=1,2"), first, tmp_path)
+    grown = named_jobs(unnamed("position=rope,none", "seed=1,2"), first, tmp_path)
     assert [j.name for j in grown.jobs] == ["00-rope", "02-rope-s2", "01-none", "03-none-s2"]
 
 
@@ -86,7 +86,7 @@ def names(folder):
 
 
 def test_batches_of_hydras_sweeper_are_different_jobs_and_resume_under_their_names(tmp_path, next_process):
-    """Each batch sweeps the seed alone: only the order in which they come tells that the position differs."""
+    """Each batch sweeps only the seed; that the position differs is known only after the second batch."""
     batches = [[[f"position={p}", f"seed={s}"] for s in (1, 2)] for p in ("rope", "none")]
     runner = Pretend(tmp_path)
     for number, batch in enumerate(batches):
@@ -131,7 +131,7 @@ def test_a_process_that_dies_in_another_launcher_is_a_job_that_failed(tmp_path, 
 
 
 def test_what_completed_jobs_were_trained_with_is_a_fact(tmp_path, next_process):
-    """Changes reach jobs that are still to be trained; one that would reach none is refused."""
+    """Changed overrides apply to jobs that are not complete; an override that would apply to no job is refused."""
     overrides = {"00-s1": ("seed=1", "optimizer.lr=0.003"), "01-s2": ("seed=2", "optimizer.lr=0.003")}
 
     def resume(*typed):
@@ -148,7 +148,7 @@ def test_what_completed_jobs_were_trained_with_is_a_fact(tmp_path, next_process)
     assert (tmp_path / "sweep.json").read_bytes() == before
     assert resume("seed=1,2", "optimizer.lr=0.003") == ([], overrides)
     added = overrides | {"02-s3": ("seed=3", "optimizer.lr=0.05")}
-    for launched in (["02-s3"], []):  # the second time as well, there is nothing left
+    for launched in (["02-s3"], []):  # there is nothing left the second time
         assert resume("seed=1,2,3", "optimizer.lr=0.05") == (launched, added)
     longer = resume("seed=1,2,3", "optimizer.lr=0.05", "trainer.max_steps=40")
     assert longer[0] == ["00-s1", "01-s2", "02-s3"]
@@ -168,7 +168,7 @@ def test_a_job_that_never_started_and_is_not_asked_for_any_more_is_forgotten(tmp
     runner = Pretend(tmp_path)
     launch(tmp_path, grid("seed=2,4"), runner)
     assert [name for _, name in runner.launched] == ["01-s2", "03-s4"]
-    assert names(tmp_path) == ["00-s1", "01-s2", "03-s4"], "what was trained is kept"
+    assert names(tmp_path) == ["00-s1", "01-s2", "03-s4"], "jobs that were trained are kept"
 
 
 def test_a_default_that_is_typed_only_now_is_no_change(tmp_path, next_process):
@@ -397,7 +397,7 @@ def test_the_path_to_a_cluster_works_with_its_local_executor(tmp_path):
     assert [line for line in done.stdout.splitlines() if "completed" in line][:2] == [
         line for line in done.stdout.splitlines() if re.match("  [12]/2 0(0-h4|2-h2) completed", line)
     ]
-    assert table(folder) | before == table(folder), "what has completed is not trained again"
+    assert table(folder) | before == table(folder), "completed jobs are not trained again"
     assert table(folder).keys() == {"00-h4", "02-h2"}
 
 
@@ -417,7 +417,7 @@ def test_batches_of_hydras_own_sweeper_in_our_pool(tmp_path):
 
 @pytest.mark.slow
 def test_hydras_own_sweeper_and_launcher_end_with_our_report(tmp_path):
-    """One process runs them all; it is told to stop in the second job, and neither goes on nor forgets the report."""
+    """One process runs them all; it gets a signal in the second job, and neither continues nor forgets the report."""
     folder = tmp_path / "s"
     job = ("trainer.max_steps=400", "trainer.val_check_interval=20", "hydra/launcher=basic")
     process = subprocess.Popen(

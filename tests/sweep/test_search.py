@@ -1,4 +1,4 @@
-"""A search that is killed and goes on."""
+"""Searches, also after they were killed."""
 
 import json
 import subprocess
@@ -53,7 +53,7 @@ def test_a_search_needs_something_to_choose(tmp_path):
 
 
 def sought(folder, *typed, runner=None, n_trials=7, batch=3):
-    """A search over what is typed that trains nothing; the launcher, and the trials that Optuna knows."""
+    """Runs a search without training; returns the launcher and Optuna's trials."""
     sweeper = SimpleNamespace(
         folder=folder,
         params={},
@@ -61,7 +61,7 @@ def sought(folder, *typed, runner=None, n_trials=7, batch=3):
         seed=1,
         warmup_steps=0,
         batch_size=batch,
-        hydra_context=SimpleNamespace(config_loader=None),
+        loader=None,
         check=lambda jobs: None,
     )
     runner = runner or Pretend(folder, lambda values: float(values.get("x", 0)))
@@ -92,7 +92,7 @@ def test_a_search_learns_from_each_batch(tmp_path):
 
 
 def test_a_search_continues_where_it_was_stopped(tmp_path, next_process):
-    """A job that had not ended is trained further in its folder; one that ended unnoticed is told to Optuna."""
+    """A job that had not ended is trained further in its folder; Optuna learns of one that ended unnoticed."""
 
     class Killed(Pretend):
         def launch(self, job_overrides, initial_job_idx):
@@ -118,7 +118,9 @@ def test_a_search_continues_where_it_was_stopped(tmp_path, next_process):
         sought(tmp_path, "x=interval(0, 1)", "y=a,b", "z=1")
     with pytest.raises(UserError, match="chooses among other values"):
         sought(tmp_path, "x=interval(0, 1)", "y=b,c")
-    assert len(sought(tmp_path, "x=interval(0, 2)", "y=a,b", n_trials=9)[0].launched) == 2, "a wider space goes on"
+    assert len(sought(tmp_path, "x=interval(0, 2)", "y=a,b", n_trials=9)[0].launched) == 2, (
+        "a wider space continues the search"
+    )
 
 
 def test_an_unpromising_trial_is_pruned(tmp_path):
@@ -135,7 +137,7 @@ def test_an_unpromising_trial_is_pruned(tmp_path):
     bad = plan.next()
     assert not plan.unpromising(bad, status(2.0)), "not before the warm-up is over"
     assert plan.unpromising(bad, status(2.0, 1.9))
-    assert not plan.unpromising(bad, status(2.0, 1.9)), "asked only when there is something new"
+    assert not plan.unpromising(bad, status(2.0, 1.9)), "decided only when there is something new"
     assert RunFolder(tmp_path / bad.name).status().state == "pruned"
     plan.ended(bad, RunFolder(tmp_path / bad.name).status())
     assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
@@ -183,7 +185,7 @@ def test_the_corners_of_a_space_are_its_choices_and_the_ends_of_its_ranges():
     many = {f"k{i}": CategoricalDistribution(list(range(i + 2))) for i in range(9)}
     found = corners(many)
     assert len(found) == 10
-    assert all({c[i] for c in found} == set(range(i + 2)) for i in range(9)), "every choice is in one"
+    assert all({c[i] for c in found} == set(range(i + 2)) for i in range(9)), "every choice is in some corner"
 
 
 #: Without the space of conf/sweep/search.yaml.
@@ -200,14 +202,14 @@ ALONE = (*TINY, "experiment=quickstart", "position=rope", "heads=h2", "optimizer
 )
 def test_a_search_that_cannot_build_anything_starts_nothing(space, message, tmp_path):
     with patch.object(grid, "ProcessPoolExecutor", Here):
-        code, said = train("-m", "sweep=search", *ALONE, *space, f"hydra.sweep.dir={tmp_path}/s")
-    assert code == 2, said
-    assert message in said.splitlines()[-1]
+        code, output = train("-m", "sweep=search", *ALONE, *space, f"hydra.sweep.dir={tmp_path}/s")
+    assert code == 2, output
+    assert message in output.splitlines()[-1]
     assert not list(tmp_path.iterdir())
 
 
 def test_a_search_names_what_will_fail_before_its_first_trial(tmp_path):
-    with patch.object(grid, "ProcessPoolExecutor", Here), patch.object(search_module, "run"):
-        code, said = train("-m", "sweep=search", *ALONE, "model.n_heads=2,3", f"hydra.sweep.dir={tmp_path}/s")
-    assert code == 0, said
-    assert "model.n_heads=3 cannot be built and will fail: 3 heads do not divide" in said
+    with patch.object(grid, "ProcessPoolExecutor", Here), patch.object(search_module, "run_plan"):
+        code, output = train("-m", "sweep=search", *ALONE, "model.n_heads=2,3", f"hydra.sweep.dir={tmp_path}/s")
+    assert code == 0, output
+    assert "model.n_heads=3 cannot be built and will fail: 3 heads do not divide" in output

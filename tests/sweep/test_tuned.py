@@ -17,7 +17,7 @@ TYPED = ("position=rope,none", "optimizer.lr=0.1,0.2,0.4", "seed=1,2,3")
 
 
 def loss(values):
-    """Each scheme has a learning rate of its own that suits it."""
+    """Each scheme has its own best learning rate."""
     best = {"rope": 0.2, "none": 0.4}[values["position"]]
     return 1.0 + (values["position"] == "none") + abs(values["optimizer.lr"] - best) + values["seed"] / 1000
 
@@ -25,7 +25,7 @@ def loss(values):
 def compared(folder, *typed, runner=None):
     sweeper = SimpleNamespace(
         folder=folder, params={}, tune="optimizer.lr", tuning_seed=0, check=lambda jobs: None,
-        hydra_context=SimpleNamespace(config_loader=None),
+        loader=None,
     )  # fmt: skip
     runner = runner or Pretend(folder, loss)
     tuned(sweeper, list(typed), runner)
@@ -50,9 +50,9 @@ def test_each_combination_gets_its_own_value_and_new_seeds(tmp_path):
     assert final == {(p, lr, s) for p, lr in (("rope", "0.2"), ("none", "0.4")) for s in "123"}
     sweep = Sweep(tmp_path)
     assert [c.values for c in sweep.ranked] == [("rope", "0.2"), ("none", "0.4")]
-    assert [c.seeds for c in sweep.ranked] == [3, 3], "trials are no samples"
+    assert [c.seeds for c in sweep.ranked] == [3, 3], "trials do not count as samples"
     assert "3 seeds each" in " ".join(findings(sweep))
-    assert len(effects(sweep)) == 1, "values that were chosen for one scheme say nothing about another"
+    assert len(effects(sweep)) == 1, "values chosen for one scheme cannot be compared across schemes"
     shown = {(row[0], row[1]): row[2:] for row in trials(sweep)[1:]}
     assert shown["rope", "0.2"] == ("1.0000", "chosen")
     assert shown["none", "0.2"] == ("2.2000", "")
@@ -65,7 +65,7 @@ def test_stopped_between_the_phases_it_goes_on_and_trains_nothing_twice(tmp_path
         compared(tmp_path, *TYPED, runner=Stopped(tmp_path, loss))
     next_process(tmp_path)
     runner = compared(tmp_path, *TYPED)
-    assert len(runner.launched) == 6, "the seeds alone"
+    assert len(runner.launched) == 6, "only the new seeds"
     names = [job.name for job in Manifest.read(tmp_path).jobs]
     next_process(tmp_path)
     assert not compared(tmp_path, *TYPED).launched

@@ -1,4 +1,4 @@
-"""What is chosen on which machine: a table."""
+"""The settings that are chosen for different machines."""
 
 from dataclasses import replace
 
@@ -64,8 +64,8 @@ def test_the_reason_names_the_instructions():
 
 
 def test_everything_can_be_overridden():
-    asked = replace(AUTO, accelerator="cpu", devices=2, precision="bf16-mixed", fused=False, compile=True)
-    c = choose(H100, asked)
+    given = replace(AUTO, accelerator="cpu", devices=2, precision="bf16-mixed", fused=False, compile=True)
+    c = choose(H100, given)
     assert (c.accelerator, c.devices, c.strategy, c.precision) == ("cpu", 2, "ddp", "bf16-mixed")
     assert (c.fused, c.compile) == (False, True)
 
@@ -102,7 +102,7 @@ def test_a_short_name_of_a_precision_is_what_lightning_takes_it_for(given, preci
         (MAC, {"num_nodes": 2}, "one device"),
     ],
 )
-def test_what_the_machine_lacks_is_said(machine, change, message):
+def test_the_error_names_what_the_machine_lacks(machine, change, message):
     with pytest.raises(ValueError, match=message):
         choose(machine, replace(AUTO, **change))
 

@@ -1,4 +1,4 @@
-"""Several machines: what torchrun and SLURM tell a process, and what it makes of it."""
+"""Several machines: how a process reads the variables of torchrun and SLURM."""
 
 import json
 import os
@@ -105,7 +105,7 @@ def variables(monkeypatch, **given):
         if name.startswith(("SLURM_", "JSM_", "OMPI_", "TORCHELASTIC_")) or name in (*RANKS, "WORLD_SIZE"):
             monkeypatch.delenv(name)
     for name in (*RANKS, "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_NTASKS_PER_NODE"):
-        monkeypatch.setenv(name, "")  # so that what is set or removed here is undone
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores it
         monkeypatch.delenv(name)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
@@ -154,7 +154,9 @@ def test_a_process_of_a_launcher_is_left_to_lightning(devices, nodes, given, mon
     assert launched(devices, nodes) == []
     assert rank_zero_only.rank == before
     if given.keys() >= STEP.keys():
-        assert os.environ["SLURM_NTASKS_PER_NODE"] == str(devices), "srun --ntasks does not set what Lightning asks for"
+        assert os.environ["SLURM_NTASKS_PER_NODE"] == str(devices), (
+            "srun --ntasks does not set this variable, which Lightning needs"
+        )
 
 
 def test_a_rank_that_lightning_started_stays_one(monkeypatch):

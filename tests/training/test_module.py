@@ -1,4 +1,4 @@
-"""Training: what equals what, to the bit where it should."""
+"""Training: runs that must be equal, to the bit where possible."""
 
 import csv
 import json
@@ -101,14 +101,14 @@ def test_an_fp16_scaler_that_overflows_is_no_loss_that_is_not_finite():
     _, module = fit(steps=5, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
     assert scaler.get_scale() < 2.0**127, "it did overflow"
     assert not module.grad_norm.isfinite()
-    assert module._unchecked == [], "every loss was looked at, and found finite"
+    assert module._unchecked == [], "every loss was checked and is finite"
     assert all(p.isfinite().all() for p in module.model.parameters())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "rounding"), [("adamw", 1e-3), ("muon", 5e-3)])
 def test_two_processes_learn_what_one_does(tmp_path, optimizer, rounding):
-    """Same windows, same total batch: averaged gradients differ from one process by rounding alone.
+    """Same windows, same total batch: averaged gradients differ from one process only by rounding.
 
     The first ten steps agree to a few last bits; training amplifies what they leave. Muon may orthogonalise in bf16,
     which makes a last bit of a gradient one of bf16.

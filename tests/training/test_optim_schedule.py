@@ -1,4 +1,4 @@
-"""Which weights decay, and how the learning rate moves."""
+"""Which weights decay, and the learning rate at each step."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What the group `trainer` passes to Lightning, what it refuses, and runs with its less usual options."""
+"""The group `trainer`: options passed to Lightning, refused options, and runs with unusual options."""
 
 import inspect
 import json
@@ -33,7 +33,7 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def _process_as_it_was(monkeypatch):
-    """A run sets what belongs to the whole process."""
+    """Restores the settings of the process that a run changes."""
     monkeypatch.setattr(logging, "raiseExceptions", True)
     precision, threads = torch.get_float32_matmul_precision(), torch.get_num_threads()
     yield
@@ -152,7 +152,7 @@ def test_max_steps_ends_a_run_that_max_epochs_would_not():
 
 
 def test_a_run_in_epochs_of_a_few_batches_learns_what_one_stream_does(tmp_path):
-    """Lightning's epochs end, and nothing changes: the order of the data is a function of the step."""
+    """The end of Lightning's epochs changes nothing, because the order of the data is a function of the step."""
     whole, summary = fit(tmp_path / "whole")
     parts, again = fit(tmp_path / "parts", "+trainer.limit_train_batches=4")
     assert torch.equal(weights(whole), weights(parts))
@@ -194,7 +194,7 @@ def test_a_trial_run_is_one_step_with_all_its_callbacks(tmp_path):
 
 @pytest.mark.parametrize("added", [{}, {"filename": "mine"}, {"every_n_train_steps": 5, "save_top_k": -1}], ids=str)
 def test_lightnings_own_checkpoints_are_saved_beside_ours(added, tmp_path):
-    """Lightning refuses a ModelCheckpoint unless it is told that there is one, and adds one of its own if told so."""
+    """Lightning refuses a ModelCheckpoint unless checkpointing is enabled, and adds one of its own if it is."""
     options = [f"+callbacks.mine.{key}={value}" for key, value in added.items()]
     run, _ = fit(tmp_path, "+callbacks.mine._target_=lightning.pytorch.callbacks.ModelCheckpoint", *options)
     (theirs,) = run.trainer.checkpoint_callbacks
@@ -241,7 +241,7 @@ def test_the_command_completes_a_trial_run(tmp_path):
     ("key", "message"),
     [
         ("trainer.limit_val_batches=4", "trainer.limit_val_batches is not in conf/trainer; add it with a +"),
-        ("trainer.logger=x", "trainer.logger cannot be set: it has a group of its own"),
+        ("trainer.logger=x", "trainer.logger cannot be set: loggers are a group of their own"),
     ],
 )
 def test_the_command_says_how_to_add_an_option(key, message):

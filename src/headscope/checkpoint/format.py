@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from headscope import __version__, plugins
-from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, LineTokenizer, Tokenizer, WordTokenizer
+from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.feedforward import FeedForward
 from headscope.model.mlp import FixedContextMLP
@@ -22,7 +22,6 @@ FORMAT = 2  #: raised when this file changes what it writes; see `migration`
 MODELS = (TransformerLM, FixedContextMLP)  #: imported so that they are among the subclasses of LanguageModel
 #: Arguments of a model that are parts with a class of their own, and the base expected there.
 PARTS: dict[str, type] = {"position": Position, "feedforward": FeedForward, "qk_norm": QKNorm}
-TOKENIZERS = (CharTokenizer, LineTokenizer, WordTokenizer, BytePairTokenizer)
 
 
 def describe(part: Any) -> dict[str, Any]:

@@ -1,97 +1,96 @@
-"""What a run trains on: a corpus, and the sources that give one."""
+"""The text or data that a run trains on: a corpus, and the sources that load one."""
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from headscope.data.tokenizers import (
-    BytePairTokenizer,
-    CharTokenizer,
-    LineTokenizer,
-    Tokenizer,
-    UnknownToken,
-    WordTokenizer,
-)
+from headscope.data.tokenizers import TOKENIZERS, CharTokenizer, LineTokenizer, Tokenizer, UnknownToken
 from headscope.data.tokenizers.base import count, tokenize
 from headscope.data.windows import TextWindows, Windows
 from headscope.errors import UserError
 
-Kind = Literal["char", "word", "bpe"]
-KINDS: dict[str, type[Tokenizer]] = {"char": CharTokenizer, "word": WordTokenizer, "bpe": BytePairTokenizer}
-VocabSize = Annotated[int, Ge(256), Le(65536)]  #: of byte pairs; characters and words bring their own
-MOST_VALIDATION = 2_000_000  #: tokens: a tenth of gigabytes would validate for hours and be no more exact
-PASSAGES, LONGEST_PASSAGE = 8, 64  #: texts that heads are looked at on, and tokens of each
+if TYPE_CHECKING:
+    TokenizerName = str
+else:
+    TokenizerName = Literal[tuple(TOKENIZERS)]  #: a config accepts the registered names only
+VocabSize = Annotated[int, Ge(256), Le(65536)]  #: largest vocabulary of byte pairs; other tokenizers ignore it
+MOST_VALIDATION = 2_000_000  #: tokens; a tenth of several gigabytes would take hours without more precision
+PASSAGES, LONGEST_PASSAGE = 8, 64  #: how many probe texts, and how many tokens each
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a source gives: two splits in windows, and facts about them."""
+    """A loaded source: two splits in windows, and facts about them."""
 
     name: str
-    sha256: str  #: of the text's UTF-8 bytes
+    sha256: str  #: of the text in UTF-8
     tokens: int  #: in both splits
     tokenizer: Tokenizer
     train: Windows
     val: Windows
     characters: float  #: per token of the validation split
-    note: str = ""  #: what a reader of its losses must know
-    optimum: float | None = None  #: nats per token of the best predictor on the validation split, where it is known
+    note: str = ""  #: shown beside the losses, such as "generated" or lines that occur in both splits
+    optimum: float | None = None  #: lowest possible validation loss in nats per token, where it is known
 
     def passages(self, n: int = PASSAGES, longest: int = LONGEST_PASSAGE) -> Tensor:
-        """The beginnings of the first validation windows, ids (B, T), B ≤ n: what heads are looked at on."""
+        """Returns the beginnings of the first validation windows, ids (B, T), B ≤ n: the texts that probe heads."""
         x, _ = next(iter(self.val.once(n)))
         return x[:, :longest]
 
 
 class Source:
-    """Something that gives a corpus."""
+    """Base class of the sources of data, which `data=…` chooses from."""
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         """Returns both splits in windows of `block_size` tokens.
 
         Args:
             block_size: T.
-            tokenizer: that of an earlier model; None builds one for this text.
+            tokenizer: the tokenizer of an earlier model; None builds one for this text.
 
         Raises:
-            UserError: the text is missing, empty, in another encoding, too short for the context, or has tokens that
+            UserError: the text is missing, empty, too short for the context, in another encoding, or has tokens that
                 the tokenizer does not know.
         """
         raise NotImplementedError
 
 
 class TextSource(Source):
-    """Running text, split by position: the first 90% train, the rest validates, and no window crosses the border.
+    """Running text, split by position: the first 90% is for training, the rest for validation.
 
-    The vocabulary is that of the whole text, so that a character found only in the validation split is known.
+    No window crosses the border. The vocabulary covers the whole text, so that characters found only in the validation
+    split are known.
+
+    Args:
+        tokenizer: splits the text into tokens.
+        vocab_size: the largest vocabulary of byte pairs.
     """
 
     name: str
 
-    def __init__(self, tokenizer: Kind, vocab_size: int) -> None:
-        self.kind, self.vocab_size = KINDS[tokenizer], vocab_size
+    def __init__(self, tokenizer: TokenizerName = "char", vocab_size: VocabSize = 1024) -> None:
+        self.kind, self.vocab_size = TOKENIZERS[tokenizer], vocab_size
 
     def read(self) -> str:
         """Returns the whole text."""
         raise NotImplementedError
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
-        if isinstance(tokenizer, LineTokenizer):  # of a model of lines: running text goes on behind a newline
+        if isinstance(tokenizer, LineTokenizer):  # in running text a newline ends nothing
             tokenizer = CharTokenizer(vocab=tokenizer.vocab)
-        by = tokenizer or self.kind
-        by.ready()
+        (tokenizer or self.kind).ready()
         text = self.read()
-        with fitting(self.name):
-            tokenizer, ids = tokenize(text, by, self.vocab_size)
+        with naming_text(self.name):
+            tokenizer, ids = tokenize(text, tokenizer or self.kind, self.vocab_size)
         return self.split(tokenizer, ids, hashlib.sha256(text.encode()).hexdigest(), block_size)
 
     def split(self, tokenizer: Tokenizer, ids: Tensor, sha256: str, block_size: int) -> Corpus:
-        """Returns ids (N,) cut in two by position, each in windows of `block_size` tokens.
+        """Returns ids (N,) split in two by position, each part in windows of `block_size` tokens.
 
         Raises:
             UserError: a split is not longer than the context.
@@ -111,8 +110,8 @@ class TextSource(Source):
 
 
 @contextmanager
-def fitting(name: str) -> Iterator[None]:
-    """Says of a token that an earlier model's vocabulary lacks which text it is in."""
+def naming_text(name: str) -> Iterator[None]:
+    """Adds the name of the text to the error for a token that an earlier model's vocabulary lacks."""
     try:
         yield
     except UnknownToken as e:

@@ -3,35 +3,40 @@
 Shapes: B windows in a batch, T positions (block_size).
 """
 
-import torch
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from lightning import LightningDataModule
 
 from headscope.data.corpus import Corpus, Source
 from headscope.data.tokenizers import Tokenizer
-from headscope.data.windows import Batch, TrainBatches
+from headscope.data.windows import Batch, TrainBatches, Windows
 
 
+@dataclass(eq=False)
 class ValBatches:
-    """The validation split in fixed windows: the share of one rank."""
+    """One rank's part of the validation split, in fixed windows; can be iterated repeatedly."""
 
-    def __init__(self, corpus: Corpus, batch_size: int, rank: int, world: int) -> None:
-        self.corpus, self.batch_size, self.rank, self.world = corpus, batch_size, rank, world
+    windows: Windows
+    batch_size: int
+    rank: int
+    world: int
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return self.corpus.val.once(self.batch_size, self.rank, self.world)
+    def __iter__(self) -> Iterator[Batch]:
+        return self.windows.once(self.batch_size, self.rank, self.world)
 
 
 class CorpusData(LightningDataModule):
-    """Batches of (x, y), (B, T) int64 each. They have no state to save: see `TrainBatches`.
+    """Batches of (x, y), (B, T) int64 each. They need no saved loader state: see `TrainBatches`.
 
     Args:
-        source: where the text comes from.
-        block_size: T, that of the model.
+        source: loads the corpus.
+        block_size: T, the model's context length.
         batch_size: B, windows in one forward pass over all devices together.
         accumulate: forward passes per step.
-        seed: decides the order of the data.
-        same: train on one batch again and again.
-        tokenizer: that of an earlier model; None builds one for this text.
+        seed: determines the order of the data.
+        same: train on the same batch repeatedly.
+        tokenizer: the tokenizer of an earlier model; None builds one for this text.
     """
 
     def __init__(
@@ -51,11 +56,7 @@ class CorpusData(LightningDataModule):
 
     @property
     def corpus(self) -> Corpus:
-        """The corpus, read at the first use; the vocabulary is known only then.
-
-        Raises:
-            UserError: see `Source.load`.
-        """
+        """The corpus, loaded at its first use as in `Source.load`; only then is the vocabulary known."""
         if self._corpus is None:
             self._corpus = self.source.load(self.block_size, self.tokenizer)
         return self._corpus
@@ -63,24 +64,13 @@ class CorpusData(LightningDataModule):
     def train_dataloader(self) -> TrainBatches:
         trainer = self.trainer
         assert trainer is not None
-        return TrainBatches(
-            self.corpus.train,
-            self.block_size,
-            self.seed,
-            self.batch_size,
-            self.accumulate,
-            trainer.global_rank,
-            trainer.world_size,
-            lambda: trainer.global_step,
-            self.same,
-        )
+        data = self.corpus.train, self.block_size, self.seed, self.batch_size, self.accumulate
+        process = trainer.global_rank, trainer.world_size
+        return TrainBatches(*data, *process, first_step=lambda: trainer.global_step, same=self.same)
 
     def val_dataloader(self) -> ValBatches:
         trainer = self.trainer
         assert trainer is not None
-        tokens = max(4096, self.batch_size * self.block_size)  # no gradients are kept: larger batches fit
-        return ValBatches(self.corpus, max(tokens // self.block_size, 1), trainer.global_rank, trainer.world_size)
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        x, y = batch
-        return x.to(device, non_blocking=True), y.to(device, non_blocking=True)
+        tokens = max(4096, self.batch_size * self.block_size)  # no gradients are kept, so larger batches fit
+        size = max(tokens // self.block_size, 1)
+        return ValBatches(self.corpus.val, size, trainer.global_rank, trainer.world_size)

@@ -1,6 +1,6 @@
-"""From the bytes of a file to text. Nothing is guessed: UTF-8, or what a byte-order mark says.
+"""Decodes files to text: UTF-8, or the encoding that a byte-order mark names. No encoding is guessed.
 
-Files of other kinds are refused with advice that suits them: a picture has no encoding to convert.
+Other files are refused with advice that fits them; a picture, for example, has no encoding to convert.
 """
 
 import codecs
@@ -12,7 +12,7 @@ from typing import BinaryIO
 from headscope.errors import UserError
 
 CHUNK = 1 << 20  #: bytes read at a time
-#: UTF-32 comes first: its little-endian mark begins with that of UTF-16.
+#: UTF-32 comes first, because its little-endian mark begins with the UTF-16 mark.
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -20,7 +20,7 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
-#: How files begin that people take for text, or find beside it.
+#: First bytes of files that people mistake for text, or keep in the same folder.
 BINARY = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
@@ -36,29 +36,29 @@ BINARY = {
     b"\x28\xb5\x2f\xfd": "zstd data",
     b"7z\xbc\xaf": "a 7z archive",
 }
-#: Control characters that text does not have: all but tab, line ends, page breaks, escape and the end mark of DOS.
+#: Control characters that do not occur in text: all except tab, line ends, page breaks, escape and DOS end-of-file.
 CONTROL = bytes({*range(0x20), 0x7F} - {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x1A, 0x1B})
-UNMARKED = ("utf-32le", "utf-32be", "utf-16le", "utf-16be")  #: as iconv spells them too
+UNMARKED = ("utf-32le", "utf-32be", "utf-16le", "utf-16be")  #: the same names as in iconv
 
 
 class NotText(UserError):
-    """A file that holds something other than text."""
+    """The file is not text."""
 
 
 class Unreadable(UserError):
-    """A file that the operating system does not let us read."""
+    """The operating system does not let us read the file."""
 
 
 def decoded(stream: BinaryIO, name: str) -> Iterator[str]:
     """Yields the text of a binary stream in pieces, without a byte-order mark.
 
     Args:
-        stream: read once, from where it stands.
+        stream: read once, from its current position.
         name: of the file, for messages.
 
     Raises:
-        NotText: it is binary: it begins as such files do, or has NUL characters.
-        UserError: it is text in another encoding, or damaged.
+        NotText: the stream begins like a known binary format, or contains NUL characters.
+        UserError: the text is damaged or in another encoding.
     """
     content, place = stream.read(CHUNK), 0
     codec = codec_of(content, name)
@@ -78,12 +78,7 @@ def decoded(stream: BinaryIO, name: str) -> Iterator[str]:
 
 
 def read_text(path: Path) -> str:
-    """Returns the text of a file.
-
-    Raises:
-        Unreadable: the operating system refuses.
-        UserError: see `decoded`.
-    """
+    """Returns the text of a file. Raises as `file_pieces` does."""
     return "".join(file_pieces(path))
 
 
@@ -91,22 +86,22 @@ def file_pieces(path: Path) -> Iterator[str]:
     """Yields the text of a file in pieces.
 
     Raises:
-        Unreadable: the operating system refuses.
+        Unreadable: the operating system does not let us read the file.
         UserError: see `decoded`.
     """
     try:
         with path.open("rb") as f:
-            yield from decoded(f, shown(path))
+            yield from decoded(f, printable(path))
     except OSError as e:
-        raise Unreadable(f"{shown(path)} could not be read: {e.strerror}; give a readable text file") from e
+        raise Unreadable(f"{printable(path)} could not be read: {e.strerror}; give a readable text file") from e
 
 
 def codec_of(start: bytes, name: str) -> str:
-    """Returns the codec of a text that begins with these bytes.
+    """Returns the codec of a text from its first bytes.
 
     Raises:
-        NotText: the beginning is that of another kind of file.
-        UserError: it is UTF-16 or UTF-32 and no mark says which.
+        NotText: the bytes begin a known binary format.
+        UserError: the text is UTF-16 or UTF-32 without a byte-order mark.
     """
     for mark, codec in MARKS.items():
         if start.startswith(mark):
@@ -122,10 +117,10 @@ def codec_of(start: bytes, name: str) -> str:
 
 
 def unmarked(start: bytes) -> str:
-    """Returns the UTF-16 or UTF-32 codec that makes plain text of these bytes; empty if none does so beyond doubt.
+    """Returns the UTF-16 or UTF-32 codec with which these bytes are clearly plain text, or an empty string.
 
-    Plain text has no control characters, and seven of eight characters come from alphabets, not from the thousands of
-    East Asian characters: with the wrong codec, pairs of ASCII bytes become those.
+    Plain text has no control characters, and at least seven of eight characters are below U+2E80, where the East Asian
+    characters begin. The wrong codec turns pairs of ASCII bytes into East Asian characters.
     """
     for codec in UNMARKED:
         try:
@@ -139,7 +134,7 @@ def unmarked(start: bytes) -> str:
 
 
 def _undecodable(content: bytes, codec: str, name: str, place: int) -> UserError:
-    """The error for bytes that a codec does not take: an encoding of one byte per character, damage, or no text."""
+    """Returns the error for bytes that a codec cannot decode: damaged text, binary data, or a one-byte encoding."""
     if codec != "utf-8":
         return UserError(f"{name} is damaged {codec.removesuffix('-sig').upper()} text (byte {place}); repair the file")
     if len(content) - len(content.translate(None, CONTROL)) > len(content) // 100:
@@ -150,6 +145,6 @@ def _undecodable(content: bytes, codec: str, name: str, place: int) -> UserError
     )
 
 
-def shown(path: Path | str) -> str:
-    """Returns a path for a message: odd names are quoted, so that a line stays one line and can be printed."""
+def printable(path: Path | str) -> str:
+    """Returns a path for a one-line message: a name with unprintable characters is quoted and escaped."""
     return str(path) if str(path).isprintable() else repr(str(path))

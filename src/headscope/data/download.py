@@ -1,4 +1,4 @@
-"""Downloads a file once, and checks it."""
+"""Downloads a file and checks it."""
 
 import hashlib
 import logging
@@ -12,26 +12,26 @@ log = logging.getLogger(__name__)
 
 
 class Unavailable(UserError):
-    """The corpus is not here and could not be downloaded."""
+    """The corpus is not on this machine and could not be downloaded."""
 
 
 def download(url: str, path: Path, sha256: str, max_bytes: int, tries: int = 3, seconds: float = 60) -> None:
-    """Downloads a file, checks it, and only then puts it in place; two processes may do so at once.
+    """Downloads a file and moves it into place once its checksum is right; two processes may do this at the same time.
 
     Args:
-        url: where the file comes from.
-        path: where to put it; missing folders are made.
-        sha256: checksum of the right content.
-        max_bytes: a longer answer is refused while it arrives.
+        url: the source.
+        path: the destination; missing folders are made.
+        sha256: the expected checksum.
+        max_bytes: the download stops when the answer is longer.
         tries: attempts, with a pause that doubles.
-        seconds: limit of each attempt as a whole, so that a server that sends byte by byte is given up.
+        seconds: time limit of one attempt, so that a server that sends byte by byte cannot block a run.
 
     Raises:
         Unavailable: all attempts failed.
         UserError: the folder cannot be written to.
         RunFailed: the disk is full.
     """
-    import requests  # here: a quarter of a second that only a download needs
+    import requests  # imported here because the import takes a quarter of a second
     import urllib3
 
     log.info("downloading %s", url)
@@ -66,7 +66,9 @@ def _fetch(url: str, max_bytes: int, seconds: float) -> bytes:
     content = bytearray()
     with requests.get(url, stream=True, timeout=(5, 15)) as response:
         response.raise_for_status()
-        while piece := response.raw.read1(1 << 16, decode_content=True):  # returns early, so that slowness shows
+        while piece := response.raw.read1(
+            1 << 16, decode_content=True
+        ):  # returns partial reads, so that the deadline is checked
             content += piece
             if len(content) > max_bytes:
                 raise requests.RequestException("more bytes than expected")

@@ -1,4 +1,4 @@
-"""Data without a text: windows that are drawn when a step asks for them, from a rule whose optimum is known.
+"""Data without a text: windows drawn on demand by a rule whose lowest possible loss is known.
 
 Shapes: N windows, B windows in a batch, T positions (block_size), V vocabulary.
 """
@@ -14,49 +14,45 @@ import torch
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from headscope.data.corpus import Corpus, Source, fitting
+from headscope.data.corpus import Corpus, Source, naming_text
 from headscope.data.tokenizers import CharTokenizer, Tokenizer
-from headscope.data.windows import IGNORE, Batch, Windows, joined, split_at
+from headscope.data.windows import IGNORE, Batch, Windows, concatenate_batches, split_at_multiples
 from headscope.errors import UserError
 
-#: Tokens, from the first on: letters and digits that a prompt can be typed with, then letters with accents.
+#: The characters of tokens 0, 1, …: letters and digits, which are easy to type in a prompt, then accented letters.
 SYMBOLS = string.ascii_letters + string.digits + "".join(c for c in map(chr, range(0xC0, 0x250)) if c.isalpha())
 Symbols = Annotated[int, Ge(2), Le(len(SYMBOLS))]  #: V
 
-CHUNK = 64  #: windows that are drawn at once
-EPOCH = 65_536  #: windows; no window comes twice, so that an epoch is only a number
+CHUNK = 64  #: windows drawn together
+EPOCH = 65_536  #: windows; only a number for the display, because no window is seen twice
 VALIDATION = 512  #: windows
-TRAIN, VAL = 0, 1  #: streams of random numbers that have nothing in common
+TRAIN, VAL = 0, 1  #: part of the random seed, so that the two splits are independent
 
 Tokens = NDArray[np.int64]
 
 
 class Generated(Source):
-    """A rule that windows are drawn by. Training never sees a window twice; validation is a fixed set of others.
+    """A rule that draws windows. Training never sees a window twice; validation uses a fixed set of other windows.
 
-    A rule defines `sample` and `optimum`, and keeps its arguments as attributes of their names.
+    A subclass defines `sample` and `optimum`, and keeps its arguments as attributes of the same names.
     """
 
     name: str
     vocab_size: int
 
     def sample(self, rng: np.random.Generator, n: int, block_size: int) -> tuple[Tokens, Tokens]:
-        """Draws x and y, (n, T) each, tokens in [0, V); a y of `IGNORE` does not count."""
+        """Draws x and y, (n, T) each, tokens in [0, V). A target of `IGNORE` does not count."""
         raise NotImplementedError
 
     def optimum(self, x: Tokens, y: Tokens) -> float:
         """Returns the mean loss of the best predictor on windows (N, T), in nats per target.
 
-        That predictor knows the rule and what came before, and nothing else.
+        The best predictor knows the rule and the tokens so far, and nothing else.
         """
         raise NotImplementedError
 
     def check(self, block_size: int) -> None:
-        """Called before anything is drawn.
-
-        Raises:
-            UserError: the rule does not fit the context.
-        """
+        """Raises a `UserError` if the rule does not fit the context; called before any window is drawn."""
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         self.check(block_size)
@@ -67,7 +63,7 @@ class Generated(Source):
                 f"data={self.name} does not fit the checkpoint's tokenizer: it needs characters;"
                 f" use a checkpoint that was trained on data={self.name}, or train without one"
             )
-        with fitting(f"data={self.name}"):
+        with naming_text(f"data={self.name}"):
             ids = tokenizer.encode(symbols).numpy()  # (V,)
         train = GeneratedWindows(self, ids, block_size, TRAIN, EPOCH)
         val = GeneratedWindows(self, ids, block_size, VAL, VALIDATION)
@@ -81,24 +77,24 @@ class Generated(Source):
 
 
 class GeneratedWindows(Windows):
-    """The windows of a rule, numbered from 0: the one at a place is a pure function of (seed, place).
+    """The windows of a rule, numbered from 0; each is a pure function of the seed and its number.
 
-    Each chunk of `CHUNK` windows has a random generator of its own, so that any window can be drawn at any time.
+    Every chunk of `CHUNK` windows has its own random generator, so that windows can be drawn in any order.
 
     Args:
-        rule: that draws them.
-        ids: what the tokens of the rule are called in the vocabulary, (V,).
+        rule: draws the windows.
+        ids: for each token of the rule, its id in the vocabulary, (V,).
         block_size: T.
         split: TRAIN or VAL.
-        n: windows in an epoch; those of the split if it is for validation, which are of seed 0.
+        n: windows in an epoch, or in the validation split.
     """
 
     def __init__(self, rule: Generated, ids: Tokens, block_size: int, split: int, n: int) -> None:
         self.rule, self.ids, self.block_size, self.split, self.n = rule, ids, block_size, split, n
-        self._chunk = lru_cache(maxsize=2)(self._draw)  # batches follow each other: the next one begins in the last
+        self._chunk = lru_cache(maxsize=2)(self._draw)  # a batch often begins in the chunk where the last one ended
 
     def _draw(self, seed: int, chunk: int) -> Batch:
-        # In NumPy: torch would use all cores for a millionth of a second of work, and wait for the busy ones.
+        # With NumPy, because torch would start all its threads for microseconds of work, and wait for busy cores.
         x, y = self.rule.sample(np.random.default_rng([self.split, seed, chunk]), CHUNK, self.block_size)
         targets = np.where(y == IGNORE, IGNORE, self.ids.take(y, mode="clip"))
         return torch.from_numpy(self.ids[x]), torch.from_numpy(targets)
@@ -107,8 +103,8 @@ class GeneratedWindows(Windows):
         return self.n
 
     def stream(self, seed: int, places: range, block_size: int) -> Batch:
-        chunks = [(self._chunk(seed, chunk), rows) for chunk, rows in split_at(places, CHUNK)]
-        return joined([(x[rows], y[rows]) for (x, y), rows in chunks])
+        chunks = [(self._chunk(seed, chunk), rows) for chunk, rows in split_at_multiples(places, CHUNK)]
+        return concatenate_batches([(x[rows], y[rows]) for (x, y), rows in chunks])
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         for first in range(rank * batch_size, self.n, world * batch_size):

@@ -1,4 +1,4 @@
-"""In-context Markov chains: a new chain in every window, to be learned while it is read.
+"""In-context Markov chains: every window follows a new chain, which the model must learn while it reads.
 
 Shapes: N windows, T positions (block_size), V states.
 """
@@ -11,11 +11,11 @@ from headscope.data.generated import Generated, Symbols, Tokens
 class Markov(Generated):
     """Each window draws the rows of a transition matrix from Dirichlet(1, …, 1) and follows it from a random state.
 
-    Nothing about a chain is known before its window, so that it pays to count which states followed the current one
-    (Edelman et al. 2024, section 2: statistical induction heads).
+    A model knows nothing about a chain before its window, so the best strategy is to count which states followed the
+    current state so far (Edelman et al. 2024, section 2: statistical induction heads).
 
     Args:
-        vocab_size: V, the states.
+        vocab_size: V, the number of states.
     """
 
     name = "markov"
@@ -30,11 +30,11 @@ class Markov(Generated):
         window[:, 0] = rng.integers(self.vocab_size, size=n)
         for t in range(block_size):
             past = dice[:, t, None] >= rows[np.arange(n), window[:, t]]  # (n, V)
-            window[:, t + 1] = past[:, :-1].sum(1)  # the last row ends with 1, up to rounding
+            window[:, t + 1] = past[:, :-1].sum(1)  # the last cumulative sum is 1, up to rounding
         return window[:, :-1], window[:, 1:]
 
     def optimum(self, x: Tokens, y: Tokens) -> float:
-        """The loss of Bayes' predictor, (n_ij + 1) / (n_i + V); n_ij is how often j has followed i so far."""
+        """Returns the loss of the Bayes predictor, (n_ij + 1) / (n_i + V), where j has followed i n_ij times so far."""
         n = np.arange(len(x))
         followed = np.ones((len(x), self.vocab_size, self.vocab_size))
         nats = 0.0

@@ -1,4 +1,4 @@
-"""Pairs of keys and values, then questions: associative recall.
+"""Associative recall: pairs of keys and values, then keys whose values the model must recall.
 
 Shapes: N windows, T positions (block_size), V vocabulary, P pairs.
 """
@@ -14,10 +14,10 @@ from headscope.errors import UserError
 
 
 class Recall(Generated):
-    """A window begins with pairs, key value key value …; then come keys, and the value of each is asked for.
+    """A window begins with pairs, key value key value …; then keys follow, and the target of each is its value.
 
-    Keys are drawn from the first half of the vocabulary without repetition, values from the second half. Only answers
-    are targets (multi-query associative recall: Arora et al. 2024, section 3.1).
+    Keys are drawn from the first half of the vocabulary without repetition, values from the second half. Only these
+    values are targets (multi-query associative recall: Arora et al. 2024, section 3.1).
 
     Args:
         vocab_size: V.
@@ -48,12 +48,12 @@ class Recall(Generated):
         half = self.vocab_size // 2
         keys = rng.permuted(np.tile(np.arange(half), (n, 1)), axis=1)[:, : self.pairs]  # (n, P)
         values = rng.integers(half, self.vocab_size, (n, self.pairs))
-        asked = rng.integers(self.pairs, size=(n, block_size - 2 * self.pairs))
-        shown = np.stack((keys, values), -1).reshape(n, -1)  # (n, 2P)
-        x = np.concatenate((shown, np.take_along_axis(keys, asked, 1)), 1)  # (n, T)
-        nothing = np.full_like(shown, IGNORE)
-        return x, np.concatenate((nothing, np.take_along_axis(values, asked, 1)), 1)
+        queries = rng.integers(self.pairs, size=(n, block_size - 2 * self.pairs))
+        pairs = np.stack((keys, values), -1).reshape(n, -1)  # (n, 2P)
+        x = np.concatenate((pairs, np.take_along_axis(keys, queries, 1)), 1)  # (n, T)
+        ignored = np.full_like(pairs, IGNORE)
+        return x, np.concatenate((ignored, np.take_along_axis(values, queries, 1)), 1)
 
     def optimum(self, x: Tokens, y: Tokens) -> float:
-        """Every answer stands in the window, so none is uncertain."""
+        """Returns 0, because every value occurs earlier in its window."""
         return 0.0

@@ -1,4 +1,4 @@
-"""Random tokens, repeated: what an induction head is for.
+"""Random tokens, repeated: a task that an induction head solves.
 
 Shapes: N windows, T positions (block_size), V vocabulary, K possible periods.
 """
@@ -18,14 +18,14 @@ Period = Annotated[int, Ge(1)]
 class Repeated(Generated):
     """Each window draws a period, then that many independent tokens, and repeats them to its end.
 
-    The period is hidden, and every one of shortest … longest is as likely. Where the repetition begins is therefore not
-    known from the position: what comes next has to be looked up after an earlier occurrence of the last tokens
-    (Olsson et al. 2022).
+    The period is hidden, and all periods from shortest to longest are equally likely. Positions therefore do not tell
+    where the repetition begins: the model has to find an earlier occurrence of the last tokens and copy the token after
+    it (Olsson et al. 2022).
 
     Args:
         vocab_size: V.
         shortest: the shortest period, in tokens.
-        longest: the longest.
+        longest: the longest period.
 
     Raises:
         UserError: no period is possible.
@@ -52,10 +52,11 @@ class Repeated(Generated):
         return window[:, :-1], window[:, 1:]
 
     def optimum(self, x: Tokens, y: Tokens) -> float:
-        """The loss of the exact Bayes mixture over periods.
+        """Returns the loss of the exact Bayes mixture over periods.
 
-        Its predictions multiply to the probability of the window, p(x) = 1/K Σ_L V^-L [x has period L], of which the
-        first token, always 1/V, is no target. A period counts if all of the window agrees with it, by chance or not.
+        The product of its predictions is the probability of the window, p(x) = 1/K Σ_L V^-L [x has period L], divided
+        by 1/V for the first token, which is not a target. Every period that fits the whole window counts, also a period
+        that fits by chance.
         """
         window = np.concatenate((x, y[:, -1:]), axis=1)  # (N, T + 1)
         periods = np.arange(self.shortest, self.longest + 1)

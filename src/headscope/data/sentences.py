@@ -1,39 +1,36 @@
-"""A few sentences as a corpus, word by word."""
+"""A few sentences as a corpus, split into words."""
 
 import hashlib
 from collections.abc import Sequence
 
 import torch
 
-from headscope.data.corpus import Corpus, Source, fitting
+from headscope.data.corpus import Corpus, Source, naming_text
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import EOS, PAD, Tokenizer, WordTokenizer
 from headscope.data.windows import SentenceWindows
 from headscope.errors import UserError
 
-EXAMPLE, EXAMPLE_VOCABULARY = ["I love cats"], ["dogs"]  #: of the smallest next-word example
+EXAMPLE, EXAMPLE_VOCABULARY = ["I love cats"], ["dogs"]  #: the smallest example of next-word prediction
 
 
 class Toy(Source):
-    """Sentences, each a window of its own. It validates on the sentences it trains on.
+    """Sentences, one window each. The validation split is the training split.
 
-    The vocabulary is the words of the sentences in the order in which they occur, so that it begins with a word that
-    begins a sentence; then further words, `<pad>` and `<eos>`.
+    The vocabulary starts with the words of the sentences in order of occurrence, so that its first word begins a
+    sentence. Then follow further words, `<pad>` and `<eos>`.
 
     Args:
-        sentences: the sentences; None takes those of the example.
+        sentences: the sentences; None uses the example.
         path: a file with one sentence per line, instead of the list.
-        vocabulary: further words, which no sentence needs to have; None takes those of the example if its sentences
-            are used, and no others.
+        vocabulary: further words, which need not occur in a sentence; None adds the example's words to the example's
+            sentences, and no words to others.
     """
 
     name = "toy"
 
     def __init__(
-        self,
-        sentences: Sequence[str] | None = None,
-        path: str | None = None,
-        vocabulary: Sequence[str] | None = None,
+        self, sentences: Sequence[str] | None = None, path: str | None = None, vocabulary: Sequence[str] | None = None
     ) -> None:
         if sentences is None and path is None and vocabulary is None:
             vocabulary = EXAMPLE_VOCABULARY
@@ -52,7 +49,7 @@ class Toy(Source):
                 f"data=toy does not fit the checkpoint's tokenizer: it needs words with {PAD} and {EOS};"
                 " use a checkpoint that was trained on data=toy, or train without one"
             )
-        with fitting("data=toy"):
+        with naming_text("data=toy"):
             ids = [torch.cat((tokenizer.encode(" ".join(s)), torch.tensor([end]))) for s in words]
         windows = SentenceWindows(ids, pad, block_size)
         sha256 = hashlib.sha256("\n".join(map(" ".join, words)).encode()).hexdigest()

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from headscope.data.corpus import Corpus, Kind, TextSource, VocabSize
+from headscope.data.corpus import Corpus, TextSource, TokenizerName, VocabSize
 from headscope.data.download import Unavailable, download
 from headscope.data.pydoc import PyDoc
 from headscope.data.tokenizers import Tokenizer
@@ -18,10 +18,10 @@ class TinyShakespeare(TextSource):
     """Tiny Shakespeare, 1,115,394 characters (Karpathy, char-rnn): downloaded once and verified.
 
     Args:
-        data_dir: folder of the file.
-        tokenizer: what a token is.
+        data_dir: the folder for the file.
+        tokenizer: splits the text into tokens.
         vocab_size: the largest vocabulary of byte pairs.
-        fallback: what to train on, with a warning, if the corpus cannot be downloaded; None makes that an error.
+        fallback: the corpus to train on, with a warning, if the download fails; None raises an error instead.
     """
 
     name = "tiny_shakespeare"
@@ -32,7 +32,7 @@ class TinyShakespeare(TextSource):
     def __init__(
         self,
         data_dir: str = "data",
-        tokenizer: Kind = "char",
+        tokenizer: TokenizerName = "char",
         vocab_size: VocabSize = 1024,
         fallback: Literal["pydoc"] | None = None,
     ) -> None:

@@ -1,64 +1,70 @@
-"""Which windows a training step sees, and their contents.
+"""Windows of tokens: which ones each training step sees, and what they contain.
+
+The order of the data is arithmetic. The seed alone determines one endless sequence of training windows, and each
+forward pass takes the next B windows of that sequence. The windows of any step can therefore be computed without
+reading the steps before it: a resumed run needs no saved loader state, and the total batch is the same on any number of
+processes, because a process takes every `world`-th window of the batch.
 
 Shapes: N tokens, B windows in a batch, T positions (block_size).
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from headscope.errors import UserError
 
 IGNORE = -100  #: a target that the loss does not count; PyTorch's default `ignore_index`
 
-Batch = tuple[Tensor, Tensor]  #: x and y, (B, T) int64 each: y is what follows x
+Batch = tuple[Tensor, Tensor]  #: inputs x and targets y, (B, T) int64 each; y[t] is the token after x[t]
 
 
 class Windows:
-    """One split in windows of T tokens and their targets."""
+    """One split of a corpus, as windows of T tokens with their targets."""
 
     def __len__(self) -> int:
-        """The number of windows in one epoch of training."""
+        """The number of training windows in one epoch."""
         raise NotImplementedError
 
     def stream(self, seed: int, places: range, block_size: int) -> Batch:
-        """Returns the windows at B places of the endless stream of training windows of a seed."""
+        """Returns the training windows at B places of the endless sequence that a seed determines."""
         raise NotImplementedError
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """Yields the whole split in fixed windows: over all ranks, every target counts exactly once."""
+        """Yields this rank's part of the whole split, in fixed windows; over all ranks, every target counts once."""
         raise NotImplementedError
 
 
 class CutWindows(Windows):
-    """A split of limited length. An epoch visits each of its windows once, in a random order."""
+    """A split with a fixed number of windows. Each epoch visits every window once, in a random order."""
 
     def cut(self, index: Tensor, phase: int) -> Batch:
-        """Returns the windows `index` (B,) of an epoch that starts cutting at `phase`, 0 ≤ phase < T."""
+        """Returns windows `index` (B,) of an epoch whose first window starts at token `phase`, 0 ≤ phase < T."""
         raise NotImplementedError
 
     def stream(self, seed: int, places: range, block_size: int) -> Batch:
-        parts = []
-        for epoch, here in split_at(places, len(self)):
-            order, number = epoch_order(seed, epoch, len(self))
-            parts.append(self.cut(order[here].long(), number % block_size))
-        return joined(parts)
+        batches = []
+        for epoch, inside in split_at_multiples(places, len(self)):
+            order, random_number = epoch_order(seed, epoch, len(self))
+            batches.append(self.cut(order[inside].long(), random_number % block_size))
+        return concatenate_batches(batches)
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         for first in range(rank * batch_size, len(self), world * batch_size):
-            index = torch.arange(first, min(first + batch_size, len(self)))
-            yield self.cut(index, 0)
+            yield self.cut(torch.arange(first, min(first + batch_size, len(self))), 0)
 
 
 class TextWindows(CutWindows):
-    """Windows of running text. Each epoch starts cutting at another offset, so that the borders move.
+    """Windows of running text. Each epoch starts at another offset, so that the window borders move.
 
     Args:
-        ids: the split, (N,) of any integer type, N > T; kept as it is, never copied.
+        ids: the split, (N,) of any integer type, N > T; never copied.
         block_size: T.
     """
 
@@ -70,14 +76,14 @@ class TextWindows(CutWindows):
         return max(len(self.views) // self.block_size, 1)
 
     def cut(self, index: Tensor, phase: int) -> Batch:
-        # The modulo matters only in a split of less than two windows.
+        # The modulo matters only in a split of fewer than two windows.
         starts = (index * self.block_size + phase) % len(self.views)
         window = self.views[starts].long()  # (B, T + 1)
         return window[:, :-1], window[:, 1:]
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         n, t = len(self.ids), self.block_size
-        windows = -(-(n - 1) // t)  # the last may be cut short
+        windows = -(-(n - 1) // t)  # rounded up: the last window may be incomplete
         for first in range(rank * batch_size, windows, world * batch_size):
             starts = torch.arange(first, min(first + batch_size, windows)) * t
             places = starts[:, None] + torch.arange(t + 1)  # (B, T + 1)
@@ -86,12 +92,12 @@ class TextWindows(CutWindows):
 
 
 class SentenceWindows(CutWindows):
-    """Each sentence is a window: its words, the token that ends it, and padding that the loss ignores.
+    """One window per sentence: its words, the end token, and padding that the loss ignores.
 
     Args:
-        sentences: the ids of each, with the token that ends it.
-        pad: id of the padding.
-        block_size: T; windows are as long as the longest sentence.
+        sentences: the ids of each sentence, the end token included.
+        pad: id of the padding token.
+        block_size: the longest window that the model reads; T is the length of the longest sentence.
 
     Raises:
         UserError: a sentence is longer than the context.
@@ -101,12 +107,8 @@ class SentenceWindows(CutWindows):
         longest = max(len(s) for s in sentences) - 1
         if longest > block_size:
             raise UserError(f"a sentence of {longest} words does not fit model.block_size={block_size}; use {longest}")
-        rows = torch.full((len(sentences), longest + 1), pad)  # (S, T + 1)
-        inside = torch.zeros_like(rows, dtype=torch.bool)
-        for row, mask, sentence in zip(rows, inside, sentences, strict=True):
-            row[: len(sentence)] = sentence
-            mask[: len(sentence)] = True
-        self.x, self.y = rows[:, :-1], rows[:, 1:].masked_fill(~inside[:, 1:], IGNORE)
+        self.x = pad_sequence(sentences, batch_first=True, padding_value=pad)[:, :-1]  # (S, T)
+        self.y = pad_sequence([s[1:] for s in sentences], batch_first=True, padding_value=IGNORE)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -115,85 +117,61 @@ class SentenceWindows(CutWindows):
         return self.x[index], self.y[index]
 
 
-def joined(batches: Sequence[Batch]) -> Batch:
-    """One batch of several."""
+def concatenate_batches(batches: Sequence[Batch]) -> Batch:
+    """Returns the windows of several batches as one batch."""
     if len(batches) == 1:
         return batches[0]
     x, y = (torch.cat(part) for part in zip(*batches, strict=True))  # (B, T) each
     return x, y
 
 
-def split_at(places: range, size: int) -> Iterator[tuple[int, slice]]:
-    """Cuts ascending places at the multiples of a size: the number of each piece, and the places within it.
+def split_at_multiples(places: range, size: int) -> Iterator[tuple[int, slice]]:
+    """Splits ascending places into blocks of `size`; yields each block's number and the places inside the block.
 
-    In Python's integers, because a dozen operations on small tensors take longer.
+    In Python integers, because a dozen operations on small tensors take longer.
     """
-    for part in range(places[0] // size, places[-1] // size + 1):
-        first = part * size
+    for block in range(places[0] // size, places[-1] // size + 1):
+        first = block * size
         here = places[bisect_left(places, first) : bisect_left(places, first + size)]
         if here:
-            yield part, slice(here.start - first, here.stop - first, here.step)
+            yield block, slice(here.start - first, here.stop - first, here.step)
 
 
-@lru_cache(maxsize=2)  # a batch may end one epoch and begin the next, each perhaps of millions of windows
+@lru_cache(maxsize=2)  # one batch may need the orders of two epochs, and an order may hold millions of windows
 def epoch_order(seed: int, epoch: int, n: int) -> tuple[Tensor, int]:
-    """Returns the order of an epoch's n windows, (n,), and a large random number that decides its phase."""
+    """Returns the order of an epoch's n windows, (n,), and a large random number from which its phase follows."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     return torch.randperm(n, generator=generator, dtype=torch.int32), int(torch.randint(2**31, (), generator=generator))
 
 
 def share(batch_size: int, world: int) -> int:
-    """Windows of a batch that each of so many processes sees.
-
-    Raises:
-        UserError: they cannot share it equally.
-    """
+    """Returns how many windows of a batch each process gets; raises a `UserError` if not all get the same number."""
     if batch_size % world:
         raise UserError(f"batch_size={batch_size} cannot be shared by {world} processes; use a multiple of {world}")
     return batch_size // world
 
 
+@dataclass(eq=False)
 class TrainBatches:
-    """The endless stream of training batches. What a step sees is a pure function of (seed, step, rank, world).
+    """The endless stream of training batches: a batch depends on (seed, step, rank, world) and on nothing else."""
 
-    Nothing is saved or replayed when a run is resumed: the stream starts at any step.
+    windows: Windows  #: the training split
+    block_size: int  #: T
+    seed: int  #: determines the order
+    batch_size: int  #: B, windows in one forward pass over all ranks together; a multiple of `world`
+    accumulate: int = 1  #: forward passes per step
+    rank: int = 0  #: index of this process
+    world: int = 1  #: number of processes
+    first_step: Callable[[], int] = lambda: 0  #: returns the step to start at; called when iteration begins
+    same: bool = False  #: train every step on the batch of step 0, to overfit it
 
-    Args:
-        windows: the training split, which decides what comes when: see `Windows.stream`.
-        block_size: T.
-        seed: decides the order.
-        batch_size: B, windows in one forward pass over all ranks together; a multiple of `world`.
-        accumulate: forward passes per step.
-        rank: index of this process.
-        world: number of processes.
-        first_step: returns the step to start at, called when iteration begins.
-        same: every step sees the batch of step 0, to overfit it.
-
-    Raises:
-        UserError: the processes cannot share a batch equally.
-    """
-
-    def __init__(
-        self,
-        windows: Windows,
-        block_size: int,
-        seed: int,
-        batch_size: int,
-        accumulate: int = 1,
-        rank: int = 0,
-        world: int = 1,
-        first_step: Callable[[], int] = lambda: 0,
-        same: bool = False,
-    ) -> None:
-        share(batch_size, world)
-        self.windows, self.block_size, self.seed = windows, block_size, seed
-        self.batch_size, self.accumulate, self.rank, self.world = batch_size, accumulate, rank, world
-        self.first_step, self.same = first_step, same
+    def __post_init__(self) -> None:
+        share(self.batch_size, self.world)
 
     def batch(self, step: int, part: int = 0) -> Batch:
-        """Returns this rank's x and y of forward pass `part` in a step, (B / world, T) each."""
+        """Returns this rank's x and y for forward pass `part` of a step, (B / world, T) each."""
         first = 0 if self.same else (step * self.accumulate + part) * self.batch_size
-        places = range(first + self.rank, first + self.batch_size, self.world)  # among all windows ever seen
+        places = range(first + self.rank, first + self.batch_size, self.world)
         return self.windows.stream(self.seed, places, self.block_size)
 
     def __iter__(self) -> Iterator[Batch]:

@@ -8,11 +8,7 @@ from headscope.shell import Parser, run
 
 
 def main() -> None:
-    """Writes it and prints its summary.
-
-    Raises:
-        UserError: the folder holds no sweep.
-    """
+    """Writes the report and prints its summary."""
     parser = Parser(prog=command("report"), description="Writes the report of a sweep.")
     parser.add_argument("folder", type=Path, help="the sweep's folder, hydra.sweep.dir")
     print(write_report(parser.parse_args().folder))

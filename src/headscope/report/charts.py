@@ -1,4 +1,4 @@
-"""The curves of a sweep, ready to be drawn."""
+"""The curves of a sweep."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from headscope.render.figures import COLOURS, Series, averaged, curves, level
 from headscope.report.results import Combination, Sweep
 from headscope.report.statistics import Array
 
-BY_POSITION = "loss_by_position.non_overlapping.as trained"  #: the fact with the losses by position
-POINTS = 32  #: of a line through them
+BY_POSITION = "loss_by_position.non_overlapping.as trained"  #: the fact that lists the losses by position
+POINTS = 32  #: of each line of losses by position
 
 
 def charts(sweep: Sweep) -> dict[str, Figure]:
-    """Figures by file name; none where there is nothing to draw."""
+    """Returns figures by file name, without those that would be empty."""
     y, ranked = f"val/loss, {sweep.unit}", sweep.ranked
     seeds = "(mean ± sd over seeds)" if any(c.seeds > 1 for c in ranked) else "(one seed each)"
     found = {}
@@ -23,12 +23,12 @@ def charts(sweep: Sweep) -> dict[str, Figure]:
         if series:
             found[f"loss-by-{along}"] = curves(with_optimum(series, sweep), unit, y, f"Loss by {unit} {seeds}")
     if series := by_position(sweep):
-        title = "Loss by position, windows side by side"
+        title = "Loss by position in adjacent windows"
         found["loss-by-position"] = curves(series, "tokens of context", y, title)
     points = [
         Series(c.name, [float(sizes.mean())], [c.mean], _deviations(c.losses[None]))
         for c in ranked
-        if len(sizes := c.of("parameters"))
+        if len(sizes := c.numbers("parameters"))
     ]
     if len({s.x[0] for s in points}) > 1:
         title = f"Final loss by parameters {seeds}"
@@ -37,16 +37,16 @@ def charts(sweep: Sweep) -> dict[str, Figure]:
 
 
 def with_optimum(series: Sequence[Series], sweep: Sweep) -> list[Series]:
-    """Series, and a level line for the loss of the best predictor if it is known and the same for all runs."""
-    known = {r.facts.get("optimum") for r in sweep.completed}
-    if len(known) != 1 or (optimum := known.pop()) is None:
+    """Returns the series, and a level line at the lowest possible loss if it is known and the same for all runs."""
+    optima = {r.facts.get("optimum") for r in sweep.completed}
+    if len(optima) != 1 or (optimum := optima.pop()) is None:
         return [*series]
     line = level("optimum", optimum, series)
-    return [*series[: len(COLOURS) - 1], line, *series[len(COLOURS) - 1 :]]  # among those that have a name
+    return [*series[: len(COLOURS) - 1], line, *series[len(COLOURS) - 1 :]]  # only the first ones are labelled
 
 
 def by_position(sweep: Sweep) -> list[Series]:
-    """The loss by tokens of context, a line a combination as it was trained; the lowest at its end first."""
+    """Returns the loss by tokens of context, one line per combination, the longest line first, then the lowest."""
     found = []
     for c in sweep.ranked:
         losses = [r.facts.get(BY_POSITION) for r in c.results]
@@ -56,7 +56,7 @@ def by_position(sweep: Sweep) -> list[Series]:
 
 
 def _history(c: Combination, along: str) -> Series:
-    """Losses of a combination at the validations that all its runs have."""
+    """Returns the losses of a combination at those validations that all its runs have."""
     histories = [{h["step"]: (h[along], h["val_loss"]) for h in r.status.history} for r in c.results]
     steps = sorted(set.intersection(*map(set, histories)))
     places, losses = np.array([[h[s] for s in steps] for h in histories]).reshape(c.seeds, -1, 2).T  # (V, n) each
@@ -64,5 +64,5 @@ def _history(c: Combination, along: str) -> Series:
 
 
 def _deviations(losses: Array) -> list[float]:
-    """Over seeds, (V, n) to (V,); none for one seed."""
+    """Returns the standard deviation over seeds, (V, n) to (V,); an empty list for one seed."""
     return losses.std(1, ddof=1).tolist() if losses.shape[1] > 1 else []

@@ -1,6 +1,6 @@
-"""Which combinations differ, given a few seeds of each.
+"""Decides which combinations differ, from a few seeds of each.
 
-Shapes: K combinations, n seeds of each (`counts`, (K,)), and any leading axes (...) of independent sweeps.
+Shapes: K combinations, n seeds of each (`counts`, (K,)), and any leading axes (...) for independent sweeps.
 """
 
 from collections.abc import Sequence
@@ -11,31 +11,31 @@ from scipy import stats
 
 Array = NDArray[np.float64]
 
-LEVEL = 0.05  #: chance that a sweep of equal combinations yields even one false difference
-POWER = 0.8  #: chance of finding a difference that `seeds_needed` aims at
+LEVEL = 0.05  #: chance of one or more false differences in a sweep of equal combinations
+POWER = 0.8  #: chance of finding a true difference with the result of `seeds_needed`
 MOST_SEEDS = 100
 
 
 def margins(variances: Array, counts: NDArray[np.int64]) -> Array:
-    """Half the width of the interval around each pair's difference in means; a larger difference is no chance.
+    """Returns half the width of the interval around each pair's difference in means; a larger one is significant.
 
-    The intervals hold together: of sweeps whose combinations are all equal, at most about 5% show any difference,
-    whatever the number of pairs. Each is the wider of two:
+    The intervals hold simultaneously: at most about 5% of sweeps with equal combinations show any difference, whatever
+    the number of pairs. Each interval is the wider of two:
 
-    - Tukey and Kramer's, over all pairs. It assumes that all combinations scatter alike.
-    - Welch's, at 5% over the K - 1 comparisons with the best. It assumes nothing of the kind. Its degrees of freedom
-      are at most twice the smaller sample's, which changes nothing for equal counts and keeps a sample of 2 from
-      borrowing certainty from a larger one.
+    - Tukey and Kramer's, over all pairs, which assumes that all combinations have the same variance.
+    - Welch's, at 5% over the K - 1 comparisons with the best, without that assumption. Its degrees of freedom are
+      limited to twice the smaller sample's, so that a sample of 2 gains no certainty from a larger one; for equal
+      counts the limit has no effect.
 
     Chosen by simulation (`docs/LOG.md`, `tests/report/test_statistics.py`): equal combinations show a false difference
     in at most 5.4% of sweeps; with unequal counts and threefold spread in up to 7.4% (2 against 5 seeds).
 
     Args:
-        variances: sample variances of the losses, (..., K); ignored where there is only one seed.
+        variances: sample variances of the losses, (..., K); ignored for a combination with one seed.
         counts: seeds of each combination, (K,).
 
     Returns:
-        (..., K, K); nan where either combination has a single seed.
+        (..., K, K); nan for pairs with a combination that has one seed.
     """
     tested = counts > 1
     half = np.full((*variances.shape, len(counts)), np.nan)
@@ -49,7 +49,7 @@ def margins(variances: Array, counts: NDArray[np.int64]) -> Array:
 
     squared_error = _pair_sums(s2 / n)
     smaller = np.minimum(free[:, None], free)
-    with np.errstate(invalid="ignore"):  # 0 / 0 where two combinations show no spread at all
+    with np.errstate(invalid="ignore"):  # 0 / 0 if two combinations have no variance
         welch_free = np.fmax(squared_error**2 / _pair_sums((s2 / n) ** 2 / free), smaller)
     quantile = stats.t.ppf(1 - LEVEL / 2 / (k - 1), np.fmin(welch_free, 2 * smaller))
     rows, columns = np.ix_(tested, tested)
@@ -58,13 +58,13 @@ def margins(variances: Array, counts: NDArray[np.int64]) -> Array:
 
 
 def differences(samples: Sequence[Array]) -> tuple[Array, Array]:
-    """How far the mean of each sample lies above that of each other, and how far it must lie to be no chance.
+    """Returns the difference in means for each pair of samples, and the margin above which it is significant.
 
     Args:
-        samples: of each of K combinations some numbers, one a seed; one without any is compared with no other.
+        samples: the numbers of each of K combinations, one number per seed. Empty samples are not compared.
 
     Returns:
-        (K, K) each; the second is nan, which nothing exceeds, where either sample has fewer than two numbers.
+        (K, K) each. The margin is nan, which no difference exceeds, for pairs with fewer than two numbers in a sample.
     """
     counts = np.array([len(x) for x in samples])
     means = np.array([x.mean() if len(x) else np.nan for x in samples])
@@ -78,10 +78,13 @@ def _pair_sums(x: Array) -> Array:
 
 
 def seeds_needed(difference: float, deviation: float, combinations: int, beyond: int) -> int | None:
-    """Seeds of each of two combinations at which `margins` finds their difference with 80% power.
+    """Returns the number of seeds with which `margins` finds a difference with 80% power; None if it is over 100.
 
-    Given are the difference of the true means, the deviation of the losses of one combination, how many are tested
-    together, and a number of seeds that was not enough. None if it would take over 100.
+    Args:
+        difference: between the true means of two combinations.
+        deviation: standard deviation of the losses of one combination.
+        combinations: how many are tested together.
+        beyond: a number of seeds that was not enough.
     """
     if difference == 0:
         return None

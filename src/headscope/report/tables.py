@@ -1,4 +1,4 @@
-"""A report's tables, before anybody decides how they look."""
+"""The tables of a report as rows of text."""
 
 import csv
 import io
@@ -7,88 +7,95 @@ import numpy as np
 
 from headscope.report.results import Sweep
 from headscope.report.statistics import Array
-from headscope.sweep.jobs import shortened
+from headscope.sweep.jobs import short_number
 
-SLIDING = "loss_by_position.sliding."  #: begins the facts with the loss of a way to go on, at a context
+SLIDING = "loss_by_position.sliding."  #: prefix of facts: the loss by extension method and length of context
 
-Rows = list[tuple[str, ...]]  #: of text, the header first
+Rows = list[tuple[str, ...]]  #: the header first
 
 
 def ranking(sweep: Sweep) -> Rows:
-    """Each combination with its losses, and the places of those that it is clearly worse than."""
+    """Returns one row per combination: its losses, and the ranks of the combinations that are significantly better."""
     rows: Rows = [("", *sweep.keys, "val/loss", "± sd", "seeds", "worse than", "parameters", "seconds", "tokens/s")]
-    for place, (c, worse) in enumerate(zip(sweep.ranked, sweep.worse("val_loss"), strict=True), 1):
-        numbers = (spread(c.of(key), ",.0f")[0] for key in ("parameters", "train_seconds", "tokens_per_second"))
-        rows.append((str(place), *map(shortened, c.values), *spread(c.losses), str(c.seeds), worse, *numbers))
+    for rank, (c, worse) in enumerate(zip(sweep.ranked, sweep.worse("val_loss"), strict=True), 1):
+        numbers = (
+            mean_and_sd(c.numbers(key), ",.0f")[0] for key in ("parameters", "train_seconds", "tokens_per_second")
+        )
+        rows.append((str(rank), *map(short_number, c.values), *mean_and_sd(c.losses), str(c.seeds), worse, *numbers))
     return rows
 
 
 def effects(sweep: Sweep) -> Rows:
-    """Each value of each key alone, over all others; none for a single key, or where trials chose values."""
+    """Returns the mean loss for each value of each key; no rows for a single key, or if trials chose values."""
     rows: Rows = [("key", "value", "val/loss", "± sd", "runs")]
     for key in sweep.keys if len(sweep.keys) > 1 and not sweep.trials else ():
-        rows += [(key, *map(shortened, c.values), *spread(c.losses), str(c.seeds)) for c in sweep.by([key])]
+        for c in sweep.combinations([key]):
+            rows.append((key, *map(short_number, c.values), *mean_and_sd(c.losses), str(c.seeds)))
     return rows
 
 
 def beyond(sweep: Sweep) -> Rows:
-    """A row for each combination and way to go on past the trained context, the lowest loss at the longest first."""
-    named = {tuple(key.removeprefix(SLIDING).rsplit(".", 1)) for key in sweep.facts(SLIDING)}
-    contexts = sorted({int(context) for _, context in named})
-    rows: Rows = [("", *sweep.keys, "goes on", *(f"{c} tokens" for c in contexts), "worse than")]
+    """Returns one row per combination and extension method, the lowest loss at the longest context first."""
+    measured = {tuple(key.removeprefix(SLIDING).rsplit(".", 1)) for key in sweep.fact_names(SLIDING)}
+    contexts = sorted({int(context) for _, context in measured})
+    rows: Rows = [("", *sweep.keys, "extension", *(f"{c} tokens" for c in contexts), "worse than")]
     found = []
-    for way in sorted({way for way, _ in named}, key=lambda way: (way != "as trained", way)):
-        compared = sweep.worse(f"{SLIDING}{way}.{contexts[-1]}") if way == "as trained" else [""] * len(sweep.ranked)
-        for place, (c, worse) in enumerate(zip(sweep.ranked, compared, strict=True), 1):
-            losses = [c.of(f"{SLIDING}{way}.{context}") for context in contexts]
+    for method in sorted({method for method, _ in measured}, key=lambda method: (method != "as trained", method)):
+        is_compared = method == "as trained"
+        worse = sweep.worse(f"{SLIDING}{method}.{contexts[-1]}") if is_compared else [""] * len(sweep.ranked)
+        for rank, c in enumerate(sweep.ranked, 1):
+            losses = [c.numbers(f"{SLIDING}{method}.{context}") for context in contexts]
             if any(map(len, losses)):
-                cells = [" ± ".join(filter(None, spread(x))) or "–" for x in losses]
+                cells = [" ± ".join(filter(None, mean_and_sd(x))) or "–" for x in losses]
                 last = losses[-1].mean() if len(losses[-1]) else np.inf
-                found.append((last, place, (str(place), *map(shortened, c.values), way, *cells, worse)))
+                row = (str(rank), *map(short_number, c.values), method, *cells, worse[rank - 1])
+                found.append((last, rank, row))
     return rows + [row for *_, row in sorted(found, key=lambda row: row[:2])]
 
 
 def roles_formed(sweep: Sweep) -> Rows:
-    """A row for each role and combination: when the first confirmed head had it; none where no run looked at heads."""
+    """Returns one row per role and combination: the step at which the first head with that role was confirmed."""
     rows: Rows = [("role", "", *sweep.keys, "formed", "step", "± sd", "later than")]
-    for role in sorted({key.split(".")[1] for key in sweep.facts("roles.")}):
+    for role in sorted({key.split(".")[1] for key in sweep.fact_names("roles.")}):
         key = f"roles.{role}.step"
-        for place, (c, later) in enumerate(zip(sweep.ranked, sweep.above(key), strict=True), 1):
-            step, deviation = spread(c.of(key), ".0f")
-            formed = f"{len(c.of(key))} of {c.seeds}"
-            rows.append((role, str(place), *map(shortened, c.values), formed, step or "never", deviation, later))
+        for rank, (c, later) in enumerate(zip(sweep.ranked, sweep.significantly_lower(key), strict=True), 1):
+            steps = c.numbers(key)
+            mean, deviation = mean_and_sd(steps, ".0f")
+            formed = f"{len(steps)} of {c.seeds}"
+            rows.append((role, str(rank), *map(short_number, c.values), formed, mean or "never", deviation, later))
     return rows
 
 
-def spread(numbers: Array, form: str = ".4f") -> tuple[str, str]:
-    """Mean and standard deviation as text; nothing where there are too few numbers."""
+def mean_and_sd(numbers: Array, form: str = ".4f") -> tuple[str, str]:
+    """Returns the mean and standard deviation as text; empty strings if there are too few numbers."""
     mean = format(numbers.mean(), form) if len(numbers) else ""
     return mean, format(numbers.std(ddof=1), form) if len(numbers) > 1 else ""
 
 
 def jobs(sweep: Sweep) -> Rows:
-    """Every job."""
+    """Returns one row per job."""
     rows: Rows = [("job", *sweep.swept, "state", "steps", "val/loss", "best", "seconds")]
     for r in sweep.results:
         s, best, seconds = r.status, r.facts.get("best_val_loss"), r.facts.get("train_seconds")
         losses = [f"{x:.4f}" if x is not None else "" for x in (s.val_loss, best)]
-        values = (shortened(r.job.values.get(key, "")) for key in sweep.swept)
+        values = (short_number(r.job.values.get(key, "")) for key in sweep.swept)
         rows.append((r.job.name, *values, s.state, str(s.steps[0] or ""), *losses, f"{seconds:.1f}" if seconds else ""))
     return rows
 
 
 def trials(sweep: Sweep) -> Rows:
-    """What each trial came to; no rows without any."""
+    """Returns one row per trial, with its loss and whether its value was chosen."""
     rows: Rows = [(*sweep.keys, "val/loss of the trial", "")]
     chosen = {c.values for c in sweep.ranked}
     for r in sweep.trials:
         values, loss = tuple(r.job.values.get(key, "") for key in sweep.keys), r.status.val_loss
-        rows.append((*map(shortened, values), f"{loss:.4f}" if loss else r.status.state, "chosen" * (values in chosen)))
+        loss_or_state = f"{loss:.4f}" if loss else r.status.state
+        rows.append((*map(short_number, values), loss_or_state, "chosen" * (values in chosen)))
     return rows
 
 
-def failed(sweep: Sweep) -> Rows:
-    """The jobs that did not complete, with the reason that each gave."""
+def incomplete_jobs(sweep: Sweep) -> Rows:
+    """Returns the jobs that did not complete, with their reasons."""
     rows: Rows = [("job", "state", "reason")]
     for r in sweep.results:
         if r.status.state not in ("completed", "pruned"):
@@ -97,7 +104,7 @@ def failed(sweep: Sweep) -> Rows:
 
 
 def runs_csv(sweep: Sweep) -> str:
-    """A row for each job: its name, its state, its swept values and every number in its summary."""
+    """Returns a CSV file with one row per job: its name, state, swept values, and the numbers of its summary."""
     facts = [{k: v for k, v in r.facts.items() if isinstance(v, int | float)} for r in sweep.results]
     metrics = dict.fromkeys(key for row in facts for key in row if key not in sweep.swept)
     file = io.StringIO()

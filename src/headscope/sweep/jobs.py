@@ -1,4 +1,4 @@
-"""The jobs of a sweep: their names, their overrides, the manifest that lists them, and who owns their folder.
+"""The jobs of a sweep: their names and overrides, the manifest that lists them, and the owner of the sweep's folder.
 
 Imports no torch, so that a sweep's own process stays small.
 """
@@ -19,82 +19,73 @@ from headscope.shell import argument
 MANIFEST = "sweep.json"
 LONGEST_NAME = 60
 
-begun: list[Path] = []  #: the folder of the sweep that this process runs: see `hydra_plugins.headscope.Record`
-_launched: dict[Path, list["Job"]] = {}  # by this process, in the folders that it owns until it ends
+begun: list[Path] = []  #: folders of sweeps that this process has begun; filled by `hydra_plugins.headscope.Record`
+_launched: dict[Path, list["Job"]] = {}  # folders that this process owns until it ends, and the jobs launched there
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a sweep.
+    """One run of a sweep."""
 
-    Args:
-        name: of its folder.
-        overrides: `key=value` each.
-        trial: it only helps to choose a value, and is no sample of what the sweep compares.
-    """
-
-    name: str
-    overrides: tuple[str, ...]
-    trial: bool = False
+    name: str  #: of its folder
+    overrides: tuple[str, ...]  #: `key=value` each
+    trial: bool = False  #: only helps to choose a value; reports do not count it as a sample
 
     @property
     def values(self) -> dict[str, str]:
-        """Its overrides by key."""
+        """The overrides by key."""
         return dict(split(o) for o in self.overrides)
 
+    def run(self, folder: Path) -> RunFolder:
+        """Returns the folder of this job's run, inside the sweep's folder."""
+        return RunFolder(folder / self.name)
 
-def swept(jobs: Sequence[Job]) -> list[str]:
-    """The keys whose values differ between jobs, in the order in which they were given."""
+
+def swept_keys(jobs: Sequence[Job]) -> list[str]:
+    """Returns the keys whose values differ between jobs, in the order of the overrides."""
     keys = dict.fromkeys(key for job in jobs for key in job.values)
     return [key for key in keys if len({job.values.get(key) for job in jobs}) > 1]
 
 
-def named(number: int, values: dict[str, str], width: int = 2) -> str:
-    """A short readable folder name, `03-rope-s1`: the seed as s1, other numbers after the last part of their key."""
+def folder_name(number: int, values: dict[str, str], width: int = 2) -> str:
+    """Returns a short readable name such as `03-rope-s1`, with s1 for seed=1 and `lr0.003` for other numbers."""
     parts = [f"{number:0{width}}"]
     for key, value in values.items():
-        text = f"s{value}" if key == "seed" else said(key, value)
-        parts.append(re.sub(r"[^\w.-]+", "", text))
+        parts.append(re.sub(r"[^\w.-]+", "", f"s{value}" if key == "seed" else value_label(key, value)))
     return "-".join(filter(None, parts))[:LONGEST_NAME].rstrip("-.")
 
 
-def said(key: str, value: str) -> str:
-    """A value in few words; a number after the last part of its key: `lr 0.003`."""
+def value_label(key: str, value: str) -> str:
+    """Returns a short label for an override: the value, and for a number also the key's last part, `lr 0.003`."""
     if re.match(r"[-+.\d\[]|(null|true|false)$", value):
-        return f"{key.rpartition('.')[2]} {shortened(value)}"
+        return f"{key.rpartition('.')[2]} {short_number(value)}"
     return value
 
 
-def shortened(value: str) -> str:
-    """A number with at most four digits; anything else unchanged."""
+def short_number(value: str) -> str:
+    """Returns a number with at most four digits; any other text unchanged."""
     return f"{float(value):.4g}" if re.fullmatch(r"-?\d*\.\d+(e-?\d+)?|-?\d+e-?\d+", value) else value
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a sweep is: written before its first job starts, and again whenever jobs are added.
+    """The file that lists the jobs of a sweep; written before the first job starts and whenever jobs are added."""
 
-    Args:
-        command: what was typed after `train.py`.
-        jobs: all of them.
-        keys: by whose values the jobs are told apart when the sweep is resumed.
-    """
-
-    command: tuple[str, ...]
+    command: tuple[str, ...]  #: the arguments of `train.py`
     jobs: tuple[Job, ...]
-    keys: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()  #: a job of a resumed sweep is an earlier job if it agrees in these keys
 
     def write(self, folder: Path) -> None:
-        """Saves it in a sweep's folder."""
+        """Saves the manifest in a sweep's folder."""
         content = {"command": self.command, "swept": self.keys, "jobs": [asdict(job) for job in self.jobs]}
         write_atomically(folder / MANIFEST, json.dumps(content, indent=2).encode())
 
     @staticmethod
     def read(folder: Path) -> "Manifest":
-        """The manifest of a sweep; if another sweeper wrote none, one made of what its runs recorded.
+        """Returns the manifest of a sweep; if another sweeper wrote none, it is derived from the folders of the runs.
 
         Raises:
-            UserError: there is no sweep in that folder.
+            UserError: the folder contains no sweep.
         """
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -105,24 +96,24 @@ class Manifest:
             jobs = tuple(Job(run.path.name, tuple(run.overrides())) for run in runs if run.started)
             if not jobs:
                 raise UserError(f"{folder} holds no sweep; give a sweep's folder, hydra.sweep.dir") from None
-            return Manifest((), jobs, tuple(swept(jobs)))
+            return Manifest((), jobs, tuple(swept_keys(jobs)))
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise UserError(f"{folder / MANIFEST} is damaged ({type(e).__name__}); start a new sweep") from e
 
-
-def known(folder: Path) -> Manifest:
-    """The manifest of a sweep that may not have started yet."""
-    return Manifest.read(folder) if (folder / MANIFEST).exists() else Manifest((), ())
+    @staticmethod
+    def so_far(folder: Path) -> "Manifest":
+        """Returns the manifest of a sweep, which is empty if the sweep has not started yet."""
+        return Manifest.read(folder) if (folder / MANIFEST).exists() else Manifest((), ())
 
 
 def own(folder: Path) -> list[Job]:
-    """Takes a sweep's folder for this process until it ends; taking it again, for Hydra's next batch, is once.
+    """Locks a sweep's folder for this process until it ends; a second call, for Hydra's next batch, changes nothing.
 
     Returns:
-        The jobs that this process has launched there, to which its caller adds.
+        The jobs that this process has launched in the folder, a list to which the caller adds.
 
     Raises:
-        UserError: another process owns it, or a sweep may not start or continue there.
+        UserError: another process owns the folder, or a sweep may not start or continue there.
     """
     here = folder.resolve()
     if here in _launched:
@@ -139,8 +130,8 @@ def own(folder: Path) -> list[Job]:
     return _launched.setdefault(here, [])
 
 
-def note(folder: Path, line: str) -> None:
-    """Adds a line to the log of a job, on a line of its own even if the last one was cut off."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with RunFolder(folder).job_log.open("a", encoding="utf-8") as log:
+def append_to_log(run: RunFolder, line: str) -> None:
+    """Adds a line to the log of a job; a blank line before it ends an earlier line that was cut off."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    with run.job_log.open("a", encoding="utf-8") as log:
         log.write(f"\n{line}\n")

@@ -1,4 +1,4 @@
-"""A grid of jobs: composed from what was typed, named, recorded, and run by our pool or by another launcher."""
+"""Runs a grid of jobs: combines the overrides, names the jobs, records them, and runs the incomplete ones."""
 
 import itertools
 import shlex
@@ -16,27 +16,27 @@ from hydra.plugins.launcher import Launcher
 
 from headscope.config.overrides import quoted, split
 from headscope.errors import RunFailed, UserError
-from headscope.run.folder import STARTED, RunFolder
+from headscope.run.folder import STARTED
 from headscope.sweep.display import JobDisplay
-from headscope.sweep.jobs import Job, Manifest, known, named, note, own, swept
+from headscope.sweep.jobs import Job, Manifest, append_to_log, folder_name, own, swept_keys
 from headscope.sweep.pool import Plan, Pool
 
 
-def parsed(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[Override]:
-    """The overrides of a file, then the typed ones; of two with the same key, the later."""
-    given = [f"{key}={value}" for key, value in params.items()]
-    overrides = OverridesParser.create(loader).parse_overrides([*given, *typed])
+def merged_overrides(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[Override]:
+    """Returns the overrides of a file in `conf/sweep` and the typed ones; a typed override replaces one of the file."""
+    in_file = [f"{key}={value}" for key, value in params.items()]
+    overrides = OverridesParser.create(loader).parse_overrides([*in_file, *typed])
     return list({override.get_key_element().lstrip("+~"): override for override in overrides}.values())
 
 
 def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[list[str]]:
-    """The overrides of each job: every combination of the values given, the last key varying fastest.
+    """Returns the overrides of each job: every combination of the values, where the last key varies fastest.
 
     Raises:
-        UserError: an interval, which only a search takes, or something that cannot be swept.
+        UserError: an override has no values, or an interval, which only a search accepts.
     """
     choices = []
-    for override in parsed(params, typed, loader):
+    for override in merged_overrides(params, typed, loader):
         if not override.is_sweep_override():
             choices.append([str(override.input_line)])
         elif not override.is_discrete_sweep():
@@ -50,123 +50,135 @@ def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader)
     return [list(job) for job in dict.fromkeys(itertools.product(*choices))]
 
 
-def with_names(
-    asked: Sequence[Job], before: Manifest, folder: Path, first: int = 0, launched: Sequence[Job] = ()
-) -> Manifest:
-    """The jobs asked for, with their names, and the keys that tell jobs apart.
+def launch(
+    folder: Path, overrides: Sequence[Sequence[str]], runner: Pool | Launcher, first: int = 0, trial: bool = False
+) -> list[JobReturn]:
+    """Runs those jobs of a grid that are not complete; resumes them if they were started before.
 
-    A job that agrees with one of an earlier process in all those keys is that job. A key that is swept only now, the
-    seed say, has in an earlier job the value of that job's config.
+    Args:
+        folder: of the sweep.
+        overrides: of each job.
+        runner: our pool, or another launcher of Hydra.
+        first: the lowest number for the name of a new job.
+        trial: see `Job`.
 
-    `before` is the manifest until now, `first` the lowest number for a new job. None of the jobs that this process has
-    `launched` in earlier batches is asked for again.
+    Raises:
+        UserError: the folder cannot be used, or overrides would change nothing.
+        Interrupted: a signal stopped the sweep.
     """
-    keys = tuple(dict.fromkeys([*before.keys, *swept([*launched, *asked])]))
+    launched, before = own(folder), Manifest.so_far(folder)
+    manifest = named_jobs([Job("", tuple(o), trial) for o in overrides], before, folder, first, launched)
+    earlier = {job.name: job for job in before.jobs}
+    jobs, completed, finished = [], [], True
+    for job in manifest.jobs:
+        status = job.run(folder).status()
+        steps = job.values.get("trainer.max_steps", "")
+        if status.state == "completed" and not (steps.isdigit() and int(steps) > status.steps[0]):
+            job = _as_trained(job, earlier.get(job.name, job), folder)
+            completed.append(job)
+        else:
+            finished &= status.state == "failed"
+        jobs.append(job)
+    if finished:
+        refuse_unused(folder, [o for job in manifest.jobs for o in job.overrides], [*before.jobs, *completed])
+    # Earlier jobs of the sweep stay in its manifest if this process has launched them, or if they have started.
+    names = {job.name for job in jobs}
+    others = [job for job in before.jobs if job.name not in names]
+    kept = [job for job in others if job in launched or job.run(folder).status().state != "waiting"]
+    replace(manifest, jobs=(*kept, *jobs)).write(folder)
+    launched += jobs
+    run_plan(Plan([job for job in jobs if job not in completed], completed), runner, folder)
+    return [_job_return(folder, job) for job in jobs]
+
+
+def named_jobs(
+    jobs: Sequence[Job], before: Manifest, folder: Path, first: int = 0, launched: Sequence[Job] = ()
+) -> Manifest:
+    """Returns a manifest of jobs with their names: the name of an earlier job that is the same, or a new name.
+
+    Two jobs are the same if they agree in all keys by which this sweep has ever distinguished jobs. If an earlier job
+    has no override of such a key, because the key was not swept then, its config supplies the value.
+
+    Args:
+        jobs: without names.
+        before: the manifest so far.
+        folder: of the sweep.
+        first: the lowest number for a new job.
+        launched: the jobs of this process's earlier batches, which are never the same as a job of this batch.
+    """
+    keys = tuple(dict.fromkeys([*before.keys, *swept_keys([*launched, *jobs])]))
     names = {}
     for job in before.jobs:
         if job.name not in {j.name for j in launched}:
-            config = RunFolder(folder / job.name).config()
+            config = job.run(folder).config()
             names[tuple(job.values.get(key, config.get(key)) for key in keys)] = job.name
     taken = {int(n) for job in before.jobs if (n := job.name.partition("-")[0]).isdigit()}
     numbers = (n for n in itertools.count(first) if n not in taken)
-    width = max(2, len(str(len(asked) - 1)))
-    jobs = []
-    for job in asked:
+    width = max(2, len(str(len(jobs) - 1)))
+    named = []
+    for job in jobs:
         name = names.get(tuple(job.values.get(key) for key in keys))
         values = {key: job.values[key] for key in keys if key in job.values}
-        jobs.append(replace(job, name=name or named(next(numbers), values, width)))
-    return Manifest(command(), tuple(jobs), keys)
+        named.append(replace(job, name=name or folder_name(next(numbers), values, width)))
+    return Manifest(typed_command(), tuple(named), keys)
 
 
-def command() -> tuple[str, ...]:
-    """What was typed after the script, without the folder."""
+def typed_command() -> tuple[str, ...]:
+    """Returns the arguments of this process's script, without the sweep's folder."""
     return tuple(a for a in sys.argv[1:] if split(a)[0] != "hydra.sweep.dir")
 
 
-def as_trained(asked: Job, old: Job, folder: Path) -> Job:
-    """A completed job with the overrides that it was trained with, whatever is asked of it now."""
-    config = RunFolder(folder / old.name).config()
-    true = [o for o in asked.overrides if config.get(split(o)[0]) == split(o)[1]]
-    return replace(asked, overrides=tuple({split(o)[0]: o for o in [*old.overrides, *true]}.values()))
+def _as_trained(job: Job, earlier: Job, folder: Path) -> Job:
+    """Returns a completed job with the overrides it was trained with, whatever overrides are given now."""
+    config = earlier.run(folder).config()
+    true = [o for o in job.overrides if config.get(split(o)[0]) == split(o)[1]]
+    return replace(job, overrides=tuple({split(o)[0]: o for o in [*earlier.overrides, *true]}.values()))
 
 
-def refuse_new(folder: Path, overrides: Sequence[str], jobs: Sequence[Job]) -> None:
-    """Refuses to resume a finished sweep with overrides that no job has: completed jobs would not be trained again."""
-    had = {o for job in jobs for o in job.overrides}
-    if new := [o for o in overrides if o not in had]:
+def refuse_unused(folder: Path, overrides: Sequence[str], jobs: Sequence[Job]) -> None:
+    """Raises a UserError if a sweep has ended and no job has one of the overrides: nothing would be trained with it."""
+    used = {o for job in jobs for o in job.overrides}
+    if new := [o for o in overrides if o not in used]:
         raise UserError(
             f"all jobs in {folder} have ended without {new[0]}; sweep over several values of it, train further with"
             " trainer.max_steps=…, or start a new sweep"
         )
 
 
-def launch(
-    folder: Path, overrides: Sequence[Sequence[str]], runner: Pool | Launcher, first: int = 0, trial: bool = False
-) -> list[JobReturn]:
-    """Runs those jobs of a grid that have not completed; see `with_names` and `Job` for what is given.
-
-    An earlier job that never started and is not asked for any more is forgotten.
-
-    Raises:
-        UserError: the folder cannot be used, or overrides would change nothing.
-        Interrupted: a signal stopped the sweep.
-    """
-    launched, before = own(folder), known(folder)
-    asked = with_names([Job("", tuple(o), trial) for o in overrides], before, folder, first, launched)
-    old = {job.name: job for job in before.jobs}
-    jobs, done, finished = [], [], True
-    for job in asked.jobs:
-        status = RunFolder(folder / job.name).status()
-        steps = job.values.get("trainer.max_steps", "")
-        longer = steps.isdigit() and int(steps) > status.steps[0]
-        trained = status.state == "completed" and not longer
-        jobs.append(as_trained(job, old.get(job.name, job), folder) if trained else job)
-        done += jobs[-1:] * trained
-        finished &= trained or status.state == "failed"
-    if finished:
-        refuse_new(folder, [o for job in asked.jobs for o in job.overrides], [*before.jobs, *done])
-    names = {job.name for job in jobs}
-    started = [j for j in before.jobs if j in launched or RunFolder(folder / j.name).status().state != "waiting"]
-    Manifest(asked.command, (*(job for job in started if job.name not in names), *jobs), asked.keys).write(folder)
-    launched += jobs
-    run(Plan([job for job in jobs if job not in done], done), runner, folder)
-    return [returned(folder, job) for job in jobs]
-
-
-def run(plan: Plan, runner: Pool | Launcher, folder: Path, size: int | None = None) -> None:
-    """Runs the jobs of a plan: in our pool, or by another launcher, `size` jobs together, all of them if not given."""
+def run_plan(plan: Plan, runner: Pool | Launcher, folder: Path, size: int | None = None) -> None:
+    """Runs the jobs of a plan in our pool, or with another launcher in batches of `size`; None is one batch."""
     with JobDisplay(plan.total, live=isinstance(runner, Pool)) as display:
         for job in plan.done:
-            display.ended(job, RunFolder(folder / job.name).status())
+            display.ended(job, job.run(folder).status())
         if isinstance(runner, Pool):
             runner.run(plan, display)
         else:
-            in_batches(plan, display, runner, folder, size)
+            _run_batches(plan, display, runner, folder, size)
 
 
-def in_batches(plan: Plan, display: JobDisplay, runner: Launcher, folder: Path, size: int | None) -> None:
-    """Runs the jobs of a plan by another launcher, which is told our names of the folders and cannot prune."""
+def _run_batches(plan: Plan, display: JobDisplay, runner: Launcher, folder: Path, size: int | None) -> None:
+    """Runs the jobs of a plan with another launcher. It receives our folder names, and it cannot prune trials."""
     number = 0
     while batch := list(itertools.islice(iter(plan.next, None), size)):
         error = None
         for job in batch:
-            note(folder / job.name, f"{STARTED}{shlex.join(job.overrides)}")
+            append_to_log(job.run(folder), f"{STARTED}{shlex.join(job.overrides)}")
         try:
             runner.launch([[*job.overrides, f"hydra.sweep.subdir={quoted(job.name)}"] for job in batch], number)
-        except RuntimeError as e:  # a process died: the results of the other jobs are lost, but not their files
+        except RuntimeError as e:  # a process died; the launcher loses all results, but the jobs' folders have them
             error = (str(e) or repr(e)).splitlines()[0]
         for job in batch:
-            if error and RunFolder(folder / job.name).status().state in ("waiting", "interrupted"):
-                note(folder / job.name, f"error: {error}")
-            status = RunFolder(folder / job.name).status()
-            plan.ended(job, status)
-            display.ended(job, status)
+            run = job.run(folder)
+            if error and run.status().state in ("waiting", "interrupted"):
+                append_to_log(run, f"error: {error}")
+            plan.ended(job, run.status())
+            display.ended(job, run.status())
         number += len(batch)
 
 
-def returned(folder: Path, job: Job) -> JobReturn:
-    """What Hydra's sweepers expect of a job: its validation loss, or the error that it ended with."""
-    status = RunFolder(folder / job.name).status()
+def _job_return(folder: Path, job: Job) -> JobReturn:
+    """Returns the result that Hydra's sweepers expect from a job: its validation loss, or its error."""
+    status = job.run(folder).status()
     done = JobReturn(overrides=job.overrides, working_dir=str(Path.cwd()), task_name=job.name)
     done.status = JobStatus.COMPLETED if status.state == "completed" else JobStatus.FAILED
     done.return_value = status.val_loss if status.state == "completed" else RunFailed(status.reason or status.state)

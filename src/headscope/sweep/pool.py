@@ -1,7 +1,7 @@
-"""Running jobs: one process each, a fixed number at a time, none of which outlives this one.
+"""Runs jobs in processes of their own, a fixed number at a time, and ends all of them when this process ends.
 
-By hand, because no library runs processes with their own GPUs, stops them with their checkpoints saved, and lets a
-search cut one short: a slot is a thread that waits for its process, and this thread looks at all of them once a second.
+No library gives each process its own GPUs, stops it with its checkpoint saved, and lets a search end it early, so this
+file does. A thread waits for each process, and the main thread polls all processes once per second.
 """
 
 import os
@@ -22,29 +22,29 @@ from headscope.run.folder import STARTED, RunFolder, Status
 from headscope.run.processes import kill, stopping
 from headscope.shell import argument
 from headscope.sweep.display import JobDisplay
-from headscope.sweep.jobs import Job, note
+from headscope.sweep.jobs import Job, append_to_log
 
-POLL = 1.0  #: seconds between two looks at the jobs
-PATIENCE = 60.0  #: seconds that a job has to save its checkpoint when it is told to stop
+POLL = 1.0  #: seconds between two polls
+PATIENCE = 60.0  #: seconds that a job has to save its checkpoint after a signal, before it is killed
 
 
 class Plan:
-    """Where jobs come from, and what becomes of them: here from a list, one after the other.
+    """Supplies the jobs of a sweep one by one, here from a list, and receives their results.
 
     Args:
-        left: to be run.
-        done: that ended before this process.
+        left: jobs to run.
+        done: jobs that ended before this process started.
     """
 
     def __init__(self, left: Sequence[Job] = (), done: Sequence[Job] = ()) -> None:
         self.left, self.done, self.total = list(left), list(done), len(left) + len(done)
 
     def next(self) -> Job | None:
-        """The next job, asked for when a slot is free; None if there is none."""
+        """Returns the next job, or None after the last one; called when a slot is free."""
         return self.left.pop(0) if self.left else None
 
     def unpromising(self, job: Job, status: Status) -> bool:
-        """Whether to cut a running job short."""
+        """Whether to end a running job early."""
         return False
 
     def ended(self, job: Job, status: Status) -> None:
@@ -58,11 +58,17 @@ class Running:
     job: Job
     slot: int
     process: subprocess.Popen[bytes]
-    told: float | None = None  #: when it was told to stop
+    terminated: float | None = None  #: the time when the process received the signal to stop
+
+
+def check_integer(key: str, value: object, least: int = 1) -> None:
+    """Raises a UserError unless a value is an integer of at least `least`; Hydra does not check types."""
+    if type(value) is not int or value < least:
+        raise UserError(f"{key}={value} must be an integer of at least {least}")
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them, found without torch."""
+    """Returns the GPUs of this machine in the notation of CUDA_VISIBLE_DEVICES, without importing torch."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu for gpu in named.split(",") if gpu.strip() not in ("", "-1")]
     try:
@@ -73,58 +79,59 @@ def visible_gpus() -> list[str]:
 
 
 def gpus_of(slot: int, per_job: int, gpus: Sequence[str]) -> str:
-    """The devices of a slot, as CUDA_VISIBLE_DEVICES takes them."""
+    """Returns the value of CUDA_VISIBLE_DEVICES for a slot."""
     return ",".join(gpus[(slot * per_job + i) % len(gpus)] for i in range(per_job))
 
 
-def arguments(job: Job, folder: Path) -> list[str]:
-    """The command line of a job: as it was composed, or `resume=` with what is new if it was started before."""
-    run = RunFolder(folder)
+def job_arguments(job: Job, run: RunFolder) -> list[str]:
+    """Returns the arguments that start a job, or that resume it with its new overrides if it was started before."""
     if not run.started:
-        return [*job.overrides, f"hydra.run.dir={quoted(str(folder))}", "hydra.mode=RUN"]
+        return [*job.overrides, f"hydra.run.dir={quoted(str(run.path))}", "hydra.mode=RUN"]
     before = set(run.overrides())
-    return [f"resume={folder}", *(o for o in job.overrides if o not in before)]
+    return [f"resume={run.path}", *(o for o in job.overrides if o not in before)]
 
 
 class Pool:
     """Runs the jobs of a plan.
 
-    A signal is passed on to the jobs, whose checkpoints it waits for; a second one ends them. A job in turn ends when
-    its parent has ended: see `headscope.run.processes`.
+    A first signal is forwarded to the jobs, and the pool waits until they have saved their checkpoints. A second signal
+    kills them. If this process is killed, its jobs end by themselves: see `headscope.run.processes`.
 
     Args:
-        n_jobs: at the same time; None is one, or as many as the GPUs allow.
-        gpus_per_job: on a machine with GPUs.
+        folder: of the sweep.
+        n_jobs: how many jobs run at the same time; None is one, or as many as the GPUs allow.
+        gpus_per_job: used on a machine with GPUs only.
 
     Raises:
         UserError: a number is out of range.
     """
 
     def __init__(self, folder: Path, n_jobs: int | None, gpus_per_job: int) -> None:
-        for key, value in (("n_jobs", n_jobs), ("gpus_per_job", gpus_per_job)):
-            if not (type(value) is int and value >= 1) and (value is not None or key != "n_jobs"):
-                raise UserError(f"hydra.launcher.{key}={value} must be an integer of at least 1")
+        check_integer("hydra.launcher.gpus_per_job", gpus_per_job)
+        if n_jobs is not None:
+            check_integer("hydra.launcher.n_jobs", n_jobs)
         self.folder, self.gpus_per_job, self.gpus = folder, gpus_per_job, visible_gpus()
         self.n_jobs = n_jobs or max(len(self.gpus) // gpus_per_job, 1)
         if self.gpus and gpus_per_job > 1 and self.n_jobs * gpus_per_job > len(self.gpus):
             raise UserError(
                 f"{self.n_jobs} jobs of {gpus_per_job} GPUs each need more than {len(self.gpus)}; lower one"
             )
-        self.running: dict[Future[int], Running] = {}  # by its exit code, which a thread waits for
+        self.running: dict[Future[int], Running] = {}  # the future is the exit code, for which a thread waits
         self.threads = ThreadPoolExecutor(self.n_jobs)
         self.signals: list[int] = []
 
     def run(self, plan: Plan, display: JobDisplay) -> None:
-        """Runs jobs until the plan has no more.
-
-        Raises:
-            Interrupted: a signal stopped the sweep; every job has ended.
-        """
+        """Runs all jobs of the plan. Raises `Interrupted` after a signal, when all jobs have ended."""
         before = {s: signal.signal(s, lambda signum, _: self.signals.append(signum)) for s in stopping()}
         try:
-            while self._start_some(plan, display):
+            while self._fill_slots(plan, display):
                 wait(self.running, POLL, FIRST_COMPLETED)
-                self._look(plan, display)
+                for exit_code, r in list(self.running.items()):
+                    if exit_code.done():
+                        del self.running[exit_code]
+                        self._finish(r, exit_code.result(), plan, display)
+                    else:
+                        self._poll(r, plan, display)
         finally:
             for r in self.running.values():
                 kill(r.process)
@@ -133,8 +140,8 @@ class Pool:
         if self.signals:
             raise Interrupted(self.signals[0], f"resume the sweep with {argument('resume=', self.folder)}")
 
-    def _start_some(self, plan: Plan, display: JobDisplay) -> bool:
-        """Fills the free slots; False if nothing runs then."""
+    def _fill_slots(self, plan: Plan, display: JobDisplay) -> bool:
+        """Starts jobs in the free slots. Returns whether any job is running then."""
         while len(self.running) < self.n_jobs and not self.signals and (job := plan.next()):
             slot = min(set(range(self.n_jobs)) - {r.slot for r in self.running.values()})
             process = self._start(job, slot)
@@ -142,43 +149,41 @@ class Pool:
             display.started(job)
         return bool(self.running)
 
-    def _look(self, plan: Plan, display: JobDisplay) -> None:
-        """Sees how far each job is, stops those that should stop, and takes in those that have ended."""
-        for ended, r in list(self.running.items()):
-            if not ended.done():
-                status = RunFolder(self.folder / r.job.name).status(running=True)
-                display.running(r.job, status)
-                if not r.told and (self.signals or plan.unpromising(r.job, status)):
-                    r.process.terminate()
-                    r.told = time.monotonic()
-                elif r.told and (time.monotonic() - r.told > PATIENCE or len(self.signals) > 1):
-                    kill(r.process)
-                continue
-            del self.running[ended]
-            kill(r.process)  # a rank of it that may be left
-            if ended.result() < 0 and not r.told:
-                killed = signal.Signals(-ended.result()).name
-                note(self.folder / r.job.name, f"error: the process was killed by {killed}")
-            status = RunFolder(self.folder / r.job.name).status()
-            plan.ended(r.job, status)
-            display.ended(r.job, status)
+    def _poll(self, r: Running, plan: Plan, display: JobDisplay) -> None:
+        """Shows the progress of a job, and stops it after a signal or if it is unpromising."""
+        status = r.job.run(self.folder).status(running=True)
+        display.running(r.job, status)
+        if not r.terminated and (self.signals or plan.unpromising(r.job, status)):
+            r.process.terminate()
+            r.terminated = time.monotonic()
+        elif r.terminated and (time.monotonic() - r.terminated > PATIENCE or len(self.signals) > 1):
+            kill(r.process)
+
+    def _finish(self, r: Running, exit_code: int, plan: Plan, display: JobDisplay) -> None:
+        """Reports a job that has ended to the plan and the display."""
+        kill(r.process)  # other ranks of the same job may still run
+        run = r.job.run(self.folder)
+        if exit_code < 0 and not r.terminated:
+            append_to_log(run, f"error: the process was killed by {signal.Signals(-exit_code).name}")
+        plan.ended(r.job, run.status())
+        display.ended(r.job, run.status())
 
     def _start(self, job: Job, slot: int) -> subprocess.Popen[bytes]:
-        folder = RunFolder(self.folder / job.name)
-        script = str(Path(sys.argv[0]).resolve())  # the one that was started
-        line = [sys.executable, script, *arguments(job, folder.path)]
-        note(folder.path, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
+        run = job.run(self.folder)
+        script = str(Path(sys.argv[0]).resolve())  # the script of this process
+        line = [sys.executable, script, *job_arguments(job, run)]
+        append_to_log(run, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
         environment = dict(os.environ)  # names this process as the parent
         if self.n_jobs > 1:
             environment |= waiting.beside_others()
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpus_of(slot, self.gpus_per_job, self.gpus)
-        with folder.job_log.open("ab") as log:
+        with run.job_log.open("ab") as log:
             return subprocess.Popen(
                 line,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                start_new_session=True,  # Ctrl-C reaches this process, which passes it on
+                start_new_session=True,  # Ctrl-C then reaches this process only, which forwards it
             )

@@ -1,8 +1,8 @@
-"""A search: Optuna chooses each trial's values from the losses of those before, and prunes unpromising trials.
+"""A search: Optuna chooses the values of each trial from the losses of earlier trials, and prunes unpromising ones.
 
-Optuna (Akiba et al. 2019) is used through its ask-and-tell interface. Nothing of it is stored: the manifest and the
-jobs' folders say what was tried and what came of it, so a search that was stopped in any way goes on from them. A job
-is known by its values: a combination that was trained before is not trained again, its loss is reported once more.
+Optuna (Akiba et al. 2019) is used through its ask-and-tell interface. Its state is not stored: a search that was
+stopped is rebuilt from the manifest and the jobs' folders. Jobs are identified by their values. If Optuna repeats a
+combination, it is not trained again; Optuna receives the known loss.
 """
 
 import itertools
@@ -19,36 +19,33 @@ from optuna.trial import Trial, TrialState, create_trial
 
 from headscope.errors import UserError
 from headscope.files import write_atomically
-from headscope.run.folder import RunFolder, Status
-from headscope.sweep.jobs import Job, Manifest, known, named, own
-from headscope.sweep.launcher import command, parsed, refuse_new, run
-from headscope.sweep.pool import Plan, Pool
+from headscope.run.folder import Status
+from headscope.sweep.jobs import Job, Manifest, folder_name, own
+from headscope.sweep.launcher import merged_overrides, refuse_unused, run_plan, typed_command
+from headscope.sweep.pool import Plan, Pool, check_integer
 
 if TYPE_CHECKING:
     from hydra_plugins.headscope import Search
 
-MOST_CORNERS = 32  #: combinations that are tried before the first trial
-STARTUP = 4  #: trials chosen at random; none is pruned before so many have completed
-#: States in which a job stays, and what Optuna calls them.
+MOST_CORNERS = 32  #: combinations that are checked before the first trial
+STARTUP = 4  #: trials with random values; no trial is pruned before this many have completed
+#: States in which a job remains, and Optuna's names for them.
 ENDED = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optuna.Study:
-    """Runs a search, or continues one that was stopped; returns what Optuna knows at its end.
+    """Runs a search, or continues a stopped search. Returns Optuna's study at the end.
 
-    Of the overrides, those with several values or an interval make the space.
+    Overrides with several values or an interval form the search space; the others apply to all trials.
 
     Raises:
-        UserError: a number is out of range, there is nothing to choose from, or no corner of the space can be built.
+        UserError: a number is out of range, the space is empty, or no corner of the space can be built.
         Interrupted: a signal stopped the search.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for key, least in (("n_trials", 1), ("warmup_steps", 0), ("batch_size", 1)):
-        value = getattr(sweeper, key)
-        if type(value) is not int or value < least:
-            raise UserError(f"hydra.sweeper.{key}={value} must be an integer of at least {least}")
-    assert sweeper.hydra_context is not None
-    overrides = parsed(sweeper.params, typed, sweeper.hydra_context.config_loader)
+        check_integer(f"hydra.sweeper.{key}", getattr(sweeper, key), least)
+    overrides = merged_overrides(sweeper.params, typed, sweeper.loader)
     space: dict[str, Any] = {o.get_key_element(): distribution(o) for o in overrides if o.is_sweep_override()}
     fixed = [str(o.input_line) for o in overrides if not o.is_sweep_override()]
     if not space:
@@ -56,25 +53,21 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optu
     sweeper.check([[*fixed, *(f"{k}={v}" for k, v in zip(space, values, strict=True))] for values in corners(space)])
     folder = sweeper.folder
     own(folder)
-    # Another seed after each restart: the same one would choose again what was chosen before.
-    seed = sweeper.seed + len(known(folder).jobs)
+    # With the same seed, a resumed search would repeat its first choices.
+    seed = sweeper.seed + len(Manifest.so_far(folder).jobs)
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, constant_liar=True),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=sweeper.warmup_steps),
     )
     plan = SearchPlan(folder, study, space, fixed, sweeper.n_trials)
-    run(plan, runner, folder, sweeper.batch_size)
+    run_plan(plan, runner, folder, sweeper.batch_size)
     if plan.total < sweeper.n_trials:
         print(f"the search ends: all {plan.total} combinations of its values were tried")
     return study
 
 
 def distribution(override: Override) -> BaseDistribution:
-    """What may be chosen for an override: `a,b`, `range(1, 5)`, `interval(0, 1)`, and `tag(log, …)` of these.
-
-    Raises:
-        UserError: it is none of them.
-    """
+    """Returns Optuna's form of `a,b`, `range(1, 5)`, `interval(0, 1)` or `tag(log, …)` of these; refuses others."""
     value: Any = override.value()
     log = "log" in getattr(value, "tags", ())
     try:
@@ -91,9 +84,9 @@ def distribution(override: Override) -> BaseDistribution:
 
 
 def corners(space: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Combinations that stand for a space: of every choice and both ends of every range.
+    """Returns combinations of extreme values: every choice, and both ends of every range.
 
-    All of them if they are few; else enough for each of these values to be in one.
+    If there are too many, returns just enough combinations to contain each of these values.
     """
     ends = [list(d.choices) if hasattr(d, "choices") else [d.low, d.high] for d in space.values()]
     if math.prod(map(len, ends)) <= MOST_CORNERS:
@@ -101,24 +94,26 @@ def corners(space: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [tuple(e[i % len(e)] for e in ends) for i in range(max(map(len, ends)))]
 
 
-def _choices(d: Any) -> list[Any]:
-    """All values of a distribution; none if it is continuous."""
+def _all_values(d: Any) -> list[Any]:
+    """Returns all values of a distribution, or an empty list if it is continuous."""
     if hasattr(d, "choices"):
         return list(d.choices)
     return list(range(d.low, d.high + 1, d.step)) if isinstance(d.low, int) else []
 
 
-def told(status: Status) -> dict[str, Any]:
-    """What Optuna is told of how a job ended; one that was stopped is no trial, it becomes another when it goes on."""
+def _result(status: Status) -> dict[str, Any]:
+    """Returns the result of a job for Optuna. An interrupted job counts as failed here; it gets a new trial later."""
     loss = status.val_loss if status.state == "completed" else None
     return {"state": ENDED.get(status.state, TrialState.FAIL), "values": None if loss is None else [loss]}
 
 
 class SearchPlan(Plan):
-    """Trials as jobs. What a job did is in its own folder.
+    """Supplies jobs with values that Optuna chooses.
 
     Args:
-        space: what may be chosen, by key.
+        folder: of the search; a search that was stopped continues from the jobs in it.
+        study: chooses the values.
+        space: Optuna's distributions by key.
         fixed: overrides that all jobs share.
         n_trials: how many combinations to train.
 
@@ -131,76 +126,76 @@ class SearchPlan(Plan):
     ) -> None:
         super().__init__()
         self.folder, self.study, self.space, self.fixed = folder, study, space, fixed
-        self.total = int(min(n_trials, math.prod(len(_choices(d)) or math.inf for d in space.values())))
-        self.tried: dict[tuple[str, ...], Job] = {}  # by their values
-        self.trials: dict[str, Trial] = {}  # that are running, by the name of the job
-        for job in known(folder).jobs:
-            status = self.status(job)
-            ended = status.state in ENDED
-            try:
-                params = {
-                    k: type(d.low)(job.values[k]) if hasattr(d, "low") else job.values[k] for k, d in space.items()
-                }
-                trial = create_trial(  # one that has not ended is the next that Optuna gives
-                    **(told(status) if ended else {"state": TrialState.WAITING}),
-                    params=params,
-                    distributions=space,
-                    intermediate_values={int(v["step"]): v["val_loss"] for v in status.history},
-                    user_attrs={} if ended else {"job": job.name},
-                )
-            except (KeyError, ValueError) as e:
-                raise UserError(
-                    f"the search in {folder} chooses among other values; start a new one in another folder"
-                ) from e
-            study.add_trial(trial)
-            self.tried[self._values(params)] = job if ended else self._job(job.name, params)
-            self.done += [job] * ended
-        if len(self.done) >= max(len(self.tried), self.total):
-            refuse_new(folder, fixed, self.done)
+        self.total = int(min(n_trials, math.prod(len(_all_values(d)) or math.inf for d in space.values())))
+        self.jobs: dict[tuple[str, ...], Job] = {}  # by their values
+        self.trials: dict[str, Trial] = {}  # of running jobs, by the name of the job
+        for job in Manifest.so_far(folder).jobs:
+            self._add_earlier(job)
+        if len(self.done) >= max(len(self.jobs), self.total):
+            refuse_unused(folder, fixed, self.done)
         self._save()
+
+    def _add_earlier(self, job: Job) -> None:
+        """Adds a job of a search that was stopped. Optuna will supply jobs that have not ended before new ones."""
+        status = job.run(self.folder).status()
+        ended = status.state in ENDED
+        try:
+            params = {
+                k: type(d.low)(job.values[k]) if hasattr(d, "low") else job.values[k] for k, d in self.space.items()
+            }
+            trial = create_trial(
+                **(_result(status) if ended else {"state": TrialState.WAITING}),
+                params=params,
+                distributions=self.space,
+                intermediate_values={int(v["step"]): v["val_loss"] for v in status.history},
+                user_attrs={} if ended else {"job": job.name},
+            )
+        except (KeyError, ValueError) as e:
+            raise UserError(
+                f"the search in {self.folder} chooses among other values; start a new one in another folder"
+            ) from e
+        self.study.add_trial(trial)
+        self.jobs[self._values(params)] = job if ended else self._job(job.name, params)
+        self.done += [job] * ended
 
     def _values(self, params: dict[str, Any]) -> tuple[str, ...]:
         return tuple(str(params.get(key)) for key in self.space)
-
-    def status(self, job: Job) -> Status:
-        """How a job is doing, from its folder."""
-        return RunFolder(self.folder / job.name).status()
 
     def _job(self, name: str, params: dict[str, Any]) -> Job:
         return Job(name, (*self.fixed, *(f"{key}={params[key]}" for key in self.space)))
 
     def _save(self) -> None:
-        Manifest(command(), tuple(self.tried.values()), tuple(self.space)).write(self.folder)
+        Manifest(typed_command(), tuple(self.jobs.values()), tuple(self.space)).write(self.folder)
 
     def next(self) -> Job | None:
-        while self.study.get_trials(states=(TrialState.WAITING,)) or len(self.tried) < self.total:
+        while self.study.get_trials(states=(TrialState.WAITING,)) or len(self.jobs) < self.total:
             trial = self.study.ask(self.space)
             values = self._values(trial.params)
-            if values in self.tried and "job" not in trial.user_attrs:  # Optuna repeats itself in a small space
-                self.study.tell(trial, **told(self.status(self.tried[values])))
-                combinations = itertools.product(*(_choices(d) for d in self.space.values()))
-                if untried := next((c for c in combinations if tuple(map(str, c)) not in self.tried), None):
-                    self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))  # comes next
+            if values in self.jobs and "job" not in trial.user_attrs:  # Optuna repeats itself in a small space
+                self.study.tell(trial, **_result(self.jobs[values].run(self.folder).status()))
+                combinations = itertools.product(*(_all_values(d) for d in self.space.values()))
+                if untried := next((c for c in combinations if tuple(map(str, c)) not in self.jobs), None):
+                    self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))  # the next trial
                 continue
-            if values not in self.tried:
-                name = named(len(self.tried), dict(zip(self.space, values, strict=True)))
-                self.tried[values] = self._job(name, trial.params)
+            if values not in self.jobs:
+                name = folder_name(len(self.jobs), dict(zip(self.space, values, strict=True)))
+                self.jobs[values] = self._job(name, trial.params)
                 self._save()
-            job = self.tried[values]
+            job = self.jobs[values]
             self.trials[job.name] = trial
             return job
         return None
 
     def unpromising(self, job: Job, status: Status) -> bool:
         trial = self.trials[job.name]
-        heard = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-        new = [validation for validation in status.history if validation["step"] not in heard]
+        known = self.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+        new = [validation for validation in status.history if validation["step"] not in known]
         for validation in new:
             trial.report(validation["val_loss"], int(validation["step"]))
         if not new or status.steps[0] >= status.steps[1] or not trial.should_prune():
             return False
-        write_atomically(RunFolder(self.folder / job.name).pruned_file, json.dumps(new[-1]).encode())
+        write_atomically(job.run(self.folder).pruned_file, json.dumps(new[-1]).encode())
         return True
 
     def ended(self, job: Job, status: Status) -> None:
-        self.study.tell(self.trials.pop(job.name), **told(status))
+        self.study.tell(self.trials.pop(job.name), **_result(status))

@@ -1,4 +1,4 @@
-"""A fair comparison: each combination gets the value of one key that suits it, and only then are seeds compared."""
+"""A fair comparison: each combination gets its own best value of one key before seeds are compared."""
 
 from typing import TYPE_CHECKING
 
@@ -15,18 +15,17 @@ if TYPE_CHECKING:
 
 
 def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[JobReturn]:
-    """Runs trials of every value with one seed, then each combination's best value with the seeds given.
+    """Runs one trial per combination and value, then each combination's best value with the given seeds.
 
-    The trials are no samples: a value chosen for a low loss has a loss that is low by chance, too.
+    The report does not count trials as samples: a value chosen for its low loss was also lucky.
 
     Raises:
-        UserError: nothing to tune, or a seed that trials have seen.
+        UserError: the key has no values, or one of the seeds is the seed of the trials.
         RunFailed: no trial of any combination completed.
         Interrupted: a signal stopped the sweep.
     """
-    assert sweeper.hydra_context is not None
-    grid = combinations(sweeper.params, typed, sweeper.hydra_context.config_loader)
-    trials, jobs = {}, []  # by the other overrides and the value; the same with a seed each
+    grid = combinations(sweeper.params, typed, sweeper.loader)
+    trials, jobs = {}, []  # trials by (other overrides, value); jobs also have a seed
     for job in grid:
         rest = tuple(o for o in job if split(o)[0] not in (sweeper.tune, "seed"))
         value = next((o for o in job if split(o)[0] == sweeper.tune), None)
@@ -40,7 +39,7 @@ def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[J
     sweeper.check([*trials.values()])
     ended = zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True)
     losses = {key: done.return_value for key, done in ended if done.status == JobStatus.COMPLETED}
-    # By all but the value: of several the last stays, which is that with the lowest loss.
+    # The dict keeps the last value of each combination, which is the value with the lowest loss.
     best = dict(sorted(losses, key=lambda key: losses[key], reverse=True))
     chosen = [job for rest, value, job in jobs if best.get(rest) == value]
     if not chosen:

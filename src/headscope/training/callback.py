@@ -1,4 +1,4 @@
-"""Lightning's callback without what it costs in a step."""
+"""A base class for callbacks that costs no time in a training step."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ import lightning
 
 
 class Callback(lightning.Callback):
-    """A callback that Lightning calls in a step only for what it defines.
+    """A callback of which Lightning calls only the hooks that a subclass defines.
 
-    Lightning calls six hooks of each callback in every step, empty ones too, which takes 0.1 ms for ten callbacks. It
-    passes over a hook that is None.
+    In every step Lightning calls six hooks of each callback, also empty ones, which takes 0.1 ms for ten callbacks. It
+    skips a hook that is None.
     """
 
     on_train_batch_start: Any = None

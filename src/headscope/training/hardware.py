@@ -1,4 +1,4 @@
-"""What machine this is, and what follows for a run: accelerator, devices, strategy, precision, kernels."""
+"""Chooses accelerator, devices, strategy, precision and kernels that suit this machine."""
 
 import platform
 from dataclasses import dataclass, replace
@@ -8,26 +8,26 @@ from pathlib import Path
 import torch
 
 from headscope.errors import UserError
-from headscope.training.options import TrainerOptions
+from headscope.training.options import LIGHTNING_NAMES, TrainerOptions
 from headscope.waiting import our_cores
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A description of a machine, complete enough to choose from."""
+    """The properties of a machine that the choice of hardware depends on."""
 
     cpu: str = "CPU"
     cores: int = 1
-    amx: bool = False  #: tile registers, which make bf16 matrix products fast
-    avx512_bf16: bool = False  #: products of bf16 pairs, twice as fast as fp32
+    amx: bool = False  #: has tile registers, which make bf16 matrix products fast
+    avx512_bf16: bool = False  #: multiplies pairs of bf16, twice as fast as fp32
     gpus: tuple[str, ...] = ()  #: names of the CUDA devices
     bf16: bool = False  #: the CUDA devices compute in bf16 natively
-    triton: bool = False  #: torch.compile can generate kernels for them
+    triton: bool = False  #: torch.compile can generate kernels for the CUDA devices
     mps: bool = False
 
     @staticmethod
     def here() -> "Machine":
-        """This one."""
+        """Returns the properties of this machine."""
         cuda = torch.cuda.is_available()
         return Machine(
             cpu=_cpu_name(),
@@ -43,7 +43,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a run uses, and why."""
+    """The hardware settings of a run, and the reason for them."""
 
     accelerator: str
     devices: int
@@ -60,16 +60,14 @@ class Choice:
         return f"{', '.join(parts)}: {self.reason}"
 
 
-#: Lightning's short names of precisions.
-PRECISIONS: dict[str | int, str] = {32: "32-true", 16: "16-mixed", "bf16": "bf16-mixed", 64: "64-true"}
-LONG = 2000  #: steps from which compiling is expected to pay for itself on a GPU
+LONG = 2000  #: steps from which compiling is expected to save time on a GPU
 
 
 def choose(machine: Machine, options: TrainerOptions) -> Choice:
-    """What to use on a machine; what the options name is kept. A pure function.
+    """Returns the settings for a run: the options that are set, and for the others what suits the machine.
 
     Raises:
-        UserError: the machine or the precision cannot do what the options ask for.
+        UserError: the machine or the precision does not support the options.
     """
     accelerator = options.accelerator
     if accelerator == "auto":
@@ -78,49 +76,46 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
         raise UserError("trainer.accelerator=gpu, but no CUDA device was found; use trainer=cpu or trainer=auto")
     if accelerator == "mps" and not machine.mps:
         raise UserError("trainer.accelerator=mps, but this machine has none; use trainer=cpu or trainer=auto")
+    fields = ("devices", "strategy", "precision", "fused", "compile")
+    given = {name: value for name in fields if (value := getattr(options, name)) not in (None, "auto")}
+    if "precision" in given:
+        given["precision"] = LIGHTNING_NAMES.get(given["precision"], given["precision"])
+    choice = replace(_suited(accelerator, machine, options.max_steps), **given)
 
-    if accelerator == "gpu":
+    if accelerator == "gpu" and choice.devices > len(machine.gpus):
         number = len(machine.gpus)
-        wanted = number if options.devices == "auto" else options.devices
-        if wanted > number:
-            raise UserError(f"trainer.devices={wanted}, but {number} CUDA device(s) were found; use at most {number}")
-        pays = machine.triton and machine.bf16 and options.max_steps >= LONG
-        precision = "bf16-mixed" if machine.bf16 else "16-mixed"
-        reason = f"{machine.gpus[0]} {'has' if machine.bf16 else 'lacks'} native bf16"
-        choice = Choice("gpu", wanted, "auto", precision, True, pays, reason)
-    elif accelerator == "mps":
-        choice = Choice("mps", 1, "auto", "32-true", False, False, "Apple GPU")
-    else:
-        if options.devices != "auto" and options.devices > machine.cores:
-            raise UserError(f"trainer.devices={options.devices}, but there are {machine.cores} cores; use at most that")
-        precision = "bf16-mixed" if machine.amx or machine.avx512_bf16 else "32-true"
-        fast = "AMX" if machine.amx else "AVX512-BF16" if machine.avx512_bf16 else "no fast bf16"
-        reason = f"{machine.cpu}, {machine.cores} cores, {fast}"
-        choice = Choice(
-            "cpu", 1 if options.devices == "auto" else options.devices, "auto", precision, True, False, reason
+        raise UserError(
+            f"trainer.devices={choice.devices}, but {number} CUDA device(s) were found; use at most {number}"
         )
-
+    if accelerator == "cpu" and choice.devices > machine.cores:
+        raise UserError(f"trainer.devices={choice.devices}, but there are {machine.cores} cores; use at most that")
     if choice.devices * options.num_nodes > 1:
         if accelerator == "mps":
             raise UserError("an Apple GPU is one device; use trainer.devices=1")
         choice = replace(choice, strategy="ddp")
-    if options.strategy != "auto":
-        choice = replace(choice, strategy=options.strategy)
-    if options.precision != "auto":
-        choice = replace(choice, precision=PRECISIONS.get(options.precision, str(options.precision)))
-    if choice.precision == "16-mixed" and accelerator == "cpu":
-        raise UserError("trainer.precision=16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
     if choice.precision == "64-true" and accelerator == "mps":
         raise UserError("trainer.precision=64-true needs a CPU or a CUDA device; on an Apple GPU use 32-true")
     if choice.precision == "16-mixed":
-        if options.fused:  # its gradients are still multiplied by the scaler's factor where they are clipped
+        if accelerator == "cpu":
+            raise UserError("trainer.precision=16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
+        if options.fused:  # clipping would see gradients that still have the factor of the gradient scaler
             raise UserError("trainer.fused=true cannot clip gradients of precision 16-mixed; use trainer.fused=null")
         choice = replace(choice, fused=False)
-    elif options.fused is not None:
-        choice = replace(choice, fused=options.fused)
-    if options.compile is not None:
-        choice = replace(choice, compile=options.compile)
     return choice
+
+
+def _suited(accelerator: str, machine: Machine, steps: int) -> Choice:
+    """Returns the settings that suit a machine, before the options of the config replace some of them."""
+    if accelerator == "gpu":
+        reason = f"{machine.gpus[0]} {'has' if machine.bf16 else 'lacks'} native bf16"
+        precision = "bf16-mixed" if machine.bf16 else "16-mixed"
+        compiled = machine.triton and machine.bf16 and steps >= LONG
+        return Choice("gpu", len(machine.gpus), "auto", precision, True, compiled, reason)
+    if accelerator == "mps":
+        return Choice("mps", 1, "auto", "32-true", False, False, "Apple GPU")
+    fast = "AMX" if machine.amx else "AVX512-BF16" if machine.avx512_bf16 else ""
+    reason = f"{machine.cpu}, {machine.cores} cores, {fast or 'no fast bf16'}"
+    return Choice("cpu", 1, "auto", "bf16-mixed" if fast else "32-true", True, False, reason)
 
 
 @cache
@@ -132,7 +127,7 @@ def bf16_is_fast(device: torch.device) -> bool:
 
 
 def _has(instructions: str) -> bool:
-    """Whether this CPU, and the torch on it, know some instructions."""
+    """Whether this CPU and this version of torch support some instructions."""
     return bool(getattr(torch.cpu, f"_is_{instructions}_supported", bool)())
 
 

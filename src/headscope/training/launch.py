@@ -1,7 +1,7 @@
-"""Whether this process is a whole run, or one of several that a launcher has started.
+"""Detects whether this process is a whole run, or one of several processes that a launcher has started.
 
-Lightning reads that from the environment, and waits for the others. But a shell that a cluster gave (`salloc`) has the
-variables of its whole job, and a launcher that has gone may have left some behind.
+Lightning decides this from environment variables, and then waits for the other processes. But the shell of a cluster
+allocation (`salloc`) has the variables of the whole job, and variables of an earlier launcher may be left over.
 """
 
 import os
@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from headscope.errors import UserError
 
-#: Programs that start every process of a run: a variable that shows it, and where it may say how many.
+#: Launchers: a variable that each of them sets, and the variables that may hold the number of processes.
 LAUNCHERS = {
     "torchrun": ("TORCHELASTIC_RUN_ID", "WORLD_SIZE"),
     "srun": ("SLURM_STEP_NODELIST", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"),
@@ -20,20 +20,20 @@ LAUNCHERS = {
     "mpirun": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"),
 }
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
-BY_HAND = ("bash", "interactive")  #: names of SLURM jobs whose processes Lightning does not count
+INTERACTIVE = ("bash", "interactive")  #: names of SLURM jobs that Lightning treats as a single process
 
 
 def launched(devices: int, nodes: int) -> list[ClusterEnvironment]:
-    """Plugins for Lightning's Trainer: none if a launcher has started this run's processes, else what ignores the rest.
+    """Returns plugins for Lightning's Trainer: none if a launcher has started this run, else one that ignores clusters.
 
     Raises:
-        UserError: the environment speaks of other processes than the run has.
+        UserError: the environment names another number of processes than the run has.
     """
     wanted = devices * nodes
     for launcher, (mark, *sizes) in LAUNCHERS.items():
         size = next((name for name in sizes if name in os.environ), "")
         started = _number(size, 1) if mark in os.environ else 1
-        if started == 1 or (launcher == "srun" and os.environ.get("SLURM_JOB_NAME") in BY_HAND):
+        if started == 1 or (launcher == "srun" and os.environ.get("SLURM_JOB_NAME") in INTERACTIVE):
             continue
         if started != wanted:
             raise UserError(
@@ -41,34 +41,34 @@ def launched(devices: int, nodes: int) -> list[ClusterEnvironment]:
                 " trainer.devices and trainer.num_nodes, or start one"
             )
         if launcher == "srun":
-            _fits_slurm(devices, nodes)
+            _check_slurm(devices, nodes)
         return []
-    _refuse_strays(wanted, nodes)
+    _refuse_leftover_ranks(wanted, nodes)
     return [LightningEnvironment()]
 
 
-def _fits_slurm(devices: int, nodes: int) -> None:
-    """Lightning compares the same, but its error is a traceback; and `srun --ntasks` does not set the first."""
+def _check_slurm(devices: int, nodes: int) -> None:
+    """Refuses a SLURM allocation of another shape in one line, before Lightning does so with a traceback."""
     for name, key, ours in (
         ("SLURM_NTASKS_PER_NODE", "trainer.devices", devices),
         ("SLURM_NNODES", "trainer.num_nodes", nodes),
     ):
         if (given := _number(name, ours)) != ours:
             raise UserError(f"{key}={ours}, but SLURM gives {given} ({name}); make them the same")
-    os.environ["SLURM_NTASKS_PER_NODE"] = str(devices)
+    os.environ["SLURM_NTASKS_PER_NODE"] = str(devices)  # Lightning needs it, and `srun --ntasks` does not set it
 
 
-def _refuse_strays(wanted: int, nodes: int) -> None:
-    """Of processes that no launcher has started, only those may have a rank that Lightning started itself."""
-    if nodes > 1 and not {"NODE_RANK", "MASTER_ADDR"} <= os.environ.keys():  # Lightning's way to start them by hand
+def _refuse_leftover_ranks(wanted: int, nodes: int) -> None:
+    """Refuses a rank in the environment when no launcher has started this process, unless Lightning started it."""
+    if nodes > 1 and not {"NODE_RANK", "MASTER_ADDR"} <= os.environ.keys():  # Lightning's way to start nodes by hand
         raise UserError(f"trainer.num_nodes={nodes}, but no launcher has started this process; use torchrun or srun")
-    lightnings = _number("LOCAL_RANK", 0) > 0 and _number("WORLD_SIZE", 1) == wanted and "RANK" not in os.environ
-    if nodes > 1 or lightnings:
+    by_lightning = _number("LOCAL_RANK", 0) > 0 and _number("WORLD_SIZE", 1) == wanted and "RANK" not in os.environ
+    if nodes > 1 or by_lightning:
         return
-    if strays := [name for name in (*RANKS, "WORLD_SIZE") if _number(name, 0) > (name == "WORLD_SIZE")]:
+    if leftover := [name for name in (*RANKS, "WORLD_SIZE") if _number(name, 0) > (name == "WORLD_SIZE")]:
         raise UserError(
-            f"{' '.join(f'{name}={os.environ[name]}' for name in strays)} in the environment would make this one"
-            f" of several processes, but no launcher has started it; use torchrun, or unset {' '.join(strays)}"
+            f"{' '.join(f'{name}={os.environ[name]}' for name in leftover)} in the environment would make this one"
+            f" of several processes, but no launcher has started it; use torchrun, or unset {' '.join(leftover)}"
         )
     for name in (*RANKS, "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""The LightningModule: one optimizer, one schedule, losses in nats per token.
+"""The LightningModule: the training step, the validation, and the checks of their losses.
 
 Shapes: B batch, T positions, V vocabulary.
 """
@@ -18,28 +18,29 @@ from headscope.errors import RunFailed
 from headscope.model.transformer import LanguageModel
 from headscope.training.schedule import Schedule
 
-MOST_UNCHECKED = 1000  #: losses that are kept until one looks whether they are finite
+MOST_UNCHECKED = 1000  #: losses collected before `check_finite` is called between two log steps
 
 
 def token_loss(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
-    """The cross-entropy of logits (B, T, V) and targets (B, T), over those that are none of `IGNORE`."""
+    """Returns the cross-entropy of logits (B, T, V) with targets (B, T) in nats, without targets of `IGNORE`."""
     return F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), ignore_index=IGNORE, reduction=reduction)
 
 
 class LanguageModule(LightningModule):
     """Trains a language model by next-token cross-entropy.
 
-    A step is one parameter update, whatever the accumulation: `train/loss` is the mean over the step's batches, and
-    `val/loss` the mean over every target of the validation split, across all ranks; `val/accuracy` is the part of them
-    that the most likely token meets.
+    A step is one parameter update, however many batches are accumulated for it. Three metrics are logged: `train/loss`,
+    the mean over the step's batches; `val/loss`, the mean over all targets of the validation split, across all ranks;
+    `val/accuracy`, the fraction of these targets to which the model gives the highest probability. Losses are in nats
+    per token.
 
     Args:
-        model: ids (B, T) to logits (B, T, V).
-        optimizer: built from the model when training starts.
+        model: maps ids (B, T) to logits (B, T, V).
+        optimizer: builds the optimizer from the model when training starts.
         schedule: factor on the learning rate.
-        card: what a checkpoint says of itself beside the weights; plain data.
+        card: the description that each checkpoint stores with the weights; plain data.
         log_every: steps between two entries of `train/loss`.
-        compile: let torch.compile make kernels of the model.
+        compile: use torch.compile.
     """
 
     def __init__(
@@ -54,17 +55,17 @@ class LanguageModule(LightningModule):
         super().__init__()
         self.model, self.build_optimizer, self.schedule, self.card = model, optimizer, schedule, card
         self.log_every, self.compiled = log_every, compile
-        self.step_losses: list[Tensor] = [torch.zeros(())]  #: nats per token, of the batches of the last step
-        self.grad_norm: Tensor = torch.zeros(())  #: of its gradient, before clipping
-        self.last_norm = float("nan")
-        self.step_ended = 0  #: by the last batch; 0 if it ended none
-        self._parts: list[Tensor] = []  # of the step that goes on
-        self._unchecked: list[tuple[int, Tensor]] = []  # steps and their losses, which are not known to be finite
-        self._sums: list[Tensor] = []
+        self.step_losses: list[Tensor] = [torch.zeros(())]  #: one loss per batch of the last complete step
+        self.grad_norm: Tensor = torch.zeros(())  #: norm of the last complete step's gradient, before clipping
+        self.last_norm = float("nan")  #: `grad_norm` at the last log step
+        self.step_ended = 0  #: the step that the last batch completed, or 0
+        self._batch_losses: list[Tensor] = []  # of the current step so far
+        self._unchecked: list[tuple[int, Tensor]] = []  # steps and losses that may not be finite
+        self._sums: list[Tensor] = []  # nats, targets and right answers of each validation batch
 
     def configure_model(self) -> None:
         if self.compiled:
-            self.model.compile()  # in place, so that the names of the weights stay
+            self.model.compile()  # in place, which keeps the names of the weights
 
     def configure_optimizers(self) -> Any:
         optimizer = self.build_optimizer(self.model)
@@ -73,24 +74,25 @@ class LanguageModule(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Lightning restores the optimizer's options with its state; those of the config replace them."""
+        """Sets the optimizer's options to the config's values, because Lightning restores the checkpoint's values."""
         optimizer, scheduler = self.trainer.optimizers[0], self.trainer.lr_scheduler_configs[0].scheduler
-        for i, asked in enumerate(self.build_optimizer(self.model).param_groups):
-            kept = {"params", "fused"}  # the state was made for this kernel
-            optimizer.param_groups[i].update({k: v for k, v in asked.items() if k not in kept})
-            scheduler.base_lrs[i] = optimizer.param_groups[i]["initial_lr"] = asked["lr"]
-            factor = self.schedule(scheduler.last_epoch, self.trainer.max_steps)
-            optimizer.param_groups[i]["lr"] = asked["lr"] * factor
+        factor = self.schedule(scheduler.last_epoch, self.trainer.max_steps)
+        configured = self.build_optimizer(self.model).param_groups
+        for i, (group, wanted) in enumerate(zip(optimizer.param_groups, configured, strict=True)):
+            kept = {"params", "fused"}  # the optimizer's state has the format of this kernel
+            group.update({k: v for k, v in wanted.items() if k not in kept})
+            scheduler.base_lrs[i] = group["initial_lr"] = wanted["lr"]
+            group["lr"] = wanted["lr"] * factor
 
     @property
     def step_loss(self) -> Tensor:
-        """Of the step that last ended, in nats per token; the mean over its batches."""
+        """The mean loss over the batches of the last complete step, in nats per token."""
         return torch.stack(self.step_losses).mean()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, y = batch  # (B, T) each
         loss = token_loss(self.model(x), y)
-        self._parts.append(loss.detach())
+        self._batch_losses.append(loss.detach())
         return loss
 
     def configure_gradient_clipping(
@@ -100,16 +102,16 @@ class LanguageModule(LightningModule):
         norm = self.grad_norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
         if gradient_clip_val is None:
             return
-        # PyTorch multiplies every gradient by 1 when the norm is under the limit, so that a GPU need not wait for the
-        # norm. A CPU has nothing to wait for, and the multiplication takes 2% of a small model's step.
+        # If the norm is below the limit, PyTorch multiplies every gradient by 1, so that a GPU need not wait for the
+        # norm. On a CPU nothing has to wait, and skipping the multiplication saves 2% of a small model's step.
         if norm.is_cpu and norm + 1e-6 <= gradient_clip_val:  # 1e-6 as in clip_grads_with_norm_
             return
         clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         step = self.step_ended = self.trainer.global_step + 1
-        self.step_losses, self._parts = self._parts, []
-        # Looked at where something is read anyway: a GPU never waits for it.
+        self.step_losses, self._batch_losses = self._batch_losses, []
+        # Checked later, at a log step, where the CPU waits for the GPU in any case.
         self._unchecked += [(step, loss) for loss in self.step_losses]
         if self.trainer.world_size > 1 and step % self.log_every == 0:
             self.step_losses = [self.trainer.strategy.reduce(self.step_loss, reduce_op="mean")]
@@ -118,11 +120,11 @@ class LanguageModule(LightningModule):
         self.step_ended = 0
 
     def at_log_step(self) -> bool:
-        """In `on_train_batch_end`: a step has just ended, and it is one to log."""
+        """Whether the last batch completed a step that is logged; for `on_train_batch_end`."""
         return self.step_ended > 0 and self.step_ended % self.log_every == 0
 
     def report(self, metrics: dict[str, float]) -> None:
-        """Writes scalars to the logger at the number of steps done; nowhere if there is no logger."""
+        """Writes scalars to every logger, at the current step."""
         for logger in self.trainer.loggers:
             logger.log_metrics(metrics, self.trainer.global_step)
 
@@ -134,10 +136,10 @@ class LanguageModule(LightningModule):
         elif len(self._unchecked) > MOST_UNCHECKED:
             self.check_finite()
         if self.trainer.global_step >= self.trainer.max_steps:
-            self.trainer.should_stop = True  # makes the last step validate, whatever the interval
+            self.trainer.should_stop = True  # Lightning then validates after the last step, whatever the interval
 
     def on_validation_epoch_start(self) -> None:
-        self._sums = [torch.zeros(3, device=self.device)]  # a rank may have nothing to validate
+        self._sums = [torch.zeros(3, device=self.device)]  # because a rank may have no batch to validate
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         x, y = batch  # (B, T) each
@@ -158,11 +160,7 @@ class LanguageModule(LightningModule):
         self.report({"val/loss": loss.item(), "val/accuracy": accuracy.item()})
 
     def check_finite(self) -> None:
-        """Stops a run whose loss is not finite; called at log steps, at validations and before each save.
-
-        Raises:
-            RunFailed: with the first such step, its learning rate, and what to try.
-        """
+        """Raises `RunFailed` if a loss is not finite; called at log steps, at validations and before each save."""
         if not self._unchecked:
             return
         finite = torch.stack([loss for _, loss in self._unchecked]).isfinite().tolist()

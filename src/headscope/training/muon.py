@@ -21,13 +21,13 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalised(x: Tensor, iterations: int) -> Tensor:
-    """The nearest matrices with all singular values near one, by Newton–Schulz iterations (Jordan et al. 2024).
+    """Returns the nearest matrices whose singular values are all near one, by Newton–Schulz iterations.
 
-    An iteration is (a + b G + c G²) X with G = X Xᵀ. Completing the square, S = c G + b/2, makes it
-    (S²/c + a - b²/4c) X: three products and two diagonals, without a pass over whole matrices in between.
+    One iteration is (a + b G + c G²) X with G = X Xᵀ (Jordan et al. 2024). With S = c G + b/2 it equals
+    (S²/c + a - b²/4c) X, which takes three matrix products and two updates of diagonals.
 
     Args:
-        x: (N, R, K), R ≤ K; its type is the one that is computed in.
+        x: (N, R, K), R ≤ K, in the type to compute in.
         iterations: five bring every singular value into about [0.7, 1.2].
 
     Returns:
@@ -35,7 +35,7 @@ def orthogonalised(x: Tensor, iterations: int) -> Tensor:
     """
     a, b, c = QUINTIC
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
-    s = p = x.new_empty(len(x), x.shape[1], x.shape[1])  # (N, R, R); β = 0 ignores what is in it
+    s = p = x.new_empty(len(x), x.shape[1], x.shape[1])  # (N, R, R), uninitialised; beta=0 ignores its values
     for _ in range(iterations):
         s = torch.baddbmm(s, x, x.mT, beta=0, alpha=c)
         s.diagonal(dim1=-2, dim2=-1).add_(b / 2)
@@ -46,33 +46,34 @@ def orthogonalised(x: Tensor, iterations: int) -> Tensor:
 
 
 def hidden_matrices(model: nn.Module) -> list[Tensor]:
-    """The weights of a model's linear layers, without those of its head and of its positional schemes."""
+    """Returns the weights of a model's linear layers, except its head and the layers of positional schemes."""
     schemes = {id(p) for module in model.modules() if isinstance(module, Position) for p in module.parameters()}
     layers = (m for name, m in model.named_modules() if isinstance(m, nn.Linear) and name.rpartition(".")[2] != "head")
     weights = (cast(nn.Parameter, layer.weight) for layer in layers)
     return [w for w in weights if id(w) not in schemes and w.requires_grad]
 
 
-def lying(x: Tensor) -> Tensor:
-    """A matrix on its longer side, (R, K) with R ≤ K; a view."""
+def wide(x: Tensor) -> Tensor:
+    """Returns a view of a matrix, transposed if it has more rows than columns: (R, K), R ≤ K."""
     return x if x.shape[0] <= x.shape[1] else x.T
 
 
 class Muon(Optimizer):
-    """Momentum, orthogonalised, for the hidden matrices (Jordan et al. 2024); AdamW for every other parameter.
+    """Orthogonalised momentum for the hidden matrices (Jordan et al. 2024), and AdamW for every other parameter.
 
-    All matrices of one shape are orthogonalised in one batch: in bf16 where the machine multiplies it faster, which the
-    iteration tolerates by design. The schedule scales the learning rates of both rules.
+    Matrices of the same shape are orthogonalised in one batch, in bf16 if the machine multiplies it faster; the method
+    was designed for that precision. The schedule scales the learning rates of both rules.
 
     Args:
-        model: whose parameters.
-        fused: one AdamW kernel for all parameters.
-        lr: of AdamW, for embeddings, head, norms, biases and the parameters of positional schemes.
-        matrix_lr: of Muon: what one step adds to every singular direction, times √(rows/columns) if above one.
-        momentum: of Muon, with Nesterov's look ahead.
+        model: its parameters are trained.
+        fused: AdamW updates all its parameters in one kernel.
+        lr: AdamW's learning rate, for embeddings, head, norms, biases and the parameters of positional schemes.
+        matrix_lr: Muon's learning rate: the length of a step in every singular direction, times √(rows/columns) if that
+            is above one.
+        momentum: of Muon; Nesterov's variant.
         iterations: of Newton–Schulz.
-        betas: of AdamW's running means.
-        weight_decay: of matrices and embeddings, multiplied by their learning rate.
+        betas: decay rates of AdamW's running means.
+        weight_decay: of matrices and embeddings; multiplied by their learning rate.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every parameter that has a gradient."""
+        """Updates every parameter that has a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -117,24 +118,12 @@ class Muon(Optimizer):
             if not self.state[p]:
                 step = torch.zeros((), device=p.device if group["fused"] else None)
                 self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-        states = [self.state[p] for p in params]
-        adamw(
-            params,
-            [p.grad for p in params if p.grad is not None],
-            [s["exp_avg"] for s in states],
-            [s["exp_avg_sq"] for s in states],
-            [],
-            [s["step"] for s in states],
-            foreach=not group["fused"],
-            fused=group["fused"],
-            amsgrad=False,
-            beta1=group["betas"][0],
-            beta2=group["betas"][1],
-            lr=group["lr"],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
-            maximize=False,
-        )
+        gradients = [p.grad for p in params if p.grad is not None]
+        means, squares, steps = ([self.state[p][k] for p in params] for k in ("exp_avg", "exp_avg_sq", "step"))
+        options = {name: group[name] for name in ("lr", "weight_decay", "eps", "fused")}
+        options |= {"foreach": not group["fused"], "amsgrad": False, "maximize": False}
+        beta1, beta2 = group["betas"]
+        adamw(params, gradients, means, squares, [], steps, beta1=beta1, beta2=beta2, **options)
 
     def _muon(self, params: list[Tensor], group: dict[str, Any]) -> None:
         for p in params:
@@ -147,11 +136,11 @@ class Muon(Optimizer):
         torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
         for p, update in zip(params, updates, strict=True):
-            by_shape.setdefault(lying(p).shape, []).append((p, lying(update)))
+            by_shape.setdefault(wide(p).shape, []).append((p, wide(update)))
         for pairs in by_shape.values():
             batch = torch.stack([update for _, update in pairs])  # (N, R, K)
-            kind = torch.bfloat16 if batch.dtype == torch.float32 and bf16_is_fast(batch.device) else batch.dtype
-            turned = orthogonalised(batch.to(kind), group["iterations"]).to(batch.dtype)
-            for (p, _), direction in zip(pairs, turned, strict=True):
+            dtype = torch.bfloat16 if batch.dtype == torch.float32 and bf16_is_fast(batch.device) else batch.dtype
+            directions = orthogonalised(batch.to(dtype), group["iterations"]).to(batch.dtype)
+            for (p, _), direction in zip(pairs, directions, strict=True):
                 rows, columns = p.shape
-                lying(p).add_(direction, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+                wide(p).add_(direction, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)

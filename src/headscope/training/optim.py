@@ -1,4 +1,4 @@
-"""What updates the weights. One class per optimizer, built from a model, which knows what decays."""
+"""Optimizers, built from a model: each class chooses which of the weights decay."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -9,27 +9,28 @@ from torch import nn
 
 
 def by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """What is trained: matrices and embeddings, which decay, and the rest, which does not.
+    """Returns the trained parameters in two lists: matrices and embeddings, which decay, and all others, which do not.
 
-    A module lists in `no_weight_decay` its own matrices that must not decay, such as one bias per head and distance.
+    A module's attribute `no_weight_decay` names its matrices that must not decay, such as a table of biases.
     """
-    spared = {id(getattr(m, name, None)) for m in model.modules() for name in getattr(m, "no_weight_decay", ())}
-    trained = [p for p in model.parameters() if p.requires_grad]
-    decays = [p.ndim >= 2 and id(p) not in spared for p in trained]
-    return [p for p, d in zip(trained, decays, strict=True) if d], [
-        p for p, d in zip(trained, decays, strict=True) if not d
-    ]
+    exempt = {id(getattr(m, name, None)) for m in model.modules() for name in getattr(m, "no_weight_decay", ())}
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for p in model.parameters():
+        if p.requires_grad:
+            (decayed if p.ndim >= 2 and id(p) not in exempt else others).append(p)
+    return decayed, others
 
 
 class AdamW(torch.optim.AdamW):
     """AdamW (Loshchilov & Hutter 2019); matrices and embeddings decay, norms and biases do not.
 
     Args:
-        model: whose parameters.
-        lr: the peak of the schedule.
-        betas: of the running means of gradient and squared gradient.
-        weight_decay: of the matrices, multiplied by the learning rate.
-        fused: one kernel for all parameters.
+        model: its parameters are trained.
+        fused: update all parameters in one kernel.
+        lr: the learning rate at the peak of the schedule.
+        betas: decay rates of the running means of the gradient and its square.
+        weight_decay: of matrices and embeddings; multiplied by the learning rate.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The group `trainer`: what a config can set of Lightning's Trainer, and why it cannot set the rest."""
+"""The group `trainer`: the arguments of Lightning's Trainer that a config can set, and why not the others."""
 
 import math
 import re
@@ -12,15 +12,18 @@ from headscope.errors import UserError
 
 Count = Annotated[int, Ge(1)]
 Unit = Literal["weeks", "days", "hours", "minutes", "seconds"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true", "bf16", 16, 32, 64]
+#: Lightning's short names of precisions, which recorded configs may have.
+LIGHTNING_NAMES = {32: "32-true", 16: "16-mixed", "bf16": "bf16-mixed", 64: "64-true"}
 
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """How long to train, how often to validate and log, and on what.
+    """How long to train, how often to validate and log, and on which hardware.
 
-    The fields without a default are in `conf/trainer`, where `auto` and null leave a choice to the machine. The others
-    are added with a +, as in `+trainer.limit_val_batches=4`, and mean what Lightning's documentation says, except that
-    an epoch is one pass over the training windows, however long the run.
+    The fields without a default are in `conf/trainer`, where `auto` and null mean a choice that suits the machine. The
+    other fields are added with a +, as in `+trainer.limit_val_batches=4`. Lightning documents their meaning,
+    except that an epoch is always one pass over the training windows.
 
     Raises:
         UserError: options that contradict each other.
@@ -35,7 +38,7 @@ class TrainerOptions:
     devices: Count | Literal["auto"]
     num_nodes: Count
     strategy: Literal["auto", "ddp"]
-    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true", "bf16", 16, 32, 64]
+    precision: Precision
     fused: bool | None
     compile: bool | None
     threads: Count | None
@@ -51,10 +54,10 @@ class TrainerOptions:
     benchmark: bool | None = None
     inference_mode: bool = True
 
-    #: Lightning's other arguments, each with the reason why a config cannot set it.
+    #: Lightning's other arguments, with the reason why a config cannot set them.
     REFUSED: ClassVar[Mapping[str, str]] = {
         "barebones": "it forbids the callbacks that save and measure a run; benchmarks/train_step.py measures speed",
-        "callbacks": "they have a group of their own; add +callbacks.NAME._target_=…",
+        "callbacks": "callbacks are a group of their own; add +callbacks.NAME._target_=…",
         "check_val_every_n_epoch": "validation counts steps; set trainer.val_check_interval",
         "default_root_dir": "the run's folder is hydra.run.dir",
         "enable_autolog_hparams": "the run's config is recorded in its folder and by its logger",
@@ -64,15 +67,15 @@ class TrainerOptions:
         "gradient_clip_algorithm": "gradients are clipped by their norm",
         "limit_predict_batches": "a run does not predict; generate.py writes with its checkpoint",
         "limit_test_batches": "there is no test split; set trainer.limit_val_batches",
-        "logger": "it has a group of its own; choose one with logger=…",
+        "logger": "loggers are a group of their own; choose one with logger=…",
         "min_epochs": "set trainer.min_steps",
         "model_registry": "checkpoints stay in the run's folder",
         "num_sanity_val_steps": "use +trainer.fast_dev_run=true to try training and validation before a run",
         "overfit_batches": "use same_batch=true, or debug=overfit",
-        "plugins": "they are chosen by accelerator, strategy and precision",
-        "reload_dataloaders_every_n_epochs": "training batches are one endless stream",
+        "plugins": "they follow from accelerator, strategy and precision",
+        "reload_dataloaders_every_n_epochs": "the training batches form one endless stream",
         "sync_batchnorm": "no model here has batch norm",
-        "use_distributed_sampler": "the batches are shared among the devices already",
+        "use_distributed_sampler": "the batches are already shared among the devices",
     }
 
     def __post_init__(self) -> None:
@@ -87,10 +90,10 @@ class TrainerOptions:
             )
 
     def last_step(self, windows: int, batch_size: int) -> int:
-        """The step after which a run ends: `max_steps`, or the end of `max_epochs` if that comes first.
+        """Returns the step after which a run ends: `max_steps`, or the end of `max_epochs` if that comes first.
 
         Args:
-            windows: of the training split, which one epoch visits.
+            windows: number of training windows in one epoch.
             batch_size: windows in one forward pass, over all devices together.
         """
         if self.max_epochs is None:

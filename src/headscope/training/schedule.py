@@ -1,4 +1,4 @@
-"""How the learning rate moves: a factor on the optimizer's lr at every step, in [0, 1]."""
+"""Learning-rate schedules: a factor in [0, 1] on the optimizer's learning rate at every step."""
 
 import math
 from typing import Annotated
@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Le
 
 
 class Schedule:
-    """Constant, after a linear warmup.
+    """A linear warmup, then the curve that a subclass defines; here a constant.
 
     Args:
         warmup_steps: steps until the factor first reaches one.
@@ -18,45 +18,45 @@ class Schedule:
         self.warmup_steps, self.final = warmup_steps, final
 
     def __call__(self, step: int, max_steps: int) -> float:
-        """The factor at a step, counted from 0."""
+        """Returns the factor at a step, counted from 0."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         progress = (step - self.warmup_steps) / max(max_steps - self.warmup_steps, 1)
         return self.final + (1 - self.final) * self.shape(min(progress, 1.0))
 
     def shape(self, progress: float) -> float:
-        """From 1 at the end of the warmup (progress 0) to 0 at the last step (progress 1)."""
+        """Returns the height of the curve: 1 at the end of the warmup (progress 0), 0 at the last step (progress 1)."""
         return 1.0
 
 
 class Constant(Schedule):
-    """No decay."""
+    """No decay after the warmup."""
 
     def __init__(self, warmup_steps: Annotated[int, Ge(0)] = 0) -> None:
         super().__init__(warmup_steps)
 
 
 class Linear(Schedule):
-    """A straight line down to `final`."""
+    """Falls linearly to `final`."""
 
     def shape(self, progress: float) -> float:
         return 1 - progress
 
 
 class Cosine(Schedule):
-    """Half a cosine down to `final` (Loshchilov & Hutter 2017, without restarts)."""
+    """Falls to `final` along half a cosine (Loshchilov & Hutter 2017, without restarts)."""
 
     def shape(self, progress: float) -> float:
         return (1 + math.cos(math.pi * progress)) / 2
 
 
 class WSD(Schedule):
-    """Warmup, stable, decay: one until the last steps, then a straight line down to `final` (Hu et al. 2024, MiniCPM).
+    """Warmup, stable, decay: constant until the last steps, then linear to `final` (Hu et al. 2024, MiniCPM).
 
     Args:
-        warmup_steps: as everywhere.
-        final: as everywhere.
-        decay: the share of the steps behind the warmup in which it goes down.
+        warmup_steps: as in `Schedule`.
+        final: as in `Schedule`.
+        decay: the fraction of the steps after the warmup in which the factor falls.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Lightning's Trainer, built from the options of a config, what the machine offers, and callbacks."""
+"""Lightning's Trainer, built from the options of a config and the choice of hardware."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ from headscope.training.options import TrainerOptions
 
 log = logging.getLogger(__name__)
 
-OURS = {"fused", "compile", "threads"}  #: options that Lightning does not have
+OURS = {"fused", "compile", "threads"}  #: options that Lightning's Trainer does not have
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 
@@ -32,19 +32,15 @@ def build_trainer(
     loggers: Sequence[Logger],
     plugins: Sequence[ClusterEnvironment] = (),
 ) -> Trainer:
-    """The Trainer of a run that ends after `last_step` and writes into a folder.
-
-    Raises:
-        MisconfigurationException: Lightning refuses the options; see `explained`.
-    """
+    """Returns the Trainer of a run that ends after `last_step`; raises Lightning's errors: see `explained`."""
     if options.profiler:
         log.info(f"the profile will be saved to {folder}/fit-profile.txt")
-    lightnings = {name: value for name, value in vars(options).items() if name not in OURS}
-    ours = {
+    given = {name: value for name, value in vars(options).items() if name not in OURS}
+    fixed = {
         "default_root_dir": folder,
         "accelerator": choice.accelerator,
         "devices": choice.devices,
-        # Our buffers never change, and sending them in each forward pass would wait for ranks with fewer batches.
+        # Our buffers never change. Sending them in each forward pass would block ranks that validate more batches.
         "strategy": DDPStrategy(broadcast_buffers=False) if choice.strategy == "ddp" else choice.strategy,
         "precision": choice.precision,
         "max_steps": last_step,
@@ -61,11 +57,11 @@ def build_trainer(
         "plugins": list(plugins),
         "profiler": PROFILERS[options.profiler](folder, "profile") if options.profiler else None,
     }
-    return Trainer(**lightnings | ours)
+    return Trainer(**given | fixed)
 
 
 def ended_early(trainer: Trainer) -> str:
-    """Why training ended before its last step; empty if it did not."""
+    """Returns the reason why training ended before its last step; empty if it reached that step."""
     if trainer.global_step >= trainer.max_steps:
         return ""
     timers = [c for c in vars(trainer)["callbacks"] if isinstance(c, Timer)]
@@ -76,11 +72,7 @@ def ended_early(trainer: Trainer) -> str:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Reports in one line what Lightning refuses, and a package that it lacks.
-
-    Raises:
-        UserError: either of them.
-    """
+    """Raises a one-line `UserError` if Lightning refuses the options or needs a package that is not installed."""
     try:
         yield
     except (MisconfigurationException, ModuleNotFoundError) as e:

@@ -1,4 +1,4 @@
-"""Text to ids and back: one class and one file per kind of tokenizer."""
+"""Text to ids and back: one file per class of tokenizer."""
 
 from headscope.data.tokenizers.base import EOS, PAD, Tokenizer, UnknownToken
 from headscope.data.tokenizers.bytepair import BytePairTokenizer
@@ -6,13 +6,8 @@ from headscope.data.tokenizers.char import CharTokenizer
 from headscope.data.tokenizers.line import LineTokenizer
 from headscope.data.tokenizers.word import WordTokenizer
 
-__all__ = [
-    "EOS",
-    "PAD",
-    "BytePairTokenizer",
-    "CharTokenizer",
-    "LineTokenizer",
-    "Tokenizer",
-    "UnknownToken",
-    "WordTokenizer",
-]
+#: The values of `data.tokenizer`. A new tokenizer needs one row here; checkpoints find its class by name.
+TOKENIZERS: dict[str, type[Tokenizer]] = {"char": CharTokenizer, "word": WordTokenizer, "bpe": BytePairTokenizer}
+
+__all__ = ["EOS", "PAD", "TOKENIZERS", "BytePairTokenizer", "CharTokenizer", "LineTokenizer", "Tokenizer"]
+__all__ += ["UnknownToken", "WordTokenizer"]

@@ -1,4 +1,4 @@
-"""What every tokenizer does: text to ids and back.
+"""The base class of tokenizers: text to ids and back.
 
 Shapes: N tokens, V vocabulary.
 """
@@ -6,7 +6,7 @@ Shapes: N tokens, V vocabulary.
 import re
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from headscope.errors import UserError
 
 PAD, EOS = "<pad>", "<eos>"
-PIECE = 1 << 20  #: characters that are tokenized at a time
+PIECE = 1 << 20  #: characters tokenized at a time
 
 
 class UnknownToken(UserError):
@@ -22,7 +22,11 @@ class UnknownToken(UserError):
 
 
 class Tokenizer:
-    """A vocabulary, and the rule that splits text into its tokens.
+    """A vocabulary, and a rule that splits text into its tokens.
+
+    `split_rule` names the rule for the page of `show=page`, whose JavaScript splits text by "characters", "words" or
+    "byte pairs". None, the default, makes the page keep its texts as they are. A subclass does not inherit the rule,
+    because it may split differently.
 
     Args:
         vocab: each token once; the id of a token is its index.
@@ -32,6 +36,11 @@ class Tokenizer:
     """
 
     unit = "token"
+    split_rule: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.split_rule = vars(cls).get("split_rule")
 
     def __init__(self, *, vocab: Sequence[str]) -> None:
         self.vocab = list(vocab)
@@ -41,11 +50,7 @@ class Tokenizer:
 
     @classmethod
     def ready(cls) -> None:
-        """Called before any work.
-
-        Raises:
-            UserError: a library that this class needs is not installed.
-        """
+        """Raises a `UserError` if a library of this class is not installed; called before a text is read."""
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
@@ -58,36 +63,32 @@ class Tokenizer:
         raise NotImplementedError
 
     def encode(self, text: str) -> Tensor:
-        """Returns ids (N,), int64.
-
-        Raises:
-            UnknownToken: the text has a token that is not in the vocabulary.
-        """
+        """Returns ids (N,), int64; raises `UnknownToken` for a token that is not in the vocabulary."""
         raise NotImplementedError
 
     def stream(self, ids: Iterable[int]) -> Iterator[str]:
-        """Yields the text of each id as soon as the id is there; joined, the pieces are `decode(ids)`.
+        """Yields the text of each id as soon as the id arrives; the joined pieces equal `decode(ids)`.
 
-        A piece is empty while a character is incomplete. A last piece may follow the last id.
+        A piece is empty while a character is incomplete. One more piece may follow the last id.
         """
         raise NotImplementedError
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:
-        """Returns the text of ids: those that `encode` gives, a list, or a batch of one, (1, N)."""
+        """Returns the text of ids: a list, a tensor (N,) as `encode` returns it, or a batch of one, (1, N)."""
         return "".join(self.stream(ids.flatten().tolist() if isinstance(ids, Tensor) else ids))
 
     def show(self, i: int) -> str:
-        """Returns the text of one token, for labels."""
+        """Returns the text of one token, for labels in pictures."""
         return self.vocab[i]
 
     @property
     def pad(self) -> int | None:
-        """The id of the token that fills up a short sentence, if there is one."""
+        """The id of the padding token, if there is one."""
         return self._id.get(PAD)
 
     @property
     def start(self) -> int | None:
-        """The id of the token that every text begins with, if there is one; it is no part of the text itself."""
+        """The id of the token that precedes every text without belonging to it, if there is one."""
         return None
 
     @property
@@ -97,7 +98,7 @@ class Tokenizer:
 
     @property
     def opening(self) -> int:
-        """The id to start from without a prompt: a newline, or else the first token that is not special."""
+        """The id to start from without a prompt: a newline, or the first token that is not special."""
         try:
             return int(self.encode("\n")[0])
         except UnknownToken:
@@ -105,7 +106,7 @@ class Tokenizer:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Arguments that rebuild this tokenizer, as plain data."""
+        """The constructor arguments that rebuild this tokenizer, as plain data."""
         return {"vocab": self.vocab}
 
     def _unknown(self, token: str) -> UnknownToken:
@@ -121,14 +122,15 @@ class Tokenizer:
 
 
 def count(n: int, unit: str) -> str:
-    """Returns a number with its unit: 1 word, 2 words."""
+    """Returns a number with its unit: "1 word", "2 words"."""
     return f"{n:,} {unit}" + "s" * (n != 1)
 
 
 def between_tokens(chunks: Iterable[str]) -> Iterator[str]:
-    """Yields the same text in pieces that no token crosses: they end at a newline, or else before spaces.
+    """Yields the same text in pieces that no token crosses: a piece ends after a newline, or before a run of spaces.
 
-    Only a chunk that has neither is cut anywhere. Spaces are never parted: several may be one byte-pair token.
+    Only a chunk with neither is cut at an arbitrary place. A run of spaces is never cut, because it may be one
+    byte-pair token.
     """
     rest = ""
     for chunk in chunks:
@@ -142,19 +144,20 @@ def between_tokens(chunks: Iterable[str]) -> Iterator[str]:
     yield rest
 
 
-def tokenize(text: str, by: Tokenizer | type[Tokenizer], vocab_size: int = 1024) -> tuple[Tokenizer, Tensor]:
+def tokenize(text: str, tokenizer: Tokenizer | type[Tokenizer], vocab_size: int = 1024) -> tuple[Tokenizer, Tensor]:
     """Returns a tokenizer and the ids (N,) of a text, in the narrowest integer type that holds the vocabulary.
 
     Args:
         text: any text.
-        by: a tokenizer, or a class that builds one from this text.
+        tokenizer: a tokenizer, or a class that builds one from this text.
         vocab_size: see `Tokenizer.of`.
 
     Raises:
         UnknownToken: the text has a token that the given tokenizer does not know.
     """
     pieces = list(between_tokens(text[i : i + PIECE] for i in range(0, len(text), PIECE)))
-    tokenizer = by.of(pieces, vocab_size) if isinstance(by, type) else by
+    if isinstance(tokenizer, type):
+        tokenizer = tokenizer.of(pieces, vocab_size)
     dtype = narrowest(len(tokenizer))
     return tokenizer, torch.cat([tokenizer.encode(piece).to(dtype) for piece in pieces])
 

@@ -1,4 +1,4 @@
-"""Byte pairs as tokens, made by the `tokenizers` library, which is an extra.
+"""Byte pairs as tokens, built with the optional `tokenizers` library.
 
 Shapes: N tokens.
 """
@@ -17,8 +17,8 @@ from headscope.data.tokenizers.base import Tokenizer
 from headscope.errors import UserError
 from headscope.installed import extra
 
-#: The byte that each character of a token stands for. As in GPT-2, printable characters of Latin-1 stand for
-#: themselves, and those from U+0100 on for the other bytes in their order.
+#: Token characters and their bytes, as in GPT-2: a printable Latin-1 character is its own byte, and the characters from
+#: U+0100 represent the other bytes in ascending order.
 PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]
 BYTES = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + n): byte for n, byte in enumerate(OTHERS)}
@@ -27,15 +27,17 @@ BYTES = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + n): byte for n, byt
 class BytePairTokenizer(Tokenizer):
     """Bytes, and longer tokens that merge the most frequent pairs (Sennrich et al. 2016, over bytes).
 
-    It encodes any text. A newline is always a token of its own, so that text may be cut there.
+    Any text can be encoded. A newline is always a separate token, so that text may be cut there.
 
     Args:
         vocab: the tokens, each byte written as one printable character as in GPT-2.
-        merges: pairs of tokens separated by a space, in the order in which they are merged.
+        merges: pairs of tokens separated by a space, in the order of merging.
 
     Raises:
-        ValueError: a byte is missing, or a merge is not one of two tokens into a third.
+        ValueError: a byte is missing, or a merge does not join two tokens into a third.
     """
+
+    split_rule = "byte pairs"
 
     def __init__(self, *, vocab: Sequence[str], merges: Sequence[str]) -> None:
         super().__init__(vocab=vocab)
@@ -91,7 +93,7 @@ class BytePairTokenizer(Tokenizer):
 
     @cached_property
     def _bytes(self) -> list[bytes]:
-        """The bytes of each token. A token of other characters, as a foreign file may have, stands for itself."""
+        """The bytes of each token. A token with other characters, from a foreign file, is encoded as UTF-8."""
         return [
             bytes(map(BYTES.__getitem__, token)) if BYTES.keys() >= set(token) else token.encode(errors="replace")
             for token in self.vocab
@@ -104,7 +106,7 @@ class BytePairTokenizer(Tokenizer):
         yield decoder.decode(b"", final=True)
 
     def show(self, i: int) -> str:
-        """What a token writes; bytes that are no whole character by number, `\\xe2\\x82`, so that they differ."""
+        """Returns the text of a token; incomplete characters as byte numbers, `\\xe2\\x82`, so that labels differ."""
         return self._bytes[i].decode(errors="backslashreplace")
 
     @property
@@ -113,5 +115,5 @@ class BytePairTokenizer(Tokenizer):
 
 
 def lines(text: str) -> Iterator[str]:
-    """Yields the lines of a text, each with its newline: the library needs much memory for long pieces."""
+    """Yields the lines of a text with their newlines, because the library needs much memory for long pieces."""
     return (m[0] for m in re.finditer(r"[^\n]*\n|[^\n]+", text))

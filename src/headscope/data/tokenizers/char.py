@@ -19,6 +19,7 @@ class CharTokenizer(Tokenizer):
     """Every character is a token."""
 
     unit = "character"
+    split_rule = "characters"
 
     def __init__(self, *, vocab: Sequence[str]) -> None:
         super().__init__(vocab=vocab)
@@ -34,7 +35,7 @@ class CharTokenizer(Tokenizer):
 
     @cached_property
     def _table(self) -> Tensor:
-        """(CODES,): the id of each code point, -1 for those that are not in the vocabulary."""
+        """The id of each code point, (CODES,); -1 for code points that are not in the vocabulary."""
         table = torch.full((CODES,), -1)
         table[[ord(token) for token in self.vocab]] = torch.arange(len(self))
         return table
@@ -53,5 +54,5 @@ def code_points(text: str) -> Tensor:
     """Returns the code point of each character, (N,) int64."""
     if not text:
         return torch.empty(0, dtype=torch.int64)
-    # A shell passes bytes that are not UTF-8 as lone surrogates; they too are characters that a vocabulary lacks.
+    # Python reads arguments that are not UTF-8 as lone surrogates; they are characters outside the vocabulary.
     return torch.frombuffer(bytearray(text, "utf-32-le", "surrogatepass"), dtype=torch.int32).long()

@@ -1,4 +1,4 @@
-"""Lines as texts, by character.
+"""Lines as texts, split into characters.
 
 Shapes: N tokens.
 """
@@ -7,18 +7,20 @@ from collections.abc import Sequence
 
 from headscope.data.tokenizers.char import CharTokenizer
 
-BORDER = "\n"  #: before and behind every line; nothing else can be, since no line holds it
+BORDER = "\n"  #: before and after every line; the one character that no line contains
 
 
 class LineTokenizer(CharTokenizer):
-    """Every character is a token, and a text is one line: the newline begins it and ends it.
+    """Every character is a token, and a text is one line, between two newlines.
 
     Args:
         vocab: the characters, a newline among them.
 
     Raises:
-        ValueError: it has no newline.
+        ValueError: the vocabulary has no newline.
     """
+
+    split_rule = "characters"
 
     def __init__(self, *, vocab: Sequence[str]) -> None:
         super().__init__(vocab=vocab)

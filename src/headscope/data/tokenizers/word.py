@@ -14,9 +14,10 @@ from headscope.data.tokenizers.base import Tokenizer
 
 
 class WordTokenizer(Tokenizer):
-    """Words are separated by white space; a newline is a word of its own."""
+    """Words are separated by white space; a newline is also a word."""
 
     unit = "word"
+    split_rule = "words"
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
@@ -34,7 +35,7 @@ class WordTokenizer(Tokenizer):
             raise self._unknown(e.args[0]) from e
 
     def stream(self, ids: Iterable[int]) -> Iterator[str]:
-        """Yields words with a space before each, except at the start of a line and before its end."""
+        """Yields words with a space before each, except at the start of a line and before a newline."""
         before = "\n"
         for i in ids:
             word = self.vocab[int(i)]
