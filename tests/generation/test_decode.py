@@ -34,7 +34,7 @@ class Widening(Position):
     def embed(self, x, offset):
         return x + torch.arange(offset, offset + x.shape[1])[:, None] / 16
 
-    def rotate(self, q, k, x, offset):
+    def queries_and_keys(self, q, k, x, offset):
         extra = self.mix(x).transpose(1, 2)[..., None]  # (B, H, T, 1)
         place = torch.arange(offset, offset + q.shape[-2])[:, None]
         return torch.cat((q, extra), -1), torch.cat((k, extra * place), -1)
