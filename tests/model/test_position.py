@@ -13,10 +13,10 @@ import transformers
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from headscope.heads.capture import look
-from headscope.model.attention import _with_channels, attention, attention_weights
+from headscope.model.attention import _bias_as_channels, attention, attention_weights
 from headscope.model.position import ALiBi, Learned, Position, Rotary, Sinusoidal
 from headscope.model.position.biases import T5
-from headscope.model.position.rotary import BEYOND, PartialRotary, Polar
+from headscope.model.position.rotary import EXTENSIONS, PartialRotary, Polar
 from headscope.training.muon import Muon
 from headscope.training.optim import AdamW, by_decay
 from tests.conftest import ROOT, SCHEMES, small
@@ -39,7 +39,7 @@ def test_rotary_golden_score():
     """q = k = [1, 0, 1, 0], interleaved pairs, d = 4: the score at distance Δ is cos Δ + cos 0.01 Δ."""
     rotary = Rotary(4, 1, 32, 0)
     u = torch.tensor([1.0, 0.0, 1.0, 0.0]).expand(1, 1, 32, 4)
-    q, k = rotary.rotate(u, u, u, 0)
+    q, k = rotary.queries_and_keys(u, u, u, 0)
     scores = (q @ k.transpose(-1, -2))[0, 0]
     for i, j in [(5, 5), (9, 2), (31, 30), (25, 0)]:
         assert float(scores[i, j]) == pytest.approx(math.cos(i - j) + math.cos(0.01 * (i - j)), abs=1e-5)
@@ -49,7 +49,7 @@ def test_rotary_is_interleaved_not_half_split():
     """The two conventions are a permutation of channels apart; mixing them is a recurring bug."""
     d, t = 8, 16
     q = torch.randn(1, 1, t, d)
-    ours, _ = Rotary(d, 1, t, 0).rotate(q, q, q, 0)
+    ours, _ = Rotary(d, 1, t, 0).queries_and_keys(q, q, q, 0)
     theta = 10000.0 ** (-torch.arange(0, d, 2).float() / d)
     angle = torch.outer(torch.arange(t).float(), theta).repeat(1, 2)
     halves = torch.cat((q[..., 0::2], q[..., 1::2]), -1)  # pairs (i, i + d/2)
@@ -117,7 +117,7 @@ def test_a_schemes_small_matrices_do_not_decay():
 
 
 def test_a_fraction_that_turns_nothing_is_refused():
-    with pytest.raises(ValueError, match="is no pair"):
+    with pytest.raises(ValueError, match="less than one pair"):
         PartialRotary(16, 4, 8, 0, fraction=0.25)
     with pytest.raises(ValueError, match="must exceed half"):
         T5(16, 4, 8, 0, buckets=32, max_distance=16)
@@ -135,8 +135,8 @@ def test_every_hook_keeps_its_shape_and_honours_the_offset(scheme):
     x, q, k = torch.randn(1, 12, 16), torch.randn(1, 2, 12, 8), torch.randn(1, 2, 12, 8)
     whole = embedding.embed(x, 0)
     torch.testing.assert_close(embedding.embed(x[:, 5:], 5), whole[:, 5:])
-    a, b = layer.rotate(q, k, x, 0)
-    c, d = layer.rotate(q[:, :, 5:], k[:, :, 5:], x[:, 5:], 5)
+    a, b = layer.queries_and_keys(q, k, x, 0)
+    c, d = layer.queries_and_keys(q[:, :, 5:], k[:, :, 5:], x[:, 5:], 5)
     torch.testing.assert_close(c, a[:, :, 5:])
     torch.testing.assert_close(d, b[:, :, 5:])
     keys, further = layer.keys(b)
@@ -215,7 +215,7 @@ def test_beyond_the_trained_length(name):
             cache = longer.new_cache()
             pieces = [longer(part, cache) for part in (ids[:, :first], ids[:, first:])]
             torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=2e-5, rtol=2e-5)
-    with pytest.raises(ValueError, match="cannot go on by 'other'"):
+    with pytest.raises(ValueError, match="has no extension method 'other'; it has: as trained"):
         model.stretched(40, "other")
     assert model.block_size == 16, "the model itself is left alone"
 
@@ -223,14 +223,14 @@ def test_beyond_the_trained_length(name):
 def test_ways_beyond_in_numbers():
     """Chen et al. 2023 eq. 3; bloc97: base 20452.2 and 41829.4 for d = 64; Peng et al. 2023: 0.1 ln s + 1."""
     theta = 10000.0 ** (-torch.arange(0, 64, 2).double() / 64)
-    torch.testing.assert_close(BEYOND["interpolate"](64, 1e4, 64, 4.0), (theta / 4, 1.0))
+    torch.testing.assert_close(EXTENSIONS["interpolate"](64, 1e4, 64, 4.0), (theta / 4, 1.0))
     for s, base in ((2.0, 20452.2), (4.0, 41829.4)):
-        found, _ = BEYOND["ntk"](64, 1e4, 64, s)
+        found, _ = EXTENSIONS["ntk"](64, 1e4, 64, s)
         assert found[1].item() == pytest.approx(base ** (-2 / 64), rel=1e-5)
         assert found[-1].item() == pytest.approx(theta[-1].item() / s, rel=1e-9), "the slowest pair is interpolated"
     for s, factor in ((2.0, 1.06931), (4.0, 1.13863), (8.0, 1.20794)):
-        assert BEYOND["yarn"](64, 1e4, 64, s)[1] == pytest.approx(factor, abs=1e-5)
-    found, _ = BEYOND["yarn"](64, 1e4, 4096, 4.0)
+        assert EXTENSIONS["yarn"](64, 1e4, 64, s)[1] == pytest.approx(factor, abs=1e-5)
+    found, _ = EXTENSIONS["yarn"](64, 1e4, 4096, 4.0)
     turns = 4096 * theta / (2 * math.pi)
     torch.testing.assert_close(found[turns > 40], theta[turns > 40])
     torch.testing.assert_close(found[turns < 0.7], theta[turns < 0.7] / 4)
@@ -243,7 +243,7 @@ def test_ways_beyond_equal_those_of_transformers():
     for way, name in (("interpolate", "linear"), ("yarn", "yarn")):
         config.rope_parameters["rope_type"] = name
         theirs, factor = ROPE_INIT_FUNCTIONS[name](config, "cpu")
-        ours, grows = BEYOND[way](64, 1e4, 512, 4.0)
+        ours, grows = EXTENSIONS[way](64, 1e4, 512, 4.0)
         torch.testing.assert_close(ours.float(), theirs)
         assert grows == pytest.approx(factor)
 
@@ -256,7 +256,7 @@ def test_a_number_a_key_is_exact_in_float64_and_in_bf16():
     bias = by_key[:, None]
     explicit = attention_weights(q, k, bias=bias) @ v
     torch.testing.assert_close(attention(q, k, v, bias=bias), explicit, atol=1e-12, rtol=0)
-    wide_q, wide_k = _with_channels(q.bfloat16(), k.bfloat16(), bias)
+    wide_q, wide_k = _bias_as_channels(q.bfloat16(), k.bfloat16(), bias)
     assert wide_k.dtype == torch.bfloat16
     assert (wide_k[..., 8:10].double().sum(-1) == by_key).all()
     assert (wide_q[..., 10:].double().sum(-1) == -by_key).all()
