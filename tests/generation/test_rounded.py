@@ -1,4 +1,4 @@
-"""Half the bits: close, and measured to be."""
+"""Rounding to float16, and its measured effect."""
 
 import torch
 

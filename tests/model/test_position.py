@@ -1,4 +1,4 @@
-"""Positional schemes: a row of numbers each, and what must hold for all.
+"""Positional schemes: golden values of each, and invariants that hold for all.
 
 Golden values: Vaswani et al. 2017 section 3.5 and Press et al. 2022 section 3, computed by hand from their formulas.
 """
@@ -71,9 +71,9 @@ def test_alibi_slopes(n_heads, slopes):
     torch.testing.assert_close(ALiBi.slopes_of(n_heads), torch.tensor(slopes), atol=1e-6, rtol=0)
 
 
-def test_alibi_lowers_the_score_of_what_is_far():
+def test_alibi_lowers_the_scores_of_distant_keys():
     bias = ALiBi(8, 2, 8, 0).bias(4, 2, 6)
-    assert bias.shape == (2, 1, 6), "one number a key: what is the same for all keys changes no weight"
+    assert bias.shape == (2, 1, 6), "one number per key: a number that all keys share changes no weight"
     assert (bias[0, 0, 0] - bias[0, 0, 4]).item() == pytest.approx(-4 * 2**-4)
     assert (bias[1, 0, 3] - bias[1, 0, 5]).item() == pytest.approx(-2 * 2**-8)
 
@@ -116,7 +116,7 @@ def test_a_schemes_small_matrices_do_not_decay():
             assert not any(of)
 
 
-def test_a_fraction_that_turns_nothing_is_refused():
+def test_a_fraction_without_a_pair_of_channels_is_refused():
     with pytest.raises(ValueError, match="less than one pair"):
         PartialRotary(16, 4, 8, 0, fraction=0.25)
     with pytest.raises(ValueError, match="must exceed half"):
@@ -179,8 +179,8 @@ def test_maps_equal_an_explicit_softmax(name, t):
 
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
-def test_the_kernel_that_is_used_is_the_fused_causal_one_unless_a_mask_is_needed(name, kind, monkeypatch):
-    """In bf16 on a CPU short sequences take three products, which have their own mask."""
+def test_the_fused_causal_kernel_is_used_unless_a_mask_is_needed(name, kind, monkeypatch):
+    """In bf16 on a CPU, short sequences use plain products, which have their own mask."""
     calls = []
     real = F.scaled_dot_product_attention
 
@@ -197,7 +197,7 @@ def test_the_kernel_that_is_used_is_the_fused_causal_one_unless_a_mask_is_needed
 
 @pytest.mark.parametrize("name", ROWS)
 def test_beyond_the_trained_length(name):
-    """Cached equals uncached at every offset, and nothing changes for what fits; a table says that it ends."""
+    """Cached equals uncached at every offset; texts of the trained length keep their logits; a table is limited."""
     row = ROWS[name]
     model = small(row.scheme).eval()
     ids = torch.randint(11, (2, 40))
@@ -220,7 +220,7 @@ def test_beyond_the_trained_length(name):
     assert model.block_size == 16, "the model itself is left alone"
 
 
-def test_ways_beyond_in_numbers():
+def test_extension_methods_in_numbers():
     """Chen et al. 2023 eq. 3; bloc97: base 20452.2 and 41829.4 for d = 64; Peng et al. 2023: 0.1 ln s + 1."""
     theta = 10000.0 ** (-torch.arange(0, 64, 2).double() / 64)
     torch.testing.assert_close(EXTENSIONS["interpolate"](64, 1e4, 64, 4.0), (theta / 4, 1.0))
@@ -237,7 +237,7 @@ def test_ways_beyond_in_numbers():
     assert ((found <= theta) & (found >= theta / 4)).all()
 
 
-def test_ways_beyond_equal_those_of_transformers():
+def test_extension_methods_equal_those_of_transformers():
     config = transformers.LlamaConfig(hidden_size=64, num_attention_heads=1, max_position_embeddings=512)
     config.rope_parameters = {"rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 512}
     for way, name in (("interpolate", "linear"), ("yarn", "yarn")):
@@ -248,8 +248,8 @@ def test_ways_beyond_equal_those_of_transformers():
         assert grows == pytest.approx(factor)
 
 
-def test_a_number_a_key_is_exact_in_float64_and_in_bf16():
-    """Channels in place of a mask: the same attention, also far out, where bf16 alone would be off by units."""
+def test_one_number_per_key_is_exact_in_float64_and_in_bf16():
+    """Channels instead of a mask give the same attention, also at large distances, where bf16 alone is inexact."""
     torch.manual_seed(0)
     q, k, v = torch.randn(3, 1, 2, 600, 8).double()
     by_key = torch.tensor([[0.5], [0.0625]]).double() * torch.arange(600)

@@ -70,15 +70,15 @@ def decode(
     start = -1
     while length < end:
         begin = context_start(length, model.block_size)
-        is_new, start = begin != start or not cache, begin
-        first = begin if is_new else length - 1  # earlier tokens of the context are in the cache
-        guessed = length if is_new or not draft else min(length + AHEAD, end - 1, begin + model.block_size)
-        for at in range(length, guessed):
+        rebuild, start = begin != start or not cache, begin
+        first = begin if rebuild else length - 1  # earlier tokens of the context are in the cache
+        stop = length if rebuild or not draft else min(length + AHEAD, end - 1, begin + model.block_size)
+        for at in range(length, stop):
             ids[:, at : at + 1] = draw(guess(ids[:, at - 1 : at], *cache), at - length)
         _truncate(cache, first - begin)
-        logits = read(ids[:, first:guessed], *cache)[:, length - guessed - 1 :]  # (B, n, V), for n - 1 guesses
+        logits = read(ids[:, first:stop], *cache)[:, length - stop - 1 :]  # (B, n, V), for n - 1 guesses
         drawn = draw(logits, 0)  # (B, n)
-        right = drawn[:, :-1] == ids[:, length:guessed].to(drawn)
+        right = drawn[:, :-1] == ids[:, length:stop].to(drawn)
         new = drawn[:, : int(right.all(0).cumprod(0).sum()) + 1]  # up to the first wrong guess in any text
         ids[:, length : length + new.shape[1]] = new
         length += new.shape[1]

@@ -13,7 +13,7 @@ from headscope.generation.bare import bare
 if TYPE_CHECKING:
     from headscope.model.transformer import LanguageModel
 
-LARGE = 2_000_000  #: weights from which on a draft saves time: in smaller models, reading weights takes little of it
+LARGE = 2_000_000  #: smallest number of weights for which a draft saves time: reading fewer weights takes little time
 MULTIPLE = 16  #: the kernel reads this many inputs of a layer at once, even beyond the end of the row
 
 

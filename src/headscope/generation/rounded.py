@@ -1,4 +1,4 @@
-"""Rounding of weights to float16, and a check that it changes nothing relevant.
+"""Rounding of weights to float16, and a measurement of its effect.
 
 Shapes: B texts, T positions, N tokens of a prompt.
 """

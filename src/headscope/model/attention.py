@@ -187,7 +187,7 @@ class MultiHeadAttention(nn.Module):
         self.out = nn.Linear(d_model, d_model, bias=False)
 
     def heads(self, x: Tensor, offset: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of every head, (B, H, T, D) each, with positions applied, of x (B, T, C)."""
+        """x (B, T, C) to the queries, keys and values of every head, (B, H, T, D) each, with positions applied."""
         b, t, c = x.shape
         qkv = self.qkv(x).view(b, t, 3, self.n_heads, c // self.n_heads)  # (B, T, 3, H, D)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind()  # (B, H, T, D) each

@@ -14,7 +14,7 @@ def accept_old_names(cls: type, names: Mapping[str, str]) -> None:
         names: new name by old name.
     """
     for old, new in names.items():
-        # The first class in the order in which Python looks attributes up has the definition that counts.
+        # The first class in the method resolution order that defines one of the names has the current definition.
         own = next(vars(c) for c in cls.__mro__ if old in vars(c) or new in vars(c))
         if new not in own:
             setattr(cls, new, own[old])
