@@ -15,11 +15,12 @@ MAY = {
     "data": set(),
     "render": set(),
     "generation": set(),
+    "portable": {"model"},
     "heads": {"model"},
-    "show": {"model", "heads", "render", "generation"},
+    "show": {"model", "heads", "portable", "render", "generation"},
     "training": {"model", "data"},
-    "walkthrough": {"model", "render", "heads", "generation", "show", "checkpoint", "data", "config"},
-    "checkpoint": {"model", "data"},
+    "walkthrough": {"model", "portable", "render", "heads", "generation", "show", "checkpoint", "data", "config"},
+    "checkpoint": {"model", "portable", "data"},
     "config": {"model", "data", "training", "generation"},
     "run": {"model", "data", "training", "checkpoint", "config"},
     "watch": {"model", "data", "heads", "render", "generation", "training", "config", "run", "show"},
@@ -29,6 +30,8 @@ MAY = {
     "python": ROOMS,
 }
 HYDRA = {"config", "cli", "sweep", "python"}
+#: Rooms that never import Lightning.
+LIGHT = {"model", "portable", "generation", "heads", "render", "show", "checkpoint", "walkthrough", "sweep", "report"}
 SHARED = {"errors", "files", "installed", "plugins", "shell", "waiting"}  #: what every room may use
 
 
@@ -61,7 +64,7 @@ def test_a_room_imports_only_what_it_may(path):
             assert room in HYDRA, f"{room} imports {module}"
         if room == "model":
             assert top in {"torch", "annotated_types", "headscope"} | sys.stdlib_module_names, f"model imports {module}"
-        if room in ("model", "generation", "heads", "render", "show", "checkpoint", "walkthrough", "sweep", "report"):
+        if room in LIGHT:
             assert top not in ("lightning", "pytorch_lightning"), f"{room} imports {module}"
 
 

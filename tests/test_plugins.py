@@ -10,6 +10,7 @@ import headscope
 from headscope import plugins
 from headscope.errors import UserError
 from headscope.model.position import Rotary
+from headscope.portable import refusal
 from tests.conftest import ROOT, shell
 
 TINY = (
@@ -166,7 +167,8 @@ def test_its_checkpoint_comes_back_where_the_package_is_named(near, named):
     assert type(trained.model.position).__module__ == "mypkg.near"
     assert trained.model.position.reach == 8
     assert trained.model.layers()[0].attention.position.heights.shape == (2, 8)
-    assert trained.page("the").html  # which shows recorded maps, as it cannot run the scheme
+    assert refusal(trained.model) == ""
+    assert trained.page("the").html
 
 
 @pytest.mark.slow

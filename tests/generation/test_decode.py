@@ -1,4 +1,4 @@
-"""One text, whichever way it is computed: with and without the cache, a draft, a twin, other texts beside it."""
+"""The same text with and without the cache, a draft, a bare copy of the model, and other texts in the batch."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ SAMPLINGS = [Sampling(0), Sampling(1.0), Sampling(0.7, top_k=5), Sampling(1.3, t
 
 
 class Widening(Position):
-    """A scheme that nobody knows: it uses every hook, widens q and k, looks at x, and shifts by the position."""
+    """A scheme of a plugin: it uses every hook, widens q and k, looks at x, and shifts by the position."""
 
     def __init__(self, d_model, n_heads, block_size, layer=None):
         super().__init__(d_model, n_heads, block_size, layer)
@@ -34,7 +34,7 @@ class Widening(Position):
     def embed(self, x, offset):
         return x + torch.arange(offset, offset + x.shape[1])[:, None] / 16
 
-    def rotate(self, q, k, x, offset):
+    def queries_and_keys(self, q, k, x, offset):
         extra = self.mix(x).transpose(1, 2)[..., None]  # (B, H, T, 1)
         place = torch.arange(offset, offset + q.shape[-2])[:, None]
         return torch.cat((q, extra), -1), torch.cat((k, extra * place), -1)
@@ -67,7 +67,7 @@ def generators(*seeds):
 
 
 def slowly(model, prompt, n, sampling, generator):
-    """A loop that knows neither cache nor twin nor draft: each context from scratch, one text, one token."""
+    """A loop without cache, bare copy or draft: each context from scratch, one text, one token."""
     ids = prompt.tolist()
     for _ in range(n):
         context = torch.tensor([ids[context_start(len(ids), model.block_size) :]])
@@ -98,12 +98,12 @@ def test_decoding_equals_a_slow_loop(name, length):
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
-def test_so_it_does_however_a_token_is_drawn(sampling):
+def test_decoding_equals_a_slow_loop_for_every_sampling(sampling):
     check_against_the_slow_loop(of(), 3, sampling, 40)
 
 
 @each_model
-def test_a_twin_computes_every_bit(name):
+def test_a_bare_copy_computes_the_same_bits(name):
     model = MODELS[name]()
     ids = torch.randint(11, (2, 16))
     twin = bare(model)
@@ -114,7 +114,7 @@ def test_a_twin_computes_every_bit(name):
             assert twin(part, ours).equal(model(part, theirs))
 
 
-def test_a_twin_shares_weights_and_keeps_its_mode():
+def test_a_bare_copy_shares_weights_and_keeps_its_mode():
     model = of()
     ids = torch.randint(11, (1, 8))
     twin = bare(model)

@@ -1,7 +1,7 @@
-"""Positional schemes, a row each: how it is built, and what it does to scores, written a second time.
+"""One row per positional scheme: its class, and an independent implementation of its formula.
 
-The second time is float64 NumPy from the weights and the paper's formula, with loops or complex numbers where the model
-has neither. Every test of a scheme, in every room, runs over these rows.
+The second implementation is float64 NumPy, written from the paper's formula, with loops or complex numbers where the
+model has neither. Every test of a scheme, in every room, runs over these rows.
 
 Shapes: T positions, C = d_model, H heads, D = C / H.
 """
@@ -30,9 +30,9 @@ class Row(NamedTuple):
     scores: Callable[..., Any] = plain
     #: its weights, T, C; to what is added to the embedding (T, C)
     embed: Callable[..., Any] = nowhere
-    mask: bool = False  #: needs a mask of its own, so that training leaves the fused causal kernel
-    ends: bool = False  #: cannot go on beyond the trained length
-    on_page: bool = True  #: the page that holds the model can compute it
+    mask: bool = False  #: needs an explicit mask, so training does not use the fused causal kernel
+    ends: bool = False  #: is limited to the trained length
+    on_page: bool = True  #: the page of `show=page` can compute it
 
 
 def sines(w, t, c):

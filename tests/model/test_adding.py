@@ -29,7 +29,7 @@ def test_a_scheme_takes_exactly_three_files(tmp_path):
         with (tmp_path / place).open("a") as file:
             file.write(gap + block)
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-k", "window or row"]
-    run += ["tests/model/test_position.py", "tests/model/test_transformer.py", "tests/model/test_made_of.py"]
+    run += ["tests/model/test_position.py", "tests/model/test_transformer.py", "tests/portable/test_description.py"]
     run += ["tests/heads/test_capture.py", "tests/checkpoint/test_checkpoint.py", "tests/generation/test_decode.py"]
     env = {"PYTHONPATH": f"{tmp_path / 'src'}", "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True)

@@ -59,7 +59,7 @@ def test_bf16_keeps_its_dtype():
 @pytest.mark.parametrize("t", [1, 7, 64])
 @pytest.mark.parametrize("scale", [None, 0.2])
 def test_bf16_on_a_cpu_equals_an_explicit_softmax_forward_and_backward(t, scale):
-    """Three products in place of the fused kernel; q and k may come in fp32, as a norm leaves them."""
+    """Plain products instead of the fused kernel; q and k may be fp32, which a normalisation returns."""
     torch.manual_seed(1)
     q, k, v, gradient = torch.randn(4, 16, 4, t, 32)
     q, k, v = (u.bfloat16().float().requires_grad_() for u in (q, k, v))

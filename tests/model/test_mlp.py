@@ -5,8 +5,8 @@ import torch
 from headscope.model.mlp import FixedContextMLP
 
 
-def test_it_has_about_the_parameters_its_document_says():
-    """65·24 + (8·24 + 1)·200 + (200 + 1)·65; the document says about 50K."""
+def test_it_has_about_as_many_parameters_as_part_4_states():
+    """65·24 + (8·24 + 1)·200 + (200 + 1)·65; Part 4 states about 50K."""
     assert sum(p.numel() for p in FixedContextMLP(65, 8, 24, 200, 128).parameters()) == 53_225
 
 

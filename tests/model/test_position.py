@@ -1,4 +1,4 @@
-"""Positional schemes: a row of numbers each, and what must hold for all.
+"""Positional schemes: golden values of each, and invariants that hold for all.
 
 Golden values: Vaswani et al. 2017 section 3.5 and Press et al. 2022 section 3, computed by hand from their formulas.
 """
@@ -13,10 +13,10 @@ import transformers
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from headscope.heads.capture import look
-from headscope.model.attention import _with_channels, attention, attention_weights
+from headscope.model.attention import _bias_as_channels, attention, attention_weights
 from headscope.model.position import ALiBi, Learned, Position, Rotary, Sinusoidal
 from headscope.model.position.biases import T5
-from headscope.model.position.rotary import BEYOND, PartialRotary, Polar
+from headscope.model.position.rotary import EXTENSIONS, PartialRotary, Polar
 from headscope.training.muon import Muon
 from headscope.training.optim import AdamW, by_decay
 from tests.conftest import ROOT, SCHEMES, small
@@ -39,7 +39,7 @@ def test_rotary_golden_score():
     """q = k = [1, 0, 1, 0], interleaved pairs, d = 4: the score at distance Δ is cos Δ + cos 0.01 Δ."""
     rotary = Rotary(4, 1, 32, 0)
     u = torch.tensor([1.0, 0.0, 1.0, 0.0]).expand(1, 1, 32, 4)
-    q, k = rotary.rotate(u, u, u, 0)
+    q, k = rotary.queries_and_keys(u, u, u, 0)
     scores = (q @ k.transpose(-1, -2))[0, 0]
     for i, j in [(5, 5), (9, 2), (31, 30), (25, 0)]:
         assert float(scores[i, j]) == pytest.approx(math.cos(i - j) + math.cos(0.01 * (i - j)), abs=1e-5)
@@ -49,7 +49,7 @@ def test_rotary_is_interleaved_not_half_split():
     """The two conventions are a permutation of channels apart; mixing them is a recurring bug."""
     d, t = 8, 16
     q = torch.randn(1, 1, t, d)
-    ours, _ = Rotary(d, 1, t, 0).rotate(q, q, q, 0)
+    ours, _ = Rotary(d, 1, t, 0).queries_and_keys(q, q, q, 0)
     theta = 10000.0 ** (-torch.arange(0, d, 2).float() / d)
     angle = torch.outer(torch.arange(t).float(), theta).repeat(1, 2)
     halves = torch.cat((q[..., 0::2], q[..., 1::2]), -1)  # pairs (i, i + d/2)
@@ -71,9 +71,9 @@ def test_alibi_slopes(n_heads, slopes):
     torch.testing.assert_close(ALiBi.slopes_of(n_heads), torch.tensor(slopes), atol=1e-6, rtol=0)
 
 
-def test_alibi_lowers_the_score_of_what_is_far():
+def test_alibi_lowers_the_scores_of_distant_keys():
     bias = ALiBi(8, 2, 8, 0).bias(4, 2, 6)
-    assert bias.shape == (2, 1, 6), "one number a key: what is the same for all keys changes no weight"
+    assert bias.shape == (2, 1, 6), "one number per key: a number that all keys share changes no weight"
     assert (bias[0, 0, 0] - bias[0, 0, 4]).item() == pytest.approx(-4 * 2**-4)
     assert (bias[1, 0, 3] - bias[1, 0, 5]).item() == pytest.approx(-2 * 2**-8)
 
@@ -116,8 +116,8 @@ def test_a_schemes_small_matrices_do_not_decay():
             assert not any(of)
 
 
-def test_a_fraction_that_turns_nothing_is_refused():
-    with pytest.raises(ValueError, match="is no pair"):
+def test_a_fraction_without_a_pair_of_channels_is_refused():
+    with pytest.raises(ValueError, match="less than one pair"):
         PartialRotary(16, 4, 8, 0, fraction=0.25)
     with pytest.raises(ValueError, match="must exceed half"):
         T5(16, 4, 8, 0, buckets=32, max_distance=16)
@@ -135,8 +135,8 @@ def test_every_hook_keeps_its_shape_and_honours_the_offset(scheme):
     x, q, k = torch.randn(1, 12, 16), torch.randn(1, 2, 12, 8), torch.randn(1, 2, 12, 8)
     whole = embedding.embed(x, 0)
     torch.testing.assert_close(embedding.embed(x[:, 5:], 5), whole[:, 5:])
-    a, b = layer.rotate(q, k, x, 0)
-    c, d = layer.rotate(q[:, :, 5:], k[:, :, 5:], x[:, 5:], 5)
+    a, b = layer.queries_and_keys(q, k, x, 0)
+    c, d = layer.queries_and_keys(q[:, :, 5:], k[:, :, 5:], x[:, 5:], 5)
     torch.testing.assert_close(c, a[:, :, 5:])
     torch.testing.assert_close(d, b[:, :, 5:])
     keys, further = layer.keys(b)
@@ -179,8 +179,8 @@ def test_maps_equal_an_explicit_softmax(name, t):
 
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
-def test_the_kernel_that_is_used_is_the_fused_causal_one_unless_a_mask_is_needed(name, kind, monkeypatch):
-    """In bf16 on a CPU short sequences take three products, which have their own mask."""
+def test_the_fused_causal_kernel_is_used_unless_a_mask_is_needed(name, kind, monkeypatch):
+    """In bf16 on a CPU, short sequences use plain products, which have their own mask."""
     calls = []
     real = F.scaled_dot_product_attention
 
@@ -197,7 +197,7 @@ def test_the_kernel_that_is_used_is_the_fused_causal_one_unless_a_mask_is_needed
 
 @pytest.mark.parametrize("name", ROWS)
 def test_beyond_the_trained_length(name):
-    """Cached equals uncached at every offset, and nothing changes for what fits; a table says that it ends."""
+    """Cached equals uncached at every offset; texts of the trained length keep their logits; a table is limited."""
     row = ROWS[name]
     model = small(row.scheme).eval()
     ids = torch.randint(11, (2, 40))
@@ -215,48 +215,48 @@ def test_beyond_the_trained_length(name):
             cache = longer.new_cache()
             pieces = [longer(part, cache) for part in (ids[:, :first], ids[:, first:])]
             torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=2e-5, rtol=2e-5)
-    with pytest.raises(ValueError, match="cannot go on by 'other'"):
+    with pytest.raises(ValueError, match="has no extension method 'other'; it has: as trained"):
         model.stretched(40, "other")
     assert model.block_size == 16, "the model itself is left alone"
 
 
-def test_ways_beyond_in_numbers():
+def test_extension_methods_in_numbers():
     """Chen et al. 2023 eq. 3; bloc97: base 20452.2 and 41829.4 for d = 64; Peng et al. 2023: 0.1 ln s + 1."""
     theta = 10000.0 ** (-torch.arange(0, 64, 2).double() / 64)
-    torch.testing.assert_close(BEYOND["interpolate"](64, 1e4, 64, 4.0), (theta / 4, 1.0))
+    torch.testing.assert_close(EXTENSIONS["interpolate"](64, 1e4, 64, 4.0), (theta / 4, 1.0))
     for s, base in ((2.0, 20452.2), (4.0, 41829.4)):
-        found, _ = BEYOND["ntk"](64, 1e4, 64, s)
+        found, _ = EXTENSIONS["ntk"](64, 1e4, 64, s)
         assert found[1].item() == pytest.approx(base ** (-2 / 64), rel=1e-5)
         assert found[-1].item() == pytest.approx(theta[-1].item() / s, rel=1e-9), "the slowest pair is interpolated"
     for s, factor in ((2.0, 1.06931), (4.0, 1.13863), (8.0, 1.20794)):
-        assert BEYOND["yarn"](64, 1e4, 64, s)[1] == pytest.approx(factor, abs=1e-5)
-    found, _ = BEYOND["yarn"](64, 1e4, 4096, 4.0)
+        assert EXTENSIONS["yarn"](64, 1e4, 64, s)[1] == pytest.approx(factor, abs=1e-5)
+    found, _ = EXTENSIONS["yarn"](64, 1e4, 4096, 4.0)
     turns = 4096 * theta / (2 * math.pi)
     torch.testing.assert_close(found[turns > 40], theta[turns > 40])
     torch.testing.assert_close(found[turns < 0.7], theta[turns < 0.7] / 4)
     assert ((found <= theta) & (found >= theta / 4)).all()
 
 
-def test_ways_beyond_equal_those_of_transformers():
+def test_extension_methods_equal_those_of_transformers():
     config = transformers.LlamaConfig(hidden_size=64, num_attention_heads=1, max_position_embeddings=512)
     config.rope_parameters = {"rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 512}
     for way, name in (("interpolate", "linear"), ("yarn", "yarn")):
         config.rope_parameters["rope_type"] = name
         theirs, factor = ROPE_INIT_FUNCTIONS[name](config, "cpu")
-        ours, grows = BEYOND[way](64, 1e4, 512, 4.0)
+        ours, grows = EXTENSIONS[way](64, 1e4, 512, 4.0)
         torch.testing.assert_close(ours.float(), theirs)
         assert grows == pytest.approx(factor)
 
 
-def test_a_number_a_key_is_exact_in_float64_and_in_bf16():
-    """Channels in place of a mask: the same attention, also far out, where bf16 alone would be off by units."""
+def test_one_number_per_key_is_exact_in_float64_and_in_bf16():
+    """Channels instead of a mask give the same attention, also at large distances, where bf16 alone is inexact."""
     torch.manual_seed(0)
     q, k, v = torch.randn(3, 1, 2, 600, 8).double()
     by_key = torch.tensor([[0.5], [0.0625]]).double() * torch.arange(600)
     bias = by_key[:, None]
     explicit = attention_weights(q, k, bias=bias) @ v
     torch.testing.assert_close(attention(q, k, v, bias=bias), explicit, atol=1e-12, rtol=0)
-    wide_q, wide_k = _with_channels(q.bfloat16(), k.bfloat16(), bias)
+    wide_q, wide_k = _bias_as_channels(q.bfloat16(), k.bfloat16(), bias)
     assert wide_k.dtype == torch.bfloat16
     assert (wide_k[..., 8:10].double().sum(-1) == by_key).all()
     assert (wide_q[..., 10:].double().sum(-1) == -by_key).all()

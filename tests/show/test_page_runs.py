@@ -23,7 +23,8 @@ from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Position, Rotary
 from headscope.model.qk_norm import QKNorm, Unit
 from headscope.model.transformer import TransformerLM
-from headscope.show.page import page, refusal
+from headscope.portable import refusal
+from headscope.show.page import page
 from headscope.show.request import ShowRequest
 from tests.browser import browser
 from tests.conftest import ON_PAGE, small
@@ -233,18 +234,18 @@ def test_sampling_draws_as_python_weighs(tab, tmp_path):
 
 
 class Bent(Position):
-    """Inherits a description that is not its own."""
+    """Computes something else than its base class."""
 
-    def rotate(self, q, k, x, offset):
+    def queries_and_keys(self, q, k, x, offset):
         return q.tanh(), k
 
 
-class Silent(Position):
-    def made_of(self):
-        return None
+class Shifted(Position):
+    def embed(self, x, offset):
+        return x.sin()
 
 
-@pytest.mark.parametrize("scheme", [Bent, Silent])
+@pytest.mark.parametrize("scheme", [Bent, Shifted])
 def test_another_scheme_is_refused_by_name_and_shows_recorded_maps(tab, scheme, tmp_path):
     model = small(scheme, vocab_size=V)
     assert scheme.__name__ in refusal(model)

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from headscope.checkpoint.folding import behind_norm, into_values
-from headscope.checkpoint.hf_families import EPS, FAMILIES, GPT2, Family, Foreign
+from headscope.checkpoint.hf_families import FAMILIES, GPT2, Family, Foreign
 from headscope.errors import UserError
-from headscope.model.made_of import Curve
+from headscope.model.feedforward import GELU, FeedForward, SquaredReLU
+from headscope.model.qk_norm import QKNorm, Unit
 from headscope.model.transformer import LanguageModel, TransformerLM
 
 FOLDED = 5e-5  #: by which an output may be off whose bias was folded
 
-#: Our names, by what `FeedForward.made_of` says, to theirs.
-CURVES: dict[Curve, str] = {"gelu": "gelu", "squared relu": "relu2"}
+CURVES: dict[type[FeedForward], str] = {GELU: "gelu", SquaredReLU: "relu2"}  #: our classes to their names
 KINDS = {"gelu": "GELU", "relu2": "SquaredReLU"}  #: theirs to the classes of ours
 #: Their tables that are computed, kept in files of older versions.
 COMPUTED = re.compile(r".*\.(attn|attention)\.(bias|masked_bias|rotary_emb\.inv_freq)")
@@ -35,15 +35,13 @@ def family_of(model: LanguageModel) -> Family:
     advice = "use --format safetensors, which holds every model"
     if not isinstance(model, TransformerLM):
         raise UserError(f"transformers has no counterpart of {type(model).__name__}; {advice}")
-    normed = model.qk_norm.made_of()
     known = [family for family in FAMILIES.values() if type(model.position) is family.position]
-    fit = [f for f in known if normed is not None and normed.eps == (EPS if f.normed else None)]
+    fit = [f for f in known if type(model.qk_norm) is (Unit if f.normed else QKNorm)]
     if not fit:
         part = model.qk_norm if known else model.position
         train = "qk_norm=none" if known else "position=rope or position=learned"
         raise UserError(f"transformers has no counterpart of {type(part).__name__}; train with {train}, or {advice}")
-    between = model.feedforward.made_of()
-    if between is None or between.gate is not None or between.curve not in CURVES:
+    if type(model.feedforward) not in CURVES:
         raise UserError(
             f"transformers has no counterpart of {type(model.feedforward).__name__} in a {fit[0].name}; train with"
             f" feedforward=gelu or feedforward=relu2, or {advice}"
@@ -60,16 +58,14 @@ def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     family = family_of(model)
     assert isinstance(model, TransformerLM)
-    between = model.feedforward.made_of()
-    assert between is not None
     config: dict[str, Any] = {
         "architectures": [family.architecture],
         "model_type": family.kind,
         **{theirs: getattr(model, ours) for ours, theirs in family.sizes.items()},
         **dict.fromkeys(family.dropout, model.dropout),
         "attn_pdrop" if family is GPT2 else "attention_dropout": 0.0,
-        family.curve: CURVES[between.curve],
-        family.inner: len(between.up),
+        family.curve: CURVES[type(model.feedforward)],
+        family.inner: model.feedforward.up.out_features,
         **{k: v for k, v in family.wanted.items() if k not in ("rope_type", "partial_rotary_factor")},
         "tie_word_embeddings": False,
         "dtype": "float32",

@@ -1,1 +1,1 @@
-"""Writing text: from logits to a token, and from tokens to text. Imports no Lightning."""
+"""Writing text: from logits to a token, and from tokens to text. Does not import Lightning."""

@@ -1,4 +1,4 @@
-"""A rough and quick copy of a model, which guesses what the model will write.
+"""A fast, inexact copy of a model, which guesses the tokens that the model will draw.
 
 Shapes: K inputs, M outputs of a linear layer.
 """
@@ -13,17 +13,15 @@ from headscope.generation.bare import bare
 if TYPE_CHECKING:
     from headscope.model.transformer import LanguageModel
 
-LARGE = 2_000_000  #: weights from which on a draft pays: smaller models spend their time on other things than weights
-
-
-MULTIPLE = 16  #: the kernel reads so many inputs of a layer at once, and past the end of others
+LARGE = 2_000_000  #: smallest number of weights for which a draft saves time: reading fewer weights takes little time
+MULTIPLE = 16  #: the kernel reads this many inputs of a layer at once, even beyond the end of the row
 
 
 class EightBits(nn.Module):
-    """A linear layer with eight bits a weight and a scale a row: a quarter of the bytes of fp32, which take the time.
+    """A linear layer with 8 bits per weight and one scale per output: it reads a quarter of the bytes of fp32.
 
     Args:
-        exact: the layer that this one is near; K a multiple of 16.
+        exact: the layer to approximate; K must be a multiple of 16.
     """
 
     def __init__(self, exact: nn.Linear) -> None:
@@ -41,15 +39,15 @@ class EightBits(nn.Module):
         return y if self.bias is None else y + self.bias
 
 
-def rounded(layer: nn.Linear) -> nn.Module:
-    """Returns a linear layer in eight bits where the kernel takes its shape, else as it is."""
+def in_eight_bits(layer: nn.Linear) -> nn.Module:
+    """Returns the layer with 8 bits per weight, or the layer itself if the kernel cannot compute its shape."""
     return layer if layer.in_features % MULTIPLE else EightBits(layer)
 
 
 def draft(model: "LanguageModel") -> "LanguageModel | None":
-    """Returns a model that draws the same token as another nearly always, and sooner; None where that does not pay.
+    """Returns a faster model that nearly always draws the same token as `model`; None if this would not save time.
 
-    It pays on a CPU, where reading the weights takes most of the time. Linear layers are all that differs.
+    It saves time on a CPU if reading the weights takes most of the time. Only the linear layers differ.
 
     Args:
         model: with `new_cache`; in fp32.
@@ -58,4 +56,4 @@ def draft(model: "LanguageModel") -> "LanguageModel | None":
     fits = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in weights)
     if not fits or not hasattr(model, "new_cache") or sum(p.numel() for p in weights) < LARGE:
         return None
-    return bare(model, {nn.Linear: rounded})
+    return bare(model, {nn.Linear: in_eight_bits})

@@ -1,6 +1,6 @@
-"""What may come next, and how likely it is.
+"""The most likely next tokens.
 
-Shapes: V vocabulary.
+Shapes: T positions, V vocabulary.
 """
 
 from typing import TYPE_CHECKING
@@ -23,8 +23,8 @@ def next_tokens(model: "LanguageModel", tokenizer: "Tokenizer", prompt: str, mos
     Args:
         model: ids (1, T) to logits (1, T, V).
         tokenizer: the model's.
-        prompt: what they follow; without tokens, the opening.
-        most: how many tokens to return at most.
+        prompt: the text before the next token; a prompt without tokens is replaced by the opening.
+        most: the largest number of tokens to return.
 
     Raises:
         UserError: the prompt has a token that the vocabulary lacks, or the logits are not finite.
@@ -32,6 +32,6 @@ def next_tokens(model: "LanguageModel", tokenizer: "Tokenizer", prompt: str, mos
     ids = prompt_ids(tokenizer, prompt)
     ids = ids[context_start(len(ids), model.block_size) :].to(next(model.parameters()).device)
     p = finite(model(ids[None])[0, -1]).double().softmax(-1)  # (V,)
-    top = p.sort(descending=True, stable=True)  # tokens of equal probability in the order of their ids
+    top = p.sort(descending=True, stable=True)  # stable: tokens with equal probability stay in the order of their ids
     ranked = zip(top.values.tolist(), top.indices.tolist(), strict=True)
     return [(tokenizer.show(i), q) for q, i in list(ranked)[:most]]

@@ -1,6 +1,6 @@
-"""Weights with half as many bits, where that changes nothing that matters.
+"""Rounding of weights to float16, and a measurement of its effect.
 
-Shapes: B texts, T positions, V vocabulary.
+Shapes: B texts, T positions, N tokens of a prompt.
 """
 
 import copy
@@ -17,47 +17,47 @@ if TYPE_CHECKING:
     from headscope.model.transformer import LanguageModel
 
 M = TypeVar("M", bound="LanguageModel")
-CLOSE = 1e-2  #: nats; what rounding may move a logit by, at most
-GREEDY = 200  #: tokens that must be the same, always taking the most likely
+CLOSE = 1e-2  #: nats; the largest change of a logit that is accepted
+GREEDY = 200  #: tokens of greedy text that must be identical
 
 
 class Rounding(NamedTuple):
-    """What rounding to float16 does to a model."""
+    """The effect of rounding a model's weights to float16."""
 
-    apart: float  #: the largest change of a logit
+    largest_change: float  #: of a logit, in nats
     same_text: bool  #: whether the greedy text is the same
 
     @property
-    def harmless(self) -> bool:
-        return self.apart <= CLOSE and self.same_text
+    def is_harmless(self) -> bool:
+        return self.largest_change <= CLOSE and self.same_text
 
 
-def rounded(model: M) -> M:
-    """A copy whose matrices went through float16.
+def round_to_float16(model: M) -> M:
+    """Returns a copy in which every matrix is rounded to float16; its dtype does not change.
 
-    Vectors, such as a norm's weights, are few and matter most: with them a trained `nano` moves by 0.009 nats, without
-    by 0.006. They and buffers, such as angles, are as they were.
+    Vectors, such as the weights of a norm, are not rounded: they are few, and rounding them too would change the logits
+    of a trained `nano` by up to 0.009 nats instead of 0.006. Buffers are not rounded either.
     """
-    twin = copy.deepcopy(model)
+    rounded = copy.deepcopy(model)
     with torch.no_grad():
-        for weight in (p for p in twin.parameters() if p.ndim > 1):
+        for weight in (p for p in rounded.parameters() if p.ndim > 1):
             weight.copy_(weight.half().to(weight.dtype))
-    return twin
+    return rounded
 
 
 @torch.inference_mode()
-def rounding(model: "LanguageModel", texts: Tensor, prompt: Tensor) -> Rounding:
-    """Compares a model with its rounded copy.
+def measure_rounding(model: "LanguageModel", texts: Tensor, prompt: Tensor) -> Rounding:
+    """Compares a model with its copy rounded to float16.
 
     Args:
         model: in eval mode.
         texts: ids (B, T) on which logits are compared.
         prompt: ids (1, N) that the greedy text continues.
     """
-    twin = rounded(model)
-    apart = (twin(texts) - model(texts)).abs().max().item()
-    if not math.isfinite(apart):  # a weight is too large for 16 bits
-        return Rounding(apart, same_text=False)
+    rounded = round_to_float16(model)
+    change = (rounded(texts) - model(texts)).abs().max().item()
+    if not math.isfinite(change):  # a weight is too large for float16
+        return Rounding(change, same_text=False)
     greedy = Sampling(temperature=0.0)
-    texts_of = [[*decode(m, prompt, GREEDY, greedy, [torch.Generator()])] for m in (model, twin)]
-    return Rounding(apart, texts_of[0] == texts_of[1])
+    text, rounded_text = ([*decode(m, prompt, GREEDY, greedy, [torch.Generator()])] for m in (model, rounded))
+    return Rounding(change, text == rounded_text)

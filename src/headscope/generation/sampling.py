@@ -1,6 +1,6 @@
-"""From logits to the next id.
+"""From logits to the id of the next token.
 
-Shapes: B texts, n tokens side by side, V vocabulary.
+Shapes: B texts, n consecutive tokens, V vocabulary.
 """
 
 import math
@@ -18,11 +18,11 @@ from headscope.errors import UserError
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn.
+    """The options for drawing the next token.
 
     Attributes:
         temperature: divides the logits; 0 takes the most likely token.
-        top_k: keep the k most likely tokens; of equally likely ones, those with smaller ids.
+        top_k: keep the k most likely tokens; among equally likely ones, those with smaller ids.
         top_p: keep the smallest set of most likely tokens with at least this probability (Holtzman et al. 2020).
     """
 
@@ -42,17 +42,18 @@ class Sampling:
             ranked[..., self.top_k :] = float("-inf")
         p = ranked.softmax(-1)
         if self.top_p is not None:
-            p = p * (p.cumsum(-1) - p < self.top_p)  # a token is needed if those before it do not reach top_p
+            p = p * (p.cumsum(-1) - p < self.top_p)  # keeps a token if the tokens before it do not reach top_p
             p = p / p.sum(-1, keepdim=True)
         return torch.zeros_like(p).scatter(-1, order, p)
 
     def noise(self, generators: Sequence[torch.Generator], size: int) -> Tensor:
-        """Returns what decides over one token of each of B texts, (B, V); each generator gives V numbers.
+        """Returns random numbers for drawing one token of each of B texts, (B, V).
 
-        Gumbel noise, -log(-log u) for u uniform in [0, 1), in float64. Temperature 0 needs none and takes none.
+        Each generator draws V numbers u, uniform in [0, 1), in float64; the result is Gumbel noise, -log(-log u). At
+        temperature 0 nothing is drawn, and the result is zeros (B, 1).
 
         Args:
-            generators: one a text, on the CPU: a seed draws the same on every device.
+            generators: one per text, on the CPU, so that a seed draws the same tokens on every device.
             size: V.
         """
         if self.temperature == 0:
@@ -61,10 +62,10 @@ class Sampling:
         return u.log_().neg_().log_().neg_()
 
     def draw(self, logits: Tensor, noise: Tensor) -> Tensor:
-        """Returns ids (...) on the CPU for logits (..., V) and noise of that shape.
+        """Returns ids (...) on the CPU for logits (..., V) and noise of the same shape.
 
-        The largest of log p + noise falls on a token with its probability p (Gumbel 1954; Maddison et al. 2014). There
-        is nothing to normalise or sort, and logits that are nearly the same nearly always draw the same.
+        The largest of log p + noise belongs to a token with probability p (Gumbel 1954; Maddison et al. 2014). This
+        needs neither normalising nor sorting, and nearly equal logits nearly always draw the same token.
 
         Raises:
             UserError: the logits are not finite.
@@ -78,32 +79,32 @@ class Sampling:
 
 
 class Draws:
-    """Draws the tokens of several texts: the same token from the same logits, however often and in whatever portions.
+    """Draws the tokens of several texts. A position always uses the same noise, however often it is drawn.
 
     Args:
-        sampling: how a token is drawn.
-        generators: one a text, on the CPU.
+        sampling: the options for drawing a token.
+        generators: one per text, on the CPU.
     """
 
     def __init__(self, sampling: Sampling, generators: Sequence[torch.Generator]) -> None:
         self.sampling, self.generators = sampling, generators
-        self._noise: deque[Tensor] = deque()  # (B, V) for each token from the next on
+        self._noise: deque[Tensor] = deque()  # (B, V) for each position, the next position first
 
     def __call__(self, logits: Tensor, ahead: int) -> Tensor:
-        """Ids (B, n) for logits (B, n, V), of which the first are `ahead` tokens behind the next."""
+        """Ids (B, n) for logits (B, n, V), the first of which are `ahead` positions after the next one."""
         places = range(ahead, ahead + logits.shape[1])
         while len(self._noise) < places.stop:
             self._noise.append(self.sampling.noise(self.generators, logits.shape[-1]))
         return self.sampling.draw(logits, torch.stack([self._noise[i] for i in places], 1))
 
     def advance(self, n: int) -> None:
-        """Takes n tokens as drawn for good."""
+        """Moves the next position n tokens ahead."""
         for _ in range(n):
             self._noise.popleft()
 
 
 def finite(logits: Tensor) -> Tensor:
-    """Returns logits of any shape as they are.
+    """Returns logits of any shape unchanged.
 
     Raises:
         UserError: one of them is infinite or not a number.

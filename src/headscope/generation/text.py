@@ -1,4 +1,4 @@
-"""Text in, text out.
+"""From a prompt to a continued text.
 
 Shapes: N tokens.
 """
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from headscope.data.tokenizers import Tokenizer
     from headscope.model.transformer import LanguageModel
 
-TOGETHER = 16  #: texts at most that are written at once: each has keys and values of its own
+TOGETHER = 16  #: the largest number of texts that are written at once, because each needs memory for keys and values
 
 
 def opening(tokenizer: "Tokenizer") -> str:
-    """Returns what text starts from without a prompt: a newline if the vocabulary has one, else its first word."""
+    """Returns the text that replaces an empty prompt: a newline if the vocabulary has one, else its first word."""
     return tokenizer.decode([tokenizer.opening])
 
 
 def prompt_ids(tokenizer: "Tokenizer", prompt: str) -> Tensor:
     """Returns the ids (N,) of a prompt, N ≥ 1: a prompt without tokens is replaced by the opening.
 
-    To words, blanks are no tokens; to characters they are. Where every text begins with the same token, the prompt
-    does too.
+    Blanks are tokens for a tokenizer of characters, but not for a tokenizer of words. If all texts of a tokenizer start
+    with the same token, the prompt starts with this token too.
 
     Raises:
         UserError: the prompt has a token that the vocabulary lacks.
@@ -61,20 +61,20 @@ def write_texts(
     sampling: Sampling,
     generators: Sequence[torch.Generator],
 ) -> list[Iterator[str]]:
-    """Returns the pieces of as many texts as there are generators, none of which depends on the others.
+    """Returns the pieces of several texts, one text per generator. No text depends on the others.
 
-    A text is the prompt as the tokenizer reads it, then the text of each token drawn, up to one that ends a text. The
-    token that every text begins with is not written, nor is it where it ends one. The
-    pieces joined are what decoding all ids at once gives; one is empty while a character is incomplete. Texts are
-    written side by side, 16 at once, as far as the one that is asked for most has come.
+    The first piece is the prompt as the tokenizer reads it. Each further piece is the text of one drawn token. Joined,
+    the pieces equal the text of all ids decoded at once; a piece is empty while a character is incomplete. A text ends
+    after the token that ends texts, if the tokenizer has one. A token that both starts and ends texts is not written.
+    Up to 16 texts are computed together; a step is computed when the first of them needs it.
 
     Args:
         model: in eval mode.
         tokenizer: the model's.
-        prompt: what to continue; without tokens, the opening.
-        max_new_tokens: how many tokens to draw for each text.
+        prompt: the text to continue; a prompt without tokens is replaced by the opening.
+        max_new_tokens: the number of tokens to draw for each text.
         sampling: how each token is drawn.
-        generators: one a text, on the CPU.
+        generators: one per text, on the CPU.
 
     Raises:
         UserError: the prompt has a token that the vocabulary lacks, or (from a piece) the logits are not finite.
@@ -91,7 +91,7 @@ def write_texts(
 
 
 def _pieces(tokenizer: "Tokenizer", prompt: list[int], steps: Iterator[list[int]], row: int) -> Iterator[str]:
-    """Yields the text of a prompt, then that of one token of each step, up to one that ends a text."""
+    """Yields the text of a prompt, then the text of one token per step, until the token that ends texts."""
     prompt = prompt[1:] if prompt[0] == tokenizer.start else prompt
 
     def all_ids() -> Iterator[int]:

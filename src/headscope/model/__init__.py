@@ -1,1 +1,1 @@
-"""Pure PyTorch: ids (B, T) to logits (B, T, V)."""
+"""Language models in pure PyTorch: ids (B, T) to logits (B, T, V)."""

@@ -1,28 +1,36 @@
-"""The part of a block that looks at one position at a time: one class per kind.
+"""The feed-forward network of a block, which works on each position separately: one class per kind.
 
-Shapes: B batch, T positions, C = d_model, F the width between.
+Shapes: B batch, T positions, C = d_model, F width of the hidden layer.
 """
 
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from headscope.model.made_of import Between, Curve
+from headscope.model.old_names import accept_old_names
 
 
 class FeedForward(nn.Module):
-    """Widen, bend, come back: (B, T, C) to (B, T, C). What bends is left to the kinds.
+    """down(activation(up(x))), (B, T, C) to (B, T, C). Each subclass chooses the activation function.
 
-    A kind has `up` and `down`, as linear layers: the model starts `down` at zero.
+    The linear layers are called `up` and `down`. The model initialises `down` with zeros. Matrices listed in
+    `no_weight_decay` are exempt from weight decay.
 
     Args:
         d_model: C.
         width: F; None is 4 C.
-        bias: whether both layers have one.
+        bias: whether both layers have a bias.
     """
+
+    no_weight_decay: ClassVar[tuple[str, ...]] = ()
+    undecayed = no_weight_decay  #: the old name
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        accept_old_names(cls, {"bend": "activation", "undecayed": "no_weight_decay"})
 
     def __init__(self, d_model: int, width: int | None = None, bias: bool = False) -> None:
         super().__init__()
@@ -31,23 +39,17 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(width, d_model, bias)
 
     def activation(self, x: Tensor) -> Tensor:
-        """What happens between, (B, T, F) to the same shape."""
+        """The function applied to each element of the hidden layer, (B, T, F) to the same shape."""
         raise NotImplementedError
+
+    bend = activation  #: the old name
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.down(self.activation(self.up(x))))
 
-    def made_of(self) -> Between | None:
-        """What it is made of, for a program that runs the model elsewhere; None: something else."""
-        return None
-
-    def _two_matrices(self, curve: Curve) -> Between:
-        """The same for a kind whose `activation` is a curve."""
-        return Between(curve, self.up.weight, self.down.weight, self.up.bias, self.down.bias)
-
 
 class GELU(FeedForward):
-    """x Φ(x), with biases (Hendrycks & Gimpel 2016), as Part 4 has it."""
+    """x Φ(x), with biases (Hendrycks & Gimpel 2016), as in Part 4."""
 
     def __init__(self, d_model: int) -> None:
         super().__init__(d_model, bias=True)
@@ -55,12 +57,9 @@ class GELU(FeedForward):
     def activation(self, x: Tensor) -> Tensor:
         return F.gelu(x)
 
-    def made_of(self) -> Between | None:
-        return self._two_matrices("gelu")
 
-
-class _SquareOfPositive(torch.autograd.Function):
-    """max(x, 0)² with its gradient 2 max(x, 0): two passes each way, where autograd's own needs six in all."""
+class _SquaredReLU(torch.autograd.Function):
+    """max(x, 0)² with its gradient 2 max(x, 0): two passes over memory in each direction; autograd needs six in all."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -82,22 +81,22 @@ class SquaredReLU(FeedForward):
         super().__init__(d_model)
 
     def activation(self, x: Tensor) -> Tensor:
-        return cast(Tensor, _SquareOfPositive.apply(x))  # type: ignore[no-untyped-call]
-
-    def made_of(self) -> Between | None:
-        return self._two_matrices("squared relu")
+        return cast(Tensor, _SquaredReLU.apply(x))  # type: ignore[no-untyped-call]
 
 
 class SwiGLU(FeedForward):
-    """silu(x W) ⊙ x V (Shazeer 2020, eq. 6), 8/3 C wide: three matrices with the parameters of two of 4 C."""
+    """down(silu(gate(x)) ⊙ up(x)) (Shazeer 2020, eq. 6).
+
+    The width is 8/3 C, so that three matrices have as many parameters as two matrices of width 4 C.
+    """
 
     def __init__(self, d_model: int) -> None:
         width = 8 * d_model // 3
         super().__init__(d_model, width)
         self.gate = nn.Linear(d_model, width, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.down(F.silu(self.gate(x)) * self.up(x)))
+    def activation(self, x: Tensor) -> Tensor:
+        return F.silu(x)
 
-    def made_of(self) -> Between | None:
-        return Between("silu", self.up.weight, self.down.weight, gate=self.gate.weight)
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.down(self.activation(self.gate(x)) * self.up(x)))

@@ -1,9 +1,9 @@
-"""What language models did before attention: a fixed number of tokens, laid side by side.
+"""A language model without attention: it sees a fixed number of tokens, concatenated.
 
 Shapes: B batch, T positions, C = d_model, K = context, V vocabulary.
 """
 
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,14 +14,14 @@ from headscope.model.transformer import LanguageModel
 
 
 class FixedContextMLP(LanguageModel):
-    """Embeddings of the last K tokens, flattened, and one hidden layer (Bengio et al. 2003, section 2).
+    """The embeddings of the last K tokens, concatenated, and one hidden layer (Bengio et al. 2003, section 2).
 
-    It answers at every position at once, as a transformer does, so that both train and validate on the same windows.
-    Where a position has fewer than K tokens before it, zeros stand for what is missing.
+    Like a transformer it predicts at every position, so both are trained and validated on the same windows. At the
+    first positions, zeros replace the missing tokens.
 
     Args:
         vocab_size: V.
-        context: K, the positions it can see.
+        context: K, the number of tokens that a prediction depends on.
         d_model: C, the width of an embedding.
         hidden: the width of the hidden layer.
         block_size: the longest sequence, T.
@@ -47,22 +47,5 @@ class FixedContextMLP(LanguageModel):
     def forward(self, ids: Tensor) -> Tensor:
         """Ids (B, T) to logits (B, T, V)."""
         x = F.pad(self.embedding(ids), (0, 0, self.context - 1, 0))  # (B, K - 1 + T, C)
-        seen = x.unfold(1, self.context, 1).flatten(2)  # (B, T, C, K) to (B, T, C K)
-        return cast(Tensor, self.head(torch.tanh(self.inner(seen))))
-
-    def made_of(self) -> dict[str, Any] | None:
-        return {
-            "kind": "fixed context",
-            "sizes": {
-                "vocabulary": self.vocab_size,
-                "width": self.d_model,
-                "seen": self.context,
-                "hidden": self.hidden,
-                "context": self.block_size,
-                "heads": 0,
-                "layers": 0,
-            },
-            "embedding": self.embedding.weight,
-            "inner": {"weight": self.inner.weight, "bias": self.inner.bias},
-            "head": {"weight": self.head.weight, "bias": self.head.bias},
-        }
+        windows = x.unfold(1, self.context, 1).flatten(2)  # (B, T, C, K) to (B, T, C K)
+        return cast(Tensor, self.head(torch.tanh(self.inner(windows))))

@@ -1,4 +1,4 @@
-"""What attention does to the length of queries and keys before they meet.
+"""Normalisation of queries and keys: one class per kind.
 
 Shapes: B batch, T positions, H heads, D the width of a head.
 """
@@ -7,13 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from headscope.model.made_of import Length
-
-EPS = 1e-5  #: under the root of the variance
+EPS = 1e-5  #: added to the variance
 
 
 class QKNorm(nn.Module):
-    """Nothing: queries and keys as the projections give them."""
+    """No normalisation: queries and keys stay as the projections give them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,26 +20,19 @@ class QKNorm(nn.Module):
         """Queries and keys (B, H, T, D), to the same shapes."""
         return q, k
 
-    def made_of(self) -> Length | None:
-        """What it is made of, for a program that runs the model elsewhere; None: something else."""
-        return Length()
-
 
 class Unit(QKNorm):
-    """Every query and key with mean 0 and variance 1, so length √D: a score is at most √D (Henry et al. 2020).
+    """Every query and key gets mean 0 and variance 1 over its D channels, so length √D (Henry et al. 2020).
 
-    LayerNorm without weights, in fp32 at least. On a CPU it takes half the time of `rms_norm`, which PyTorch puts
-    together from parts.
+    Scaled scores are therefore at most √D. This is LayerNorm without weights, in fp32 or wider. On a CPU it takes half
+    the time of `rms_norm`, which PyTorch composes of several operations.
     """
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        return self._unit(q), self._unit(k)
+        return self._normalise(q), self._normalise(k)
 
     @staticmethod
-    def _unit(u: Tensor) -> Tensor:
-        # One copy lifts to fp32 and lays the heads side by side; the norm would make the second by itself.
-        whole = u.to(torch.promote_types(u.dtype, torch.float32), memory_format=torch.contiguous_format)
-        return F.layer_norm(whole, u.shape[-1:], eps=EPS)
-
-    def made_of(self) -> Length | None:
-        return Length(EPS)
+    def _normalise(u: Tensor) -> Tensor:
+        # One copy makes the tensor both fp32 and contiguous; layer_norm alone would make a second copy.
+        wide = u.to(torch.promote_types(u.dtype, torch.float32), memory_format=torch.contiguous_format)
+        return F.layer_norm(wide, u.shape[-1:], eps=EPS)

@@ -5,7 +5,7 @@ Shapes: B batch, T positions, C = d_model, H heads, D = C / H, V vocabulary, L l
 
 import copy
 from collections.abc import Callable
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 from annotated_types import Ge, Lt
 from torch import Tensor, nn
@@ -17,32 +17,13 @@ from headscope.model.qk_norm import QKNorm
 
 
 class LanguageModel(nn.Module):
-    """What training, generation and checkpoints ask of a model: ids (B, T) to logits (B, T, V), T ≤ block_size.
+    """The interface that training, generation and checkpoints use: ids (B, T) to logits (B, T, V), T ≤ block_size.
 
-    Every argument of a constructor is kept as an attribute of that name, so that a checkpoint can hold it.
+    Every argument of a constructor is kept as an attribute of the same name, because checkpoints store it.
     """
 
     vocab_size: int
     block_size: int
-
-    def stretched(self, block_size: int, method: str = "as trained") -> "LanguageModel":
-        """A copy with the same weights that reads up to `block_size` tokens, more than it was trained on.
-
-        Args:
-            block_size: in tokens.
-            method: one of its positional scheme's `extension_methods`.
-
-        Raises:
-            ValueError: the model ends with its block size, with the reason.
-        """
-        raise ValueError(f"{type(self).__name__} reads {self.block_size} tokens and no more")
-
-    def made_of(self) -> dict[str, Any] | None:
-        """What the model is made of: numbers, tensors, lists and dicts that a program elsewhere can run it from.
-
-        None: one of its parts is something else than such a program knows.
-        """
-        return None
 
 
 class Block(nn.Module):
@@ -51,10 +32,10 @@ class Block(nn.Module):
     Args:
         d_model: C.
         n_heads: H.
-        dropout: probability, on what each half adds.
-        position: this layer's.
-        feedforward: this layer's; None is Part 4's.
-        qk_norm: this layer's; None leaves queries and keys as they are.
+        dropout: probability, on what attention and feed-forward add to x.
+        position: the positional scheme of this layer.
+        feedforward: the feed-forward network of this layer; None is GELU.
+        qk_norm: the normalisation of queries and keys; None leaves them unchanged.
     """
 
     def __init__(
@@ -80,10 +61,10 @@ class Block(nn.Module):
 
 
 class TransformerLM(LanguageModel):
-    """A decoder-only transformer, as Part 4 builds it: LayerNorm, no bias in attention, an untied head.
+    """A decoder-only transformer as in Part 4: LayerNorm, no biases in attention, untied embedding and head.
 
-    Initialisation is ours: matrices N(0, 1/fan-in), and zero for what writes into the residual stream and for the head,
-    so that the first loss is ln V and every block starts as the identity (Zhang et al. 2019, Fixup).
+    Matrices are initialised with N(0, 1/fan-in). The head and the layers that write into the residual stream start at
+    zero, so the first loss is ln V and every block starts as the identity (Zhang et al. 2019, Fixup).
 
     Args:
         vocab_size: V.
@@ -91,13 +72,13 @@ class TransformerLM(LanguageModel):
         n_heads: H, a divisor of C.
         n_layers: L.
         block_size: the longest sequence, T.
-        dropout: probability, on the embedding and on what each half of a block adds.
-        position: constructor of a positional scheme.
-        feedforward: constructor of a block's other half, given C.
-        qk_norm: constructor of what is done to the length of queries and keys.
+        dropout: probability, on the embedding and on what attention and feed-forward add.
+        position: constructor of the positional scheme, called with C, H, T and the layer, None for the embedding.
+        feedforward: constructor of the feed-forward network, called with C.
+        qk_norm: constructor of the normalisation of queries and keys.
 
     Raises:
-        ValueError: heads that do not divide the width; a width the scheme cannot use.
+        ValueError: the number of heads does not divide the width; the scheme cannot use this width.
     """
 
     def __init__(
@@ -130,8 +111,9 @@ class TransformerLM(LanguageModel):
         self.norm = nn.LayerNorm(d_model)
         self.head = nn.Linear(d_model, vocab_size)
         self.apply(self._init)
-        for silent in (self.head, *(m for b in self.layers() for m in (b.attention.out, b.feedforward.down))):
-            nn.init.zeros_(silent.weight)
+        zeros = (self.head, *(module for b in self.layers() for module in (b.attention.out, b.feedforward.down)))
+        for module in zeros:
+            nn.init.zeros_(module.weight)
 
     @staticmethod
     def _init(module: nn.Module) -> None:
@@ -141,80 +123,49 @@ class TransformerLM(LanguageModel):
                 nn.init.zeros_(module.bias)
 
     def layers(self) -> list[Block]:
+        """The blocks, with their type."""
         return cast(list[Block], list(self.blocks))
 
     @property
     def feedforward(self) -> FeedForward:
-        """The kind that all layers have, for a checkpoint to name."""
+        """The feed-forward network of the first layer. All layers have the same kind, which checkpoints store."""
         return self.layers()[0].feedforward
 
     @property
     def qk_norm(self) -> QKNorm:
-        """The kind that all layers have, for a checkpoint to name."""
+        """The normalisation of the first layer. All layers have the same kind, which checkpoints store."""
         return self.layers()[0].attention.qk_norm
 
     def new_cache(self) -> list[KVCache]:
-        """An empty cache, one per layer, for decoding up to block_size tokens."""
+        """An empty cache for each layer, for decoding up to block_size tokens."""
         return [KVCache(self.block_size) for _ in self.blocks]
 
     def embed(self, ids: Tensor, offset: int = 0) -> Tensor:
-        """Ids (B, T) to the stream before the first block, (B, T, C)."""
+        """Ids (B, T) to the residual stream before the first block, (B, T, C)."""
         if offset + ids.shape[1] > self.block_size:
             raise ValueError(f"{offset + ids.shape[1]} tokens do not fit the context: block_size={self.block_size}")
         return cast(Tensor, self.drop(self.position.embed(self.embedding(ids), offset)))
 
     def forward(self, ids: Tensor, cache: list[KVCache] | None = None) -> Tensor:
-        """Ids (B, T) to logits (B, T, V). With a cache, ids are the tokens that follow those already seen."""
+        """Ids (B, T) to logits (B, T, V). With a cache, ids are the tokens after the cached ones."""
         x = self.embed(ids, cache[0].seen if cache else 0)  # (B, T, C)
         for layer, block in enumerate(self.blocks):
             x = block(x, cache[layer] if cache else None)
         return cast(Tensor, self.head(self.norm(x)))
 
     def stretched(self, block_size: int, method: str = "as trained") -> "TransformerLM":
+        """A copy with the same weights for sequences longer than the trained block size.
+
+        Args:
+            block_size: in tokens.
+            method: one of the `extension_methods` of the positional scheme.
+
+        Raises:
+            ValueError: the scheme is limited to its training length, or does not have this method.
+        """
         longer = copy.deepcopy(self)
         longer.block_size = block_size
         for module in longer.modules():
             if isinstance(module, Position):
                 module.stretch(block_size, method)
         return longer
-
-    def made_of(self) -> dict[str, Any] | None:
-        order = self.position.made_of()
-        layers = [
-            (b, b.attention.position.made_of(), b.feedforward.made_of(), b.attention.qk_norm.made_of())
-            for b in self.layers()
-        ]
-        if order is None or any(part is None for layer in layers for part in layer):
-            return None
-        return {
-            "kind": "transformer",
-            "sizes": {
-                "vocabulary": self.vocab_size,
-                "width": self.d_model,
-                "heads": self.n_heads,
-                "layers": self.n_layers,
-                "context": self.block_size,
-            },
-            "embedding": self.embedding.weight,
-            "table": order.table,
-            "layers": [
-                {
-                    "norm1": _norm(block.norm1),
-                    "qkv": block.attention.qkv.weight,
-                    "qk_norm": None if length is None or length.eps is None else {"eps": length.eps},
-                    "cos_sin": place.cos_sin if place else None,
-                    "bias": place.bias if place else None,
-                    "scale": place.scale if place else None,
-                    "out": block.attention.out.weight,
-                    "norm2": _norm(block.norm2),
-                    "feedforward": {"width": len(between.up)} | vars(between) if between else None,
-                }
-                for block, place, between, length in layers
-            ],
-            "norm": _norm(self.norm),
-            "head": {"weight": self.head.weight, "bias": self.head.bias},
-        }
-
-
-def _norm(norm: nn.LayerNorm) -> dict[str, Any]:
-    return {"weight": norm.weight, "bias": norm.bias, "eps": norm.eps}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from headscope.errors import UserError
 from headscope.files import write_atomically
-from headscope.generation.rounded import rounded, rounding
+from headscope.generation.rounded import measure_rounding, round_to_float16
 from headscope.generation.sampling import finite
 from headscope.generation.text import prompt_ids
 from headscope.heads import film as films
@@ -21,8 +21,8 @@ from headscope.heads import look, table
 from headscope.heads.film import Film
 from headscope.heads.reports import SHORTEST, HeadReport
 from headscope.heads.sentences import sentences
-from headscope.model.made_of import arithmetic
 from headscope.model.transformer import LanguageModel, TransformerLM
+from headscope.portable import describe, random_ids, refusal
 from headscope.render.labels import label
 from headscope.render.model_page import model_page
 from headscope.show import heads as described
@@ -30,7 +30,6 @@ from headscope.show.request import ShowRequest
 
 LARGEST = 25_000_000  #: bytes of a page that people can still send and open
 LEAST = 2.2  #: bytes of a page for each weight, at least: 16 bits, packed, as text
-HONEST = 1e-3  #: nats by which the numbers that a model hands over may miss its logits
 
 
 def show(request: ShowRequest) -> None:
@@ -71,11 +70,11 @@ def page(request: ShowRequest, whole: bool = False) -> str:
     weights = sum(p.numel() for p in request.model.parameters())
     _refuse_if_large(int(weights * LEAST))  # before minutes are spent on it
     with torch.inference_mode():
-        finite(request.model(_random(request.model)))  # else its parts would be blamed
+        finite(request.model(random_ids(request.model)))  # else its parts would be blamed
     why = refusal(request.model)
     kept = _passages(request)
     prompt = request.context() if request.prompt or kept is None else _unpadded(kept[:1], request.tokenizer.pad)
-    texts = _random(request.model) if kept is None else kept
+    texts = random_ids(request.model) if kept is None else kept
     model, precision = (request.model, "") if why else _as_small_as_possible(request.model, texts, prompt, whole)
     print(f"recorded maps only: {why}" if why else precision, file=sys.stderr)
     reports = _reports(request)
@@ -123,10 +122,10 @@ def _as_small_as_possible(
     """A model with weights that half the bits can hold, if that is harmless, else the model; and what is said of it."""
     if whole:
         return model, "weights in float32: every bit is kept."
-    found = rounding(model, texts, prompt)
-    moves = f"rounding to float16 moves a logit by {found.apart:.1g} at most"
-    if found.harmless:
-        return rounded(model), f"weights in float16: {moves} and leaves the greedy text as it is."
+    found = measure_rounding(model, texts, prompt)
+    moves = f"rounding to float16 moves a logit by {found.largest_change:.1g} at most"
+    if found.is_harmless:
+        return round_to_float16(model), f"weights in float16: {moves} and leaves the greedy text as it is."
     return model, f"weights in float32: {moves}{'' if found.same_text else ' and changes the greedy text'}."
 
 
@@ -168,35 +167,6 @@ def _count(n: int, what: str) -> str:
     return f"{n} {what}{'s' * (n != 1)}"
 
 
-def refusal(model: LanguageModel) -> str:
-    """Why a page cannot run a model; empty if it can."""
-    parts = model.made_of()
-    if isinstance(model, TransformerLM):
-        if parts is None or not _honest(model, parts):
-            odd: list[Any] = [model.position, model.feedforward, model.qk_norm]
-            silent = (
-                [p for p in odd if p.made_of() is None] or [p for p in odd if "made_of" not in vars(type(p))] or odd
-            )
-            return f"{' or '.join(type(p).__name__ for p in silent)} computes something that the page does not know"
-    elif parts is None:
-        return f"{type(model).__name__} computes something that the page does not know"
-    return ""
-
-
-@torch.no_grad()
-def _honest(model: TransformerLM, parts: dict[str, Any]) -> bool:
-    """Whether the parts compute what the model computes: a class may inherit a description that is not its own."""
-    ids = _random(model)
-    logits: Tensor = model(ids)
-    apart = (arithmetic(parts, ids) - logits).abs().max()
-    return bool(apart <= HONEST * logits.abs().max().clamp_min(1))
-
-
-def _random(model: LanguageModel) -> Tensor:
-    """Random ids (2, T), of the whole context."""
-    return torch.randint(model.vocab_size, (2, model.block_size), generator=torch.Generator().manual_seed(0))
-
-
 def _passages(request: ShowRequest) -> Tensor | None:
     """Ids (B, T) of the validation texts that the checkpoint keeps."""
     kept = request.about.get("passages")
@@ -233,8 +203,7 @@ def _film(request: ShowRequest, prompt: Tensor, reports: list[HeadReport], runs:
 @torch.no_grad()
 def _parts(model: LanguageModel, texts: Tensor | None) -> dict[str, Any]:
     """What a model is made of, and what each head puts out on average (L, H, D), which can take the head's place."""
-    parts = model.made_of()
-    assert parts is not None
+    parts = describe(model)
     if isinstance(model, TransformerLM) and texts is not None:
         parts["means"] = look(model, texts, "z").z.mean((1, 3))
     return parts

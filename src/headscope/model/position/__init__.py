@@ -1,4 +1,4 @@
-"""How a model knows the order of its tokens: one class per scheme, below `Position`."""
+"""Positional schemes, which tell a model the order of its tokens: one class per scheme, all below `Position`."""
 
 from headscope.model.position import biases, rotary, tables
 from headscope.model.position.base import Position

@@ -1,93 +1,123 @@
-"""What a positional scheme may do, and the scheme that does nothing.
+"""The base class of positional schemes, with all hooks that a scheme can override.
 
 Shapes: B batch, T positions (Tq of queries, Tk of keys), C = d_model, H heads, D = C / H.
 """
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Gt
 from torch import Tensor, nn
 
-from headscope.model.made_of import Order
+from headscope.model.old_names import accept_old_names
+
+Base = Annotated[float, Gt(0)]  #: the base of `frequencies`
+OLD_NAMES = {"rotate": "queries_and_keys", "ways": "extension_methods", "undecayed": "no_weight_decay"}
 
 
 class Position(nn.Module):
-    """A scheme, with hooks that do nothing: by itself NoPE, order from the causal mask alone (Haviv et al. 2022).
+    """A scheme that changes nothing (NoPE): the order comes from the causal mask alone (Haviv et al. 2022).
 
-    One instance serves the embedding and one each layer. A scheme overrides the hooks it needs; attention calls them
-    all and asks no names. Keyword-only arguments are a scheme's options: it keeps each as an attribute of that name,
-    and a checkpoint stores them.
+    A model builds one instance for its embedding, and another one for each layer. A scheme acts in one of these two
+    places and overrides the hooks of that place:
+
+    - embedding: `init_embedding` creates weights and tables, `embed` adds vectors to the token embeddings.
+    - layer: `init_layer` creates weights and tables, `queries_and_keys`, `keys` and `bias` change the attention scores.
+
+    Keyword-only arguments of a constructor are the options of the scheme. Each is kept as an attribute of the same
+    name, because checkpoints store it, and is set before `super().__init__`, which calls one of the two `init_` hooks.
+    The docstring of a subclass lists its options only.
 
     Args:
         d_model: C.
         n_heads: H.
         block_size: the longest sequence, T.
-        layer: which layer this instance serves, from 0; None is the embedding.
+        layer: the layer that this instance belongs to, from 0; None for the embedding.
     """
 
-    no_weight_decay: ClassVar[tuple[str, ...]] = ()  #: names of its matrices that weight decay leaves alone
-    extension_methods: ClassVar[tuple[str, ...]] = (
-        "as trained",
-    )  #: how it can go on beyond the block size, for `stretch`
+    no_weight_decay: ClassVar[tuple[str, ...]] = ()  #: names of its own matrices that are exempt from weight decay
+    extension_methods: ClassVar[tuple[str, ...]] = ("as trained",)  #: methods that `stretch` accepts
+    undecayed, ways = no_weight_decay, extension_methods  #: the old names
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        accept_old_names(cls, OLD_NAMES)
 
     def __init__(self, d_model: int, n_heads: int, block_size: int, layer: int | None = None) -> None:
         super().__init__()
-        self.scale = (d_model // n_heads) ** -0.5
-        self.block_size = block_size
+        self.d_model, self.n_heads, self.block_size, self.layer = d_model, n_heads, block_size, layer
+        self.scale = (d_model // n_heads) ** -0.5  #: factor on the scores q·k
+        if layer is None:
+            self.init_embedding()
+        else:
+            self.init_layer(layer)
+
+    def init_embedding(self) -> None:
+        """Creates weights and tables of the embedding's instance."""
+
+    def init_layer(self, layer: int) -> None:
+        """Creates weights and tables of a layer's instance."""
 
     def share(self, first: "Position") -> None:
-        """Called on the instance of every later layer with that of the first: to take over its parameters."""
+        """Takes over parameters of the first layer's instance. Called on the instance of every layer."""
 
     def embed(self, x: Tensor, offset: int) -> Tensor:
         """Token embeddings (B, T, C), the first at position `offset`, to the same shape."""
         return x
 
-    def rotate(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-        """Queries and keys (B, H, T, D) of the layer's input x (B, T, C). May widen D. A cache keeps the keys."""
-        return q, k
-
-    def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
-        """All keys so far, as `rotate` returned them, to the keys that queries meet and a further bias or None.
+    def queries_and_keys(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
+        """Queries and keys with positions applied. The returned keys are cached.
 
         Args:
-            k: (B, H, Tk, D'). Called anew for every query, so that nothing has to be remembered elsewhere.
+            q: queries (B, H, T, D), the first at position `offset`.
+            k: keys of the same positions and shape.
+            x: the input of the attention layer, (B, T, C).
+            offset: the number of cached positions.
 
         Returns:
-            Keys as wide as queries, and what is added to the scaled scores, broadcast to (B, H, Tq, Tk).
+            Queries and keys, (B, H, T, D') each. Keys may be wider if `keys` removes the additional channels.
+        """
+        return q, k
+
+    rotate = queries_and_keys  #: the old name
+
+    def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The keys that queries are multiplied with, and a bias that depends on the keys.
+
+        Args:
+            k: all keys so far, as `queries_and_keys` returned them, (B, H, Tk, D').
+
+        Returns:
+            Keys as wide as the queries; a bias of the scaled scores, broadcast to (B, H, Tq, Tk), or None.
         """
         return k, None
 
     def bias(self, offset: int, t_q: int, t_k: int) -> Tensor | None:
-        """What is added to the scaled scores, broadcast to (B, H, Tq, Tk); queries start at `offset`, keys at 0.
+        """A bias of the scaled scores, broadcast to (B, H, Tq, Tk), or None; queries start at `offset`, keys at 0.
 
-        What is the same for all keys of a query changes no weight. A bias that comes in the shape (..., 1, Tk), one
-        number a key, keeps the fused causal kernel.
+        A number added to all keys of one query has no effect, because softmax ignores it. A bias that can be written
+        with one number per key, (..., 1, Tk), is faster, because PyTorch's fused causal kernel can still be used.
         """
         return None
 
     def stretch(self, block_size: int, method: str = "as trained") -> None:
-        """Makes a trained scheme ready for a longer context.
+        """Prepares a trained scheme for longer sequences.
 
         Args:
-            block_size: the new one, in tokens.
+            block_size: the new length, in tokens.
             method: one of `extension_methods`.
 
         Raises:
-            ValueError: the scheme ends with its training length; a method that it does not know.
+            ValueError: the scheme is limited to its training length, or does not have this method.
         """
         if method not in self.extension_methods:
-            raise ValueError(
-                f"{type(self).__name__} cannot go on by {method!r}; it can by: {', '.join(self.extension_methods)}"
-            )
+            allowed = ", ".join(self.extension_methods)
+            raise ValueError(f"{type(self).__name__} has no extension method {method!r}; it has: {allowed}")
         self.block_size = block_size
 
     def table(self) -> Tensor | None:
-        """The vectors added at each position, (T, C), for schemes that have them: a picture of the scheme."""
+        """The vectors (T, C) that the embedding's instance adds, for a picture; None if it adds no fixed vectors."""
         return None
-
-    def made_of(self) -> Order | None:
-        """What this instance is made of, for a program that runs the model elsewhere; None: something else."""
-        return Order(self.scale)
 
 
 def frequencies(d: int, base: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""Schemes that add a number to each score.
+"""Schemes that add a bias to each attention score.
 
 Shapes: B batch, T positions (Tq of queries, Tk of keys), C = d_model, H heads, D = C / H.
 """
@@ -11,57 +11,53 @@ import torch.nn.functional as F
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from headscope.model.made_of import Order
 from headscope.model.position.base import Position
 
 
 class ALiBi(Position):
-    """A penalty on the distance, steeper from head to head: -m (i - j) (Press et al. 2022, section 3).
+    """A penalty proportional to the distance, -m (i - j), with its own slope m for each head (Press et al. 2022).
 
-    What is the same for all keys of a query changes no weight, so m j alone is added, one number a key.
+    The term -m i is the same for all keys of query i and has no effect on the softmax. The bias is therefore m j, one
+    number per key.
     """
 
     slopes: Tensor
 
-    def __init__(self, d_model: int, n_heads: int, block_size: int, layer: int | None = None) -> None:
-        super().__init__(d_model, n_heads, block_size, layer)
-        self.register_buffer("slopes", self.slopes_of(n_heads), persistent=False)
+    def init_layer(self, layer: int) -> None:
+        self.register_buffer("slopes", self.slopes_of(self.n_heads), persistent=False)
 
     @staticmethod
     def slopes_of(n_heads: int) -> Tensor:
-        """m of every head, (H,): 2^(-8h/n), and for n no power of two every other slope of the next power behind."""
-        whole = 2 ** (n_heads.bit_length() - 1)  # the largest power of two in n_heads
-        slopes = [2 ** (-8 * h / whole) for h in range(1, whole + 1)]
-        slopes += [2 ** (-4 * h / whole) for h in range(1, 2 * whole, 2)]
+        """m of every head, (H,): 2^(-8h/H), h = 1 … H, if H is a power of two (section 3).
+
+        Otherwise the slopes of the largest power of two below H, followed by every other slope of the next power.
+        """
+        power = 2 ** (n_heads.bit_length() - 1)  # the largest power of two up to n_heads
+        slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
+        slopes += [2 ** (-4 * h / power) for h in range(1, 2 * power, 2)]
         return torch.tensor(slopes[:n_heads])
 
     def bias(self, offset: int, t_q: int, t_k: int) -> Tensor | None:
         return self.slopes[:, None, None] * torch.arange(t_k, device=self.slopes.device)  # (H, 1, Tk)
 
-    def made_of(self) -> Order | None:
-        return Order(self.scale, bias=-self.slopes[:, None] * torch.arange(self.block_size))  # (H, T)
-
 
 def by_distance(values: Tensor, offset: int, t_q: int) -> Tensor:
-    """Biases at the distances 0 … offset + Tq - 1, (H, Tk), to those of queries i and keys j, (H, Tq, Tk)."""
+    """Bias of queries i and keys j, (H, Tq, Tk), from one value for each distance i - j = 0 … Tk - 1, (H, Tk)."""
     t_k = values.shape[1]
     i, j = torch.arange(offset, offset + t_q, device=values.device), torch.arange(t_k, device=values.device)
-    return values[:, (i[:, None] - j).clamp_min(0)]  # later keys are hidden, whatever they have
+    return values[:, (i[:, None] - j).clamp_min(0)]  # the causal mask hides later keys, so their value is irrelevant
 
 
 class T5(Position):
     """A learned bias for each bucket of distances, shared by all layers (Raffel et al. 2020, section 2.1).
 
-    Half of the buckets hold one distance each; from there to `max_distance` they widen logarithmically, and the last
-    holds everything beyond, so that it goes on past the trained length. Scores stay scaled by 1/√D.
+    The first half of the buckets holds one distance each. After that, buckets widen logarithmically up to
+    `max_distance`. The last bucket holds all larger distances, so the scheme works beyond the training length. Unlike
+    in T5, scores are scaled by 1/√D.
 
     Args:
-        d_model: C.
-        n_heads: H.
-        block_size: T.
-        layer: as in `Position`.
-        buckets: how many.
-        max_distance: in tokens, from which on distances are told apart no more.
+        buckets: the number of buckets.
+        max_distance: in tokens; all distances from here on share the last bucket.
     """
 
     no_weight_decay = ("biases",)
@@ -76,81 +72,71 @@ class T5(Position):
         buckets: Annotated[int, Ge(4)] = 32,
         max_distance: Annotated[int, Ge(4)] = 128,
     ) -> None:
-        super().__init__(d_model, n_heads, block_size, layer)
         if max_distance <= buckets // 2:
             raise ValueError(f"max_distance={max_distance} must exceed half of the {buckets} buckets")
         self.buckets, self.max_distance = buckets, max_distance
-        if layer is not None:
-            self.biases = nn.Parameter(torch.zeros(n_heads, buckets))
+        super().__init__(d_model, n_heads, block_size, layer)
+
+    def init_layer(self, layer: int) -> None:
+        self.biases = nn.Parameter(torch.zeros(self.n_heads, self.buckets))
 
     def share(self, first: Position) -> None:
         self.biases = cast(T5, first).biases
 
     def bucket(self, distance: Tensor) -> Tensor:
-        """Distances, from 0, to the numbers of their buckets."""
+        """The number of the bucket of each distance ≥ 0."""
         exact = self.buckets // 2
-        # In float64, where the ends of buckets are exact: a distance of 64 is 2/3 of the way from 16 to 128.
+        # In float64 the ends of buckets are exact: a distance of 64 is 2/3 of the way from 16 to 128.
         logs = (distance.clamp_min(1).double() / exact).log() / math.log(self.max_distance / exact)
         wide = exact + (logs * (self.buckets - exact)).clamp_min(0).long()
         return torch.where(distance < exact, distance, wide.clamp_max(self.buckets - 1))
 
     def at_distances(self, n: int) -> Tensor:
-        """The biases at the distances 0 … n - 1, (H, n)."""
+        """The bias at the distances 0 … n - 1, (H, n)."""
         return self.biases[:, self.bucket(torch.arange(n, device=self.biases.device))]
 
     def bias(self, offset: int, t_q: int, t_k: int) -> Tensor | None:
         return by_distance(self.at_distances(t_k), offset, t_q)
 
-    def made_of(self) -> Order | None:
-        return Order(self.scale, bias=self.at_distances(self.block_size).detach() if hasattr(self, "biases") else None)
-
 
 class Kerple(Position):
-    """A penalty that grows with the logarithm of the distance: -r₁ ln(1 + r₂ (i - j)) (Chi et al. 2022, eq. 5).
+    """A penalty that grows with the logarithm of the distance, -r₁ ln(1 + r₂ (i - j)) (Chi et al. 2022, eq. 5).
 
-    r₁ and r₂ are learned for every head and stay positive: their logarithms are the parameters. They start spread
-    evenly over the ranges that the paper draws them from, r₁ up to 2 and r₂ up to 1.
+    r₁ and r₂ are learned for each head. The parameters are their logarithms, so they stay positive. They start evenly
+    spread over the ranges from which the paper draws them: r₁ up to 2, r₂ up to 1.
     """
 
-    def __init__(self, d_model: int, n_heads: int, block_size: int, layer: int | None = None) -> None:
-        super().__init__(d_model, n_heads, block_size, layer)
-        if layer is not None:
-            spread = torch.arange(1, n_heads + 1) / n_heads  # (H,)
-            self.log_r1 = nn.Parameter((2 * spread).log())
-            self.log_r2 = nn.Parameter(spread.log())
+    def init_layer(self, layer: int) -> None:
+        spread = torch.arange(1, self.n_heads + 1) / self.n_heads  # (H,)
+        self.log_r1 = nn.Parameter((2 * spread).log())
+        self.log_r2 = nn.Parameter(spread.log())
 
     def at_distances(self, n: int) -> Tensor:
-        """The biases at the distances 0 … n - 1, (H, n)."""
-        distance = torch.arange(n, device=self.log_r1.device)
-        return -self.log_r1.exp()[:, None] * torch.log1p(self.log_r2.exp()[:, None] * distance)
+        """The bias at the distances 0 … n - 1, (H, n)."""
+        distances = torch.arange(n, device=self.log_r1.device)
+        return -self.log_r1.exp()[:, None] * torch.log1p(self.log_r2.exp()[:, None] * distances)
 
     def bias(self, offset: int, t_q: int, t_k: int) -> Tensor | None:
         return by_distance(self.at_distances(t_k), offset, t_q)
 
-    def made_of(self) -> Order | None:
-        return Order(self.scale, bias=self.at_distances(self.block_size).detach() if hasattr(self, "log_r1") else None)
-
 
 class Forgetting(Position):
-    """FoX: each head forgets by gates that the tokens set, Σ log σ(f_l) over l = j+1 … i (Lin et al. 2025, eq. 4).
+    """FoX: each head forgets earlier tokens at a rate that the tokens in between set (Lin et al. 2025, eq. 4).
 
-    f = W x + b + 5 of the layer's input, b from 0: at first a head keeps 99.3% a token. With C_j the sum up to j, the
-    bias is C_i - C_j. Adding -C_j alone gives the same weights: one number a key.
+    The bias of query i and key j is Σ log σ(f_l), l = j+1 … i, where f = W x + b + 5 is computed from the input of the
+    layer and b starts at 0: at first each token keeps 99.3% of what came before. With the cumulative sums C, this bias
+    is C_i - C_j. C_i is the same for all keys of query i, so the bias is -C_j, one number per key.
     """
 
-    def __init__(self, d_model: int, n_heads: int, block_size: int, layer: int | None = None) -> None:
-        super().__init__(d_model, n_heads, block_size, layer)
-        if layer is not None:
-            self.gate = nn.Linear(d_model, n_heads)
+    def init_layer(self, layer: int) -> None:
+        self.gate = nn.Linear(self.d_model, self.n_heads)
 
-    def rotate(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-        with torch.autocast(x.device.type, enabled=False):  # few numbers, which are summed up: in fp32, without copies
-            f = F.logsigmoid(self.gate(x.to(self.gate.weight.dtype)) + 5)  # (B, T, H)
-        return q, torch.cat((k, f.to(k.dtype).transpose(1, 2)[..., None]), -1)  # keys are cached with their gates
+    def queries_and_keys(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
+        """Adds log σ(f) to the keys as one more channel, so that the cache keeps it."""
+        with torch.autocast(x.device.type, enabled=False):  # a cumulative sum needs fp32; these are few numbers
+            log_f = F.logsigmoid(self.gate(x.to(self.gate.weight.dtype)) + 5)  # (B, T, H)
+        return q, torch.cat((k, log_f.to(k.dtype).transpose(1, 2)[..., None]), -1)
 
     def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
-        k, f = torch.split(k, [k.shape[-1] - 1, 1], -1)  # one pass back, where two slices would take five
-        return k, -f.to(torch.promote_types(k.dtype, torch.float32)).cumsum(-2).mT  # (B, H, 1, Tk)
-
-    def made_of(self) -> Order | None:
-        return None if hasattr(self, "gate") else Order(self.scale)
+        k, log_f = torch.split(k, [k.shape[-1] - 1, 1], -1)  # its backward takes one pass; two slices would take five
+        return k, -log_f.to(torch.promote_types(k.dtype, torch.float32)).cumsum(-2).mT  # (B, H, 1, Tk)

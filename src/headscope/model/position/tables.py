@@ -3,14 +3,10 @@
 Shapes: B batch, T positions, C = d_model.
 """
 
-from typing import Annotated
-
 import torch
-from annotated_types import Gt
 from torch import Tensor, nn
 
-from headscope.model.made_of import Order
-from headscope.model.position.base import Position, frequencies
+from headscope.model.position.base import Base, Position, frequencies
 
 
 class Sinusoidal(Position):
@@ -22,23 +18,18 @@ class Sinusoidal(Position):
     sines: Tensor
 
     def __init__(
-        self,
-        d_model: int,
-        n_heads: int,
-        block_size: int,
-        layer: int | None = None,
-        *,
-        base: Annotated[float, Gt(0)] = 10000.0,
+        self, d_model: int, n_heads: int, block_size: int, layer: int | None = None, *, base: Base = 10000.0
     ) -> None:
-        super().__init__(d_model, n_heads, block_size, layer)
         self.base = base
-        if layer is None:
-            if d_model % 2:
-                raise ValueError(f"sinusoidal positions pair channels: d_model={d_model} must be even")
-            self.register_buffer("sines", self._sines(block_size, d_model), persistent=False)
+        super().__init__(d_model, n_heads, block_size, layer)
 
-    def _sines(self, block_size: int, d_model: int) -> Tensor:
-        angles = torch.outer(torch.arange(block_size, dtype=torch.float64), frequencies(d_model, self.base))
+    def init_embedding(self) -> None:
+        if self.d_model % 2:
+            raise ValueError(f"sinusoidal positions pair channels: d_model={self.d_model} must be even")
+        self.register_buffer("sines", self._sines(), persistent=False)
+
+    def _sines(self) -> Tensor:
+        angles = torch.outer(torch.arange(self.block_size, dtype=torch.float64), frequencies(self.d_model, self.base))
         return torch.stack((angles.sin(), angles.cos()), -1).flatten(1).float()  # (T, C/2, 2) to (T, C)
 
     def embed(self, x: Tensor, offset: int) -> Tensor:
@@ -46,23 +37,18 @@ class Sinusoidal(Position):
 
     def stretch(self, block_size: int, method: str = "as trained") -> None:
         super().stretch(block_size, method)
-        if hasattr(self, "sines"):
-            self.sines = self._sines(block_size, self.sines.shape[1]).to(self.sines.device)
+        if self.layer is None:
+            self.sines = self._sines().to(self.sines.device)
 
     def table(self) -> Tensor | None:
         return self.sines
-
-    def made_of(self) -> Order | None:
-        return Order(self.scale, table=getattr(self, "sines", None))
 
 
 class Learned(Position):
     """A trained vector for every position, added to the embedding (Gehring et al. 2017; GPT-2)."""
 
-    def __init__(self, d_model: int, n_heads: int, block_size: int, layer: int | None = None) -> None:
-        super().__init__(d_model, n_heads, block_size, layer)
-        if layer is None:
-            self.vectors = nn.Embedding(block_size, d_model)
+    def init_embedding(self) -> None:
+        self.vectors = nn.Embedding(self.block_size, self.d_model)
 
     def embed(self, x: Tensor, offset: int) -> Tensor:
         return x + self.vectors.weight[offset : offset + x.shape[1]]
@@ -73,6 +59,3 @@ class Learned(Position):
 
     def table(self) -> Tensor | None:
         return self.vectors.weight.detach()
-
-    def made_of(self) -> Order | None:
-        return Order(self.scale, table=self.vectors.weight.detach() if hasattr(self, "vectors") else None)

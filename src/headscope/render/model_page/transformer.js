@@ -13,7 +13,7 @@ export const asByte = (weight) => Math.round(Math.sqrt(weight) * 255);
  * the last one is computed from where it differs. That makes this the cache for writing, too.
  */
 export class Pass {
-  /** @param model - what Python hands over, see `headscope/model/made_of.py`; tensors as Float32Arrays. */
+  /** @param model - the description of `headscope/portable/description.py`; tensors as Float32Arrays. */
   constructor(model) {
     const { context: T, width: C, heads: H, layers: L, vocabulary: V } = model.sizes;
     const F = Math.max(...model.layers.map((layer) => layer.feedforward.width));

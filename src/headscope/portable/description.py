@@ -1,0 +1,237 @@
+"""Describes a model by plain tensors and numbers, and verifies the description against the model.
+
+The description of a transformer, whose keys the page's script reads (`render/model_page/transformer.js`):
+
+    kind       "transformer"
+    sizes      vocabulary V, width C, heads H, layers L, context T
+    embedding  (V, C)
+    table      (T, C), added to the embedding; or None
+    layers     for each layer:
+        norm1        LayerNorm: weight (C,), bias (C,), eps
+        qkv          (3 C, C)
+        qk_norm      {"eps": …} if queries and keys get mean 0 and variance 1; or None
+        cos_sin      (T, D/2, 2), the rotation of each pair of channels of q and k; or None
+        bias         (H, T), added to the scaled scores at each distance, from 0; or None
+        scale        factor on q·k
+        out          (C, C)
+        norm2        as norm1
+        feedforward  down(curve(up x)) or, with a gate, down(curve(gate x) ⊙ up x): the name of the curve, width F,
+                     up (F, C), up_bias, gate (F, C), down (C, F), down_bias; biases and gate may be None
+    norm       as norm1
+    head       weight (V, C), bias (V,)
+
+Everything is read from the weights and from the hooks of the model's parts, never from their class. A part of a plugin
+can therefore be described too if it computes one of these forms.
+
+Shapes: B batch, T positions, C = d_model, H heads, D = C / H, F width of a feed-forward network, V vocabulary.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headscope.model.attention import MultiHeadAttention, attention_weights
+from headscope.model.feedforward import FeedForward
+from headscope.model.mlp import FixedContextMLP
+from headscope.model.position import Position
+from headscope.model.qk_norm import EPS, QKNorm
+from headscope.model.transformer import LanguageModel, TransformerLM
+from headscope.portable.forward import CURVES, feed_forward, forward, pattern
+
+TOLERANCE = 1e-3  #: allowed error, relative to the largest number, or absolute if that is less than 1
+
+
+class NotPortable(ValueError):
+    """A part of a model computes something that a description cannot express. The message names its class."""
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__(f"{type(part).__name__} computes something that the page cannot run")
+
+
+def refusal(model: LanguageModel) -> str:
+    """The reason why a model cannot be described; empty if it can."""
+    try:
+        describe(model)
+    except NotPortable as reason:
+        return str(reason)
+    return ""
+
+
+@torch.no_grad()
+def describe(model: LanguageModel) -> dict[str, Any]:
+    """The description of a model, with tensors that share the model's memory.
+
+    A class of models that is neither a transformer nor a fixed-context network can return its own description, in one
+    of the two layouts, from a method `made_of`.
+
+    Args:
+        model: in eval mode.
+
+    Raises:
+        NotPortable: one of its parts cannot be described, or the description does not compute the model's logits.
+    """
+    if isinstance(model, TransformerLM):
+        described = _transformer(model)
+    elif isinstance(model, FixedContextMLP):
+        described = _fixed_context(model)
+    else:
+        described = getattr(model, "made_of", dict)()
+    _require(described, model)
+    ids = random_ids(model).to(next(model.parameters()).device)
+    _require(_agree(forward(described, ids), model(ids)), model)
+    return described
+
+
+def random_ids(model: LanguageModel) -> Tensor:
+    """Random ids (2, T) that fill the context."""
+    return torch.randint(model.vocab_size, (2, model.block_size), generator=torch.Generator().manual_seed(0))
+
+
+def _transformer(model: TransformerLM) -> dict[str, Any]:
+    zeros = model.embedding.weight.new_zeros(1, model.block_size, model.d_model)
+    return {
+        "kind": "transformer",
+        "sizes": {
+            "vocabulary": model.vocab_size,
+            "width": model.d_model,
+            "heads": model.n_heads,
+            "layers": model.n_layers,
+            "context": model.block_size,
+        },
+        "embedding": model.embedding.weight,
+        "table": _table(model.position, zeros),
+        "layers": [
+            {
+                "norm1": _norm(block.norm1),
+                "qkv": block.attention.qkv.weight,
+                "qk_norm": _qk_norm(block.attention.qk_norm, zeros.new_empty(64, model.d_model // model.n_heads)),
+                **_scores(block.attention, model.block_size),
+                "out": block.attention.out.weight,
+                "norm2": _norm(block.norm2),
+                "feedforward": _feed_forward(block.feedforward),
+            }
+            for block in model.layers()
+        ],
+        "norm": _norm(model.norm),
+        "head": {"weight": model.head.weight, "bias": model.head.bias},
+    }
+
+
+def _fixed_context(model: FixedContextMLP) -> dict[str, Any]:
+    return {
+        "kind": "fixed context",
+        "sizes": {
+            "vocabulary": model.vocab_size,
+            "width": model.d_model,
+            "seen": model.context,
+            "hidden": model.hidden,
+            "context": model.block_size,
+            "heads": 0,
+            "layers": 0,
+        },
+        "embedding": model.embedding.weight,
+        "inner": {"weight": model.inner.weight, "bias": model.inner.bias},
+        "head": {"weight": model.head.weight, "bias": model.head.bias},
+    }
+
+
+def _norm(norm: nn.Module) -> dict[str, Any]:
+    if not isinstance(norm, nn.LayerNorm) or norm.bias is None:
+        raise NotPortable(norm)
+    return {"weight": norm.weight, "bias": norm.bias, "eps": norm.eps}
+
+
+def _table(scheme: Position, zeros: Tensor) -> Tensor | None:
+    """What a scheme adds to embeddings: its `embed` of zeros (1, T, C)."""
+    table = scheme.embed(zeros, 0)[0]
+    x = _random(zeros)
+    _require(_agree(x + table, scheme.embed(x, 0)), scheme)
+    return table if table.any() else None
+
+
+def _scores(attention: MultiHeadAttention, t: int) -> dict[str, Any]:
+    """`cos_sin`, `bias` and `scale` of a layer's scheme, found by calling its hooks."""
+    scheme, weight, h = attention.position, attention.qkv.weight, attention.n_heads
+    d = weight.shape[1] // h
+    x = _random(weight.new_empty(1, t, weight.shape[1]))
+    unit = torch.zeros_like(x).view(1, t, h, d).transpose(1, 2)  # (1, H, T, D)
+    unit[..., ::2] = 1  # (1, 0) in every pair of channels, which a rotation takes to (cos, sin)
+    rotated, keys = scheme.queries_and_keys(unit.clone(), unit.clone(), x, 0)  # a hook may work in place
+    bias = scheme.bias(0, t, t)
+    _require(rotated.shape == keys.shape == unit.shape and scheme.keys(keys)[1] is None, scheme)
+    rotates = d % 2 == 0 and not rotated.equal(unit)
+    found = {
+        "cos_sin": rotated[0, 0].reshape(t, d // 2, 2) if rotates else None,
+        "bias": None if bias is None else _by_distance(bias, h, t),
+        "scale": scheme.scale,
+    }
+    # On other queries, keys and inputs, the patterns agree only if the scheme is a rotation that is the same for every
+    # head and every x, and if its bias depends on the distance alone, up to a number that all keys of a query share.
+    q, k, x = (_random(u, seed=n) for n, u in enumerate((unit, unit, x), 1))
+    rotated, keys = scheme.queries_and_keys(q.clone(), k.clone(), x, 0)
+    keys, bias = attention.score_inputs(keys)
+    expected = attention_weights(rotated, keys, scale=scheme.scale, bias=bias)
+    _require(_agree(pattern(found, q, k), expected), scheme)
+    return found
+
+
+def _by_distance(bias: Tensor, h: int, t: int) -> Tensor:
+    """The bias at each distance (H, T), read from the last query: its last key has distance 0."""
+    rows = bias.shape[-2] if bias.ndim > 1 else 1
+    last = bias.broadcast_to(1, h, rows, t)[0, :, -1]  # (H, T)
+    if rows == 1:  # one number per key, which counts relative to the number of the query's own key
+        last = last - last[:, -1:]
+    return last.flip(-1)
+
+
+def _qk_norm(qk_norm: QKNorm, like: Tensor) -> dict[str, float] | None:
+    lengths = torch.logspace(-3, 2, len(like)).to(like)[:, None]  # small vectors reveal eps
+    q, k = (_random(like, seed=n)[None, None] * lengths for n in (1, 2))  # (1, 1, T, D) each
+    found = qk_norm(q, k)
+    if q.equal(found[0]) and k.equal(found[1]):
+        return None
+    if all(_agree(nn.functional.layer_norm(u, u.shape[-1:], eps=EPS), v) for u, v in zip((q, k), found, strict=True)):
+        return {"eps": EPS}
+    raise NotPortable(qk_norm)
+
+
+def _feed_forward(part: FeedForward) -> dict[str, Any]:
+    """Recognises the activation function by its values, then compares the whole network."""
+    up, down, gate = part.up, part.down, getattr(part, "gate", None)
+    hidden = 2 * _random(up.weight.new_empty(1, 64, up.out_features))
+    try:
+        values = part.activation(hidden)
+    except NotImplementedError:  # the class overrides `forward` alone
+        raise NotPortable(part) from None
+    curves = [name for name, curve in CURVES.items() if _agree(curve(hidden), values)]
+    _require(curves, part)
+    described: dict[str, Any] = {
+        "width": up.out_features,
+        "curve": curves[0],
+        "up": up.weight,
+        "down": down.weight,
+        "up_bias": up.bias,
+        "down_bias": down.bias,
+        "gate": gate.weight if isinstance(gate, nn.Linear) else None,
+    }
+    x = _random(up.weight.new_empty(1, 64, up.in_features))
+    _require(_agree(feed_forward(described, x), part(x)), part)
+    return described
+
+
+def _require(holds: Any, part: nn.Module) -> None:
+    if not holds:
+        raise NotPortable(part)
+
+
+def _random(like: Tensor, seed: int = 0) -> Tensor:
+    """Normally distributed numbers, always the same ones."""
+    return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed)).to(like)
+
+
+def _agree(found: Tensor, expected: Tensor) -> bool:
+    """Whether two tensors are equal within the tolerance."""
+    if found.shape != expected.shape:
+        return False
+    return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max().clamp_min(1))
