@@ -40,8 +40,8 @@ def test_the_same_model_comes_back(scheme, tmp_path):
 def test_models_with_the_same_shapes_are_told_apart():
     model = small(Rotary)
     assert checkpoint.unlike(model, small(Rotary, dropout=0.5, block_size=8, seed=1)) == ""
-    said = checkpoint.unlike(model, small(Sinusoidal, n_heads=4))
-    assert said == "n_heads=2, here 4, position=Rotary(base=10000.0), here Sinusoidal(base=10000.0)"
+    differences = checkpoint.unlike(model, small(Sinusoidal, n_heads=4))
+    assert differences == "n_heads=2, here 4, position=Rotary(base=10000.0), here Sinusoidal(base=10000.0)"
 
 
 def test_the_options_of_a_scheme_come_back(tmp_path):
@@ -224,7 +224,7 @@ def test_safetensors_carry_config_and_vocabulary(scheme, tmp_path):
 def test_what_part4_cannot_hold_is_refused(tmp_path):
     save(small(Rotary), tmp_path / "rope.ckpt")
     save(FixedContextMLP(11, 3, 4, 16, 12), tmp_path / "mlp.ckpt")
-    for name, message in (("rope", "sinusoidal positions alone"), ("mlp", "is for a TransformerLM")):
+    for name, message in (("rope", "sinusoidal positions only"), ("mlp", "is for a TransformerLM")):
         out = tmp_path / "out.pt"
         done = shell("-m", "headscope.checkpoint", tmp_path / f"{name}.ckpt", out, "--format", "part4")
         assert done.returncode == 2

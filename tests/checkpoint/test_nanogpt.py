@@ -57,7 +57,7 @@ def test_another_text_is_found_beside_it_or_where_nanogpt_keeps_it(tmp_path):
     config = {"dataset": "hamlet"}
     (tmp_path / "out").mkdir()
     path = nanogpt.save(model, tmp_path / "out" / "ckpt.pt", config=config)
-    with pytest.raises(UserError, match=r"it has 7 tokens and does not say which; put the text .* as input\.txt"):
+    with pytest.raises(UserError, match=r"it has 7 tokens and no vocabulary; put the text .* as input\.txt"):
         headscope.load(path)
     clone = tmp_path / "data" / "hamlet"
     clone.mkdir(parents=True)
@@ -91,16 +91,16 @@ def test_a_pickle_that_runs_code_is_not_loaded(model, tmp_path):
 
 def test_damaged_files_are_refused_in_a_line(tmp_path):
     whole = nanogpt.save(nanogpt.GPT(n_embd=8, n_head=1, n_layer=1), tmp_path / "ckpt.pt").read_bytes()
-    rng, said = random.Random(1), []
+    rng, messages = random.Random(1), []
     for _ in range(60):
         (tmp_path / "ckpt.pt").write_bytes(mutated(whole, rng))
         try:
             loaded, _, _ = headscope.load(tmp_path / "ckpt.pt")
             loaded(torch.zeros(1, 1, dtype=torch.long))
         except UserError as e:
-            said.append(str(e))
-    assert len(said) > 30
-    assert not any("\n" in line for line in said)
+            messages.append(str(e))
+    assert len(messages) > 30
+    assert not any("\n" in line for line in messages)
 
 
 @pytest.mark.parametrize(
@@ -132,11 +132,11 @@ def test_the_commands_read_it(tmp_path):
     model = nanogpt.GPT(vocab_size=8)
     path = nanogpt.save(model, tmp_path / "ckpt.pt", config={"dataset": "mine"})
     sizes = ("model.d_model=32", "heads=h4", "model.n_layers=2", "model.block_size=16", "position=learned")
-    code, said = train(
+    code, output = train(
         *(f"init={path}", "data=text", f"data.path={tmp_path}/mine.txt", *sizes, "trainer.max_steps=3"),
         *("callbacks=none", "logger=none", f"hydra.run.dir={tmp_path}/run"),
     )
-    assert code == 0, said
+    assert code == 0, output
     assert isinstance(headscope.load(tmp_path / "run").tokenizer, CharTokenizer)
     done = shell("generate.py", f"checkpoint={path}", "prompt=to be", "max_new_tokens=5")
     assert done.returncode == 2

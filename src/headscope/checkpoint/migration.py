@@ -1,7 +1,7 @@
-"""Descriptions of older formats, brought up to today's.
+"""Reads Headscope's own files: a run's checkpoint, which Lightning writes, and its export to safetensors.
 
-A release that changes what `format.card` writes raises FORMAT by one and adds the step that upgrades the format before.
-A small checkpoint of every format is kept in tests/checkpoint/fixtures.
+A release that changes what `format.card` writes raises FORMAT by one and adds the step from the format before.
+`tests/checkpoint/fixtures` has a small checkpoint of every format.
 """
 
 from collections.abc import Callable
@@ -9,23 +9,43 @@ from pathlib import Path
 from typing import Any
 
 from headscope.checkpoint.format import FORMAT
+from headscope.checkpoint.source import CardAndWeights, Source
 from headscope.errors import UserError
+
+PREFIX = "model."  #: before the name of each weight of a LightningModule's model
 
 
 def _name_the_parts(card: dict[str, Any]) -> dict[str, Any]:
-    """Format 1 to 2: a transformer names its feed-forward and what it does to queries and keys; it had one kind."""
+    """Format 1 to 2: names a transformer's feed-forward and norm of queries and keys, of which there was one kind."""
     model = dict(card["model"])
     if "position" in model:
         model |= {"feedforward": {"class": "GELU"}, "qk_norm": {"class": "QKNorm"}}
     return card | {"format": 2, "model": model}
 
 
-#: Of each older format, the function that turns its description into the next format's.
+#: For each older format, the function that turns its description into the next format's.
 STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _name_the_parts}
 
 
+def recognises(source: Source) -> bool:
+    """Whether the file has a description of ours."""
+    return isinstance(source.content.get("headscope"), dict)
+
+
+def read(source: Source) -> CardAndWeights:
+    """Returns the description, in the current format and with the step, and the weights."""
+    card = to_current(source.content["headscope"], source.path)
+    step = {"step": source.content["global_step"]} if "global_step" in source.content else {}
+    weights = {name.removeprefix(PREFIX): weight for name, weight in source.content["state_dict"].items()}
+    return card | {"about": card["about"] | step}, weights
+
+
 def to_current(card: dict[str, Any], path: str | Path) -> dict[str, Any]:
-    """The description in today's format.
+    """Returns the description in the current format.
+
+    Args:
+        card: a description in any format.
+        path: the file that it is from, for the message.
 
     Raises:
         UserError: a newer version wrote it.

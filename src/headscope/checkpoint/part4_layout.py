@@ -1,22 +1,21 @@
-"""The dictionary that Part 4 saves, and its names for our weights.
+"""Reads and writes the dictionary that Part 4 saves.
 
 Shapes: T positions (block_size), C = d_model.
 """
 
 import io
-from typing import Any
 
 import torch
-from torch import Tensor
 
+from headscope.checkpoint.source import CardAndWeights, Source
 from headscope.data.tokenizers import CharTokenizer, Tokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.model.position import Sinusoidal
 from headscope.model.transformer import TransformerLM
 
-#: Our names to theirs, outside the blocks and inside each block.
-OUTSIDE = {"embedding": "token_emb", "norm": "ln_final", "head": "output"}
-INSIDE = {
+#: Our names of modules to Part 4's, outside the blocks and inside each block.
+OUTER = {"embedding": "token_emb", "norm": "ln_final", "head": "output"}
+INNER = {
     "attention.qkv": "attention.W_qkv",
     "attention.out": "attention.W_out",
     "feedforward.up": "ffn.0",
@@ -24,20 +23,20 @@ INSIDE = {
     "norm1": "ln1",
     "norm2": "ln2",
 }
-TABLE = "pos_enc.pe"  #: their table of positions, a buffer (1, T, C)
-KIND = "tokenizer"  #: a key that Part 4 ignores: the class of ours. Its absence means a file of Part 4 itself.
+TABLE = "pos_enc.pe"  #: Part 4's table of positions, a buffer (1, T, C)
+KIND = "tokenizer"  #: our key for the tokenizer's class, which Part 4 ignores; files that Part 4 wrote do not have it
 
 
 def rename(name: str, back: bool = False) -> str:
-    """Returns the name of a weight in Part 4's layout; with `back`, in ours."""
+    """Returns Part 4's name of a weight of ours; with `back`, our name of a weight of Part 4's."""
     module, _, kind = name.rpartition(".")
-    outside, inside = OUTSIDE, INSIDE
+    outer, inner = OUTER, INNER
     if back:
-        outside, inside = ({v: k for k, v in names.items()} for names in (OUTSIDE, INSIDE))
+        outer, inner = ({v: k for k, v in names.items()} for names in (OUTER, INNER))
     if module.startswith("blocks."):
-        _, layer, rest = module.split(".", 2)
-        return f"blocks.{layer}.{inside[rest]}.{kind}"
-    return f"{outside[module]}.{kind}"
+        _, block, rest = module.split(".", 2)
+        return f"blocks.{block}.{inner[rest]}.{kind}"
+    return f"{outer[module]}.{kind}"
 
 
 def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) -> bytes:
@@ -48,7 +47,7 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
     """
     if type(model.position) is not Sinusoidal or model.position.base != 10000.0:
         raise UserError(
-            f"Part 4 has sinusoidal positions alone and this model has {type(model.position).__name__};"
+            f"Part 4 has sinusoidal positions only and this model has {type(model.position).__name__};"
             " use --format safetensors, or train with position=sinusoidal"
         )
     if not isinstance(tokenizer, CharTokenizer | WordTokenizer):
@@ -68,14 +67,20 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
     return buffer.getvalue()
 
 
-def read(saved: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Returns a card and weights from the dictionary that Part 4 saves."""
+def recognises(source: Source) -> bool:
+    """Whether the file is a dictionary as Part 4 saves it."""
+    return "model_state_dict" in source.content
+
+
+def read(source: Source) -> CardAndWeights:
+    """Returns our description of the model, and the weights by our names."""
+    saved = source.content
     vocab = [saved["itos"][i] for i in range(len(saved["itos"]))]
     guess = "CharTokenizer" if all(len(token) == 1 for token in vocab) else "WordTokenizer"
     position = {"class": "Sinusoidal", "base": 10000.0}
-    described = {
+    card = {
         "model": {"class": "TransformerLM", "dropout": 0.0, "position": position} | saved["model_config"],
         "tokenizer": {"class": saved.get(KIND, guess), "vocab": vocab},
         "about": {"name": "part4", "data": {"name": "a text that the file does not name"}},
     }
-    return described, {rename(k, back=True): v for k, v in saved["model_state_dict"].items() if k != TABLE}
+    return card, {rename(k, back=True): v for k, v in saved["model_state_dict"].items() if k != TABLE}
