@@ -347,13 +347,15 @@ def test_without_transformers_our_own_reader_checks(tmp_path, monkeypatch):
 
 
 def wrong_logits(folder):
-    reader = open_with_transformers(folder)
-    return reader._replace(logits=lambda ids: reader.logits(ids) + 2e-4)
+    name, logits, tokenizer = open_with_transformers(folder)
+    return name, lambda ids: logits(ids) + 2e-4, tokenizer
 
 
 def wrong_ids(folder):
-    reader = open_with_transformers(folder)
-    return reader._replace(encode=lambda text: [*reader.encode(text), 0])
+    name, logits, tokenizer = open_with_transformers(folder)
+    encode = tokenizer.encode
+    tokenizer.encode = lambda text: [*encode(text), 0]
+    return name, logits, tokenizer
 
 
 open_with_transformers = hf_folder.open_with_transformers

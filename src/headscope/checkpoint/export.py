@@ -4,15 +4,17 @@ import json
 import shutil
 import tempfile
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save as to_safetensors
+from torch import Tensor
 
 from headscope.checkpoint import hf_folder, hf_layout, part4_layout
 from headscope.checkpoint.format import card
-from headscope.checkpoint.hf_folder import Reader
 from headscope.checkpoint.reading import Loaded, find, load
 from headscope.checkpoint.source import Source
 from headscope.data.tokenizers import UnknownToken
@@ -85,22 +87,19 @@ def _check(loaded: Loaded, folder: Path) -> str:
     for text in (*decoded, tokenizer.decode(range(model.vocab_size))):
         with suppress(UnknownToken):  # such as a word that holds a space
             encoded[text] = tokenizer.encode(text).tolist()
-    read = load(folder)
-    readers = [
-        Reader("Headscope", read.model, read.tokenizer.decode, lambda text: read.tokenizer.encode(text).tolist())
-    ]
+    readers: list[tuple[str, Callable[[Tensor], Tensor], Any]] = [("Headscope", *load(folder)[:2])]
     with warnings.catch_warnings(action="ignore"):
         if transformers := hf_folder.open_with_transformers(folder):
             readers.append(transformers)
-        for reader in readers:
-            difference = (reader.logits(ids) - model(ids)).abs().max().item()
+        for name, logits, their_tokenizer in readers:
+            difference = (logits(ids) - model(ids)).abs().max().item()
             if not difference <= TOLERANCE:
                 raise UserError(
-                    f"logits of {reader.name} differ by {difference:.2g}, and {TOLERANCE:g} is allowed; nothing was"
-                    " written; use --format safetensors"
+                    f"logits of {name} differ by {difference:.2g}, and {TOLERANCE:g} is allowed; nothing was written;"
+                    " use --format safetensors"
                 )
-            same_texts = [reader.decode(row) for row in ids.tolist()] == decoded
-            if not same_texts or any(reader.encode(text) != row for text, row in encoded.items()):
-                raise UserError(f"the tokenizer differs in {reader.name}; nothing was written; use another --format")
+            same_texts = [their_tokenizer.decode(row) for row in ids.tolist()] == decoded
+            if not same_texts or any(list(their_tokenizer.encode(text)) != row for text, row in encoded.items()):
+                raise UserError(f"the tokenizer differs in {name}; nothing was written; use another --format")
     advice = "" if transformers else "; install transformers to check the folder there too"
-    return f"logits agree within {difference:.1g}, read back by {reader.name}{advice}"
+    return f"logits agree within {difference:.1g}, read back by {name}{advice}"

@@ -1,6 +1,6 @@
 """Model classes of the `transformers` library that compute the same as `TransformerLM`, one `Family` each.
 
-A family lists the names that transformers uses for our sizes and modules, in the order of the tuples below.
+A family lists the names that transformers uses for our sizes and modules, in the order of SIZES, OUTER and INNER.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,6 @@ from headscope.model.qk_norm import QKNorm, Unit
 
 EPS = 1e-5  #: added to every variance in our layer norms
 SIZES = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")  #: our names of the model's sizes
-OUTER = ("embedding", "norm", "head", "position.vectors")  #: our modules outside the blocks; the last is for `Learned`
-INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")  #: inside a block
 ROPE = {"partial_rotary_factor": 1.0, "rope_type": "default"}  #: required options of rotary positions
 
 
@@ -25,10 +23,10 @@ class Family:
     name: str  #: its name in messages
     architecture: str  #: name of the Python class
     position: type[Position]
-    sizes: tuple[str, ...]  #: options for our SIZES
-    outer: tuple[str, ...]  #: modules for our OUTER
+    sizes: tuple[str, ...]  #: options for SIZES
+    outer: tuple[str, ...]  #: modules for `names.OUTER`
     blocks: str  #: prefix of a block's modules, before the number of the block
-    inner: tuple[str, ...]  #: modules for our INNER
+    inner: tuple[str, ...]  #: modules for `names.INNER`
     dropout: tuple[str, ...]  #: options for our dropout; the first is read
     attention_dropout: str  #: option for dropout of attention weights, which ours lacks
     activation: str  #: option for the activation of the feed-forward
@@ -38,12 +36,6 @@ class Family:
     rope_options: Mapping[str, str] = field(default_factory=dict)  #: options in `rope_parameters`, to their older names
     qk_norm: type[QKNorm] = QKNorm
     transposed: bool = False  #: matrices are (in, out)
-
-    def modules(self, n_layers: int) -> dict[str, str]:
-        """Returns our name of each module, to its name in transformers."""
-        inner = list(zip(INNER, self.inner, strict=True))
-        blocks = {f"blocks.{i}.{ours}": f"{self.blocks}{i}.{theirs}" for i in range(n_layers) for ours, theirs in inner}
-        return dict(zip(OUTER, self.outer, strict=False)) | blocks
 
 
 GPT2 = Family(

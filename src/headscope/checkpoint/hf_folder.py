@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -85,17 +85,13 @@ def _folder(source: Source) -> Path:
     return source.path if source.path.is_dir() else source.path.parent
 
 
-class Reader(NamedTuple):
-    """A library that opened such a folder."""
+def open_with_transformers(folder: Path) -> tuple[str, Callable[[Tensor], Tensor], Any] | None:
+    """Opens a folder with transformers.
 
-    name: str
-    logits: Callable[[Tensor], Tensor]  #: ids (B, T) to (B, T, V)
-    decode: Callable[[list[int]], str]
-    encode: Callable[[str], list[int]]
-
-
-def open_with_transformers(folder: Path) -> Reader | None:
-    """Opens a folder with transformers; returns None if transformers is not installed."""
+    Returns:
+        The library's name with its version, a function from ids (B, T) to logits (B, T, V), and the tokenizer; None if
+        transformers is not installed.
+    """
     if not find_spec("transformers"):
         return None
     import transformers
@@ -104,9 +100,4 @@ def open_with_transformers(folder: Path) -> Reader | None:
     transformers.utils.logging.set_verbosity_error()
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).float().eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return Reader(
-        f"transformers {transformers.__version__}",
-        lambda ids: model(ids).logits,
-        tokenizer.decode,
-        lambda text: tokenizer(text)["input_ids"],
-    )
+    return f"transformers {transformers.__version__}", lambda ids: model(ids).logits, tokenizer

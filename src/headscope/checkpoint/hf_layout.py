@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headscope.checkpoint.folding import fold_into_norm, fold_into_values
 from headscope.checkpoint.hf_families import FAMILIES, ROPE, SIZES, Family
+from headscope.checkpoint.names import module_names, rename
 from headscope.checkpoint.source import CardAndWeights, UnsupportedModel
 from headscope.errors import UserError
 from headscope.model.feedforward import GELU, FeedForward, SquaredReLU
@@ -66,20 +67,16 @@ def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
             " a weight of that norm is zero, or close to it; use --format safetensors"
         )
     state |= {"head.weight": head, "norm.bias": norm_bias}
-    modules, weights = family.modules(model.n_layers), {}
-    for name, weight in state.items():
-        module, _, kind = name.rpartition(".")
-        weights[f"{modules[module]}.{kind}"] = _rearrange(family, module, weight, model.n_heads)
-    for block in range(model.n_layers):
-        for inner in ("attention.qkv", "attention.out", "feedforward.up", "feedforward.down"):
-            module = f"blocks.{block}.{inner}"
-            weights.setdefault(f"{modules[module]}.bias", torch.zeros(len(state[f"{module}.weight"])))
-        if family.qk_norm is not QKNorm:
-            width = model.d_model // model.n_heads
-            for norm in ("q_layernorm", "k_layernorm"):
-                weights[f"{family.blocks}{block}.self_attn.{norm}.weight"] = torch.ones(width)
-                weights[f"{family.blocks}{block}.self_attn.{norm}.bias"] = torch.zeros(width)
     config = _config(family, model, width=len(state["blocks.0.feedforward.up.weight"]))
+    for name in [name for name in state if name.startswith("blocks.") and name.endswith(".weight")]:
+        state.setdefault(f"{name.removesuffix('weight')}bias", torch.zeros(len(state[name])))
+    state = {name: _rearrange(family, name, weight, model.n_heads) for name, weight in state.items()}
+    weights = rename(state, module_names(family.outer, family.blocks, family.inner, model.n_layers))
+    if family.qk_norm is not QKNorm:
+        width = model.d_model // model.n_heads
+        norms = [f"{family.blocks}{block}.self_attn.{x}_layernorm" for block in range(model.n_layers) for x in "qk"]
+        for norm in norms:
+            weights |= {f"{norm}.weight": torch.ones(width), f"{norm}.bias": torch.zeros(width)}
     return config, {name: weight.float().contiguous() for name, weight in weights.items()}
 
 
@@ -106,31 +103,26 @@ def _config(family: Family, model: TransformerLM, width: int) -> dict[str, Any]:
     return config
 
 
-def _rearrange(family: Family, module: str, weight: Tensor, n_heads: int) -> Tensor:
-    """Returns one of our weights in the arrangement of transformers.
+def _rearrange(family: Family, name: str, weight: Tensor, n_heads: int) -> Tensor:
+    """Returns one of our weights or biases in the arrangement of transformers.
 
     With RoPE, the rows of q, k and v are grouped by head, and the first channels of all rotated pairs precede the
-    second channels.
+    second channels. GPT-2's matrices are transposed.
     """
-    if family.rope_options and module.endswith("attention.qkv"):
-        q, k, v = weight.view(3, n_heads, -1, 2, weight.shape[-1])  # (H, D/2, 2, C) each
-        q, k = (part.transpose(1, 2) for part in (q, k))  # (H, 2, D/2, C) each
-        return torch.stack([part.flatten(1, 2) for part in (q, k, v)], 1).flatten(0, 2)  # (H 3 D, C)
-    return weight.T if _is_transposed(family, module, weight) else weight
+    if family.rope_options and ".attention.qkv." in name:
+        q, k, v = weight.reshape(3, n_heads, len(weight) // (6 * n_heads), 2, -1)  # (H, D/2, 2, C) each
+        parts = (q.transpose(1, 2), k.transpose(1, 2), v)
+        return torch.stack([part.flatten(1, 2) for part in parts], 1).reshape(weight.shape)  # (H 3 D, C)
+    return weight.T if family.transposed and weight.ndim == 2 and name.startswith("blocks.") else weight
 
 
-def _rearrange_back(family: Family, module: str, weight: Tensor, n_heads: int) -> Tensor:
-    """The inverse of `_rearrange`, for biases too."""
-    if family.rope_options and module.endswith("attention.qkv"):
-        d = len(weight) // (3 * n_heads)
-        q, k, v = weight.reshape(n_heads, 3, d, -1).unbind(1)  # (H, D, C) each
-        q, k = (part.reshape(n_heads, 2, d // 2, -1).transpose(1, 2).flatten(1, 2) for part in (q, k))
+def _rearrange_back(family: Family, name: str, weight: Tensor, n_heads: int) -> Tensor:
+    """The inverse of `_rearrange`."""
+    if family.rope_options and ".attention.qkv." in name:
+        q, k, v = weight.reshape(n_heads, 3, len(weight) // (3 * n_heads), -1).unbind(1)  # (H, D, C) each
+        q, k = (part.reshape(n_heads, 2, part.shape[1] // 2, -1).transpose(1, 2).flatten(1, 2) for part in (q, k))
         return torch.stack((q, k, v)).reshape(weight.shape)  # (3 H D, C)
-    return weight.T.contiguous() if _is_transposed(family, module, weight) else weight
-
-
-def _is_transposed(family: Family, module: str, weight: Tensor) -> bool:
-    return family.transposed and weight.ndim == 2 and module.startswith("blocks.")
+    return _rearrange(family, name, weight, n_heads).contiguous()
 
 
 def read(config: dict[str, Any], weights: dict[str, Tensor]) -> CardAndWeights:
@@ -197,14 +189,10 @@ def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, 
     Raises:
         UnsupportedModel: the norms of queries and keys have weights, which ours lack.
     """
-    modules = {theirs: ours for ours, theirs in family.modules(min(sizes["n_layers"], len(weights))).items()}
-    modules["lm_head"] = "head"  # the name in newer versions
-    ours = {}
-    for name, weight in weights.items():
-        if not BUFFERS.fullmatch(name):
-            module, _, kind = name.rpartition(".")
-            module = modules.get(module, module)
-            ours[f"{module}.{kind}"] = _rearrange_back(family, module, weight.float(), sizes["n_heads"])
+    modules = module_names(family.outer, family.blocks, family.inner, min(sizes["n_layers"], len(weights)))
+    ours_of = {theirs: ours for ours, theirs in modules.items()} | {"lm_head": "head"}  # newer versions say lm_head
+    ours = rename({name: w.float() for name, w in weights.items() if not BUFFERS.fullmatch(name)}, ours_of)
+    ours = {name: _rearrange_back(family, name, weight, sizes["n_heads"]) for name, weight in ours.items()}
     if family.qk_norm is not QKNorm:
         _remove(ours, r".*\.[qk]_layernorm\.weight", 1)
         _remove(ours, r".*\.[qk]_layernorm\.bias", 0)

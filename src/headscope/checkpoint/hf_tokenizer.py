@@ -38,15 +38,10 @@ NO_SPECIAL_TOKENS = {
     "special_tokens": {},
 }
 #: A model of byte pairs, without its vocabulary and merges.
-BYTE_PAIRS = {
+BYTE_PAIRS: dict[str, Any] = {
     "type": "BPE",
-    "dropout": None,
-    "unk_token": None,
-    "continuing_subword_prefix": None,
-    "end_of_word_suffix": None,
-    "fuse_unk": False,
-    "byte_fallback": False,
-    "ignore_merges": False,
+    **dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix")),
+    **dict.fromkeys(("fuse_unk", "byte_fallback", "ignore_merges"), False),
 }
 
 

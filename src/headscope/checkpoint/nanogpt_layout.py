@@ -8,7 +8,7 @@ Shapes: T positions (block_size), C = d_model, V vocabulary.
 """
 
 import string
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -72,9 +72,16 @@ def _vocabulary(size: int, dataset: str, source: Source) -> list[str]:
             f"it has {size:,} tokens, so GPT-2's byte pairs, which cross line ends, as Headscope's never do; only"
             " nanoGPT's character models can be read"
         )
+    folder, texts = source.path.parent, dict[str, Callable[[], str]]()
+    files = [folder / TEXT, folder.resolve().parent / "data" / dataset / TEXT] if dataset else [folder / TEXT]
+    texts |= {str(file): partial(read_text, file) for file in files if file.is_file()}
+    if dataset in KNOWN:
+        texts[dataset] = lambda: KNOWN[dataset]
+    if source.text:
+        texts["the data"] = source.text
     rejected = []
-    for name, characters in _candidates(dataset, source):
-        vocab = sorted(set(characters()))
+    for name, text in texts.items():
+        vocab = sorted(set(text()))
         if len(vocab) == size:
             return vocab
         rejected.append(f"; {name} has {len(vocab):,} different characters")
@@ -82,16 +89,3 @@ def _vocabulary(size: int, dataset: str, source: Source) -> list[str]:
         f"it has {size:,} tokens and no vocabulary{''.join(rejected)}; put the text that it was trained on beside it,"
         f" as {TEXT}"
     )
-
-
-def _candidates(dataset: str, source: Source) -> Iterator[tuple[str, Callable[[], Iterable[str]]]]:
-    """Yields names and contents of texts that may be the training text, the most certain one first."""
-    folder = source.path.parent
-    files = [folder / TEXT, folder.resolve().parent / "data" / dataset / TEXT] if dataset else [folder / TEXT]
-    for file in files:
-        if file.is_file():
-            yield str(file), partial(read_text, file)
-    if dataset in KNOWN:
-        yield dataset, KNOWN[dataset].__iter__
-    if source.text is not None:
-        yield "the data", source.text

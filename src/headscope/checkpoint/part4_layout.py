@@ -7,36 +7,18 @@ import io
 
 import torch
 
+from headscope.checkpoint.names import module_names, rename
 from headscope.checkpoint.source import CardAndWeights, Source
 from headscope.data.tokenizers import CharTokenizer, Tokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.model.position import Sinusoidal
 from headscope.model.transformer import TransformerLM
 
-#: Our names of modules to Part 4's, outside the blocks and inside each block.
-OUTER = {"embedding": "token_emb", "norm": "ln_final", "head": "output"}
-INNER = {
-    "attention.qkv": "attention.W_qkv",
-    "attention.out": "attention.W_out",
-    "feedforward.up": "ffn.0",
-    "feedforward.down": "ffn.2",
-    "norm1": "ln1",
-    "norm2": "ln2",
-}
+#: Part 4's names of our modules; see `module_names`.
+OUTER = ("token_emb", "ln_final", "output")
+INNER = ("ln1", "attention.W_qkv", "attention.W_out", "ln2", "ffn.0", "ffn.2")
 TABLE = "pos_enc.pe"  #: Part 4's table of positions, a buffer (1, T, C)
 KIND = "tokenizer"  #: our key for the tokenizer's class, which Part 4 ignores; files that Part 4 wrote do not have it
-
-
-def rename(name: str, back: bool = False) -> str:
-    """Returns Part 4's name of a weight of ours; with `back`, our name of a weight of Part 4's."""
-    module, _, kind = name.rpartition(".")
-    outer, inner = OUTER, INNER
-    if back:
-        outer, inner = ({v: k for k, v in names.items()} for names in (OUTER, INNER))
-    if module.startswith("blocks."):
-        _, block, rest = module.split(".", 2)
-        return f"blocks.{block}.{inner[rest]}.{kind}"
-    return f"{outer[module]}.{kind}"
 
 
 def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) -> bytes:
@@ -52,7 +34,7 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
         )
     if not isinstance(tokenizer, CharTokenizer | WordTokenizer):
         raise UserError("Part 4 has characters or words as tokens, no byte pairs; use --format safetensors")
-    weights = {rename(k): v for k, v in model.state_dict().items()}
+    weights = rename(model.state_dict(), module_names(OUTER, "blocks.", INNER, model.n_layers))
     sizes = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")
     saved = {
         "model_state_dict": weights | {TABLE: model.position.sines[None].clone()},
@@ -83,4 +65,6 @@ def read(source: Source) -> CardAndWeights:
         "tokenizer": {"class": saved.get(KIND, guess), "vocab": vocab},
         "about": {"name": "part4", "data": {"name": "a text that the file does not name"}},
     }
-    return card, {rename(k, back=True): v for k, v in saved["model_state_dict"].items() if k != TABLE}
+    weights = {name: weight for name, weight in saved["model_state_dict"].items() if name != TABLE}
+    modules = module_names(OUTER, "blocks.", INNER, min(saved["model_config"]["n_layers"], len(weights)))
+    return card, rename(weights, {theirs: ours for ours, theirs in modules.items()})

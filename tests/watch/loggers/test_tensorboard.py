@@ -7,7 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 
-from headscope.watch.loggers.tensorboard import TensorBoard, as_block, shown
+from headscope.watch.loggers.tensorboard import TensorBoard, code_block, grouped_tag
 
 
 def logged(folder):
@@ -60,7 +60,7 @@ def test_a_resume_drops_what_came_later_and_logs_it_again_once(killed, step):
     ],
 )
 def test_what_is_no_loss_sorts_behind_the_losses(tag, wanted):
-    assert shown(tag) == shown(shown(tag)) == wanted
+    assert grouped_tag(tag) == grouped_tag(grouped_tag(tag)) == wanted
 
 
 def test_a_run_of_an_earlier_version_goes_on_under_the_names_of_today(tmp_path):
@@ -120,4 +120,4 @@ def test_a_resumed_run_draws_again_what_came_after_its_checkpoint(tmp_path):
 
 
 def test_a_text_is_a_block_of_code_in_markdown():
-    assert as_block("# a\n\n* b\n") == "    # a\n    \n    * b"
+    assert code_block("# a\n\n* b\n") == "    # a\n    \n    * b"

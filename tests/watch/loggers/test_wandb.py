@@ -84,7 +84,7 @@ def test_not_logged_in_is_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(wandb, "init", refuse)
     logger = Wandb(str(tmp_path), "tests")
-    with pytest.raises(UserError, match=r"^wandb: No API key.*; or keep it here: logger.wandb.offline=true$"):
+    with pytest.raises(UserError, match=r"^wandb: No API key.*; or keep the records here: logger.wandb.offline=true$"):
         _ = logger.experiment
     logger.finalize("failed")  # which Lightning calls then: says nothing more
 

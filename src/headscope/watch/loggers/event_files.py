@@ -1,4 +1,4 @@
-"""Cuts TensorBoard's event files back to a step."""
+"""Removes later steps from TensorBoard's event files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,20 +10,20 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from headscope.files import BESIDE
 
 
-def keep_until(folder: Path, step: int, named: Callable[[str], str]) -> None:
-    """Removes what was logged after a step from a folder's event files, and a record that a kill cut off.
+def remove_later_events(folder: Path, step: int, rename: Callable[[str], str]) -> None:
+    """Rewrites a folder's event files without later events and without a last record that a kill cut off.
 
-    By hand, because TensorBoard's own `purge_step` hides scalars and images only: texts would appear twice. The row of
-    the HParams table goes too: TensorBoard keeps the first that it reads, and the run may be extended.
+    TensorBoard's own `purge_step` hides only scalars and images, so texts would appear twice. The run's row of the
+    HParams table is removed too, because TensorBoard keeps the first row that it reads, and the run may be extended.
 
     Args:
         folder: searched for event files, without its subfolders.
-        step: the last to keep; 0 keeps nothing.
-        named: the name of today for a tag that an earlier version may have written.
+        step: the last step to keep; 0 keeps nothing.
+        rename: returns the current name of a tag that an earlier version may have written.
     """
     for path in folder.glob("events.out.tfevents.*"):
-        beside = path.with_name(f"events{BESIDE}")
-        with beside.open("wb") as f:
+        temporary = path.with_name(f"events{BESIDE}")
+        with temporary.open("wb") as f:
             writer = RecordWriter(f)
             for record in RawEventFileLoader(str(path)).Load():
                 event = Event.FromString(record)
@@ -32,10 +32,10 @@ def keep_until(folder: Path, step: int, named: Callable[[str], str]) -> None:
                 elif 0 < step >= event.step:
                     kept = [v for v in event.summary.value if v.metadata.plugin_data.plugin_name != "hparams"]
                     for value in kept:
-                        if value.metadata.plugin_data.plugin_name != "custom_scalars":  # its tag is TensorBoard's own
-                            value.tag = named(value.tag)
+                        if value.metadata.plugin_data.plugin_name != "custom_scalars":  # TensorBoard chose that tag
+                            value.tag = rename(value.tag)
                     if kept or not event.HasField("summary"):
                         del event.summary.value[:]
                         event.summary.value.extend(kept)
                         writer.write(event.SerializeToString())
-        beside.replace(path)
+        temporary.replace(path)
