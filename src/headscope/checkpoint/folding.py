@@ -16,13 +16,12 @@ def fold_into_norm(w: Tensor, b: Tensor, gamma: Tensor, beta: Tensor) -> tuple[T
 
     Args:
         w: the matrix after the norm, (M, C).
-        b: the bias to fold, (M,).
+        b: the bias to fold, (M,). If it is zero, W and β are returned unchanged.
         gamma: the norm's weight (C,), nowhere zero.
         beta: the norm's bias (C,).
 
     Returns:
-        W' (M, C) and β' (C,) in fp32, and the error of an output for a typical z, which is NaN where γ has a zero. If b
-        is zero, W and β are returned unchanged.
+        W' (M, C) and β' (C,) in fp32, and the error of an output for a typical z: NaN if γ has a zero.
     """
     if not b.any():
         return w, beta, 0.0
@@ -37,14 +36,14 @@ def fold_into_norm(w: Tensor, b: Tensor, gamma: Tensor, beta: Tensor) -> tuple[T
 
 
 def fold_into_values(out: Tensor, b: Tensor) -> tuple[Tensor, float]:
-    """Returns a bias of the values (C,) that has the effect of b on the output, because attention weights sum to one.
+    """Returns a bias of the values that replaces a bias of the output, because attention weights sum to one.
 
     Args:
         out: the output projection, (C, C).
         b: the bias of the output, (C,).
 
     Returns:
-        The bias of the values, and the largest error of the output: large or NaN if the projection has no inverse.
+        The bias of the values (C,), and the largest error of an output: large or NaN if the projection has no inverse.
     """
     matrix, wanted = out.double(), b.double()
     values, _ = torch.linalg.solve_ex(matrix, wanted)

@@ -56,12 +56,7 @@ def recognises(source: Source) -> bool:
 
 
 def read(source: Source) -> CardAndWeights:
-    """Returns our description of the model and its tokenizer, and the weights by our names.
-
-    Raises:
-        UserError: a file is missing.
-        UnsupportedModel: no model or tokenizer of ours is the same; the message names the difference.
-    """
+    """Reads such a folder; see `reading.FORMATS`."""
     folder = _folder(source)
     for name in (WEIGHTS, TOKENIZER):
         if not (folder / name).is_file():

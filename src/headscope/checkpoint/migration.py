@@ -33,7 +33,7 @@ def recognises(source: Source) -> bool:
 
 
 def read(source: Source) -> CardAndWeights:
-    """Returns the description, in the current format and with the step, and the weights."""
+    """Reads such a file; see `reading.FORMATS`."""
     card = to_current(source.content["headscope"], source.path)
     step = {"step": source.content["global_step"]} if "global_step" in source.content else {}
     weights = {name.removeprefix(PREFIX): weight for name, weight in source.content["state_dict"].items()}
@@ -41,11 +41,7 @@ def read(source: Source) -> CardAndWeights:
 
 
 def to_current(card: dict[str, Any], path: str | Path) -> dict[str, Any]:
-    """Returns the description in the current format.
-
-    Args:
-        card: a description in any format.
-        path: the file that it is from, for the message.
+    """Returns a description in the current format. The path of its file is for the message.
 
     Raises:
         UserError: a newer version wrote it.

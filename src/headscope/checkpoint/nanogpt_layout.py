@@ -35,12 +35,7 @@ def recognises(source: Source) -> bool:
 
 
 def read(source: Source) -> CardAndWeights:
-    """Returns our description of the model, with the vocabulary of its training text, and the weights by our names.
-
-    Raises:
-        UnsupportedModel: the vocabulary is not known, or a bias of attention cannot be folded.
-        UserError: the training text cannot be read.
-    """
+    """Reads such a file; see `reading.FORMATS`."""
     saved = source.content
     options, config = saved["model_args"], saved.get("config")
     sizes = sizes_of(NANOGPT, options)

@@ -55,7 +55,7 @@ def recognises(source: Source) -> bool:
 
 
 def read(source: Source) -> CardAndWeights:
-    """Returns our description of the model, and the weights by our names."""
+    """Reads such a file; see `reading.FORMATS`."""
     saved = source.content
     vocab = [saved["itos"][i] for i in range(len(saved["itos"]))]
     guess = "CharTokenizer" if all(len(token) == 1 for token in vocab) else "WordTokenizer"

@@ -11,9 +11,10 @@ from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
 
-#: Every format that can be read: whether a file or folder has the format, and the function that reads it. The first
-#: match is used. A format that is recognised without `Source.content` comes first, because `content` raises an error
-#: for unknown kinds of files. Each `read` raises `UnsupportedModel` if no model or tokenizer of ours is the same.
+#: Every format that can be read, one row each: `recognises` returns whether a file or folder has the format, and `read`
+#: returns its card and weights. The first match is used. Formats that are recognised without `Source.content` come
+#: first, because `content` raises an error for unknown kinds of files. `read` raises `UnsupportedModel` if no model or
+#: tokenizer of ours computes the same, another UserError if a file is missing, and any other error for a damaged file.
 FORMATS: tuple[tuple[Callable[[Source], bool], Callable[[Source], CardAndWeights]], ...] = (
     (hf_folder.recognises, hf_folder.read),
     (migration.recognises, migration.read),

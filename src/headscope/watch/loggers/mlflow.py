@@ -89,13 +89,9 @@ class MLflow(Tracker, MLFlowLogger):
 
 
 def create_experiment(name: str, uri: str, folder: Path | None) -> None:
-    """Creates an experiment unless it exists.
+    """Creates an experiment unless it exists, and the folder of a local store.
 
-    Args:
-        name: name of the experiment.
-        uri: address of the store.
-        folder: a local store's folder, which is created. A lock in it prevents two jobs of a sweep from creating the
-            database at the same time, which makes MLflow fail.
+    A lock prevents jobs of a sweep from creating the database at the same time, which makes MLflow fail.
 
     Raises:
         UserError: the store cannot be used.
@@ -107,13 +103,12 @@ def create_experiment(name: str, uri: str, folder: Path | None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock") if folder else nullcontext(), one_line_errors():
         client = MlflowClient(uri)
-        if client.get_experiment_by_name(name) is not None:
-            return
-        try:
-            client.create_experiment(name, (folder / "artifacts").as_uri() if folder else None)
-        except MlflowException:
-            if client.get_experiment_by_name(name) is None:  # otherwise another job has just created it
-                raise
+        if client.get_experiment_by_name(name) is None:
+            try:
+                client.create_experiment(name, (folder / "artifacts").as_uri() if folder else None)
+            except MlflowException:
+                if client.get_experiment_by_name(name) is None:  # otherwise another job has just created it
+                    raise
 
 
 @contextmanager

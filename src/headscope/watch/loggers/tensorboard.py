@@ -3,19 +3,22 @@
 import shutil
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams
 
-from headscope.files import write_atomically
+from headscope.files import BESIDE, write_atomically
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import Recorder
-from headscope.watch.loggers.event_files import remove_later_events
 from headscope.watch.loggers.step_files import remove_later, write_picture
 
 #: Tags and groups that keep their names. TensorBoard sorts groups by name and opens the first group, and the table of
@@ -79,7 +82,7 @@ class TensorBoard(Recorder, TensorBoardLogger):
 
     def resume_at(self, step: int) -> None:
         """Also renames the tags that earlier versions logged, and removes their second folder of HParams."""
-        remove_later_events(self.folder.path, step, grouped_tag)
+        remove_later_events(self.folder.path, step)
         remove_later(self.folder.pictures, step, ".png")
         shutil.rmtree(self.folder.path / "hparams", ignore_errors=True)
         self._kwargs["purge_step"] = step + 1 if step else 0  # for a TensorBoard that already shows the run
@@ -101,3 +104,31 @@ def grouped_tag(tag: str) -> str:
 def code_block(text: str) -> str:
     """Returns text as a Markdown code block, which TensorBoard shows unchanged."""
     return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def remove_later_events(folder: Path, step: int) -> None:
+    """Rewrites a folder's event files without the events of later steps, or without any if the step is 0.
+
+    Also drops a last record that a kill cut off, and renames tags of earlier versions.
+
+    TensorBoard's own `purge_step` hides only scalars and images, so texts would appear twice. The run's row of the
+    HParams table is removed too, because TensorBoard keeps the first row that it reads, and the run may be extended.
+    """
+    for path in folder.glob("events.out.tfevents.*"):
+        temporary = path.with_name(f"events{BESIDE}")
+        with temporary.open("wb") as f:
+            writer = RecordWriter(f)
+            for record in RawEventFileLoader(str(path)).Load():
+                event = Event.FromString(record)
+                if event.HasField("file_version"):
+                    writer.write(record)
+                elif 0 < step >= event.step:
+                    kept = [v for v in event.summary.value if v.metadata.plugin_data.plugin_name != "hparams"]
+                    for value in kept:
+                        if value.metadata.plugin_data.plugin_name != "custom_scalars":  # TensorBoard chose that tag
+                            value.tag = grouped_tag(value.tag)
+                    if kept or not event.HasField("summary"):
+                        del event.summary.value[:]
+                        event.summary.value.extend(kept)
+                        writer.write(event.SerializeToString())
+        temporary.replace(path)
