@@ -1,4 +1,4 @@
-"""A folded bias changes nothing but its place: compared with what it was, in float64."""
+"""Folding a bias does not change the output, compared with the unfolded bias in float64."""
 
 import math
 
@@ -12,7 +12,7 @@ from headscope.checkpoint.folding import fold_into_norm, fold_into_values
 @pytest.mark.parametrize("rows", [1, 8, 65, 1000])
 @pytest.mark.parametrize("channels", [2, 64, 768])
 @pytest.mark.parametrize("scale", [0.01, 1.0, 10.0])
-def test_a_norm_takes_any_bias_of_what_is_behind_it(rows, channels, scale):
+def test_a_bias_of_any_size_can_be_folded_into_the_norm_before(rows, channels, scale):
     torch.manual_seed(rows + channels)
     w, b = torch.randn(rows, channels) / channels**0.5, scale * torch.randn(rows)
     gamma, beta = torch.randn(channels) + 0.1, torch.randn(channels)
@@ -24,7 +24,7 @@ def test_a_norm_takes_any_bias_of_what_is_behind_it(rows, channels, scale):
     assert (got - wanted).abs().max() <= 8 * off, "the returned error is a bound, up to a factor"
 
 
-def test_no_bias_changes_nothing_and_a_dead_channel_says_so():
+def test_a_zero_bias_changes_nothing_and_a_zero_weight_of_the_norm_gives_nan():
     w, beta = torch.randn(3, 4), torch.randn(4)
     found, moved, off = fold_into_norm(w, torch.zeros(3), torch.zeros(4), beta)
     assert found is w
@@ -33,7 +33,7 @@ def test_no_bias_changes_nothing_and_a_dead_channel_says_so():
     assert math.isnan(fold_into_norm(w, torch.ones(3), torch.tensor([1.0, 1.0, 0.0, 1.0]), beta)[2])
 
 
-def test_values_take_a_bias_of_the_output_if_the_projection_has_an_inverse():
+def test_a_bias_of_the_output_folds_into_the_values_if_the_projection_has_an_inverse():
     torch.manual_seed(0)
     out, b = torch.randn(16, 16), torch.randn(16)
     more, off = fold_into_values(out, b)
