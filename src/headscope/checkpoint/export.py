@@ -22,7 +22,7 @@ from headscope.errors import UserError, not_written
 from headscope.files import BESIDE, sync_file, sync_folder
 from headscope.model.transformer import TransformerLM
 
-TOLERANCE = 1e-4  #: largest difference between our logits and those of the program that reads the export
+TOLERANCE = 1e-4  #: largest allowed difference between logits here and in the program that reads the export
 
 
 def export(path: str | Path, kind: str) -> bytes:

@@ -40,11 +40,13 @@ def fold_into_values(out: Tensor, b: Tensor) -> tuple[Tensor, float]:
 
     Args:
         out: the output projection, (C, C).
-        b: the bias of the output, (C,).
+        b: the bias of the output, (C,). If it is zero, the projection needs no inverse.
 
     Returns:
         The bias of the values (C,), and the largest error of an output: large or NaN if the projection has no inverse.
     """
+    if not b.any():
+        return torch.zeros(len(out)), 0.0
     matrix, wanted = out.double(), b.double()
     values, _ = torch.linalg.solve_ex(matrix, wanted)
     return values, float((matrix @ values - wanted).abs().max())

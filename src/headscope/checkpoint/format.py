@@ -1,7 +1,7 @@
-"""How a checkpoint describes its model, tokenizer and run: plain data that names classes and their arguments.
+"""Describes a model, its tokenizer and its run as plain data, and builds objects from such a description.
 
-A class is looked up by name among the subclasses of the base class that its place expects. A file cannot build anything
-else.
+A description names classes and their arguments. A name is looked up only among the subclasses of the base class that
+is expected in its place, so a file cannot build anything else.
 """
 
 import inspect
@@ -29,7 +29,7 @@ TOKENIZERS = (CharTokenizer, LineTokenizer, WordTokenizer, BytePairTokenizer)
 def describe(part: Any) -> dict[str, Any]:
     """Returns an object as plain data: the name of its class and the arguments that rebuild it.
 
-    Of a part of a model, only the options (keyword-only arguments) are kept; the model supplies the other arguments.
+    A part of a model keeps only its options (keyword-only arguments), because the model supplies the other arguments.
     """
     bases = tuple(PARTS.values())
     parameters = inspect.signature(type(part)).parameters.values()
@@ -41,9 +41,9 @@ def describe(part: Any) -> dict[str, Any]:
 
 
 def unlike(old: Any, new: Any) -> str:
-    """Returns what makes two models compute different functions although their weights have the same shapes.
+    """Returns the arguments that differ between two models, such as `n_heads=8, here 4`, or an empty string.
 
-    Dropout and block size are ignored. Returns text such as `n_heads=8, here 4`, or an empty string.
+    Dropout and block size are ignored.
     """
     there, here = describe(old), describe(new)
     keys = [key for key in here if key not in ("dropout", "block_size") and here[key] != there.get(key)]
@@ -90,12 +90,7 @@ def constructor(description: dict[str, Any], base: type) -> Any:
 
 
 def _import(module: str, name: str) -> None:
-    """Imports the plugin's module that defines a class.
-
-    Raises:
-        UserError: the plugin is not allowed, or cannot be imported.
-        ValueError: the module's name is not a valid name.
-    """
+    """Imports the module of a plugin that defines a class; raises UserError if the plugin is not allowed."""
     if not all(part.isidentifier() for part in module.split(".")):
         raise ValueError("module")
     if not plugins.belongs(module):

@@ -51,12 +51,12 @@ def files(model: LanguageModel, tokenizer: Tokenizer, about: dict[str, Any]) -> 
 
 
 def recognises(source: Source) -> bool:
-    """Whether the source is such a folder, or the weights in one."""
+    """Whether the source is a folder that transformers opens, or the weights in one."""
     return (_folder(source) / CONFIG).is_file() and (source.path.is_dir() or source.path.name == WEIGHTS)
 
 
 def read(source: Source) -> CardAndWeights:
-    """Reads such a folder; see `reading.FORMATS`."""
+    """Returns the card and the weights; see `reading.FORMATS`."""
     folder = _folder(source)
     for name in (WEIGHTS, TOKENIZER):
         if not (folder / name).is_file():

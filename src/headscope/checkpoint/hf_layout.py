@@ -30,7 +30,7 @@ def family_of(model: LanguageModel) -> Family:
     """Returns the model class of transformers that computes the same as a model.
 
     Raises:
-        UserError: there is none; the message names the part of the model that it lacks.
+        UserError: there is no such class; the message names the part without a counterpart.
     """
     advice = "use --format safetensors, which holds every model"
     if not isinstance(model, TransformerLM):
@@ -184,7 +184,7 @@ def sizes_of(family: Family, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, Any]) -> dict[str, Tensor]:
-    """Returns a family's weights by our names and in our arrangement, with the biases of attention.
+    """Returns a family's weights by our names and in our arrangement. Biases of attention are still among them.
 
     Raises:
         UnsupportedModel: the norms of queries and keys have weights, which ours lack.
@@ -201,20 +201,17 @@ def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, 
 
 
 def fold_attention_biases(weights: dict[str, Tensor]) -> None:
-    """Replaces the biases of attention, which our models lack, by changes of the norm before it and of its weights.
+    """Removes the biases of attention, which our models lack, and changes other weights so that the output is the same.
 
     Raises:
-        UnsupportedModel: the error of the changed weights would be too large.
+        UnsupportedModel: the output would not be the same.
     """
     for name in [name for name in weights if re.fullmatch(r"blocks\.\d+\.attention\.qkv\.weight", name)]:
         block = name.removesuffix(".attention.qkv.weight")
         qkv = weights.pop(f"{block}.attention.qkv.bias", torch.zeros(len(weights[name]))).double()
         out = weights.pop(f"{block}.attention.out.bias", torch.zeros(1))
-        if out.any():
-            values, out_error = fold_into_values(weights[f"{block}.attention.out.weight"], out)
-            qkv[len(qkv) // 3 * 2 :] += values
-        else:
-            out_error = 0.0
+        values, out_error = fold_into_values(weights[f"{block}.attention.out.weight"], out)
+        qkv[len(qkv) // 3 * 2 :] += values
         norm = weights[f"{block}.norm1.weight"], weights[f"{block}.norm1.bias"]
         weights[name], weights[f"{block}.norm1.bias"], qkv_error = fold_into_norm(weights[name], qkv, *norm)
         if not max(out_error, qkv_error) <= TOLERANCE:

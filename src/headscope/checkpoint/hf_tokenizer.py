@@ -1,6 +1,6 @@
-"""Our tokenizers as a `tokenizer.json` of the `tokenizers` library, and back.
+"""Writes our tokenizers as a `tokenizer.json` of the `tokenizers` library, and reads such files.
 
-The library then gives the same ids for every text that our tokenizer accepts, and the same text for all ids. Like ours,
+The library gives the same ids for every text that our tokenizer accepts, and the same text for all ids. Like ours,
 it raises an error for a character or word that the vocabulary lacks.
 """
 
@@ -14,13 +14,13 @@ from headscope.errors import UserError
 CHARACTERS = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}
 #: Splits text as `WordTokenizer.split`. Python counts \x1c to \x1f as white space, and that library does not.
 WORDS = {"type": "Split", "pattern": {"Regex": r"\n|[^\s\x1c-\x1f]+"}, "behavior": "Removed", "invert": True}
-#: Split text into lines and newlines, and lines into bytes to be joined in pairs.
+#: Split text into lines and newlines, and then into bytes, which a model of byte pairs joins.
 LINES = {"type": "Split", "pattern": {"String": "\n"}, "behavior": "Isolated", "invert": False}
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 #: Joins decoded tokens without spaces.
 FUSE = {"type": "Fuse"}
-#: Joins decoded words: a space before each word but the first, because no word begins with the prefix; none next to
-#: newlines.
+#: Joins decoded words with spaces, but not next to newlines. `WordPiece` adds a space before each word that does not
+#: begin with the prefix, and no word begins with a space.
 SPACES = {
     "type": "Sequence",
     "decoders": [
@@ -30,7 +30,7 @@ SPACES = {
         {"type": "Replace", "pattern": {"String": "\n "}, "content": "\n"},
     ],
 }
-#: Adds no special tokens, in the form in which transformers writes that.
+#: Adds no special tokens. transformers saves it in this form.
 NO_SPECIAL_TOKENS = {
     "type": "TemplateProcessing",
     "single": [{"Sequence": {"id": "A", "type_id": 0}}],

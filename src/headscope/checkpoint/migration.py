@@ -16,24 +16,24 @@ PREFIX = "model."  #: before the name of each weight of a LightningModule's mode
 
 
 def _name_the_parts(card: dict[str, Any]) -> dict[str, Any]:
-    """Format 1 to 2: names a transformer's feed-forward and norm of queries and keys, of which there was one kind."""
+    """Upgrades format 1, which did not name the classes of feed-forward and of query and key norm: it had only one."""
     model = dict(card["model"])
     if "position" in model:
         model |= {"feedforward": {"class": "GELU"}, "qk_norm": {"class": "QKNorm"}}
     return card | {"format": 2, "model": model}
 
 
-#: For each older format, the function that turns its description into the next format's.
+#: For each older format, the function that upgrades a description to the next format.
 STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _name_the_parts}
 
 
 def recognises(source: Source) -> bool:
-    """Whether the file has a description of ours."""
+    """Whether Headscope wrote the file."""
     return isinstance(source.content.get("headscope"), dict)
 
 
 def read(source: Source) -> CardAndWeights:
-    """Reads such a file; see `reading.FORMATS`."""
+    """Returns the card and the weights; see `reading.FORMATS`."""
     card = to_current(source.content["headscope"], source.path)
     step = {"step": source.content["global_step"]} if "global_step" in source.content else {}
     weights = {name.removeprefix(PREFIX): weight for name, weight in source.content["state_dict"].items()}
@@ -41,11 +41,11 @@ def read(source: Source) -> CardAndWeights:
 
 
 def to_current(card: dict[str, Any], path: str | Path) -> dict[str, Any]:
-    """Returns a description in the current format. The path of its file is for the message.
+    """Returns a description in the current format. `path` is the file, for the message.
 
     Raises:
-        UserError: a newer version wrote it.
-        ValueError: it has no format number.
+        UserError: a newer version wrote the description.
+        ValueError: the description has no format number.
     """
     number = card.get("format")
     if type(number) is not int or number < 1:

@@ -30,12 +30,12 @@ TEXT = "input.txt"  #: the training text, in the folder of the checkpoint or in 
 
 
 def recognises(source: Source) -> bool:
-    """Whether the file is a dictionary as nanoGPT saves it."""
+    """Whether the file is a dictionary with the keys that nanoGPT saves."""
     return {"model", "model_args"} <= source.content.keys()
 
 
 def read(source: Source) -> CardAndWeights:
-    """Reads such a file; see `reading.FORMATS`."""
+    """Returns the card and the weights; see `reading.FORMATS`."""
     saved = source.content
     options, config = saved["model_args"], saved.get("config")
     sizes = sizes_of(NANOGPT, options)

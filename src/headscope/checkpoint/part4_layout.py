@@ -50,12 +50,12 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
 
 
 def recognises(source: Source) -> bool:
-    """Whether the file is a dictionary as Part 4 saves it."""
+    """Whether the file is a dictionary with a key that Part 4 saves."""
     return "model_state_dict" in source.content
 
 
 def read(source: Source) -> CardAndWeights:
-    """Reads such a file; see `reading.FORMATS`."""
+    """Returns the card and the weights; see `reading.FORMATS`."""
     saved = source.content
     vocab = [saved["itos"][i] for i in range(len(saved["itos"]))]
     guess = "CharTokenizer" if all(len(token) == 1 for token in vocab) else "WordTokenizer"

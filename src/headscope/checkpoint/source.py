@@ -1,4 +1,4 @@
-"""A file or folder that a model is read from. Opening it executes nothing that it contains."""
+"""Opens files that a model is read from, without executing code that they may contain."""
 
 import json
 import pickle
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from headscope.errors import UserError
 
-#: What every format is read as: a description (see `format.card`), and the weights by our names.
+#: A description of model, tokenizer and run (see `format.card`), and the weights by our names.
 CardAndWeights = tuple[dict[str, Any], dict[str, Tensor]]
 
 

@@ -28,9 +28,6 @@ class Csv(Recorder, Logger):
     a run that it resumes and rewrites files in place.
 
     `summary.json` has the final metrics and `.hydra/config.yaml` the config.
-
-    Args:
-        folder: the run's folder.
     """
 
     name = "csv"

@@ -31,9 +31,6 @@ class TensorBoard(Recorder, TensorBoardLogger):
     """Writes events directly into the run's folder, so that `--logdir outputs` names runs by their folders.
 
     Also writes pictures as files in `pictures/` and the files of the projector in `projector/`.
-
-    Args:
-        folder: the run's folder.
     """
 
     def __init__(self, folder: str) -> None:
@@ -107,12 +104,11 @@ def code_block(text: str) -> str:
 
 
 def remove_later_events(folder: Path, step: int) -> None:
-    """Rewrites a folder's event files without the events of later steps, or without any if the step is 0.
+    """Rewrites a folder's event files without the events after a step, or without all events if the step is 0.
 
-    Also drops a last record that a kill cut off, and renames tags of earlier versions.
-
-    TensorBoard's own `purge_step` hides only scalars and images, so texts would appear twice. The run's row of the
-    HParams table is removed too, because TensorBoard keeps the first row that it reads, and the run may be extended.
+    Also removes an incomplete last record, which a kill leaves, and renames tags of earlier versions. TensorBoard's own
+    `purge_step` is not enough, because it hides only scalars and images, so that texts would appear twice. The run's row
+    of the HParams table is removed too: TensorBoard shows the first row that it reads, and the run may be extended.
     """
     for path in folder.glob("events.out.tfevents.*"):
         temporary = path.with_name(f"events{BESIDE}")
