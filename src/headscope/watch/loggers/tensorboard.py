@@ -107,8 +107,8 @@ def remove_later_events(folder: Path, step: int) -> None:
     """Rewrites a folder's event files without the events after a step, or without all events if the step is 0.
 
     Also removes an incomplete last record, which a kill leaves, and renames tags of earlier versions. TensorBoard's own
-    `purge_step` is not enough, because it hides only scalars and images, so that texts would appear twice. The run's row
-    of the HParams table is removed too: TensorBoard shows the first row that it reads, and the run may be extended.
+    `purge_step` is not enough, because it hides only scalars and images; texts would appear twice. The run's row of the
+    HParams table is removed too, because TensorBoard shows the first row that it reads, and the run may be extended.
     """
     for path in folder.glob("events.out.tfevents.*"):
         temporary = path.with_name(f"events{BESIDE}")
