@@ -12,7 +12,7 @@ from torch import Tensor
 from headscope.checkpoint.folding import fold_into_norm, fold_into_values
 from headscope.checkpoint.hf_families import FAMILIES, ROPE, SIZES, Family
 from headscope.checkpoint.names import module_names, rename
-from headscope.checkpoint.source import CardAndWeights, UnsupportedModel
+from headscope.checkpoint.source import UnsupportedModel
 from headscope.errors import UserError
 from headscope.model.feedforward import GELU, FeedForward, SquaredReLU
 from headscope.model.qk_norm import QKNorm
@@ -125,8 +125,8 @@ def _rearrange_back(family: Family, name: str, weight: Tensor, n_heads: int) -> 
     return _rearrange(family, name, weight, n_heads).contiguous()
 
 
-def read(config: dict[str, Any], weights: dict[str, Tensor]) -> CardAndWeights:
-    """Returns our description of a model of transformers, and its weights by our names.
+def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Returns our description of a model of transformers (the `model` of a card), and its weights by our names.
 
     Raises:
         UnsupportedModel: no model of ours computes the same; the message names the difference.
@@ -154,7 +154,7 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> CardAndWeights:
     if activation == "relu2":
         _remove(ours, r"blocks\.\d+\.feedforward\.\w+\.bias", 0)
     base = {"base": float(options["rope_theta"])} if family.rope_options else {}
-    card = {
+    description = {
         "class": "TransformerLM",
         **sizes,
         "dropout": float(options.get(family.dropout[0], 0.0)),
@@ -162,7 +162,7 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> CardAndWeights:
         "feedforward": {"class": ACTIVATIONS[activation].__name__},
         "qk_norm": {"class": family.qk_norm.__name__},
     }
-    return card, ours
+    return description, ours
 
 
 def _options(family: Family, config: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from headscope.watch.loggers.tensorboard import TensorBoard, code_block, grouped
 def logged(folder):
     events = EventAccumulator(str(folder)).Reload()
     tags = events.Tags()
-    # Sorted, because TensorBoard reads the tenth file of one process and second before the ninth. Runs have no ten.
+    # Sorted, because TensorBoard reads the tenth file of a process before the ninth; a real process writes only one.
     scalars = {tag: sorted((e.step, e.value) for e in events.Scalars(tag)) for tag in tags["scalars"]}
     return scalars | {tag: sorted(e.step for e in events.Tensors(tag)) for tag in tags["tensors"]}
 

@@ -26,8 +26,8 @@ class MLflow(Tracker, MLFlowLogger):
     Args:
         folder: the run's folder; MLflow gives its name to the run.
         experiment: the experiment in MLflow that lists the run.
-        store: a folder, for an SQLite database and the artifacts; or the address of a server or a database. None is the
-            environment variable MLFLOW_TRACKING_URI if it is set, otherwise `outputs/mlruns`.
+        store: a folder, for an SQLite database and the artifacts, or the address of a server or database. None means
+            the environment variable MLFLOW_TRACKING_URI if it is set, otherwise `outputs/mlruns`.
 
     Raises:
         UserError: MLflow is not installed, or the store cannot be used.
@@ -35,7 +35,7 @@ class MLflow(Tracker, MLFlowLogger):
 
     def __init__(self, folder: str, experiment: str, store: str | None = None) -> None:
         store = store or os.environ.get("MLFLOW_TRACKING_URI") or "outputs/mlruns"
-        local = None if len(urlsplit(store).scheme) > 1 else Path(store).resolve()  # one letter is a drive
+        local = None if len(urlsplit(store).scheme) > 1 else Path(store).resolve()  # one letter is a Windows drive
         uri = f"sqlite:///{local.as_posix()}/mlflow.db" if local else store
         path = Path(folder)
         try:
