@@ -1,4 +1,4 @@
-"""nanoGPT's model and its checkpoint, written from its description: an independent reference with random weights.
+"""nanoGPT's model and its checkpoint, written from nanoGPT's code as an independent reference with random weights.
 
 Karpathy, nanoGPT, `model.py` and `train.py`: the names of its parts, what it computes, and what it saves.
 """
@@ -11,7 +11,7 @@ from torch import nn
 
 
 class LayerNorm(nn.Module):
-    """With an optional bias."""
+    """LayerNorm with an optional bias."""
 
     def __init__(self, c, bias):
         super().__init__()
@@ -27,7 +27,9 @@ class Attention(nn.Module):
         super().__init__()
         self.c_attn, self.c_proj = nn.Linear(c, 3 * c, bias=bias), nn.Linear(c, c, bias=bias)
         self.heads = heads
-        self.register_buffer("bias", torch.tril(torch.ones(t, t)).view(1, 1, t, t))  # saved, as without flash attention
+        self.register_buffer(
+            "bias", torch.tril(torch.ones(t, t)).view(1, 1, t, t)
+        )  # saved in checkpoints if flash attention is not used
 
     def forward(self, x):
         b, t, c = x.shape
@@ -94,7 +96,7 @@ class GPT(nn.Module):
 
 
 def save(model, path, /, compiled=False, **changes):
-    """What its `train.py` writes, after 250 steps."""
+    """Writes the checkpoint that nanoGPT's `train.py` writes after 250 steps."""
     optimizer = torch.optim.AdamW(model.parameters())
     sum(p.sum() for p in model.parameters()).backward()
     optimizer.step()

@@ -1,4 +1,4 @@
-"""A checkpoint is data: it gives the same model back, in three formats, and runs nothing."""
+"""A checkpoint is plain data: in three formats, it loads as the same model, and loading executes no code."""
 
 import os
 import pickle
@@ -27,7 +27,7 @@ def save(model, path, **changes):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_the_same_model_comes_back(scheme, tmp_path):
+def test_a_loaded_model_equals_the_saved_model(scheme, tmp_path):
     model = small(scheme).eval()
     loaded, tokenizer, about = headscope.load(save(model, tmp_path / "a.ckpt"))
     ids = torch.randint(11, (2, 16))
@@ -37,14 +37,14 @@ def test_the_same_model_comes_back(scheme, tmp_path):
     assert about["data"]["name"] == "test"
 
 
-def test_models_with_the_same_shapes_are_told_apart():
+def test_differences_of_models_with_the_same_shapes_are_listed():
     model = small(Rotary)
     assert checkpoint.unlike(model, small(Rotary, dropout=0.5, block_size=8, seed=1)) == ""
-    said = checkpoint.unlike(model, small(Sinusoidal, n_heads=4))
-    assert said == "n_heads=2, here 4, position=Rotary(base=10000.0), here Sinusoidal(base=10000.0)"
+    differences = checkpoint.unlike(model, small(Sinusoidal, n_heads=4))
+    assert differences == "n_heads=2, here 4, position=Rotary(base=10000.0), here Sinusoidal(base=10000.0)"
 
 
-def test_the_options_of_a_scheme_come_back(tmp_path):
+def test_the_options_of_a_positional_scheme_are_saved(tmp_path):
     from functools import partial
 
     model = small(partial(Rotary, base=500.0))
@@ -69,7 +69,7 @@ class Evil:
         return os.system, (f"touch {self.path}",)
 
 
-def test_nothing_in_a_file_is_run(tmp_path):
+def test_code_in_a_file_is_not_executed(tmp_path):
     owned = tmp_path / "owned"
     torch.save({"state_dict": {}, "hyper_parameters": Evil(owned)}, tmp_path / "zip.ckpt")
     (tmp_path / "pickle.ckpt").write_bytes(pickle.dumps({"state_dict": Evil(owned)}))
@@ -80,8 +80,8 @@ def test_nothing_in_a_file_is_run(tmp_path):
     assert not owned.exists()
 
 
-def test_what_lightning_would_have_called_is_ignored(pydoc_run, tmp_path):
-    """`_instantiator` ran code up to Lightning 2.6.5, in spite of `weights_only=True` (PL#21822)."""
+def test_classes_that_lightning_would_call_are_ignored(pydoc_run, tmp_path):
+    """`_instantiator` executed code up to Lightning 2.6.5, despite `weights_only=True` (PL#21822)."""
     folder = tmp_path / "run"
     shutil.copytree(pydoc_run[0], folder)
     last = folder / "checkpoints" / "last.ckpt"
@@ -120,7 +120,7 @@ def test_only_known_classes_are_built(tmp_path):
         headscope.load(save(model, tmp_path / "a.ckpt", state_dict={"model.head.weight": torch.zeros(3)}))
 
 
-def test_a_network_without_attention_comes_back(tmp_path):
+def test_a_network_without_attention_can_be_loaded(tmp_path):
     model = FixedContextMLP(11, 3, 4, 16, 12)
     loaded = headscope.load(save(model, tmp_path / "a.ckpt")).model
     ids = torch.randint(11, (2, 12))
@@ -152,7 +152,7 @@ def part4_layout(v, c, n_layers, t):
 
 
 class Part4(torch.nn.Module):
-    """A model in Part 4's layout: its modules by its names, computing what its document computes."""
+    """A model with Part 4's names of modules, which computes the same as Part 4's model."""
 
     def __init__(self, v, c, n_heads, n_layers, t):
         super().__init__()
@@ -221,10 +221,10 @@ def test_safetensors_carry_config_and_vocabulary(scheme, tmp_path):
     assert loaded.about["data"]["name"] == "test"
 
 
-def test_what_part4_cannot_hold_is_refused(tmp_path):
+def test_models_that_part4_lacks_are_refused(tmp_path):
     save(small(Rotary), tmp_path / "rope.ckpt")
     save(FixedContextMLP(11, 3, 4, 16, 12), tmp_path / "mlp.ckpt")
-    for name, message in (("rope", "sinusoidal positions alone"), ("mlp", "is for a TransformerLM")):
+    for name, message in (("rope", "sinusoidal positions only"), ("mlp", "is for a TransformerLM")):
         out = tmp_path / "out.pt"
         done = shell("-m", "headscope.checkpoint", tmp_path / f"{name}.ckpt", out, "--format", "part4")
         assert done.returncode == 2
@@ -233,7 +233,7 @@ def test_what_part4_cannot_hold_is_refused(tmp_path):
         assert not out.exists()
 
 
-def test_generate_reads_every_kind(toy_run, tmp_path):
+def test_generate_reads_both_exports(toy_run, tmp_path):
     best = toy_run[0] / "checkpoints" / "best.ckpt"
     for kind in ("part4", "safetensors"):
         path = tmp_path / kind

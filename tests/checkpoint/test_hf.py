@@ -1,4 +1,4 @@
-"""Folders that `transformers` opens: its own classes compute our logits, its tokenizers give our ids, both ways."""
+"""Export to and import from `transformers`: both libraries compute the same logits, ids and texts."""
 
 import json
 import random
@@ -39,7 +39,7 @@ IDS = torch.randint(11, (3, 16), generator=torch.Generator().manual_seed(1))
 
 
 def model_of(position=Rotary, feedforward=GELU, qk_norm=QKNorm, vocab_size=11, d_model=16, n_heads=2):
-    """A model all of whose weights are random, biases and norms too."""
+    """A model with random weights everywhere, also in biases and norms."""
     torch.manual_seed(0)
     model = TransformerLM(vocab_size, d_model, n_heads, 2, 16, 0.1, position, feedforward, qk_norm).eval()
     for p in model.parameters():
@@ -74,7 +74,7 @@ def opened(folder):
         (partial(Rotary, base=500.0), GELU, Unit, PersimmonForCausalLM),
     ],
 )
-def test_both_ways_the_logits_are_the_same(position, feedforward, qk_norm, architecture, tmp_path):
+def test_exported_and_imported_models_have_the_same_logits(position, feedforward, qk_norm, architecture, tmp_path):
     model = model_of(position, feedforward, qk_norm)
     folder = exported(tmp_path, model)
     theirs, tokenizer = opened(folder)
@@ -92,7 +92,7 @@ def test_both_ways_the_logits_are_the_same(position, feedforward, qk_norm, archi
     assert getattr(loaded.position, "base", None) == getattr(model.position, "base", None)
     assert (loaded.dropout, ours.vocab, type(ours)) == (0.1, CHARACTERS.vocab, CharTokenizer)
     assert (about["name"], about["data"]["name"], about["passages"]) == ("run", "test", [[1, 2, 3]])
-    theirs.save_pretrained(tmp_path / "again")  # as after training there
+    theirs.save_pretrained(tmp_path / "again")  # as after training in transformers
     tokenizer.save_pretrained(tmp_path / "again")
     again, ours, about = headscope.load(tmp_path / "again")
     torch.testing.assert_close(again(IDS), model(IDS), atol=1e-5, rtol=1e-5)
@@ -100,7 +100,7 @@ def test_both_ways_the_logits_are_the_same(position, feedforward, qk_norm, archi
     assert about["name"] == "again"
 
 
-def test_transformers_trains_it_and_it_comes_back(tmp_path):
+def test_a_model_trained_further_in_transformers_can_be_loaded(tmp_path):
     folder = exported(tmp_path, model_of())
     theirs, tokenizer = opened(folder)
     theirs(IDS, labels=IDS).loss.backward()
@@ -119,7 +119,7 @@ GPT2 = {"vocab_size": 11, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions"
 
 
 def foreign(kind, options, folder, silent=True):
-    """A model of theirs with random weights, saved by them; with `silent`, attention has no biases."""
+    """Saves a model of transformers with random weights; with `silent`, the biases of attention are zero."""
     torch.manual_seed(0)
     config = transformers.AutoConfig.for_model(kind, **options, bos_token_id=0, eos_token_id=None)
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
@@ -128,7 +128,7 @@ def foreign(kind, options, folder, silent=True):
         if silent and "att" in name and name.endswith("bias"):
             torch.nn.init.zeros_(p)
         if name.endswith(("q_layernorm.weight", "k_layernorm.weight", "q_layernorm.bias", "k_layernorm.bias")):
-            torch.nn.init.constant_(p, name.endswith("weight"))  # ours have none
+            torch.nn.init.constant_(p, name.endswith("weight"))  # our norms of queries and keys have neither
     model.save_pretrained(folder)
     (folder / "tokenizer.json").write_text(json.dumps(hf_tokenizer.write(CHARACTERS)))
     return model
@@ -144,7 +144,7 @@ def foreign(kind, options, folder, silent=True):
         ("gpt2", GPT2 | {"tie_word_embeddings": False}),
     ],
 )
-def test_models_of_others_are_read(kind, options, tmp_path):
+def test_models_of_transformers_can_be_loaded(kind, options, tmp_path):
     theirs = foreign(kind, options, tmp_path)
     with torch.inference_mode():
         torch.testing.assert_close(headscope.load(tmp_path).model(IDS), theirs(IDS).logits, atol=1e-5, rtol=1e-5)
@@ -163,12 +163,12 @@ def test_models_of_others_are_read(kind, options, tmp_path):
         ("gpt_neox", NEOX | {"layer_norm_eps": 1e-6}, "layer_norm_eps=1e-06, not 1e-05"),
         ("gpt2", GPT2 | {"activation_function": "gelu_new"}, "activation_function='gelu_new', not 'gelu'"),
         ("gpt2", GPT2 | {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
-        ("gpt_neox", NEOX | {"hidden_act": "relu2"}, r"a bias in feedforward\.\w+\.bias"),
+        ("gpt_neox", NEOX | {"hidden_act": "relu2"}, r"its feedforward\.\w+\.bias is not 0"),
         ("gpt2", GPT2 | {"vocab_size": 12}, "it has 12 tokens, and its tokenizer 11"),
         ("gptj", {"vocab_size": 11, "n_embd": 16, "n_layer": 1, "n_head": 2, "rotary_dim": 8}, "model_type is 'gptj'"),
     ],
 )
-def test_what_no_model_of_ours_computes_is_refused_by_name(kind, options, message, tmp_path):
+def test_models_without_a_counterpart_are_refused_with_the_difference(kind, options, message, tmp_path):
     foreign(kind, options, tmp_path)
     with pytest.raises(UserError, match=message) as error:
         headscope.load(tmp_path)
@@ -188,7 +188,7 @@ def test_biases_that_cannot_be_folded_are_refused(tmp_path):
     torch.nn.init.zeros_(theirs.transformer.h[1].attn.c_proj.weight[3])
     theirs.save_pretrained(tmp_path)
     with pytest.raises(
-        UserError, match=r"no biases, and those of blocks\.1 cannot be folded into what it has: its output"
+        UserError, match=r"no biases, and the biases of blocks\.1 cannot be folded into other weights: its output"
     ):
         headscope.load(tmp_path)
 
@@ -230,7 +230,7 @@ quick = settings(max_examples=150, deadline=None, suppress_health_check=list(Hea
 
 
 @pytest.mark.parametrize("tokenizer", KINDS, ids=lambda t: type(t).__name__)
-def test_any_text_and_any_ids_are_the_same_there(tokenizer):
+def test_any_text_and_any_ids_are_the_same_in_the_tokenizers_library(tokenizer):
     engine = Engine.from_str(json.dumps(hf_tokenizer.write(tokenizer)))
     letters = st.sampled_from(sorted({c for token in tokenizer.vocab for c in token} | set(" \n\t\x1c\x85\u3000")))
     words = st.sampled_from(tokenizer.vocab)
@@ -259,7 +259,7 @@ def test_any_text_and_any_ids_are_the_same_there(tokenizer):
 
 
 @pytest.mark.parametrize("tokenizer", KINDS, ids=lambda t: type(t).__name__)
-def test_every_kind_comes_back(tokenizer, tmp_path):
+def test_every_tokenizer_can_be_loaded_again(tokenizer, tmp_path):
     model = model_of(vocab_size=len(tokenizer), d_model=4 * len(tokenizer))
     folder = exported(tmp_path, model, tokenizer)
     back = headscope.load(folder).tokenizer
@@ -276,7 +276,7 @@ def test_every_kind_comes_back(tokenizer, tmp_path):
 
 
 @pytest.mark.parametrize("position", [Rotary, Learned])
-def test_the_same_text_is_written_there(position, tmp_path):
+def test_transformers_generates_the_same_text(position, tmp_path):
     model = model_of(position)
     theirs, tokenizer = opened(exported(tmp_path, model))
     (pieces,) = write_texts(model, CHARACTERS, "ab", 12, Sampling(temperature=0.0), [torch.Generator()])
@@ -285,7 +285,7 @@ def test_the_same_text_is_written_there(position, tmp_path):
     assert tokenizer.decode(ids[0]) == "".join(pieces)
 
 
-def test_a_line_begins_and_ends_there_too(tmp_path):
+def test_transformers_generates_whole_lines(tmp_path):
     lines = LineTokenizer(vocab=CHARACTERS.vocab)
     theirs, tokenizer = opened(exported(tmp_path, model_of(), lines))
     torch.manual_seed(0)
@@ -314,7 +314,7 @@ def dead_norm():
         (dead_norm(), "cannot be folded into the norm before it: a weight of that norm is zero"),
     ],
 )
-def test_what_has_no_counterpart_is_refused_by_name_and_nothing_written(model, named, tmp_path):
+def test_a_refused_export_names_the_part_and_writes_nothing(model, named, tmp_path):
     save(model, tmp_path / "a.ckpt")
     with pytest.raises(UserError, match=named) as error:
         export.export_folder(tmp_path / "a.ckpt", tmp_path / "out")
@@ -323,14 +323,14 @@ def test_what_has_no_counterpart_is_refused_by_name_and_nothing_written(model, n
     assert [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
 
 
-def test_more_tokens_than_channels_are_no_hindrance(tmp_path):
+def test_a_vocabulary_larger_than_the_width_can_be_exported(tmp_path):
     model = model_of(d_model=8)
     theirs, _ = opened(exported(tmp_path, model))
     with torch.inference_mode():
         torch.testing.assert_close(theirs(IDS).logits, model(IDS), atol=1e-5, rtol=1e-5)
 
 
-def test_without_a_bias_no_weight_changes():
+def test_without_a_bias_in_the_head_weights_are_exported_unchanged():
     model = model_of()
     torch.nn.init.zeros_(model.head.bias)
     config, weights = hf_layout.write(model)
@@ -339,55 +339,57 @@ def test_without_a_bias_no_weight_changes():
     assert torch.equal(weights["embed_out.weight"], model.head.weight)
 
 
-def test_without_transformers_our_own_reader_checks(tmp_path, monkeypatch):
+def test_without_transformers_headscope_checks_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(hf_folder, "find_spec", lambda name: None)
-    said = export.export_folder(save(model_of(), tmp_path / "a.ckpt"), tmp_path / "out")
-    assert said.endswith("read back by Headscope; install transformers to have it read there too")
+    report = export.export_folder(save(model_of(), tmp_path / "a.ckpt"), tmp_path / "out")
+    assert report.endswith("read back by Headscope; install transformers to check the folder there too")
     assert opened(tmp_path / "out")[0].config.use_parallel_residual is False
 
 
-def wrong_logits(folder, ids, texts):
-    version, logits, *rest = real(folder, ids, texts)
-    return version, logits + 2e-4, *rest
+def wrong_logits(folder):
+    name, logits, tokenizer = open_with_transformers(folder)
+    return name, lambda ids: logits(ids) + 2e-4, tokenizer
 
 
-def wrong_texts(folder, ids, texts):
-    version, logits, written, read = real(folder, ids, texts)
-    return version, logits, written, [[*row, 0] for row in read]
+def wrong_ids(folder):
+    name, logits, tokenizer = open_with_transformers(folder)
+    encode = tokenizer.encode
+    tokenizer.encode = lambda text: [*encode(text), 0]
+    return name, logits, tokenizer
 
 
-real = hf_folder.opened
+open_with_transformers = hf_folder.open_with_transformers
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (wrong_logits, r"transformers \S+ reads logits back that differ by 0\.0002, and 0\.0001 is allowed"),
-        (wrong_texts, r"transformers \S+ reads a tokenizer back that differs"),
+        (wrong_logits, r"logits of transformers \S+ differ by 0\.0002, and 0\.0001 is allowed"),
+        (wrong_ids, r"the tokenizer differs in transformers \S+; nothing was written"),
     ],
 )
-def test_nothing_stays_of_a_folder_that_is_read_back_otherwise(wrong, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(hf_folder, "opened", wrong)
+def test_a_folder_that_transformers_reads_differently_is_not_written(wrong, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(hf_folder, "open_with_transformers", wrong)
     save(model_of(), tmp_path / "a.ckpt")
     with pytest.raises(UserError, match=message):
         export.export_folder(tmp_path / "a.ckpt", tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["a.ckpt"]
 
 
-def test_damaged_folders_are_refused_in_a_line(tmp_path):
+def test_damaged_folders_give_a_message_of_one_line(tmp_path):
     folder = exported(tmp_path, model_of())
     whole = {name: (folder / name).read_bytes() for name in ("config.json", "tokenizer.json", "model.safetensors")}
-    rng, said = random.Random(1), []
+    rng, messages = random.Random(1), []
     for _ in range(90):
         name = rng.choice(list(whole))
         (folder / name).write_bytes(mutated(whole[name], rng))
         try:
             headscope.load(folder).model(torch.zeros(1, 1, dtype=torch.long))
         except UserError as e:
-            said.append(str(e))
+            messages.append(str(e))
         (folder / name).write_bytes(whole[name])
-    assert len(said) > 30
-    assert not any("\n" in line for line in said)
+    assert len(messages) > 30
+    assert not any("\n" in line for line in messages)
 
 
 @pytest.mark.parametrize(
@@ -408,7 +410,7 @@ def test_damaged_folders_are_refused_in_a_line(tmp_path):
         {"hidden_dropout": 7},
     ],
 )
-def test_odd_configs_are_refused_in_a_line(changes, tmp_path):
+def test_invalid_configs_give_a_message_of_one_line(changes, tmp_path):
     folder = exported(tmp_path, model_of())
     saved = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(saved | changes))
@@ -418,7 +420,7 @@ def test_odd_configs_are_refused_in_a_line(changes, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_commands_write_and_read_it(tmp_path):
+def test_export_generate_and_train_use_such_a_folder(tmp_path):
     save(model_of(), tmp_path / "a.ckpt")
     save(model_of(Sinusoidal), tmp_path / "b.ckpt")
     out = tmp_path / "out"
@@ -443,8 +445,8 @@ def test_the_commands_write_and_read_it(tmp_path):
     assert done.stderr == f"run, trained on test: {out}\n"
     (tmp_path / "text.txt").write_text("abc def\n" * 60)
     sizes = ("model.d_model=16", "heads=h2", "model.n_layers=2", "model.block_size=16", "position=rope")
-    code, said = train(
+    code, output = train(
         *(f"init={out}", "data=text", f"data.path={tmp_path}/text.txt", *sizes, "trainer.max_steps=2"),
         *("callbacks=none", "logger=none", f"hydra.run.dir={tmp_path}/run"),
     )
-    assert code == 0, said
+    assert code == 0, output

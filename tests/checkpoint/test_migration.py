@@ -13,7 +13,7 @@ from headscope.model.feedforward import GELU, SquaredReLU
 from headscope.model.qk_norm import QKNorm, Unit
 
 FIXTURES = Path(__file__).parent / "fixtures"
-#: Logits after "I love", as the version that wrote each file computed them:
+#: Logits after "I love", computed by the version that wrote the file:
 #: format 1 by commit d5ccd9a, `experiment=toy model.d_model=8 callbacks=none trainer.max_steps=50`;
 #: format 2 by commit 46689b0, the same with `position=rope feedforward=relu2 qk_norm=unit optimizer=muon
 #: optimizer.lr=1e-2`.
@@ -31,14 +31,14 @@ def test_every_format_loads_and_computes_the_same(number):
     assert about["data"]["name"] == "toy"
 
 
-def test_format_1_has_the_parts_that_it_could_not_name():
+def test_format_1_loads_with_the_parts_that_it_does_not_name():
     model = headscope.load(FIXTURES / "format1.ckpt").model
     assert (type(model.feedforward), type(model.qk_norm)) == (GELU, QKNorm)
     model = headscope.load(FIXTURES / "format2.ckpt").model
     assert (type(model.feedforward), type(model.qk_norm)) == (SquaredReLU, Unit)
 
 
-def test_older_formats_go_through_every_step(monkeypatch):
+def test_older_formats_are_upgraded_step_by_step(monkeypatch):
     monkeypatch.setattr(migration, "FORMAT", 3)
     monkeypatch.setattr(migration, "STEPS", {n: lambda card, n=n: card | {f"step{n}": True} for n in (1, 2)})
     assert migration.to_current({"format": 1}, "x") == {"format": 1, "step1": True, "step2": True}

@@ -1,4 +1,4 @@
-"""nanoGPT's `ckpt.pt`: the same logits, and a vocabulary that no pickle is opened for."""
+"""Reading nanoGPT's `ckpt.pt`: the logits are the same, and the vocabulary is found without opening a pickle."""
 
 import pickle
 import random
@@ -23,7 +23,7 @@ def model():
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_it_computes_the_same_logits(model, compiled, tmp_path):
+def test_the_loaded_model_has_the_same_logits(model, compiled, tmp_path):
     path = nanogpt.save(model, tmp_path / "ckpt.pt", compiled)
     loaded, tokenizer, about = headscope.load(path)
     ids = torch.randint(65, (3, 16))
@@ -52,12 +52,12 @@ def test_the_vocabulary_of_tiny_shakespeare_is_known():
 TEXT = "to be or not to be"  #: 7 characters
 
 
-def test_another_text_is_found_beside_it_or_where_nanogpt_keeps_it(tmp_path):
+def test_the_training_text_is_found_next_to_the_checkpoint_and_in_nanogpts_folder(tmp_path):
     model = nanogpt.GPT(vocab_size=7)
     config = {"dataset": "hamlet"}
     (tmp_path / "out").mkdir()
     path = nanogpt.save(model, tmp_path / "out" / "ckpt.pt", config=config)
-    with pytest.raises(UserError, match=r"it has 7 tokens and does not say which; put the text .* as input\.txt"):
+    with pytest.raises(UserError, match=r"it has 7 tokens and no vocabulary; put the text .* as input\.txt"):
         headscope.load(path)
     clone = tmp_path / "data" / "hamlet"
     clone.mkdir(parents=True)
@@ -89,18 +89,18 @@ def test_a_pickle_that_runs_code_is_not_loaded(model, tmp_path):
         headscope.load(path)
 
 
-def test_damaged_files_are_refused_in_a_line(tmp_path):
+def test_damaged_files_give_a_message_of_one_line(tmp_path):
     whole = nanogpt.save(nanogpt.GPT(n_embd=8, n_head=1, n_layer=1), tmp_path / "ckpt.pt").read_bytes()
-    rng, said = random.Random(1), []
+    rng, messages = random.Random(1), []
     for _ in range(60):
         (tmp_path / "ckpt.pt").write_bytes(mutated(whole, rng))
         try:
             loaded, _, _ = headscope.load(tmp_path / "ckpt.pt")
             loaded(torch.zeros(1, 1, dtype=torch.long))
         except UserError as e:
-            said.append(str(e))
-    assert len(said) > 30
-    assert not any("\n" in line for line in said)
+            messages.append(str(e))
+    assert len(messages) > 30
+    assert not any("\n" in line for line in messages)
 
 
 @pytest.mark.parametrize(
@@ -118,25 +118,25 @@ def test_damaged_files_are_refused_in_a_line(tmp_path):
         {"config": 7, "iter_num": 1},
     ],
 )
-def test_odd_contents_are_refused_in_a_line(model, tmp_path, changes):
+def test_invalid_contents_give_a_message_of_one_line(model, tmp_path, changes):
     path = nanogpt.save(model, tmp_path / "ckpt.pt", **changes)
     with pytest.raises(UserError, match=r"ckpt\.pt") as error:
         headscope.load(path)
     assert "\n" not in str(error.value)
 
 
-def test_the_commands_read_it(tmp_path):
-    """Written with, shown, exported, and gone on with: on text whose characters are the vocabulary, by `init=`."""
+def test_train_and_generate_read_it(tmp_path):
+    """`init=` takes the vocabulary from the data, and `checkpoint=` from `input.txt`."""
     (tmp_path / "mine.txt").write_text((TEXT + "\n") * 60)
     torch.manual_seed(0)
     model = nanogpt.GPT(vocab_size=8)
     path = nanogpt.save(model, tmp_path / "ckpt.pt", config={"dataset": "mine"})
     sizes = ("model.d_model=32", "heads=h4", "model.n_layers=2", "model.block_size=16", "position=learned")
-    code, said = train(
+    code, output = train(
         *(f"init={path}", "data=text", f"data.path={tmp_path}/mine.txt", *sizes, "trainer.max_steps=3"),
         *("callbacks=none", "logger=none", f"hydra.run.dir={tmp_path}/run"),
     )
-    assert code == 0, said
+    assert code == 0, output
     assert isinstance(headscope.load(tmp_path / "run").tokenizer, CharTokenizer)
     done = shell("generate.py", f"checkpoint={path}", "prompt=to be", "max_new_tokens=5")
     assert done.returncode == 2

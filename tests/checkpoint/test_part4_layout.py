@@ -1,4 +1,4 @@
-"""Part 4's dictionary and back: weights are tested in test_checkpoint.py, the kind of tokens here."""
+"""The tokenizer in Part 4's dictionary; test_checkpoint.py tests the weights."""
 
 import io
 
@@ -30,7 +30,7 @@ def loaded(saved, path):
 
 
 @pytest.mark.parametrize("tokenizer", [WORDS, LETTERS, TOY, CHARACTERS])
-def test_a_tokenizer_keeps_its_kind_and_its_ids(tokenizer, tmp_path):
+def test_a_tokenizer_keeps_its_class_and_its_ids(tokenizer, tmp_path):
     back = loaded(written(tokenizer), tmp_path / "a.pt")
     assert type(back) is type(tokenizer)
     assert back.vocab == tokenizer.vocab
@@ -40,14 +40,14 @@ def test_a_tokenizer_keeps_its_kind_and_its_ids(tokenizer, tmp_path):
 @pytest.mark.parametrize(
     ("tokenizer", "kind"), [(WORDS, WordTokenizer), (CHARACTERS, CharTokenizer), (LETTERS, CharTokenizer)]
 )
-def test_the_kind_in_a_file_of_part_4_itself_is_guessed(tokenizer, kind, tmp_path):
+def test_the_class_of_tokenizer_in_a_file_that_part_4_wrote_is_guessed(tokenizer, kind, tmp_path):
     saved = written(tokenizer, tokenizer=None)
     assert saved.keys() == {"model_state_dict", "model_config", "stoi", "itos", "final_loss"}
     assert type(loaded(saved, tmp_path / "a.pt")) is kind
 
 
 @pytest.mark.parametrize("kind", ["Popen", "BytePairTokenizer", "CharTokenizer", 7, ["WordTokenizer"]])
-def test_a_kind_that_cannot_be_is_refused(kind, tmp_path):
+def test_an_invalid_class_of_tokenizer_is_refused(kind, tmp_path):
     with pytest.raises(UserError) as error:
         loaded(written(WORDS, tokenizer=kind), tmp_path / "a.pt")
     assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""A description is compared with the weights beside it, fast, and without memory for the model."""
+"""A model's description is compared with the weights in its file, quickly and without memory for the model."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ print("torch._dynamo" in sys.modules)
 
 
 def test_loading_imports_no_compiler(tmp_path):
-    """It takes 0.9 s to import, and tensors without memory do it unasked."""
+    """The import takes 0.9 s, and PyTorch does it for some operations on the meta device."""
     models = [small(scheme.values[0]) for scheme in SCHEMES]
     models += [TransformerLM(**SIZES, feedforward=kind, qk_norm=Unit) for kind in (GELU, SquaredReLU, SwiGLU)]
     models.append(FixedContextMLP(11, 3, 4, 16, 12))
@@ -61,7 +61,7 @@ def test_a_learned_table_of_another_length_is_refused():
 
 
 class Between(Position):
-    """A plugin's scheme: a weight for each distance, forwards and backwards; it refuses a single position."""
+    """A plugin's scheme with one weight per distance, forwards and backwards; it refuses a single position."""
 
     def __init__(self, d_model, n_heads, block_size, layer=None):
         super().__init__(d_model, n_heads, block_size, layer)
@@ -70,7 +70,7 @@ class Between(Position):
         self.distances = nn.Parameter(torch.randn(2 * block_size - 1))
 
 
-def test_a_plugins_class_is_compared_as_it_is_built():
+def test_a_plugins_class_is_compared_too():
     weights = described(Between)().state_dict()
     shapes.check(described(Between), weights)
     with pytest.raises(ValueError, match="shapes"):
@@ -93,7 +93,7 @@ print(memory() - before)
 """
 
 
-def test_a_description_of_something_large_costs_no_memory(tmp_path):
+def test_refusing_a_huge_model_takes_no_memory(tmp_path):
     saved = torch.load(save(TransformerLM(**SIZES), tmp_path / "a.ckpt"), weights_only=True)
     card, files = saved["headscope"], []
     for changes in ({"block_size": 1 << 17, "d_model": 1 << 10}, {"block_size": 1 << 40}, {"d_model": 1 << 30}):
@@ -101,4 +101,6 @@ def test_a_description_of_something_large_costs_no_memory(tmp_path):
         torch.save(saved | {"headscope": card | {"model": card["model"] | changes}}, files[-1])
     done = subprocess.run([sys.executable, "-c", REFUSES, *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 200 * 1024  # kB, most of it the compiler; a table of the first would be half a GB
+    assert (
+        int(done.stdout) < 200 * 1024
+    )  # kB, mostly PyTorch's compiler; the first table of positions would have 512 MB

@@ -1,6 +1,6 @@
-"""One file to a model and its tokenizer, and export to other formats."""
+"""Saves a model and its tokenizer in one file, loads them again, and exports them for other programs."""
 
 from headscope.checkpoint.format import card, unlike
-from headscope.checkpoint.reading import Loaded, find, load, loaded, newest, read
+from headscope.checkpoint.reading import Loaded, find, load, newest
 
-__all__ = ["Loaded", "card", "find", "load", "loaded", "newest", "read", "unlike"]
+__all__ = ["Loaded", "card", "find", "load", "newest", "unlike"]

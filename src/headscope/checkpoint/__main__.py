@@ -23,11 +23,12 @@ def main() -> None:
     if arguments.out.exists():
         raise UserError(f"{arguments.out} exists and was not changed; choose another name")
     if arguments.format == "hf":
-        print(f"{arguments.out}: {export_folder(arguments.checkpoint, arguments.out)}")
-        return
-    content = export(arguments.checkpoint, arguments.format)
-    write_atomically(arguments.out, content)
-    print(f"{arguments.out}: {len(content):,} bytes, {arguments.format}")
+        report = export_folder(arguments.checkpoint, arguments.out)
+    else:
+        content = export(arguments.checkpoint, arguments.format)
+        write_atomically(arguments.out, content)
+        report = f"{len(content):,} bytes, {arguments.format}"
+    print(f"{arguments.out}: {report}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""How a checkpoint describes its model, tokenizer and run: plain data that names classes and their arguments.
+"""Describes a model, its tokenizer and its run as plain data, and builds objects from such a description.
 
-A name is looked up among the subclasses of the base that is expected there, so a file can build nothing else.
+A description names classes and their arguments. A name is looked up only among the subclasses of the base class that
+is expected in its place, so a file cannot build anything else.
 """
 
 import inspect
@@ -18,37 +19,38 @@ from headscope.model.position import Position
 from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import LanguageModel, TransformerLM
 
-FORMAT = 2  #: raised when this file changes what it writes; see `migration`
+FORMAT = 2  #: raised by one when `card` changes what it writes; see `migration`
 MODELS = (TransformerLM, FixedContextMLP)  #: imported so that they are among the subclasses of LanguageModel
-#: Arguments of a model that are parts with a class of their own, and the base expected there.
+#: Arguments of a model that are objects, and the base class of each.
 PARTS: dict[str, type] = {"position": Position, "feedforward": FeedForward, "qk_norm": QKNorm}
 
 
 def describe(part: Any) -> dict[str, Any]:
-    """A part as plain data: the name of its class and the arguments that rebuild it.
+    """Returns an object as plain data: the name of its class and the arguments that rebuild it.
 
-    A part of a model stores its options (keyword-only arguments) only; the model supplies the other arguments.
+    A part of a model keeps only its options (keyword-only arguments), because the model supplies the other arguments.
     """
     bases = tuple(PARTS.values())
     parameters = inspect.signature(type(part)).parameters.values()
-    own = [p for p in parameters if p.kind is p.KEYWORD_ONLY or not isinstance(part, bases)]
-    values = {p.name: getattr(part, p.name) for p in own}
-    kind, ours = type(part), type(part).__module__.startswith("headscope.")
-    named = {"class": kind.__name__} | ({} if ours else {"module": kind.__module__})
-    return named | {k: describe(v) if isinstance(v, bases) else v for k, v in values.items()}
+    kept = [p for p in parameters if p.kind is p.KEYWORD_ONLY or not isinstance(part, bases)]
+    values = {p.name: getattr(part, p.name) for p in kept}
+    name, module = type(part).__name__, type(part).__module__
+    described = {"class": name} if module.startswith("headscope.") else {"class": name, "module": module}
+    return described | {k: describe(v) if isinstance(v, bases) else v for k, v in values.items()}
 
 
 def unlike(old: Any, new: Any) -> str:
-    """What differs between two models with weights of the same shapes, so that they compute something else.
+    """Returns the arguments that differ between two models, such as `n_heads=8, here 4`, or an empty string.
 
-    Dropout and the longest sequence do not count. Returns `n_heads=8, here 4`, or an empty text.
+    Dropout and block size are ignored.
     """
     there, here = describe(old), describe(new)
     keys = [key for key in here if key not in ("dropout", "block_size") and here[key] != there.get(key)]
-    return ", ".join(f"{key}={_in_a_word(there.get(key))}, here {_in_a_word(here[key])}" for key in keys)
+    return ", ".join(f"{key}={_as_call(there.get(key))}, here {_as_call(here[key])}" for key in keys)
 
 
-def _in_a_word(value: Any) -> Any:
+def _as_call(value: Any) -> Any:
+    """Returns the description of a part as `Class(option=value)`; any other value unchanged."""
     if not isinstance(value, dict):
         return value
     options = ", ".join(f"{k}={v}" for k, v in value.items() if k not in ("class", "module"))
@@ -56,19 +58,23 @@ def _in_a_word(value: Any) -> Any:
 
 
 def subclasses(base: Any, module: str | None = None) -> dict[str, Any]:
-    """A class and those below it that are defined in a module, or for None in Headscope, by name.
+    """Returns a class and its subclasses by name, if they are defined in a module, or with None in Headscope.
 
-    A class hides those below it of its own name: see `generation.bare`.
+    A class takes precedence over its subclasses of the same name, which `generation.bare` defines.
     """
     found: dict[str, Any] = {}
-    for below in base.__subclasses__():
-        found = subclasses(below, module) | found
-    here = base.__module__ == module if module else base.__module__.startswith("headscope.")
-    return found | ({base.__name__: base} if here else {})
+    for subclass in base.__subclasses__():
+        found = subclasses(subclass, module) | found
+    matches = base.__module__ == module if module else base.__module__.startswith("headscope.")
+    return found | ({base.__name__: base} if matches else {})
 
 
 def constructor(description: dict[str, Any], base: type) -> Any:
-    """The inverse of `describe`, up to the call: a class below `base` with its arguments filled in."""
+    """Returns the class that `describe` described, a subclass of `base`, with its arguments filled in.
+
+    Raises:
+        UserError: this version, or an allowed plugin, has no such class.
+    """
     options = dict(description)
     name, module = options.pop("class"), options.pop("module", None)
     if module and name not in subclasses(base, module):
@@ -83,12 +89,7 @@ def constructor(description: dict[str, Any], base: type) -> Any:
 
 
 def _import(module: str, name: str) -> None:
-    """Imports a plugin's module, which a checkpoint says has a class.
-
-    Raises:
-        UserError: no plugin of that name is allowed, or it cannot be imported.
-        ValueError: that is no module's name.
-    """
+    """Imports the module of a plugin that defines a class; raises UserError if the plugin is not allowed."""
     if not all(part.isidentifier() for part in module.split(".")):
         raise ValueError("module")
     if not plugins.belongs(module):
@@ -101,6 +102,6 @@ def _import(module: str, name: str) -> None:
 
 
 def card(model: LanguageModel, tokenizer: Tokenizer, **about: Any) -> dict[str, Any]:
-    """The description that is saved beside the weights."""
+    """Returns the description that is saved with the weights. `about` describes the run."""
     about = {"version": __version__, "torch": str(torch.__version__)} | about
     return {"format": FORMAT, "model": describe(model), "tokenizer": describe(tokenizer), "about": about}

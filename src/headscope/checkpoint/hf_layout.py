@@ -1,6 +1,4 @@
-"""Our transformers as models of the `transformers` library: names, arrangements, and what its classes lack.
-
-Each class of theirs that computes what one of ours does is a `Family`. A part that none of them has is refused.
+"""Converts config and weights between our transformers and the model classes of the `transformers` library.
 
 Shapes: T positions (block_size), C = d_model, H heads, D = C / H, V vocabulary.
 """
@@ -11,230 +9,221 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headscope.checkpoint.folding import behind_norm, into_values
-from headscope.checkpoint.hf_families import FAMILIES, GPT2, Family, Foreign
+from headscope.checkpoint.folding import fold_into_norm, fold_into_values
+from headscope.checkpoint.hf_families import FAMILIES, ROPE, SIZES, Family
+from headscope.checkpoint.names import module_names, rename
+from headscope.checkpoint.source import UnsupportedModel
 from headscope.errors import UserError
 from headscope.model.feedforward import GELU, FeedForward, SquaredReLU
-from headscope.model.qk_norm import QKNorm, Unit
+from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import LanguageModel, TransformerLM
 
-FOLDED = 5e-5  #: by which an output may be off whose bias was folded
+TOLERANCE = 5e-5  #: the largest error of an output whose bias was folded into other weights
 
-CURVES: dict[type[FeedForward], str] = {GELU: "gelu", SquaredReLU: "relu2"}  #: our classes to their names
-KINDS = {"gelu": "GELU", "relu2": "SquaredReLU"}  #: theirs to the classes of ours
-#: Their tables that are computed, kept in files of older versions.
-COMPUTED = re.compile(r".*\.(attn|attention)\.(bias|masked_bias|rotary_emb\.inv_freq)")
+#: Activations by their names in transformers, and our feed-forwards that apply them.
+ACTIVATIONS: dict[str, type[FeedForward]] = {"gelu": GELU, "relu2": SquaredReLU}
+#: Buffers that older versions of transformers saved with the weights and that are computed from the config.
+BUFFERS = re.compile(r".*\.(attn|attention)\.(bias|masked_bias|rotary_emb\.inv_freq)")
 
 
 def family_of(model: LanguageModel) -> Family:
-    """Their class for a model.
+    """Returns the model class of transformers that computes the same as a model.
 
     Raises:
-        UserError: they have none; the line names the part.
+        UserError: there is no such class; the message names the part without a counterpart.
     """
     advice = "use --format safetensors, which holds every model"
     if not isinstance(model, TransformerLM):
         raise UserError(f"transformers has no counterpart of {type(model).__name__}; {advice}")
-    known = [family for family in FAMILIES.values() if type(model.position) is family.position]
-    fit = [f for f in known if type(model.qk_norm) is (Unit if f.normed else QKNorm)]
-    if not fit:
-        part = model.qk_norm if known else model.position
-        train = "qk_norm=none" if known else "position=rope or position=learned"
-        raise UserError(f"transformers has no counterpart of {type(part).__name__}; train with {train}, or {advice}")
-    if type(model.feedforward) not in CURVES:
+    same_position = [family for family in FAMILIES.values() if family.position is type(model.position)]
+    family = next((family for family in same_position if family.qk_norm is type(model.qk_norm)), None)
+    if family is None:
+        part = model.qk_norm if same_position else model.position
+        option = "qk_norm=none" if same_position else "position=rope or position=learned"
+        raise UserError(f"transformers has no counterpart of {type(part).__name__}; train with {option}, or {advice}")
+    if type(model.feedforward) not in ACTIVATIONS.values():
         raise UserError(
-            f"transformers has no counterpart of {type(model.feedforward).__name__} in a {fit[0].name}; train with"
+            f"transformers has no counterpart of {type(model.feedforward).__name__} in a {family.name}; train with"
             f" feedforward=gelu or feedforward=relu2, or {advice}"
         )
-    return fit[0]
+    return family
 
 
 @torch.no_grad()
 def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Their config and weights of a model that computes the same logits.
+    """Returns config and weights of a model of transformers that computes the same logits.
 
     Raises:
-        UserError: see `family_of`; the bias of the head cannot be folded into the norm before it.
+        UserError: see `family_of`; or the bias of the head cannot be folded into the norm before it.
     """
     family = family_of(model)
     assert isinstance(model, TransformerLM)
-    config: dict[str, Any] = {
-        "architectures": [family.architecture],
-        "model_type": family.kind,
-        **{theirs: getattr(model, ours) for ours, theirs in family.sizes.items()},
-        **dict.fromkeys(family.dropout, model.dropout),
-        "attn_pdrop" if family is GPT2 else "attention_dropout": 0.0,
-        family.curve: CURVES[type(model.feedforward)],
-        family.inner: model.feedforward.up.out_features,
-        **{k: v for k, v in family.wanted.items() if k not in ("rope_type", "partial_rotary_factor")},
-        "tie_word_embeddings": False,
-        "dtype": "float32",
-        "torch_dtype": "float32",  # the same to older versions
-    }
-    if family.rotary:
-        rope = {"rope_theta": model.position.base, "partial_rotary_factor": 1.0}
-        config |= {older: rope[key] for key, older in family.rotary.items()}
-        config["rope_parameters"] = rope | {"rope_type": "default"}
     state = model.state_dict()
     bias = state.pop("head.bias")
-    head, state["norm.bias"], off = behind_norm(state["head.weight"], bias, state["norm.weight"], state["norm.bias"])
-    if not off <= FOLDED:
+    head, norm_bias, error = fold_into_norm(state["head.weight"], bias, state["norm.weight"], state["norm.bias"])
+    if not error <= TOLERANCE:
         raise UserError(
-            "transformers has no bias in the head, and this one cannot be folded into the norm before it: a weight of"
-            " that norm is zero, or close to it; use --format safetensors"
+            "transformers has no bias in the head, and the bias of this head cannot be folded into the norm before it:"
+            " a weight of that norm is zero, or close to it; use --format safetensors"
         )
-    state["head.weight"] = head
-    weights = {}
-    for name, weight in state.items():
-        module, _, which = name.rpartition(".")
-        weights[f"{_theirs(family, module)}.{which}"] = _arranged(family, module, weight, model.n_heads)
-    for block in range(model.n_layers):
-        for module in ("attention.qkv", "attention.out", "feedforward.up", "feedforward.down"):
-            ours = f"blocks.{block}.{module}"
-            missing = f"{_theirs(family, ours)}.bias"
-            if missing not in weights:
-                weights[missing] = torch.zeros(len(state[f"{ours}.weight"]))
-        if family.normed:
-            for norm in ("q_layernorm", "k_layernorm"):
-                width = model.d_model // model.n_heads
-                weights[f"{family.layers}{block}.self_attn.{norm}.weight"] = torch.ones(width)
-                weights[f"{family.layers}{block}.self_attn.{norm}.bias"] = torch.zeros(width)
+    state |= {"head.weight": head, "norm.bias": norm_bias}
+    config = _config(family, model, width=len(state["blocks.0.feedforward.up.weight"]))
+    for name in [name for name in state if name.startswith("blocks.") and name.endswith(".weight")]:
+        state.setdefault(f"{name.removesuffix('weight')}bias", torch.zeros(len(state[name])))
+    state = {name: _rearrange(family, name, weight, model.n_heads) for name, weight in state.items()}
+    weights = rename(state, module_names(family.outer, family.blocks, family.inner, model.n_layers))
+    if family.qk_norm is not QKNorm:
+        width = model.d_model // model.n_heads
+        norms = [f"{family.blocks}{block}.self_attn.{x}_layernorm" for block in range(model.n_layers) for x in "qk"]
+        for norm in norms:
+            weights |= {f"{norm}.weight": torch.ones(width), f"{norm}.bias": torch.zeros(width)}
     return config, {name: weight.float().contiguous() for name, weight in weights.items()}
 
 
-def _theirs(family: Family, module: str) -> str:
-    if module.startswith("blocks."):
-        _, layer, rest = module.split(".", 2)
-        return f"{family.layers}{layer}.{family.inside[rest]}"
-    return family.outside[module]
+def _config(family: Family, model: TransformerLM, width: int) -> dict[str, Any]:
+    """Returns config.json of an exported model. It names each option of RoPE as older and newer versions do."""
+    activation = next(name for name, kind in ACTIVATIONS.items() if kind is type(model.feedforward))
+    config: dict[str, Any] = {
+        "architectures": [family.architecture],
+        "model_type": family.model_type,
+        **{option: getattr(model, ours) for ours, option in zip(SIZES, family.sizes, strict=True)},
+        **dict.fromkeys(family.dropout, model.dropout),
+        family.attention_dropout: 0.0,
+        family.activation: activation,
+        family.width: width,
+        **family.required,
+        "tie_word_embeddings": False,
+        "dtype": "float32",
+        "torch_dtype": "float32",  # the name in older versions
+    }
+    if family.rope_options:
+        rope = {"rope_theta": model.position.base, **ROPE}
+        config |= {older: rope[option] for option, older in family.rope_options.items()}
+        config["rope_parameters"] = rope
+    return config
 
 
-def _arranged(family: Family, module: str, weight: Tensor, n_heads: int) -> Tensor:
-    """A weight of ours as theirs: turned where matrices are (in, out), head after head and pairs in halves."""
-    if family.rotary and module.endswith("attention.qkv"):
-        parts = weight.view(3, n_heads, -1, 2, weight.shape[-1])  # (3, H, D/2, 2, C)
-        q, k = (part.transpose(1, 2).flatten(1, 2) for part in parts[:2])  # (H, D, C) each, the first of pairs first
-        return torch.stack((q, k, parts[2].flatten(1, 2)), 1).flatten(0, 2)  # (H 3 D, C)
-    return weight.T if family.by_columns and weight.ndim == 2 and module.startswith("blocks.") else weight
+def _rearrange(family: Family, name: str, weight: Tensor, n_heads: int) -> Tensor:
+    """Returns one of our weights or biases in the arrangement of transformers.
+
+    With RoPE, the rows of q, k and v are grouped by head, and the first channels of all rotated pairs precede the
+    second channels. GPT-2's matrices are transposed.
+    """
+    if family.rope_options and ".attention.qkv." in name:
+        q, k, v = weight.reshape(3, n_heads, len(weight) // (6 * n_heads), 2, -1)  # (H, D/2, 2, C) each
+        parts = (q.transpose(1, 2), k.transpose(1, 2), v)
+        return torch.stack([part.flatten(1, 2) for part in parts], 1).reshape(weight.shape)  # (H 3 D, C)
+    return weight.T if family.transposed and weight.ndim == 2 and name.startswith("blocks.") else weight
 
 
-def _arranged_back(family: Family, module: str, weight: Tensor, n_heads: int) -> Tensor:
-    """The inverse of `_arranged`, for biases too."""
-    if family.rotary and module.endswith("attention.qkv"):
-        d = len(weight) // (3 * n_heads)
-        q, k, v = weight.reshape(n_heads, 3, d, -1).unbind(1)  # (H, D, C) each
-        q, k = (part.reshape(n_heads, 2, d // 2, -1).transpose(1, 2).flatten(1, 2) for part in (q, k))
+def _rearrange_back(family: Family, name: str, weight: Tensor, n_heads: int) -> Tensor:
+    """The inverse of `_rearrange`."""
+    if family.rope_options and ".attention.qkv." in name:
+        q, k, v = weight.reshape(n_heads, 3, len(weight) // (3 * n_heads), -1).unbind(1)  # (H, D, C) each
+        q, k = (part.reshape(n_heads, 2, part.shape[1] // 2, -1).transpose(1, 2).flatten(1, 2) for part in (q, k))
         return torch.stack((q, k, v)).reshape(weight.shape)  # (3 H D, C)
-    return weight.T.contiguous() if family.by_columns and weight.ndim == 2 and module.startswith("blocks.") else weight
+    return _rearrange(family, name, weight, n_heads).contiguous()
 
 
 def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Our description and weights from theirs.
+    """Returns our description of a model of transformers (the `model` of a card), and its weights by our names.
 
     Raises:
-        Foreign: it computes what no model of ours does; the line names the difference.
+        UnsupportedModel: no model of ours computes the same; the message names the difference.
     """
-    kind = config.get("model_type")
-    if kind not in FAMILIES:
-        raise Foreign(f"its model_type is {kind!r}, and those that Headscope knows are {', '.join(FAMILIES)}")
-    family = FAMILIES[kind]
-    said = _said(family, config)
-    sizes = {ours: said[theirs] for ours, theirs in family.sizes.items()}
-    wide = 4 * sizes["d_model"]
-    differs = [f"{k}={said.get(k)!r}, not {v!r}" for k, v in family.wanted.items() if said.get(k) != v]
-    if said[family.curve] not in KINDS:
-        differs.append(f"{family.curve}={said[family.curve]!r}, not {' or '.join(map(repr, KINDS))}")
-    if said[family.inner] not in (wide, None):
-        differs.append(f"{family.inner}={said[family.inner]}, not {wide}")
-    if differs:
-        raise Foreign(f"it is no model of Headscope's: it has {'; '.join(differs)}")
-    found = ours_of(family, weights, sizes["n_heads"])
-    if said["tie_word_embeddings"] and "head.weight" not in found:
-        found["head.weight"] = found["embedding.weight"].clone()
-    described = {
+    model_type = config.get("model_type")
+    if model_type not in FAMILIES:
+        raise UnsupportedModel(f"its model_type is {model_type!r}; Headscope reads {', '.join(FAMILIES)}")
+    family = FAMILIES[model_type]
+    options = _options(family, config)
+    sizes = sizes_of(family, options)
+    width = 4 * sizes["d_model"]
+    required = {**family.required, **(ROPE if family.rope_options else {})}
+    differences = [f"{k}={options.get(k)!r}, not {v!r}" for k, v in required.items() if options.get(k) != v]
+    activation = options[family.activation]
+    if activation not in ACTIVATIONS:
+        differences.append(f"{family.activation}={activation!r}, not {' or '.join(map(repr, ACTIVATIONS))}")
+    if options[family.width] not in (width, None):
+        differences.append(f"{family.width}={options[family.width]}, not {width}")
+    if differences:
+        raise UnsupportedModel(f"Headscope has no such model: it has {'; '.join(differences)}")
+    ours = rename_weights(family, weights, sizes)
+    if options.get("tie_word_embeddings") and "head.weight" not in ours:
+        ours["head.weight"] = ours["embedding.weight"].clone()
+    fold_attention_biases(ours)
+    if activation == "relu2":
+        _remove(ours, r"blocks\.\d+\.feedforward\.\w+\.bias", 0)
+    base = {"base": float(options["rope_theta"])} if family.rope_options else {}
+    description = {
         "class": "TransformerLM",
         **sizes,
-        "dropout": float(said.get(family.dropout[0], 0.0)),
-        "position": family.position_of | ({"base": float(said["rope_theta"])} if family.rotary else {}),
-        "feedforward": {"class": KINDS[said[family.curve]]},
-        "qk_norm": {"class": "Unit" if family.normed else "QKNorm"},
+        "dropout": float(options.get(family.dropout[0], 0.0)),
+        "position": {"class": family.position.__name__} | base,
+        "feedforward": {"class": ACTIVATIONS[activation].__name__},
+        "qk_norm": {"class": family.qk_norm.__name__},
     }
-    without_biases(found)
-    if described["feedforward"]["class"] == "SquaredReLU":
-        _silent(found, r"blocks\.\d+\.feedforward\.\w+\.bias")
-    return described, found
+    return description, ours
 
 
-def _said(family: Family, config: dict[str, Any]) -> dict[str, Any]:
-    """Every option that matters, by its newest name; those that the file leaves out as they would be taken."""
-    said = dict(family.otherwise) | config
-    if family.rotary:
-        rope = config.get("rope_parameters") or {}
-        scaling = config.get("rope_scaling")
-        said["rope_type"] = "default" if not scaling else str(scaling)
-        said["rope_theta"] = config.get(family.rotary["rope_theta"], 10000.0)
-        older = family.rotary["partial_rotary_factor"]
-        said["partial_rotary_factor"] = config.get(older, family.otherwise["partial_rotary_factor"])
-        said |= rope
-    return said
+def _options(family: Family, config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options of config.json by their newest names, with the defaults of those that it leaves out."""
+    options = {**family.required, **family.defaults, **config}
+    if family.rope_options:
+        scaling, older = config.get("rope_scaling"), family.rope_options
+        default = family.defaults["partial_rotary_factor"]
+        options["rope_type"] = "default" if not scaling else str(scaling)
+        options["rope_theta"] = config.get(older["rope_theta"], 10000.0)
+        options["partial_rotary_factor"] = config.get(older["partial_rotary_factor"], default)
+        options |= config.get("rope_parameters") or {}
+    return options
 
 
-def ours_of(family: Family, weights: dict[str, Tensor], n_heads: int) -> dict[str, Tensor]:
-    """Their weights by our names, arranged as ours, with all their biases: see `without_biases`.
-
-    Raises:
-        Foreign: it has weights that ours have no place for.
-    """
-    modules = {theirs: ours for ours, theirs in family.outside.items()} | {"lm_head": "head"}  # a newer name
-    inside = {theirs: ours for ours, theirs in family.inside.items()}
-    found = {}
-    for name, weight in weights.items():
-        if COMPUTED.fullmatch(name):
-            continue
-        module, _, which = name.rpartition(".")
-        if module.startswith(family.layers):
-            layer, _, rest = module.removeprefix(family.layers).partition(".")
-            ours = f"blocks.{layer}.{inside.get(rest, rest)}"
-        else:
-            ours = modules.get(module, module)
-        found[f"{ours}.{which}"] = _arranged_back(family, ours, weight.float(), n_heads)
-    if family.normed:
-        for norm in ("q_layernorm", "k_layernorm"):
-            for name in [n for n in found if n.endswith(f"self_attn.{norm}.weight")]:
-                if not (found.pop(name) == 1).all():
-                    raise Foreign(f"it has weights in {norm}, where Headscope's models have none")
-            _silent(found, rf"blocks\.\d+\.self_attn\.{norm}\.bias")
-    found.setdefault("head.bias", torch.zeros(len(found["embedding.weight"])))
-    return found
+def sizes_of(family: Family, options: dict[str, Any]) -> dict[str, Any]:
+    """Returns the sizes of a model by our names."""
+    return {ours: options[option] for ours, option in zip(SIZES, family.sizes, strict=True)}
 
 
-def without_biases(found: dict[str, Tensor]) -> None:
-    """Folds the biases of attention, which ours lack, into the values and into the norm before it.
+def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, Any]) -> dict[str, Tensor]:
+    """Returns a family's weights by our names and in our arrangement. Biases of attention are still among them.
 
     Raises:
-        Foreign: one cannot be folded exactly.
+        UnsupportedModel: the norms of queries and keys have weights, which ours lack.
     """
-    for name in [name for name in found if re.fullmatch(r"blocks\.\d+\.attention\.qkv\.weight", name)]:
-        at = name.removesuffix("attention.qkv.weight")
-        qkv = found.pop(f"{at}attention.qkv.bias", torch.zeros(len(found[name]))).double()
-        out = found.pop(f"{at}attention.out.bias", torch.zeros(1))
-        more, off = into_values(found[f"{at}attention.out.weight"], out) if out.any() else (torch.zeros(1), 0.0)
-        qkv[len(qkv) // 3 * 2 :] += more
-        norm = found[f"{at}norm1.weight"], found[f"{at}norm1.bias"]
-        found[name], found[f"{at}norm1.bias"], off2 = behind_norm(found[name], qkv, *norm)
-        if not max(off, off2) <= FOLDED:
-            raise Foreign(
-                f"Headscope's attention has no biases, and those of {at.rstrip('.')} cannot be folded into what it has:"
+    modules = module_names(family.outer, family.blocks, family.inner, min(sizes["n_layers"], len(weights)))
+    ours_of = {theirs: ours for ours, theirs in modules.items()} | {"lm_head": "head"}  # newer versions say lm_head
+    ours = rename({name: w.float() for name, w in weights.items() if not BUFFERS.fullmatch(name)}, ours_of)
+    ours = {name: _rearrange_back(family, name, weight, sizes["n_heads"]) for name, weight in ours.items()}
+    if family.qk_norm is not QKNorm:
+        _remove(ours, r".*\.[qk]_layernorm\.weight", 1)
+        _remove(ours, r".*\.[qk]_layernorm\.bias", 0)
+    ours.setdefault("head.bias", torch.zeros(len(ours["embedding.weight"])))
+    return ours
+
+
+def fold_attention_biases(weights: dict[str, Tensor]) -> None:
+    """Removes the biases of attention, which our models lack, and changes other weights so that the output is the same.
+
+    Raises:
+        UnsupportedModel: the output would not be the same.
+    """
+    for name in [name for name in weights if re.fullmatch(r"blocks\.\d+\.attention\.qkv\.weight", name)]:
+        block = name.removesuffix(".attention.qkv.weight")
+        qkv = weights.pop(f"{block}.attention.qkv.bias", torch.zeros(len(weights[name]))).double()
+        out = weights.pop(f"{block}.attention.out.bias", torch.zeros(1))
+        values, out_error = fold_into_values(weights[f"{block}.attention.out.weight"], out)
+        qkv[len(qkv) // 3 * 2 :] += values
+        norm = weights[f"{block}.norm1.weight"], weights[f"{block}.norm1.bias"]
+        weights[name], weights[f"{block}.norm1.bias"], qkv_error = fold_into_norm(weights[name], qkv, *norm)
+        if not max(out_error, qkv_error) <= TOLERANCE:
+            raise UnsupportedModel(
+                f"Headscope's attention has no biases, and the biases of {block} cannot be folded into other weights:"
                 " its output projection has no inverse, or a weight of the norm before it is zero"
             )
 
 
-def _silent(found: dict[str, Tensor], pattern: str) -> None:
-    """Takes out biases that ours lack.
-
-    Raises:
-        Foreign: one is not zero.
-    """
-    for name in [name for name in found if re.fullmatch(pattern, name)]:
-        if found.pop(name).any():
-            raise Foreign(f"it has a bias in {name.split('.', 2)[-1]}, where Headscope's models have none")
+def _remove(weights: dict[str, Tensor], pattern: str, value: int) -> None:
+    """Removes weights that our models lack, or raises UnsupportedModel if they differ from the neutral value."""
+    for name in [name for name in weights if re.fullmatch(pattern, name)]:
+        if not (weights.pop(name) == value).all():
+            weight = name.split(".", 2)[-1]
+            raise UnsupportedModel(f"its {weight} is not {value}, and Headscope's models have no such weight")

@@ -1,112 +1,86 @@
-"""The dictionary that nanoGPT's `train.py` saves as `ckpt.pt`. Its names are GPT-2's.
+"""Reads the `ckpt.pt` that nanoGPT's `train.py` saves. The names of its weights are GPT-2's.
 
-It holds no vocabulary. That of a model of characters is in a `meta.pkl`, which could run code and is never opened: it
-is the sorted characters of the text that the model was trained on (`data/shakespeare_char/prepare.py`), so the text
-gives it again.
+The file holds no vocabulary. nanoGPT saves the vocabulary of a character model in `meta.pkl`, which could execute code
+and is never opened. That vocabulary is the sorted characters of the training text (`data/shakespeare_char/prepare.py`),
+so it is computed from the text instead.
 
 Shapes: T positions (block_size), C = d_model, V vocabulary.
 """
 
 import string
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from headscope.checkpoint.hf_families import GPT2, Foreign
-from headscope.checkpoint.hf_layout import ours_of, without_biases
+from headscope.checkpoint.hf_families import GPT2
+from headscope.checkpoint.hf_layout import fold_attention_biases, rename_weights, sizes_of
+from headscope.checkpoint.source import CardAndWeights, Source, UnsupportedModel
 from headscope.data.decoding import read_text
 
-LAYOUT = replace(GPT2, by_columns=False)  #: linear layers of PyTorch, (out, in)
-COMPILED = "_orig_mod."  #: before each name if torch.compile made kernels of the model
-#: The 65 characters of tiny Shakespeare, by the name that nanoGPT gives that text.
+#: GPT-2 with linear layers of PyTorch, whose matrices are (out, in).
+NANOGPT = replace(GPT2, transposed=False, sizes=("vocab_size", "n_embd", "n_head", "n_layer", "block_size"))
+COMPILED = "_orig_mod."  #: before each name if the model was compiled by torch.compile
+#: The 65 characters of tiny Shakespeare, by nanoGPT's name of that text.
 KNOWN = {"shakespeare_char": "\n !$&',-.3:;?" + string.ascii_letters}
-PAIRS = 50257  #: tokens of GPT-2; nanoGPT rounds up to 50304
+GPT2_VOCABULARY = 50257  #: byte pairs of GPT-2; nanoGPT rounds their number up to 50304
 FILE = "ckpt.pt"
-TEXT = "input.txt"  #: the text that a model was trained on, beside the checkpoint or where nanoGPT keeps it
-
-SIZES = {"vocab_size": "vocab_size", "d_model": "n_embd", "n_heads": "n_head", "n_layers": "n_layer"}
+TEXT = "input.txt"  #: the training text, in the folder of the checkpoint or in nanoGPT's folder of the data
 
 
-def read(
-    saved: dict[str, Any], folder: Path, text: Callable[[], str] | None = None
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """A card and weights of ours.
+def recognises(source: Source) -> bool:
+    """Whether the file is a dictionary with the keys that nanoGPT saves."""
+    return {"model", "model_args"} <= source.content.keys()
 
-    Args:
-        saved: what nanoGPT saved.
-        folder: of the file; the text that the model was trained on is looked for there.
-        text: gives it where none is found.
 
-    Raises:
-        Foreign: the vocabulary is not known, or a bias of attention cannot be folded.
-        UserError: the text cannot be read.
-    """
-    given = saved["model_args"]
-    sizes = {ours: given[theirs] for ours, theirs in (SIZES | {"block_size": "block_size"}).items()}
-    config = saved.get("config")
-    config = config if isinstance(config, dict) else {}
-    dataset = str(config.get("dataset", ""))
+def read(source: Source) -> CardAndWeights:
+    """Returns the card and the weights; see `reading.FORMATS`."""
+    saved = source.content
+    options, config = saved["model_args"], saved.get("config")
+    sizes = sizes_of(NANOGPT, options)
+    dataset = str(config.get("dataset", "")) if isinstance(config, dict) else ""
     weights = {name.removeprefix(COMPILED): weight for name, weight in saved["model"].items()}
-    found = ours_of(LAYOUT, weights, sizes["n_heads"])
-    for name in [name for name in found if name.endswith(".weight")]:  # with bias=False, norms have none either
-        module, rows = name.removesuffix(".weight"), len(found[name])
+    ours = rename_weights(NANOGPT, weights, sizes)
+    for name in [name for name in ours if name.endswith(".weight")]:  # nanoGPT's bias=False leaves these biases out
+        module = name.removesuffix(".weight")
         if module.rpartition(".")[2] in ("norm1", "norm2", "norm", "up", "down"):
-            found.setdefault(f"{module}.bias", torch.zeros(rows))
-    without_biases(found)
-    described = {
-        "model": {
-            "class": "TransformerLM",
-            **sizes,
-            "dropout": float(given.get("dropout", 0.0)),
-            "position": {"class": "Learned"},
-        },
-        "tokenizer": {"class": "CharTokenizer", "vocab": _vocabulary(sizes["vocab_size"], dataset, folder, text)},
+            ours.setdefault(f"{module}.bias", torch.zeros(len(ours[name])))
+    fold_attention_biases(ours)
+    dropout = float(options.get("dropout", 0.0))
+    card = {
+        "model": {"class": "TransformerLM", **sizes, "dropout": dropout, "position": {"class": "Learned"}},
+        "tokenizer": {"class": "CharTokenizer", "vocab": _vocabulary(sizes["vocab_size"], dataset, source)},
         "about": {
             "name": "nanoGPT",
             "data": {"name": dataset or "a text that the file does not name"},
             "step": int(saved.get("iter_num", 0)),
         },
     }
-    return described, found
+    return card, ours
 
 
-def _vocabulary(size: int, dataset: str, folder: Path, text: Callable[[], str] | None) -> list[str]:
-    """The sorted characters of the text that the model was trained on.
-
-    Raises:
-        Foreign: no text is given or found whose characters are as many as the model's tokens.
-    """
-    if size >= PAIRS:
-        raise Foreign(
-            f"it has {size:,} tokens, so GPT-2's byte pairs, which join what Headscope's never do (several newlines,"
-            " say); nanoGPT's models of characters can be read"
+def _vocabulary(size: int, dataset: str, source: Source) -> list[str]:
+    """Returns the sorted characters of the first text that has as many different characters as the model has tokens."""
+    if size >= GPT2_VOCABULARY:
+        raise UnsupportedModel(
+            f"it has {size:,} tokens, so GPT-2's byte pairs, which cross line ends, as Headscope's never do; only"
+            " nanoGPT's character models can be read"
         )
-    tried = []
-    for source, characters in _candidates(dataset, folder, text):
-        vocab = sorted(set(characters()))
+    folder, texts = source.path.parent, dict[str, Callable[[], str]]()
+    files = [folder / TEXT, folder.resolve().parent / "data" / dataset / TEXT] if dataset else [folder / TEXT]
+    texts |= {str(file): partial(read_text, file) for file in files if file.is_file()}
+    if dataset in KNOWN:
+        texts[dataset] = lambda: KNOWN[dataset]
+    if source.text:
+        texts["the data"] = source.text
+    rejected = []
+    for name, text in texts.items():
+        vocab = sorted(set(text()))
         if len(vocab) == size:
             return vocab
-        tried.append(f"{source} has {len(vocab):,} different characters")
-    raise Foreign(
-        f"it has {size:,} tokens and does not say which{''.join(f'; {other}' for other in tried)}; put the text that it"
-        f" was trained on beside it, as {TEXT}"
+        rejected.append(f"; {name} has {len(vocab):,} different characters")
+    raise UnsupportedModel(
+        f"it has {size:,} tokens and no vocabulary{''.join(rejected)}; put the text that it was trained on beside it,"
+        f" as {TEXT}"
     )
-
-
-def _candidates(
-    dataset: str, folder: Path, text: Callable[[], str] | None
-) -> Iterator[tuple[str, Callable[[], Iterable[str]]]]:
-    """Yields where the characters may be found, the surest first."""
-    places = [folder / TEXT, folder.resolve().parent / "data" / dataset / TEXT] if dataset else [folder / TEXT]
-    for place in places:
-        if place.is_file():
-            yield str(place), partial(read_text, place)
-    if dataset in KNOWN:
-        yield dataset, KNOWN[dataset].__iter__
-    if text is not None:
-        yield "the data", text

@@ -1,43 +1,24 @@
-"""The dictionary that Part 4 saves, and its names for our weights.
+"""Reads and writes the dictionary that Part 4 saves.
 
 Shapes: T positions (block_size), C = d_model.
 """
 
 import io
-from typing import Any
 
 import torch
-from torch import Tensor
 
+from headscope.checkpoint.names import module_names, rename
+from headscope.checkpoint.source import CardAndWeights, Source
 from headscope.data.tokenizers import CharTokenizer, Tokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.model.position import Sinusoidal
 from headscope.model.transformer import TransformerLM
 
-#: Our names to theirs, outside the blocks and inside each block.
-OUTSIDE = {"embedding": "token_emb", "norm": "ln_final", "head": "output"}
-INSIDE = {
-    "attention.qkv": "attention.W_qkv",
-    "attention.out": "attention.W_out",
-    "feedforward.up": "ffn.0",
-    "feedforward.down": "ffn.2",
-    "norm1": "ln1",
-    "norm2": "ln2",
-}
-TABLE = "pos_enc.pe"  #: their table of positions, a buffer (1, T, C)
-KIND = "tokenizer"  #: a key that Part 4 ignores: the class of ours. Its absence means a file of Part 4 itself.
-
-
-def rename(name: str, back: bool = False) -> str:
-    """Returns the name of a weight in Part 4's layout; with `back`, in ours."""
-    module, _, kind = name.rpartition(".")
-    outside, inside = OUTSIDE, INSIDE
-    if back:
-        outside, inside = ({v: k for k, v in names.items()} for names in (OUTSIDE, INSIDE))
-    if module.startswith("blocks."):
-        _, layer, rest = module.split(".", 2)
-        return f"blocks.{layer}.{inside[rest]}.{kind}"
-    return f"{outside[module]}.{kind}"
+#: Part 4's names of our modules; see `module_names`.
+OUTER = ("token_emb", "ln_final", "output")
+INNER = ("ln1", "attention.W_qkv", "attention.W_out", "ln2", "ffn.0", "ffn.2")
+TABLE = "pos_enc.pe"  #: Part 4's table of positions, a buffer (1, T, C)
+KIND = "tokenizer"  #: our key for the tokenizer's class, which Part 4 ignores; files that Part 4 wrote do not have it
 
 
 def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) -> bytes:
@@ -48,12 +29,12 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
     """
     if type(model.position) is not Sinusoidal or model.position.base != 10000.0:
         raise UserError(
-            f"Part 4 has sinusoidal positions alone and this model has {type(model.position).__name__};"
+            f"Part 4 has sinusoidal positions only and this model has {type(model.position).__name__};"
             " use --format safetensors, or train with position=sinusoidal"
         )
     if not isinstance(tokenizer, CharTokenizer | WordTokenizer):
         raise UserError("Part 4 has characters or words as tokens, no byte pairs; use --format safetensors")
-    weights = {rename(k): v for k, v in model.state_dict().items()}
+    weights = rename(model.state_dict(), module_names(OUTER, "blocks.", INNER, model.n_layers))
     sizes = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")
     saved = {
         "model_state_dict": weights | {TABLE: model.position.sines[None].clone()},
@@ -68,14 +49,22 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
     return buffer.getvalue()
 
 
-def read(saved: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Returns a card and weights from the dictionary that Part 4 saves."""
+def recognises(source: Source) -> bool:
+    """Whether the file is a dictionary with a key that Part 4 saves."""
+    return "model_state_dict" in source.content
+
+
+def read(source: Source) -> CardAndWeights:
+    """Returns the card and the weights; see `reading.FORMATS`."""
+    saved = source.content
     vocab = [saved["itos"][i] for i in range(len(saved["itos"]))]
     guess = "CharTokenizer" if all(len(token) == 1 for token in vocab) else "WordTokenizer"
     position = {"class": "Sinusoidal", "base": 10000.0}
-    described = {
+    card = {
         "model": {"class": "TransformerLM", "dropout": 0.0, "position": position} | saved["model_config"],
         "tokenizer": {"class": saved.get(KIND, guess), "vocab": vocab},
         "about": {"name": "part4", "data": {"name": "a text that the file does not name"}},
     }
-    return described, {rename(k, back=True): v for k, v in saved["model_state_dict"].items() if k != TABLE}
+    weights = {name: weight for name, weight in saved["model_state_dict"].items() if name != TABLE}
+    modules = module_names(OUTER, "blocks.", INNER, min(saved["model_config"]["n_layers"], len(weights)))
+    return card, rename(weights, {theirs: ours for ours, theirs in modules.items()})

@@ -1,4 +1,4 @@
-"""Whether a description of a model and the weights beside it belong together, found without memory for the model."""
+"""Checks that the description of a model fits the weights of its file, without allocating memory for the model."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -11,25 +11,25 @@ from torch.overrides import TorchFunctionMode
 
 from headscope.model.transformer import LanguageModel
 
-MAX_POSITIONS = 1 << 17  #: a file's block_size alone decides how large a table of positions becomes
+MAX_POSITIONS = 1 << 17  #: limit of block_size, which alone decides how large a table of positions becomes
 
 
 class WithoutParameters(TorchFunctionMode):
-    """Parameters get a shape and no numbers; tables of positions are computed as usual.
+    """Creates parameters with a shape and no numbers; computes tables of positions as usual.
 
-    On `torch.device("meta")` nothing is computed, but a random number or a range there imports PyTorch's compiler,
-    0.9 s in which `generate.py` could have written.
+    The whole model on `torch.device("meta")` would be slower: a random number or a range there imports PyTorch's
+    compiler, which takes 0.9 s.
     """
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        given = dict(kwargs or {})
+        options = dict(kwargs or {})
         if getattr(func, "__module__", None) == "torch.nn.init":
-            return given["tensor"]
+            return options["tensor"]
         if func in (torch.empty, torch.zeros, torch.ones):
-            given["device"] = "meta"
-        return func(*args, **given)
+            options["device"] = "meta"
+        return func(*args, **options)
 
 
 def check(build: "partial[LanguageModel]", weights: Mapping[str, Tensor]) -> None:
@@ -37,20 +37,17 @@ def check(build: "partial[LanguageModel]", weights: Mapping[str, Tensor]) -> Non
 
     Args:
         build: a model's class with the arguments that a file gives.
-        weights: those of the file, by their names in a state dict.
+        weights: the file's weights, by their names in the model's state dict.
 
     Raises:
-        ValueError: they do not belong together.
+        ValueError: they do not fit together.
     """
     sizes, numbers = build.keywords, sum(w.numel() for w in weights.values())
-    if (
-        sizes.get("n_layers", 0) > len(weights)
-        or sizes["block_size"] > MAX_POSITIONS
-        or sizes.get("d_model", 0) > numbers
-    ):
+    too_many_layers = sizes.get("n_layers", 0) > len(weights)
+    if too_many_layers or sizes["block_size"] > MAX_POSITIONS or sizes.get("d_model", 0) > numbers:
         raise ValueError("sizes")
-    with suppress(Exception), WithoutParameters():  # a plugin's class may not build so
-        short = partial(build, block_size=1)().state_dict()  # short tables; 1 stands for block_size
+    with suppress(Exception), WithoutParameters():  # a plugin's class may not support this mode or this block_size
+        short = partial(build, block_size=1)().state_dict()
         if _shapes(short, sizes["block_size"]) == _shapes(weights, sizes["block_size"]):
             return
     with torch.device("meta"):
@@ -59,5 +56,5 @@ def check(build: "partial[LanguageModel]", weights: Mapping[str, Tensor]) -> Non
 
 
 def _shapes(weights: Mapping[str, Tensor], one: int = 1) -> dict[str, list[int]]:
-    """By name, with a number in place of each 1."""
+    """Returns the shape of each weight by name, with `one` in place of every dimension of size 1."""
     return {name: [one if n == 1 else n for n in weight.shape] for name, weight in weights.items()}

@@ -31,7 +31,7 @@ def test_a_run_has_one_row_per_logged_step(run):
     assert lr == pytest.approx([1.2e-4, 2.2e-4, 3.2e-4, 4.2e-4]), "warm-up to 1e-3 over 50 steps"
 
 
-def test_a_run_has_its_pictures_and_texts_beside_the_table(run):
+def test_a_run_has_pictures_and_texts_as_files(run):
     tags = ["attention/layer_0", "norm_weighted/layer_0", "rollout", "positions", *(f"heads/{s}" for s in SCORES)]
     tags += [f"head_attention/L0H{head}" for head in (0, 1)]
     assert {str(p.relative_to(run)) for p in run.rglob("*.png")} == {
@@ -46,7 +46,7 @@ def test_a_run_has_its_pictures_and_texts_beside_the_table(run):
     assert not list(run.glob("events*"))
 
 
-def test_validating_in_a_run_s_folder_leaves_its_table_alone(run):
+def test_validating_in_the_folder_of_a_run_does_not_change_its_table(run):
     before = (run / "metrics.csv").read_bytes()
     best = f"checkpoint={run}/checkpoints/best.ckpt"
     done = shell("train.py", "task=validate", best, "data=pydoc", "logger=csv", f"hydra.run.dir={run}")
@@ -54,7 +54,7 @@ def test_validating_in_a_run_s_folder_leaves_its_table_alone(run):
     assert (run / "metrics.csv").read_bytes() == before
 
 
-def test_the_table_on_disk_changes_when_saved_only_and_then_as_a_whole(tmp_path):
+def test_only_save_changes_the_table_on_disk_and_replaces_it_whole(tmp_path):
     logger = Csv(str(tmp_path))
     logger.log_metrics({"a": 1.0}, 5)
     assert not logger.table.exists()
@@ -80,7 +80,7 @@ def test_floats_keep_every_bit_over_a_resume(tmp_path):
     assert np.array_equal([float(row["x"]) for row in table(tmp_path)], values, equal_nan=True)
 
 
-def test_a_resume_drops_what_came_later_and_logs_it_again_once(tmp_path):
+def test_a_resumed_run_logs_later_steps_again_once(tmp_path):
     rgb = np.zeros((2, 3, 3), np.uint8)
     before = Csv(str(tmp_path))
     for step in (5, 10, 15):
@@ -99,7 +99,7 @@ def test_a_resume_drops_what_came_later_and_logs_it_again_once(tmp_path):
     assert [(row["step"], row["x"]) for row in table(tmp_path)] == [("5", "5.0"), ("10", "10.0"), ("15", "-15.0")]
 
 
-def test_a_picture_and_a_text_are_kept_as_they_are(tmp_path):
+def test_pictures_and_texts_are_saved_unchanged(tmp_path):
     rgb = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     logger = Csv(str(tmp_path))
     logger.record_picture("p", rgb, 3)

@@ -1,4 +1,4 @@
-"""`logger=mlflow`: a run there for each run here."""
+"""`logger=mlflow`: each run has one run in MLflow."""
 
 import sys
 
@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from headscope.errors import UserError
 from headscope.watch.loggers.mlflow import MLflow
 
-# SQLAlchemy 2.1 deprecates what MLflow 3 does.
+# MLflow 3 uses a loader strategy that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.*``noload`` loader strategy:DeprecationWarning")
 
 
@@ -21,7 +21,7 @@ def no_server(monkeypatch):
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """One for all tests: MLflow takes seconds to create a database."""
+    """One store for all tests, because MLflow takes seconds to create a database."""
     return tmp_path_factory.mktemp("store")
 
 
@@ -61,15 +61,15 @@ def test_a_resumed_run_continues_in_mlflow(tmp_path, store):
     assert (artifacts / "pictures" / "attention" / "layer_0_000005.png").exists()
 
 
-def test_a_run_that_the_store_no_longer_has_is_one_line(tmp_path, store):
+def test_a_run_that_the_store_no_longer_has_gives_a_message_of_one_line(tmp_path, store):
     (tmp_path / "mlflow_run.txt").write_text("0123456789abcdef\n5\n")
     with pytest.raises(UserError, match=r"0123456789abcdef.*; choose another logger\.mlflow\.store") as error:
         MLflow(str(tmp_path), "tests", str(store)).resume_at(5)
     assert "\n" not in str(error.value)
 
 
-def test_a_job_that_starts_together_with_another_uses_its_experiment(tmp_path, store, monkeypatch):
-    """Both have found that it does not exist; the other creates it first."""
+def test_an_experiment_that_another_job_creates_meanwhile_is_used(tmp_path, store, monkeypatch):
+    """Both jobs find that the experiment does not exist, and the other job creates it first."""
     create = MlflowClient.create_experiment
 
     def too_late(self, *args, **kwargs):
@@ -80,14 +80,14 @@ def test_a_job_that_starts_together_with_another_uses_its_experiment(tmp_path, s
     MLflow(str(tmp_path), "created meanwhile", str(store))
 
 
-def test_the_store_is_the_option_then_the_environment(tmp_path, store, monkeypatch):
+def test_the_option_store_takes_precedence_over_the_environment(tmp_path, store, monkeypatch):
     monkeypatch.setattr(MlflowClient, "get_experiment_by_name", lambda *_: "exists")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:1")
     assert MLflow(str(tmp_path), "tests", str(store))._tracking_uri == f"sqlite:///{store}/mlflow.db"
     assert MLflow(str(tmp_path), "tests")._tracking_uri == "http://localhost:1"
 
 
-def test_without_mlflow_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_mlflow_the_message_names_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(UserError, match=r"mlflow.*; pip install --editable '\.\[mlflow\]'"):
         MLflow(str(tmp_path), "tests", str(tmp_path / "store"))

@@ -1,4 +1,4 @@
-"""TensorBoard: a resumed run's events stand once, and texts are shown as they are."""
+"""TensorBoard: a resumed run has every event once, and texts are shown unchanged."""
 
 import numpy as np
 import pytest
@@ -7,13 +7,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch.utils.tensorboard import SummaryWriter
 
-from headscope.watch.loggers.tensorboard import TensorBoard, as_block, shown
+from headscope.watch.loggers.tensorboard import TensorBoard, code_block, grouped_tag
 
 
 def logged(folder):
     events = EventAccumulator(str(folder)).Reload()
     tags = events.Tags()
-    # Sorted: of two files of one second and process the tenth is read before the ninth, which no two runs make.
+    # Sorted, because TensorBoard reads the tenth file of a process before the ninth; a real process writes only one.
     scalars = {tag: sorted((e.step, e.value) for e in events.Scalars(tag)) for tag in tags["scalars"]}
     return scalars | {tag: sorted(e.step for e in events.Tensors(tag)) for tag in tags["tensors"]}
 
@@ -33,7 +33,7 @@ def killed(tmp_path):
 
 
 @pytest.mark.parametrize("step", [0, 5, 10, 15])
-def test_a_resume_drops_what_came_later_and_logs_it_again_once(killed, step):
+def test_a_resumed_run_logs_later_steps_again_once(killed, step):
     logger = TensorBoard(str(killed))
     logger.resume_at(step)
     kept = [s for s in (5, 10, 15) if s <= step]
@@ -59,11 +59,11 @@ def test_a_resume_drops_what_came_later_and_logs_it_again_once(killed, step):
         ),
     ],
 )
-def test_what_is_no_loss_sorts_behind_the_losses(tag, wanted):
-    assert shown(tag) == shown(shown(tag)) == wanted
+def test_other_scalars_sort_after_the_losses(tag, wanted):
+    assert grouped_tag(tag) == grouped_tag(grouped_tag(tag)) == wanted
 
 
-def test_a_run_of_an_earlier_version_goes_on_under_the_names_of_today(tmp_path):
+def test_resuming_a_run_of_an_earlier_version_renames_its_tags(tmp_path):
     with SummaryWriter(str(tmp_path)) as old:
         for step in (5, 10):
             old.add_scalar("speed/tokens_per_second", step, step)
@@ -85,7 +85,7 @@ def test_a_run_of_an_earlier_version_goes_on_under_the_names_of_today(tmp_path):
     assert not (tmp_path / "hparams").exists()
 
 
-def test_an_extended_run_has_one_row_that_says_how_far_it_went(tmp_path):
+def test_an_extended_run_has_one_row_with_its_final_length(tmp_path):
     for begin, steps in ((0, 10), (10, 20)):
         logger = TensorBoard(str(tmp_path))
         if begin:
@@ -100,7 +100,7 @@ def test_an_extended_run_has_one_row_that_says_how_far_it_went(tmp_path):
     assert [e.step for e in events.Scalars("val/loss_best")] == [10, 20]
 
 
-def test_a_resumed_run_draws_again_what_came_after_its_checkpoint(tmp_path):
+def test_a_resumed_run_replaces_later_pictures(tmp_path):
     logger = TensorBoard(str(tmp_path))
     for step in (0, 5, 10):
         logger.record_picture("attention/layer_0", np.full((2, 3, 3), step, np.uint8), step)
@@ -119,5 +119,5 @@ def test_a_resumed_run_draws_again_what_came_after_its_checkpoint(tmp_path):
     assert (drawn[0].width, drawn[0].height) == (3, 2)
 
 
-def test_a_text_is_a_block_of_code_in_markdown():
-    assert as_block("# a\n\n* b\n") == "    # a\n    \n    * b"
+def test_a_text_becomes_a_code_block():
+    assert code_block("# a\n\n* b\n") == "    # a\n    \n    * b"

@@ -69,7 +69,7 @@ def test_tensorboard_has_every_step_once(run):
 
 
 def test_wandb_has_no_step_twice_and_every_step_since_the_kill(run):
-    """What wandb had not written to its file by then is lost."""
+    """A kill loses the last rows, which wandb has not written to its file yet."""
     logged = list(rows(run))
     for name, wanted in (
         *(("train/lr", LOGGED), ("train/loss", LOGGED), ("val/loss", VALIDATED)),
@@ -105,7 +105,7 @@ def test_neither_loggers_nor_the_kill_change_a_weight(run, tmp_path):
     assert all(torch.equal(one[name], two[name]) for name in one | two)
 
 
-def test_of_two_processes_one_writes(tmp_path):
+def test_only_one_of_two_processes_logs(tmp_path):
     folder = tmp_path / "run"
     two = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.max_steps=20")
     done = shell(*TINY, *two, *all_loggers(folder))

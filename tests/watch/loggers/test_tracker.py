@@ -1,4 +1,4 @@
-"""Loggers to trackers that cannot delete: one identity over resumes, nothing sent twice, nothing left out."""
+"""Loggers to services that cannot delete: one id over resumes, nothing sent twice, nothing left out."""
 
 import pytest
 from lightning.pytorch.loggers.logger import DummyLogger
@@ -7,7 +7,7 @@ from headscope.watch.loggers.tracker import Tracker
 
 
 class Sent(Tracker, DummyLogger):
-    """Keeps what it sends in a list that outlives it, as a tracker would."""
+    """Appends to a list, which outlives the logger as a service would."""
 
     def __init__(self, folder, sent):
         super().__init__(folder / "id.txt")
@@ -27,7 +27,7 @@ def log(logger, steps):
         logger.log_metrics({"b": -step}, step)
 
 
-def test_what_is_logged_at_a_step_is_sent_as_one_row(tmp_path):
+def test_all_values_of_a_step_are_sent_as_one_row(tmp_path):
     sent = []
     logger = Sent(tmp_path, sent)
     log(logger, (5, 10))
@@ -39,11 +39,11 @@ def test_what_is_logged_at_a_step_is_sent_as_one_row(tmp_path):
 
 @pytest.mark.parametrize("checkpoint", [0, 5, 15])
 @pytest.mark.parametrize("more", [0, 5, 10, 15])
-def test_killed_some_steps_after_a_checkpoint_and_resumed_there_it_has_every_step_once(tmp_path, checkpoint, more):
+def test_a_killed_and_resumed_run_has_every_step_once(tmp_path, checkpoint, more):
     sent = []
     killed = Sent(tmp_path, sent)
     log(killed, range(5, checkpoint + 1, 5))
-    killed.save()  # as before each checkpoint
+    killed.save()  # a run saves its loggers before each checkpoint
     log(killed, range(checkpoint + 5, checkpoint + more + 1, 5))
     again = Sent(tmp_path, sent)
     again.resume_at(checkpoint)
@@ -53,7 +53,7 @@ def test_killed_some_steps_after_a_checkpoint_and_resumed_there_it_has_every_ste
     assert all(row == {"a": step, "b": -step} for step, row in sent)
 
 
-def test_the_id_lasts_over_resumes_and_a_new_run_gets_its_own(tmp_path):
+def test_a_resumed_run_keeps_its_id_and_a_new_run_gets_another(tmp_path):
     first = Sent(tmp_path, [])
     first.run_id = "abc"
     log(first, (5, 10))
@@ -65,7 +65,7 @@ def test_the_id_lasts_over_resumes_and_a_new_run_gets_its_own(tmp_path):
     assert (tmp_path / "id.txt").read_text() == "new\n5\n"
 
 
-def test_a_run_that_had_another_logger_before_is_new_to_the_tracker(tmp_path):
+def test_a_resumed_run_that_had_another_logger_gets_a_new_id(tmp_path):
     logger = Sent(tmp_path, [])
     logger.resume_at(10)
     assert logger.run_id == "new"

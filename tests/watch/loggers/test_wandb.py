@@ -1,4 +1,4 @@
-"""`logger=wandb`, offline: what `wandb sync` would send."""
+"""`logger=wandb` offline: the files that `wandb sync` would send."""
 
 import struct
 
@@ -13,10 +13,10 @@ from headscope.watch.loggers.wandb import Wandb
 
 
 def records(folder):
-    """The records in the files of a run's folder, first file first.
+    """Yields the records of a run's files, in the order of the files.
 
-    A file is a header of 7 bytes, then a log of LevelDB's format: blocks of 32 KiB, in them pieces (checksum, length,
-    kind), where a record ends with a piece of kind 1 (the whole) or 4 (the last).
+    A file has a header of 7 bytes and a log in LevelDB's format: blocks of 32 KiB with pieces (checksum, length, kind).
+    The last piece of a record has kind 1 (the whole record) or 4 (its end).
     """
     for file in sorted(folder.glob("wandb/offline-run-*/run-*.wandb")):
         data, at, content = file.read_bytes(), 7, b""
@@ -41,7 +41,7 @@ def rows(folder):
 
 @pytest.fixture
 def logger(tmp_path, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")  # which Lightning would set for good
+    monkeypatch.setenv("WANDB_MODE", "offline")  # otherwise Lightning sets it for all later tests
     monkeypatch.setenv("WANDB_SILENT", "true")
     return lambda: Wandb(str(tmp_path), "tests", offline=True)
 
@@ -59,7 +59,7 @@ def test_a_resumed_run_continues_in_wandb(tmp_path, logger):
     after.log_metrics({"train/loss": 4.25}, 10)
     after.record_end({}, {"final/val_loss": 4.0}, 10)
     after.finalize("success")
-    wandb.teardown()  # wandb's own process writes on after a run has finished, as it does until our process ends
+    wandb.teardown()  # waits for wandb's process, which writes files after the run has finished
     assert after.version == before.version
     first, second = rows(tmp_path)
     assert (first["trainer/global_step"], first["_step"], first["train/loss"]) == ("5", "5", "4.5")
@@ -78,18 +78,18 @@ def test_a_resumed_run_continues_in_wandb(tmp_path, logger):
     assert [r.exit.exit_code for r in records(tmp_path) if r.WhichOneof("record_type") == "exit"] == [1, 0]
 
 
-def test_not_logged_in_is_one_line(tmp_path, monkeypatch):
+def test_not_logged_in_gives_a_message_of_one_line(tmp_path, monkeypatch):
     def refuse(**options):
         raise wandb.errors.UsageError("No API key configured. Use `wandb login` to log in.\nmore")
 
     monkeypatch.setattr(wandb, "init", refuse)
     logger = Wandb(str(tmp_path), "tests")
-    with pytest.raises(UserError, match=r"^wandb: No API key.*; or keep it here: logger.wandb.offline=true$"):
+    with pytest.raises(UserError, match=r"^wandb: No API key.*; or keep the records here: logger.wandb.offline=true$"):
         _ = logger.experiment
-    logger.finalize("failed")  # which Lightning calls then: says nothing more
+    logger.finalize("failed")  # Lightning calls it after the error; raises nothing
 
 
-def test_without_wandb_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_wandb_the_message_names_the_package(tmp_path, monkeypatch):
     monkeypatch.setattr(lightning_wandb, "_WANDB_AVAILABLE", False)
     with pytest.raises(UserError, match=r"pip install --editable '\.\[wandb\]'"):
         Wandb(str(tmp_path), "tests")

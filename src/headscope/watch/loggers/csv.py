@@ -1,4 +1,4 @@
-"""Plain files: a table of scalars, and pictures and texts beside it."""
+"""CSV: a table of scalars in the run's folder, with pictures and texts as files next to it."""
 
 import csv
 import io
@@ -15,38 +15,32 @@ from numpy.typing import NDArray
 from headscope.files import write_atomically
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import Recorder
-from headscope.watch.loggers.pictures import drop_pictures, keep_picture
+from headscope.watch.loggers.step_files import remove_later, step_file, write_picture
+
+Rows = dict[int, dict[str, float | str]]  #: values by name, of each step
 
 
 class Csv(Recorder, Logger):
     """Writes `metrics.csv` (one row per logged step), `pictures/TAG_STEP.png` and `texts/TAG_STEP.txt`.
 
-    The table is written whole, as a new file that replaces the old one, at every validation and when the run ends: a
-    kill at any time leaves a complete table, and a new metric just adds a column. Lightning's `CSVLogger` is not used:
-    it deletes the table of the run that it resumes, and rewrites files in place.
+    A new file replaces the whole table at every validation and when the run ends, so that a kill at any time leaves a
+    complete table and a new metric adds a column. Lightning's `CSVLogger` is not used, because it deletes the table of
+    a run that it resumes and rewrites files in place.
 
-    Final metrics are in `summary.json`, the config in `.hydra/config.yaml`.
-
-    Args:
-        folder: the run's.
+    `summary.json` has the final metrics and `.hydra/config.yaml` the config.
     """
+
+    name = "csv"
+    version = ""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
-        self.folder = Path(folder)
-        self.table = self.folder / "metrics.csv"
-        self._rows: dict[int, dict[str, float | str]] = {}  # by step
-
-    @property
-    def name(self) -> str:
-        return "csv"
-
-    @property
-    def version(self) -> str:
-        return ""
+        self.table = Path(folder) / "metrics.csv"
+        self._pictures, self._texts = RunFolder(folder).pictures, Path(folder) / "texts"
+        self._rows: Rows = {}
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Does nothing: `.hydra/config.yaml` has them."""
+        """Does nothing, because `.hydra/config.yaml` has the config."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -69,27 +63,24 @@ class Csv(Recorder, Logger):
         write_atomically(self.table, text.getvalue().encode())
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
-        keep_picture(RunFolder(self.folder), tag, rgb, step)
+        write_picture(self._pictures, tag, rgb, step)
 
     def record_text(self, tag: str, text: str, step: int) -> None:
-        write_atomically(self.folder / "texts" / f"{tag}_{step:06}.txt", text.encode())
+        write_atomically(step_file(self._texts, tag, step, ".txt"), text.encode())
 
     def resume_at(self, step: int) -> None:
         self._rows = {s: row for s, row in read_rows(self.table).items() if s <= step}
-        drop_pictures(RunFolder(self.folder), step)
-        for path in self.folder.glob("texts/**/*.txt"):
-            number = path.stem.rpartition("_")[2]
-            if number.isdigit() and int(number) > step:
-                path.unlink()
+        remove_later(self._pictures, step, ".png")
+        remove_later(self._texts, step, ".txt")
 
 
-def read_rows(table: Path) -> dict[int, dict[str, float | str]]:
-    """The rows of a table by step, values as written; empty if there is no table.
+def read_rows(table: Path) -> Rows:
+    """Returns the rows of a table by step, with values as written; empty if the table does not exist.
 
-    Rows of one step are merged, and a line that was cut off is dropped: Lightning's `CSVLogger`, used by earlier
-    versions, writes several rows per step.
+    Merges rows of one step and drops an incomplete last line, because earlier versions used Lightning's `CSVLogger`,
+    which writes several rows per step.
     """
-    rows: dict[int, dict[str, float | str]] = {}
+    rows: Rows = {}
     text = table.read_bytes().decode() if table.exists() else ""
     for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")):
         step = int(row.pop("step"))

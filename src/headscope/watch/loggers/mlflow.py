@@ -1,4 +1,4 @@
-"""MLflow, an extra."""
+"""MLflow, an optional dependency."""
 
 import os
 import re
@@ -21,13 +21,13 @@ from headscope.watch.loggers.tracker import Tracker
 
 
 class MLflow(Tracker, MLFlowLogger):
-    """Sends to MLflow: scalars as metrics, the config as params, pictures and texts as artifacts.
+    """Sends scalars to MLflow as metrics, the config as params, pictures and texts as artifacts.
 
     Args:
-        folder: the run's; its name is the name of the run.
-        experiment: where MLflow lists the run.
-        store: a folder, which gets an SQLite database and the artifacts; or the address of a server or a database. None
-            is the environment variable MLFLOW_TRACKING_URI if it is set, otherwise `outputs/mlruns`.
+        folder: the run's folder; MLflow gives its name to the run.
+        experiment: the experiment in MLflow that lists the run.
+        store: a folder, for an SQLite database and the artifacts, or the address of a server or database. None means
+            the environment variable MLFLOW_TRACKING_URI if it is set, otherwise `outputs/mlruns`.
 
     Raises:
         UserError: MLflow is not installed, or the store cannot be used.
@@ -35,16 +35,12 @@ class MLflow(Tracker, MLFlowLogger):
 
     def __init__(self, folder: str, experiment: str, store: str | None = None) -> None:
         store = store or os.environ.get("MLFLOW_TRACKING_URI") or "outputs/mlruns"
-        local = None if len(urlsplit(store).scheme) > 1 else Path(store).resolve()  # one letter is a drive
+        local = None if len(urlsplit(store).scheme) > 1 else Path(store).resolve()  # one letter is a Windows drive
         uri = f"sqlite:///{local.as_posix()}/mlflow.db" if local else store
+        path = Path(folder)
         try:
             create_experiment(experiment, uri, local)
-            super().__init__(
-                Path(folder) / "mlflow_run.txt",
-                experiment_name=experiment,
-                run_name=Path(folder).name,
-                tracking_uri=uri,
-            )
+            super().__init__(path / "mlflow_run.txt", experiment_name=experiment, run_name=path.name, tracking_uri=uri)
         except ModuleNotFoundError as e:
             raise UserError(
                 f"logger=mlflow: {e.msg}; pip install --editable '.[mlflow]' (a database may need its own driver)"
@@ -53,12 +49,12 @@ class MLflow(Tracker, MLFlowLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The `MlflowClient`; the run is created when it is first asked for.
+        """The `MlflowClient`. The first access creates the run.
 
         Raises:
             UserError: the store no longer has the run, or does not answer.
         """
-        with explained():
+        with one_line_errors():
             client = super().experiment
         self.keep_id(str(self._run_id))
         return client
@@ -72,10 +68,10 @@ class MLflow(Tracker, MLFlowLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Sends params that MLflow does not have yet: it refuses to change one when a run is resumed."""
+        """Sends only params that MLflow does not have yet, because it refuses to change one when a run is resumed."""
         known = self.experiment.get_run(self.run_id).data.params
-        named = {re.sub(r"[^\w./: -]", "_", key): value for key, value in dict(params).items()}
-        super().log_hyperparams({key: value for key, value in named.items() if key not in known})
+        allowed = {re.sub(r"[^\w./: -]", "_", key): value for key, value in dict(params).items()}
+        super().log_hyperparams({key: value for key, value in allowed.items() if key not in known})
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
         self.experiment.log_image(self.run_id, rgb, artifact_file=f"pictures/{tag}_{step:06}.png")
@@ -93,13 +89,9 @@ class MLflow(Tracker, MLFlowLogger):
 
 
 def create_experiment(name: str, uri: str, folder: Path | None) -> None:
-    """Creates an experiment unless it exists.
+    """Creates an experiment unless it exists, and the folder of a local store.
 
-    Args:
-        name: of the experiment.
-        uri: of the store.
-        folder: of a local store, created with it. A lock keeps jobs of a sweep that start together from creating the
-            database twice, which MLflow does not survive.
+    A lock prevents jobs of a sweep from creating the database at the same time, which makes MLflow fail.
 
     Raises:
         UserError: the store cannot be used.
@@ -109,20 +101,19 @@ def create_experiment(name: str, uri: str, folder: Path | None) -> None:
 
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock") if folder else nullcontext(), explained():
+    with FileLock(folder / ".lock") if folder else nullcontext(), one_line_errors():
         client = MlflowClient(uri)
-        if client.get_experiment_by_name(name) is not None:
-            return
-        try:
-            client.create_experiment(name, (folder / "artifacts").as_uri() if folder else None)
-        except MlflowException:
-            if client.get_experiment_by_name(name) is None:  # otherwise another job was faster
-                raise
+        if client.get_experiment_by_name(name) is None:
+            try:
+                client.create_experiment(name, (folder / "artifacts").as_uri() if folder else None)
+            except MlflowException:
+                if client.get_experiment_by_name(name) is None:  # otherwise another job has just created it
+                    raise
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Turns an error of MLflow into one line."""
+def one_line_errors() -> Iterator[None]:
+    """Replaces an error of MLflow by a UserError with the first line of its message."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -3,34 +3,34 @@
 import shutil
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams
 
-from headscope.files import write_atomically
+from headscope.files import BESIDE, write_atomically
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import Recorder
-from headscope.watch.loggers.event_files import keep_until
-from headscope.watch.loggers.pictures import drop_pictures, keep_picture
+from headscope.watch.loggers.step_files import remove_later, write_picture
 
-#: Tags and groups that keep their names. TensorBoard sorts groups by name and opens the first, and shows the first five
-#: scalars in the table of HParams.
+#: Tags and groups that keep their names. TensorBoard sorts groups by name and opens the first group, and the table of
+#: HParams has columns for the first five scalars.
 FIRST = ("train/loss", "val", "sample")
-REST = "watch_"  #: begins the groups of all others, and sorts behind them
+PREFIX = "watch_"  #: before all other groups, so that they come after the groups in FIRST
 
 
 class TensorBoard(Recorder, TensorBoardLogger):
-    """Writes events straight into the run's folder, so that `--logdir outputs` names runs by their folders.
+    """Writes events directly into the run's folder, so that `--logdir outputs` names runs by their folders.
 
-    Pictures lie in `pictures/` as well, and what the projector shows in `projector/`.
-
-    Args:
-        folder: the run's.
+    Also writes pictures as files in `pictures/` and the files of the projector in `projector/`.
     """
 
     def __init__(self, folder: str) -> None:
@@ -38,21 +38,21 @@ class TensorBoard(Recorder, TensorBoardLogger):
         self.folder = RunFolder(folder)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        super().log_metrics({shown(tag): value for tag, value in metrics.items()}, step)
+        super().log_metrics({grouped_tag(tag): value for tag, value in metrics.items()}, step)
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
         """Encodes the picture once, for its file and for the event."""
+        png = write_picture(self.folder.pictures, tag, rgb, step)
         height, width, _ = rgb.shape
-        png = keep_picture(self.folder, tag, rgb, step)
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
-        self.experiment.file_writer.add_summary(Summary(value=[Summary.Value(tag=shown(tag), image=image)]), step)
+        self.experiment.file_writer.add_summary(Summary(value=[Summary.Value(tag=grouped_tag(tag), image=image)]), step)
 
     def record_text(self, tag: str, text: str, step: int) -> None:
-        self.experiment.add_text(shown(tag), as_block(text), step)
+        self.experiment.add_text(grouped_tag(tag), code_block(text), step)
 
     def record_chart(self, title: str, tags: Sequence[str]) -> None:
         """Adds a chart under Custom Scalars. TensorBoard reads the first call only."""
-        self.experiment.add_custom_scalars({title: {title: ["Multiline", [shown(tag) for tag in tags]]}})
+        self.experiment.add_custom_scalars({title: {title: ["Multiline", [grouped_tag(tag) for tag in tags]]}})
 
     def record_embedding(self, tag: str, vectors: NDArray[np.float32], points: Sequence[tuple[str, str]]) -> None:
         tensors, metadata = f"projector/{tag}/tensors.tsv", f"projector/{tag}/metadata.tsv"
@@ -61,44 +61,70 @@ class TensorBoard(Recorder, TensorBoardLogger):
         for file, lines in (
             (tensors, ["\t".join(map(str, vector)) for vector in vectors.tolist()]),
             (metadata, ["\t".join(point) for point in (("token", "class"), *points)]),
-            ("projector_config.pbtxt", [str(config).strip()]),  # TensorBoard looks for it there
+            ("projector_config.pbtxt", [str(config).strip()]),  # TensorBoard requires this name and place
         ):
             write_atomically(self.folder.path / file, ("\n".join(lines) + "\n").encode())
 
     def record_end(self, choices: Mapping[str, int | float | str], metrics: Mapping[str, float], step: int) -> None:
-        """Writes the run's row of the HParams table, and the best loss; the table has the last value of each scalar.
+        """Writes the run's row of the HParams table, and the best loss. The table shows the last value of a scalar.
 
-        The experiment tag that torch would write is left out: TensorBoard reads the tag of one run and drops the
-        columns of all others. Without it the table is the union of all runs, what differs first.
+        torch would also write an experiment tag. It is left out, because TensorBoard reads the tag of one run and drops
+        the columns of all others. Without the tag, the table has the columns of all runs, those that differ first.
         """
         _, start, end = hparams(dict(choices), {})  # type: ignore[no-untyped-call]
-        writer = self.experiment.file_writer
         for part in (start, end):
-            writer.add_summary(part, step)
+            self.experiment.file_writer.add_summary(part, step)
         if (best := metrics.get("final/best_val_loss")) is not None:
             self.experiment.add_scalar("val/loss_best", best, step)
 
     def resume_at(self, step: int) -> None:
-        """Also gives what an earlier version logged the names of today, and removes its second folder of HParams."""
-        keep_until(self.folder.path, step, shown)
-        drop_pictures(self.folder, step)
+        """Also renames the tags that earlier versions logged, and removes their second folder of HParams."""
+        remove_later_events(self.folder.path, step)
+        remove_later(self.folder.pictures, step, ".png")
         shutil.rmtree(self.folder.path / "hparams", ignore_errors=True)
-        self._kwargs["purge_step"] = step + 1 if step else 0  # for a TensorBoard that is already showing the run
+        self._kwargs["purge_step"] = step + 1 if step else 0  # for a TensorBoard that already shows the run
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Does nothing: the row of the HParams table is written at the end."""
+        """Does nothing, because `record_end` writes the row of the HParams table."""
 
     def save(self) -> None:
         """Writes pending events to disk. Lightning would add a file of hyperparameters, which `.hydra/` already has."""
         self.experiment.flush()
 
 
-def shown(tag: str) -> str:
-    """A tag as TensorBoard gets it: in a group that sorts behind the losses, unless it is one of the first."""
-    known = tag in FIRST or tag.partition("/")[0] in FIRST or tag.startswith(REST)
-    return tag if known else f"{REST}{tag}"
+def grouped_tag(tag: str) -> str:
+    """Returns the tag in TensorBoard: with a prefix that sorts its group after the losses, unless it is in FIRST."""
+    is_first = tag in FIRST or tag.partition("/")[0] in FIRST
+    return tag if is_first or tag.startswith(PREFIX) else f"{PREFIX}{tag}"
 
 
-def as_block(text: str) -> str:
-    """Text as a Markdown code block, which TensorBoard shows unchanged."""
+def code_block(text: str) -> str:
+    """Returns text as a Markdown code block, which TensorBoard shows unchanged."""
     return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def remove_later_events(folder: Path, step: int) -> None:
+    """Rewrites a folder's event files without the events after a step, or without all events if the step is 0.
+
+    Also removes an incomplete last record, which a kill leaves, and renames tags of earlier versions. TensorBoard's own
+    `purge_step` is not enough, because it hides only scalars and images; texts would appear twice. The run's row of the
+    HParams table is removed too, because TensorBoard shows the first row that it reads, and the run may be extended.
+    """
+    for path in folder.glob("events.out.tfevents.*"):
+        temporary = path.with_name(f"events{BESIDE}")
+        with temporary.open("wb") as f:
+            writer = RecordWriter(f)
+            for record in RawEventFileLoader(str(path)).Load():
+                event = Event.FromString(record)
+                if event.HasField("file_version"):
+                    writer.write(record)
+                elif 0 < step >= event.step:
+                    kept = [v for v in event.summary.value if v.metadata.plugin_data.plugin_name != "hparams"]
+                    for value in kept:
+                        if value.metadata.plugin_data.plugin_name != "custom_scalars":  # TensorBoard chose that tag
+                            value.tag = grouped_tag(value.tag)
+                    if kept or not event.HasField("summary"):
+                        del event.summary.value[:]
+                        event.summary.value.extend(kept)
+                        writer.write(event.SerializeToString())
+        temporary.replace(path)

@@ -1,4 +1,4 @@
-"""What loggers to experiment trackers share: a lasting identity, and nothing sent twice."""
+"""The common base of loggers to experiment trackers: keeps a run's id over resumes, and sends nothing twice."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,36 +11,36 @@ from headscope.run.recorder import Recorder
 
 
 class Tracker(Recorder):
-    """Mixed into a Lightning `Logger` that sends to a place which many runs share and which cannot delete.
+    """Mixed into a Lightning `Logger` that sends to a service, which many runs share and which cannot delete rows.
 
-    Everything logged at one step is sent as one row, once the next step logs something or a checkpoint is about to be
-    saved. A small file in the run's folder holds the tracker's id of the run and the steps sent so far. A resumed run
-    reads it, continues under the same id, and does not send those steps again; what a killed process sent after the
-    last checkpoint therefore stays. Lines are only ever appended, so a kill leaves the file whole.
+    Collects everything that is logged at one step in a row, and sends the row when a later step is logged or a
+    checkpoint is about to be saved. A small file in the run's folder has the service's id of the run and the steps sent
+    so far. A resumed run continues under the same id and does not send these steps again, so the service keeps what a
+    killed process sent after its last checkpoint. A kill cannot damage the file, because lines are only appended.
 
     Args:
-        file: where the id is kept.
-        options: of the logger.
+        file: where the id and the steps are kept.
+        options: arguments of the Lightning logger.
     """
 
     def __init__(self, file: Path, **options: Any) -> None:
         super().__init__(**options)
         self._file = file
-        self._known_id: str | None = None  # of an earlier process
-        self._sent = -1  # the last step sent by earlier processes
+        self._known_id: str | None = None  # id in the file
+        self._sent = -1  # the last step that earlier processes sent
         self._step = -1
-        self._row: dict[str, Any] = {}
+        self._row: dict[str, Any] = {}  # logged at _step
 
     def send(self, row: dict[str, Any], step: int) -> None:
-        """Sends what was logged at a step."""
+        """Sends everything that was logged at a step."""
         raise NotImplementedError
 
     def continue_as(self, run_id: str) -> None:
-        """Makes the logger continue a run of the tracker instead of creating one."""
+        """Makes the logger continue a run of the service instead of creating one."""
         raise NotImplementedError
 
     def add(self, entries: Mapping[str, Any], step: int) -> None:
-        """Adds to the row of a step; the rows of earlier steps are sent."""
+        """Adds to the row of a step, after sending the row of an earlier step."""
         if step != self._step:
             self.save()
             self._step = step
@@ -52,7 +52,7 @@ class Tracker(Recorder):
 
     @rank_zero_only
     def save(self) -> None:
-        """Sends the row that is not sent yet."""
+        """Sends the current row."""
         if self._row and self._step > self._sent:
             self.send(self._row, self._step)
             with self._file.open("a", encoding="utf-8") as f:
@@ -60,7 +60,7 @@ class Tracker(Recorder):
         self._row = {}
 
     def keep_id(self, run_id: str) -> None:
-        """Remembers the id of a run that the tracker has just created."""
+        """Writes the id of a run that the service has just created to the file."""
         if run_id != self._known_id:
             write_atomically(self._file, f"{run_id}\n".encode())
             self._known_id = run_id

@@ -1,4 +1,4 @@
-"""Weights & Biases, an extra."""
+"""Weights & Biases, an optional dependency."""
 
 import os
 from collections.abc import Mapping
@@ -17,14 +17,14 @@ from headscope.watch.loggers.tracker import Tracker
 
 
 class Wandb(Tracker, WandbLogger):
-    """Sends to wandb, or saves in `wandb/` in the run's folder what `wandb sync` sends later.
+    """Sends to wandb, or with `offline` saves files in the run's `wandb/` folder for `wandb sync`.
 
-    wandb buffers what it saves: when it is offline, a process that is killed loses its last second.
+    wandb buffers the files, so a process that is killed loses its last second.
 
     Args:
-        folder: the run's; its name is the name of the run.
-        project: where wandb lists the run.
-        offline: send nothing.
+        folder: the run's folder; wandb gives its name to the run.
+        project: the project in wandb that lists the run.
+        offline: whether to send nothing.
 
     Raises:
         UserError: wandb is not installed.
@@ -41,7 +41,7 @@ class Wandb(Tracker, WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The `wandb.Run`, started when it is first asked for.
+        """The `wandb.Run`. The first access starts it.
 
         Raises:
             UserError: nobody is logged in, or wandb does not answer.
@@ -52,8 +52,8 @@ class Wandb(Tracker, WandbLogger):
         try:
             run = super().experiment
         except wandb.Error as e:
-            reason = str(e).splitlines()[0]
-            raise UserError(f"wandb: {reason.rstrip('.')}; or keep it here: logger.wandb.offline=true") from e
+            reason = str(e).splitlines()[0].rstrip(".")
+            raise UserError(f"wandb: {reason}; or keep the records here: logger.wandb.offline=true") from e
         self.keep_id(run.id)
         return run
 
@@ -62,8 +62,8 @@ class Wandb(Tracker, WandbLogger):
 
     def send(self, row: dict[str, Any], step: int) -> None:
         run = self.experiment
-        run.log({"trainer/global_step": step}, step=step)  # first, because it moves wandb's own step,
-        run.log(row, step=step, commit=True)  # by which wandb names the files of a picture or text
+        run.log({"trainer/global_step": step}, step=step)  # first, because it sets wandb's own step,
+        run.log(row, step=step, commit=True)  # which becomes part of the file names of pictures and texts
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
         import wandb
@@ -80,7 +80,7 @@ class Wandb(Tracker, WandbLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Ends the run in wandb. Lightning would leave that to the end of the process."""
+        """Ends the run in wandb. Lightning alone would end it when the process ends."""
         if self._experiment is not None:
             self.save()
             super().finalize(status)
