@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from headscope.render.axes import LARGE, NORMAL, SMALL
+from headscope.render.canvas import LARGE, NORMAL, SMALL
 from headscope.render.colours import BACKGROUND, INK, attention_colours, colours
 from headscope.render.fonts import drawable, ink
 from headscope.render.labels import label
@@ -75,15 +75,15 @@ def test_columns_and_rows_have_their_tokens_in_unbroken_lines():
 
 
 @pytest.mark.parametrize(
-    ("window", "said"),
+    ("window", "notes"),
     [
         (slice(0, 32), ["positions 0 to 31 of 0 to 255"]),
         (slice(-32, None), ["positions 224 to 255 of 0 to 255", "column … is the sum over all earlier ones"]),
     ],
 )
-def test_a_window_says_what_it_leaves_out(window, said):
+def test_a_window_names_the_positions_that_it_leaves_out(window, notes):
     canvas = laid_out(maps_picture, some_maps(1, 256), ["a"] * 256, "layer 0", ["L0H0"], window)
-    for text in said:
+    for text in notes:
         assert ink(text, NORMAL) in [part.image for part in canvas.parts]
 
 

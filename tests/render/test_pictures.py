@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headscope.render.axes import LARGE, NORMAL
+from headscope.render.canvas import LARGE, NORMAL
 from headscope.render.colours import BACKGROUND, DIVERGING, RAMP, colours
 from headscope.render.fonts import ink
 from headscope.render.pictures import matrix_picture, table_picture
