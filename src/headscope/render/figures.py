@@ -108,7 +108,7 @@ def curves(
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.ticklabel_format(axis="y", useOffset=False)
     drawn = [_draw(axes, s, number) for number, s in reversed([*enumerate(series)])][::-1]  # the first series on top
-    axes.set_ylim(*_heights(series, log_x, EARLY * (not events)))
+    axes.set_ylim(*_y_limits(series, log_x, EARLY * (not events)))
     for x, event in events:
         axes.axvline(x, color="#555555", linewidth=0.8, linestyle=":")
         axes.annotate(
@@ -132,35 +132,32 @@ def curves(
 
 def _draw(axes: Axes, s: Series, number: int) -> Line2D:
     """Draws a series and returns its line for the legend."""
-    point = len(s.x) == 1
+    is_point = len(s.x) == 1
     if number >= len(COLOURS):
-        return axes.plot(s.x, s.y, "." if point else "-", color=REST, linewidth=0.8)[0]
+        return axes.plot(s.x, s.y, "." if is_point else "-", color=REST, linewidth=0.8)[0]
     colour, mark = COLOURS[number], MARKS[number]
-    if point:
+    if is_point:
         bars = axes.errorbar(s.x, s.y, s.spread or None, color=colour, marker=mark, linestyle="", capsize=3)
         return bars.lines[0]
     axes.fill_between(s.x, *s.edges, color=colour, alpha=0.15, linewidth=0)
-    every = (
-        0.02 * number,
-        0.16,
-    )  # in lengths of the diagonal, shifted so that markers of neighbouring lines do not overlap
+    every = (0.02 * number, 0.16)  # start and distance in diagonals; different starts keep the markers apart
     (line,) = axes.plot(s.x, s.y, color=colour, linewidth=1.8, marker=mark, markersize=5.5, markevery=every)
     if DASHES[number]:
         line.set_dashes(DASHES[number])
     return line
 
 
-def _heights(series: Sequence[Series], log_x: bool, early: float) -> tuple[float, float]:
+def _y_limits(series: Sequence[Series], log_x: bool, early: float) -> tuple[float, float]:
     """Returns the limits of the y axis, from the points after the `early` part of the x axis."""
-    place = math.log10 if log_x else float
-    places = [place(x) for s in series for x in s.x]
-    late = min(places) + early * (max(places) - min(places))
+    scale = math.log10 if log_x else float
+    scaled = [scale(x) for s in series for x in s.x]
+    late = min(scaled) + early * (max(scaled) - min(scaled))
     shown = [
         y
         for s in series
         for x, low, high in zip(s.x, *s.edges, strict=True)
         for y in (low, high)
-        if math.isfinite(y) and (place(x) >= late or len(s.x) == 1)
+        if math.isfinite(y) and (scale(x) >= late or len(s.x) == 1)
     ]
     margin = 0.06 * (max(shown) - min(shown)) or 0.1 * abs(shown[0]) or 1.0
     return min(shown) - margin, max(shown) + margin

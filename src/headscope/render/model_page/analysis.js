@@ -15,7 +15,7 @@ export function attentionPattern(pass, layer, head) {
   return map;
 }
 
-/** The norm of what a head moves from each key to each query, (n, n): ‖A[i, j] · v_j W_O‖ (Kobayashi et al. 2020, eq. 5). */
+/** The norm of the vector that a head moves from key to query: ‖A[i, j] v_j W_O‖, (n, n) (Kobayashi et al. 2020, eq. 5). */
 export function normWeighted(pass, layer, head) {
   const { width: C, heads: H } = pass.model.sizes;
   const n = pass.ids.length;

@@ -1,19 +1,7 @@
 // Numbers to colours. A map's colours follow the square root of the weight, so that small weights stay visible.
 
-const LIGHT = [
-  [255, 255, 255],
-  [201, 220, 239],
-  [124, 174, 215],
-  [48, 112, 178],
-  [8, 40, 96],
-];
-const DARK = [
-  [22, 24, 28],
-  [28, 56, 92],
-  [44, 104, 168],
-  [112, 172, 232],
-  [236, 244, 255],
-];
+const LIGHT = ["ffffff", "c9dcef", "7caed7", "3070b2", "082860"];
+const DARK = ["16181c", "1c385c", "2c68a8", "70ace8", "ecf4ff"];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const print = matchMedia("print");
 
@@ -28,7 +16,7 @@ export function onSchemeChange(listener) {
 
 /** 256 colours [r, g, b], one for each value of a byte. */
 export function ramp(inTheDark = isDark()) {
-  const stops = inTheDark ? DARK : LIGHT;
+  const stops = (inTheDark ? DARK : LIGHT).map((colour) => [0, 2, 4].map((i) => parseInt(colour.slice(i, i + 2), 16)));
   return Array.from({ length: 256 }, (_, byte) => {
     const place = (byte / 255) * (stops.length - 1);
     const low = Math.min(Math.floor(place), stops.length - 2);

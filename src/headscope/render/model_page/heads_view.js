@@ -116,11 +116,8 @@ export class HeadsView {
         pen.fillRect(k, 0, 1, 1);
       });
       const best = weights.indexOf(Math.max(...weights));
-      card.top.replaceChildren(
-        direction === "from" ? "→ " : "← ",
-        element("bdi", {}, labels[best] ?? ""),
-        ` ${percent(weights[best])}`,
-      );
+      const label = element("bdi", {}, labels[best] ?? "");
+      card.top.replaceChildren(direction === "from" ? "→ " : "← ", label, ` ${percent(weights[best])}`);
     });
   }
 }

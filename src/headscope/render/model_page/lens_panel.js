@@ -7,7 +7,7 @@ export const panel = {
   needs: "heads",
   create: () => ({
     async update({ position, shown }, changed) {
-      if (["text", "at", "token"].some((name) => changed.has(name))) draw(await position(), shown);
+      if (changed.has("position")) draw(await position(), shown);
     },
   }),
 };
@@ -24,13 +24,8 @@ function draw({ lens, token, actual }, shown) {
       return guess;
     });
     const name = depth === 0 ? "embedding" : `layer ${depth - 1}${depth === lens.length - 1 ? " (last)" : ""}`;
-    return element(
-      "tr",
-      {},
-      element("th", { scope: "row" }, name),
-      element("td", {}, ...guesses),
-      element("td", { className: "n" }, percent(p[wanted])),
-    );
+    const cells = [element("td", {}, ...guesses), element("td", { className: "n" }, percent(p[wanted]))];
+    return element("tr", {}, element("th", { scope: "row" }, name), ...cells);
   });
   $("lens-rows").replaceChildren(...rows);
   $("lens-token").replaceChildren(element("bdi", {}, shown[wanted]));

@@ -6,7 +6,7 @@ export const panel = {
   needs: "heads",
   create: () => ({
     async update({ position, shown }, changed) {
-      if (!["text", "at", "token"].some((name) => changed.has(name))) return;
+      if (!changed.has("position")) return;
       const { contributions, token } = await position();
       draw(contributions, shown[token]);
     },
@@ -20,23 +20,14 @@ function draw({ heads, feedforward, embedding, position, rest, logit }, label) {
     made.style.setProperty("--much", Math.min(1, Math.abs(x) / most));
     return made;
   };
-  const rows = heads.map((row, layer) =>
-    element(
-      "tr",
-      {},
-      element("th", { scope: "row" }, `layer ${layer}`),
-      ...row.map((x, head) => cell(x, nameOf(layer, head))),
-      cell(feedforward[layer], `layer ${layer} feed-forward`),
-    ),
-  );
-  const header = element(
-    "tr",
-    {},
-    element("td"),
-    ...heads[0].map((_, head) => element("th", { scope: "col", className: "n" }, `H${head}`)),
-    element("th", { scope: "col", className: "n" }, "feed-fwd"),
-  );
-  $("parts-rows").replaceChildren(header, ...rows);
+  const rows = heads.map((row, layer) => {
+    const cells = row.map((x, head) => cell(x, nameOf(layer, head)));
+    cells.push(cell(feedforward[layer], `layer ${layer} feed-forward`));
+    return element("tr", {}, element("th", { scope: "row" }, `layer ${layer}`), ...cells);
+  });
+  const columns = [...heads[0].map((_, head) => `H${head}`), "feed-fwd"];
+  const header = columns.map((name) => element("th", { scope: "col", className: "n" }, name));
+  $("parts-rows").replaceChildren(element("tr", {}, element("td"), ...header), ...rows);
   $("parts-token").replaceChildren(element("bdi", {}, label));
   $("parts-sum").textContent =
     `The embedding of the last token adds ${signed(embedding, 2)}, its position ${signed(position, 2)} and the biases ` +

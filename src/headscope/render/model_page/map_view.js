@@ -127,13 +127,8 @@ export class MapView {
     if (!this.n) return;
     this.frame.style.cssText = `left:${j * this.size}px;top:${i * this.size}px;width:${this.size}px;height:${this.size}px`;
     const value = j > i ? "masked, because it comes later" : this.map[i * this.n + j].toFixed(4);
-    this.readout.replaceChildren(
-      "from ",
-      element("bdi", {}, this.labels[i]),
-      ` (${i}) to `,
-      element("bdi", {}, this.labels[j]),
-      ` (${j}): ${value}`,
-    );
+    const [query, key] = [i, j].map((k) => element("bdi", {}, this.labels[k]));
+    this.readout.replaceChildren("from ", query, ` (${i}) to `, key, ` (${j}): ${value}`);
   }
 
   /** Marks the row of a query, and its largest weight. */

@@ -7,7 +7,7 @@ export const panel = {
   needs: "model",
   create: (page) => ({
     async update({ drawn, position, shown }, changed) {
-      if (!["text", "at", "token"].some((name) => changed.has(name))) return;
+      if (!changed.has("position")) return;
       const ids = drawn.ids;
       const found = await position();
       draw(found, page, drawn.off.length > 0);

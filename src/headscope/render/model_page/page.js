@@ -1,9 +1,10 @@
 // The page: reads the description, starts the worker, and updates the panels after every change of the state.
 //
 // A panel is a module that exports `panel`: `needs`, names in `available` that the panel requires, and `create(page)`,
-// which returns a view. A view has up to two methods. `update(page, changed)` draws the view again; `changed` is a Set
-// of the names in the state that changed, and "text" if the worker has read the text again. `look(page, at)` shows
-// immediately where the chosen head looks from position `at`, or which positions look at it.
+// which returns a view. A view has up to two methods. `update(page, changed)` draws the view again. `changed` is a Set of
+// the names in the state that changed, "text" if the worker has read the text again, and "position" if `page.position()`
+// has a new answer. `look(page, at)` shows immediately where the chosen head looks from position `at`, or which
+// positions look at it.
 import { $, element, reportFailure } from "./elements.js";
 import { linkWith } from "./link.js";
 import { request, startWorker } from "./request.js";
@@ -100,7 +101,10 @@ async function refresh(changed) {
     changed.add("text");
     if (state.ids === ids) state.at = page.inContext(state.at);
   }
-  if (["text", "at", "token"].some((name) => changed.has(name))) position = null;
+  if (["text", "at", "token"].some((name) => changed.has(name))) {
+    position = null;
+    changed.add("position");
+  }
   for (const view of views) await view.update?.(page, changed);
   page.look(state.at);
 }

@@ -66,10 +66,11 @@ export function svg(map, title) {
   const colours = ramp(false);
   const side = n * cell;
   const parts = [];
-  if (n * n > MANY)
-    parts.push(
-      `<image x="${left}" y="${top}" width="${side}" height="${side}" style="image-rendering:pixelated" href="${pixels(map).toDataURL()}"/>`,
-    );
+  if (n * n > MANY) {
+    const href = pixels(map).toDataURL();
+    const place = `x="${left}" y="${top}" width="${side}" height="${side}"`;
+    parts.push(`<image ${place} style="image-rendering:pixelated" href="${href}"/>`);
+  }
   for (let i = 0; i < n && n * n <= MANY; i++) {
     for (let j = 0; j <= i; j++) {
       const [x, y, fill] = [left + j * cell, top + i * cell, css(colours[bytes[i * n + j]])];

@@ -59,13 +59,9 @@ class TextView {
   #span(id, at, start, loss, wholeLoss) {
     const change = loss === wholeLoss ? "" : ` (${signed(loss - wholeLoss, 2)})`;
     const known = loss === undefined ? "" : `, loss ${loss.toFixed(2)} nats${change}`;
-    const span = element(
-      "span",
-      { role: "option", id: `token-${at}`, "data-at": at },
-      element("bdi", {}, this.shown[id]),
-    );
-    span.setAttribute("aria-label", `${this.shown[id]}, position ${at}${known}`);
-    span.title = `position ${at}${known}`;
+    const title = `position ${at}${known}`;
+    const names = { id: `token-${at}`, "data-at": at, role: "option", title, "aria-label": `${this.shown[id]}, ${title}` };
+    const span = element("span", names, element("bdi", {}, this.shown[id]));
     if (at < start) {
       span.classList.add("forgotten");
       span.removeAttribute("data-at");
@@ -99,6 +95,7 @@ class TextView {
     const best = weights.indexOf(Math.max(...weights));
     const target = this.spans[best + this.start];
     const heading = `${nameOf(layer, head)} looks ${direction === "from" ? "from" : "at"} position ${at}`;
-    $("looks").textContent = `${heading}: most at position ${best + this.start}, ${target.textContent}, ${percent(weights[best])}`;
+    const most = `most at position ${best + this.start}, ${target.textContent}, ${percent(weights[best])}`;
+    $("looks").textContent = `${heading}: ${most}`;
   }
 }
