@@ -84,7 +84,7 @@ def test_where_a_context_begins(tab):
         assert found == [context_start(n, block) for n in range(60)]
 
 
-def test_a_draw_takes_ties_in_the_order_of_their_ids(tab):
+def test_a_draw_orders_ties_by_their_ids(tab):
     draw = lambda *given: tab.run(f"modules.sampling.draw({', '.join(map(str, given))})")  # noqa: E731
     assert draw([1, 3, 3, 2], 0, 0, 0.9) == 1
     assert draw([1, 3, 3, 2], 1, 1, 0.9) == 1
@@ -93,7 +93,7 @@ def test_a_draw_takes_ties_in_the_order_of_their_ids(tab):
     assert [draw([1, 3, 3, 2], 1, 0, u) for u in (0, share - 1e-6, share + 1e-6, 0.999999999)] == [1, 1, 2, 0]
 
 
-def test_a_state_comes_back_from_its_link(tab):
+def test_a_link_restores_the_state(tab):
     text = 'a&b=c#%20 + ünï\n"<👩‍🚀>'
     found = tab.run(
         "(() => { const state = { at: 3, layer: 1, head: 2, view: 'rollout', direction: 'to', off: [[0, 1], [1, 0]],"

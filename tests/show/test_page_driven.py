@@ -270,7 +270,7 @@ def test_a_link_holds_text_head_and_switches(tab, opened):
     tab.click("input[value=rollout]")
     tab.click("#token-3")
     settle(tab)
-    time.sleep(0.5)  # the address follows when nothing has changed for a while
+    time.sleep(0.5)  # the address changes after a pause
     link = tab.run("location.hash")
     found = dict(urllib.parse.parse_qsl(link[1:]))
     assert found == {"text": "the cat", "at": "3", "head": "L1H0", "view": "rollout", "off": "L0H2", "by": "mean"}
@@ -350,7 +350,7 @@ def test_a_text_from_right_to_left_runs_that_way(tab, opened):
 
 
 @pytest.mark.parametrize("of", [CharTokenizer, WordTokenizer, BytePairTokenizer])
-def test_tokens_are_those_of_python(tab, opened, of):
+def test_tokens_equal_those_of_python(tab, opened, of):
     corpus = ODD + WORDS * 20 + "don't we'll I'm 1234  two  spaces\tand\u00a0more\u2003\n\n\x1fend 'tis"
     tokenizer = of.of([corpus], 400)
     opened(text="the cat", tokenizer=tokenizer, frames=0)
@@ -446,7 +446,7 @@ def test_a_fixed_context_has_a_page_without_maps(tab, opened):
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_no_serious_fault_and_nothing_is_wider_than_the_window(tab, opened, width, dark):
+def test_axe_finds_no_serious_fault_and_no_element_is_wider_than_the_window(tab, opened, width, dark):
     path = opened(fragment="#off=L0H1&at=5&frame=1")
     tab.size(width, 900, dark)
     tab.open(path, "#off=L0H1&at=5&frame=1")

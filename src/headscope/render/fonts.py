@@ -27,7 +27,7 @@ UNASSIGNED = "\U0010ffff"  #: never gets a glyph, so a font draws its box for mi
 
 def line_height(size: int) -> int:
     """Returns the pixels from the top of É to the bottom of g at a font size."""
-    return _ascent(size) + round(0.24 * size)
+    return round(0.93 * size) + round(0.24 * size)
 
 
 def drawable(text: str) -> str:
@@ -47,7 +47,7 @@ def ink(text: str, size: int) -> Image.Image:
     below = max((int(bottom) for _, _, _, bottom in boxes), default=0)
     width = max(1, sum(int(right - min(left, 0)) for left, _, right, _ in boxes))
     height = line_height(size)
-    baseline = max(above, min(height - below, _ascent(size)))  # moved if a glyph would leave the line
+    baseline = max(above, min(height - below, round(0.93 * size)))  # moved if a glyph would leave the line
     mask = Image.new("L", (width, max(height, above + below)))
     draw, x = ImageDraw.Draw(mask), 0
     for (font, run), (left, _, right, _) in zip(runs, boxes, strict=True):
@@ -56,10 +56,6 @@ def ink(text: str, size: int) -> Image.Image:
     if mask.height == height:
         return mask
     return mask.resize((max(1, width * height // mask.height), height), Image.Resampling.LANCZOS)
-
-
-def _ascent(size: int) -> int:
-    return round(0.93 * size)
 
 
 def _runs(text: str) -> Iterator[tuple[str, str]]:
