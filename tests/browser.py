@@ -12,13 +12,13 @@ from contextlib import contextmanager
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync", "--hide-scrollbars")
 FLAGS += ("--disable-background-networking", "--disable-component-update", "--disable-quic", "--mute-audio")
-#: Keys that are more than a letter: their code and number.
+#: The key codes of keys other than letters.
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Enter": 13, "Tab": 9, "Home": 36, "End": 35}
 KEYS |= {" ": 32, "Escape": 27, "Backspace": 8}
 
 
 class Page:
-    """One tab. `complaints` are errors and warnings of its console, `requests` whatever it asked the network for."""
+    """One tab. `complaints` are the errors and warnings of its console, `requests` the addresses that it requested."""
 
     def __init__(self, read, write):
         self._read, self._write = read, write
@@ -75,7 +75,7 @@ class Page:
                 self._happened(self._message())
 
     def run(self, script):
-        """The value of an expression, a promise's after it is kept."""
+        """The value of an expression; of a promise, the value that it resolves to."""
         done = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
@@ -88,7 +88,7 @@ class Page:
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
     def press(self, *keys):
-        """Presses keys, one after the other."""
+        """Presses keys one after another."""
         for key in keys:
             text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
             shared = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS.get(key, ord(key[0].upper()))}
@@ -97,11 +97,11 @@ class Page:
             self.call("Input.dispatchKeyEvent", type="keyUp", **shared)
 
     def type(self, text):
-        """Types a text where the focus is."""
+        """Types a text into the focused element."""
         self.call("Input.insertText", text=text)
 
     def middle(self, selector):
-        """The middle of an element, after it was scrolled to."""
+        """Scrolls to an element and returns its middle."""
         find = f"document.querySelector({json.dumps(selector)})"
         self.run(f"{find}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
         box = self.run(
@@ -122,14 +122,14 @@ class Page:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def photograph(self, path, whole=False):
-        """A PNG of the window, or of the whole page."""
+        """Saves a PNG of the window, or of the whole page."""
         shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(shot["data"]))
 
 
 @contextmanager
 def browser(profile):
-    """A page in a Chromium of its own, which ends with it."""
+    """A page in its own Chromium process, which ends after the block."""
     assert CHROMIUM, "these tests need Chromium"
     in_read, in_write = os.pipe()
     out_read, out_write = os.pipe()

@@ -1,4 +1,4 @@
-"""Where the parts of a picture lie, before it is drawn."""
+"""Positions of the parts of a picture before it is drawn."""
 
 from unittest.mock import patch
 
@@ -11,7 +11,7 @@ LABELS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20) | st.tex
 
 
 def laid_out(draw, *arguments):
-    """The canvas of a picture before it is drawn."""
+    """Returns the canvas of a picture before it is drawn."""
     with patch.object(Canvas, "picture", lambda canvas: canvas):
         return draw(*arguments)
 
@@ -21,7 +21,7 @@ def pixels(picture, part):
 
 
 def boxes(parts):
-    """(N, 4): left, top, right, bottom of each part."""
+    """Returns left, top, right and bottom of each part, (N, 4)."""
     return np.array([(p.x, p.y, p.x + p.image.width, p.y + p.image.height) for p in parts])
 
 
@@ -33,7 +33,7 @@ def overlap(parts):
 
 
 def check_fits(canvas):
-    """Everything lies inside the picture; the size is known without drawing it."""
+    """Checks that every part is inside the picture."""
     height, width, _ = canvas.picture().shape
     left, top, right, bottom = boxes(canvas.parts).T
     assert min(left.min(), top.min()) >= 0

@@ -1,4 +1,4 @@
-"""Colours grow with their numbers, on a scale that is fixed."""
+"""Colours become darker with larger weights, on a fixed scale."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Charts: legible in grey, complete, and fit to stand in a page."""
+"""Charts are legible in grey, complete, and can be part of a page."""
 
 import logging
 import re
@@ -15,7 +15,7 @@ SPACE = "{http://www.w3.org/2000/svg}"
 
 
 def falling(n, points=20):
-    """Lines with a steep beginning, and names that are no identifiers."""
+    """Lines with a steep beginning, and names with special characters."""
     x = np.arange(points) * 100.0
     return [
         Series(f"n{i} & <b> $x$", x.tolist(), (2 + 0.1 * i + 9 * np.exp(-x / 100)).tolist(), [0.02] * points)
@@ -28,7 +28,7 @@ def figure():
     return curves(falling(9), "steps", "loss", "a “title” of <some> lines")
 
 
-def test_seven_lines_have_colours_dashes_marks_and_names_of_their_own(figure):
+def test_each_of_seven_lines_has_its_own_colour_dashes_marker_and_name(figure):
     lines = [line for line in figure.axes[0].lines if line.get_color() in COLOURS]
     assert len(lines) == len({line.get_color() for line in lines}) == 7
     assert len({line.get_marker() for line in lines}) == 7
@@ -78,7 +78,7 @@ def test_points_have_bars_and_a_logarithmic_axis_has_ticks():
     assert "<svg" in svg(single)
 
 
-def test_svg_can_stand_in_a_page(figure):
+def test_svg_can_be_part_of_a_page(figure):
     text = svg(figure)
     root = ET.fromstring(text)
     assert text.startswith("<svg")
@@ -112,13 +112,13 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
 
 
 def test_a_saved_figure_logs_nothing(caplog, figure, tmp_path):
-    caplog.set_level(logging.INFO)  # as a run's log is: fontTools would report on every table of a font
+    caplog.set_level(logging.INFO)  # the level of a run's log, at which fontTools lists every table of a font
     save(figure, tmp_path / "f")
     assert not caplog.records
 
 
 def test_nothing_global_changes(figure, tmp_path):
-    before = {key: mpl.rcParams[key] for key in mpl.rcParams if key != "backend"}  # asking for that one sets it
+    before = {key: mpl.rcParams[key] for key in mpl.rcParams if key != "backend"}  # reading this key sets it
     svg(figure)
     save(figure, tmp_path / "f")
     assert {key: mpl.rcParams[key] for key in before} == before

@@ -1,4 +1,4 @@
-"""Every glyph that is drawn is in its font, and all of it is drawn."""
+"""Every drawn glyph is in its font, and no part of a glyph is cut off."""
 
 import unicodedata
 
@@ -15,7 +15,7 @@ DEJAVU = fonts._names()[:2]
 
 @pytest.fixture
 def only(monkeypatch):
-    """Text drawn with the given fonts alone, whatever the system has."""
+    """Draws text with the given fonts only, whatever the system has."""
 
     def use(*names):
         fonts.ink.cache_clear()
@@ -26,14 +26,14 @@ def only(monkeypatch):
 
 
 def drawn(text, font):
-    """The ink (mode L) of a text in one font, on a page with room on all sides."""
+    """Returns a text in one font (mode L), drawn with room on all sides and cropped."""
     page = Image.new("L", (60 + 20 * len(text), 120))
     ImageDraw.Draw(page).text((30, 60), text, 255, font, anchor="ls")
     return page.crop(page.getbbox())
 
 
 @pytest.mark.parametrize("name", DEJAVU, ids=["mono", "sans"])
-def test_a_font_has_what_its_table_of_characters_says(name):
+def test_a_font_has_the_characters_of_its_table(name):
     with TTFont(name) as file:
         table = file.getBestCmap()
     simple = [c for c in map(chr, range(0x21, 0x3000)) if c.isprintable() and not unicodedata.decomposition(c)]
@@ -87,7 +87,7 @@ def test_a_character_comes_from_the_first_font_that_has_it(only):
     seen = fonts.ink("λ", 13)
     wanted = drawn("λ", ImageFont.truetype(DEJAVU[1], 13))
     assert seen.crop(seen.getbbox()).tobytes() == wanted.tobytes()
-    mixed = fonts.ink("Ilλ", 13)  # one font has it all
+    mixed = fonts.ink("Ilλ", 13)  # one font has all three
     assert mixed.crop(mixed.getbbox()).tobytes() == drawn("Ilλ", ImageFont.truetype(DEJAVU[1], 13)).tobytes()
 
 
@@ -109,7 +109,7 @@ def test_text_that_is_higher_than_a_line_is_shrunk():
 
 
 @pytest.mark.parametrize("text", ["", "\u0301", "👩‍🚀", "\u202eabc", "\ud800\udfff", "क्षि", "\0" * 20, "﷽"])
-def test_no_text_is_too_strange(text):
+def test_unusual_text_has_the_height_of_a_line(text):
     assert fonts.ink(text, 11).height == fonts.line_height(11)
 
 

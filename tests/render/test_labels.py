@@ -1,4 +1,4 @@
-"""Labels show all of a token, and tell tokens apart."""
+"""Labels show every character of a token, and different tokens have different labels."""
 
 import pytest
 from hypothesis import example, given
@@ -41,7 +41,7 @@ def test_a_token_is_readable(token, shown):
     assert label(token) == shown
 
 
-def test_every_character_has_a_label_of_its_own_that_can_be_seen():
+def test_every_character_has_its_own_visible_label():
     characters = [chr(i) for i in range(0x30000)]
     labels = [label(c) for c in characters]
     assert len(set(labels)) == len(characters)

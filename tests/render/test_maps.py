@@ -1,4 +1,4 @@
-"""Maps show the weights that they are given, all of them, and nothing covers anything."""
+"""Maps show all of their weights, and no part covers another."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from headscope.render.axes import LARGE, NORMAL, SMALL
+from headscope.render.canvas import LARGE, NORMAL, SMALL
 from headscope.render.colours import BACKGROUND, INK, attention_colours, colours
 from headscope.render.fonts import drawable, ink
 from headscope.render.labels import label
@@ -20,7 +20,7 @@ def some_maps(heads, t):
 
 
 def shown(canvas):
-    """The scale, and the cells of each map."""
+    """Returns the scale and the cells of each map."""
     return [part for part in canvas.parts if part.colour is None]
 
 
@@ -71,31 +71,31 @@ def test_columns_and_rows_have_their_tokens_in_unbroken_lines():
         assert grid.y + i * cell <= row.y <= row.y + row.image.height <= grid.y + (i + 1) * cell
         assert grid.x + i * cell <= column.x <= column.x + column.image.width <= grid.x + (i + 1) * cell
     assert len({p.y + p.image.height for p in columns}) == 1
-    assert columns[-1].image.height > columns[-1].image.width  # U+000D is turned
+    assert columns[-1].image.height > columns[-1].image.width  # U+000D is rotated
 
 
 @pytest.mark.parametrize(
-    ("window", "said"),
+    ("window", "notes"),
     [
         (slice(0, 32), ["positions 0 to 31 of 0 to 255"]),
         (slice(-32, None), ["positions 224 to 255 of 0 to 255", "column … is the sum over all earlier ones"]),
     ],
 )
-def test_a_window_says_what_it_leaves_out(window, said):
+def test_a_window_names_the_positions_that_it_leaves_out(window, notes):
     canvas = laid_out(maps_picture, some_maps(1, 256), ["a"] * 256, "layer 0", ["L0H0"], window)
-    for text in said:
+    for text in notes:
         assert ink(text, NORMAL) in [part.image for part in canvas.parts]
 
 
 @pytest.mark.parametrize(
     ("tokens", "text"), [(list("to be\n"), "to·be↵"), (["to", "·be", "or"], "to <U+00B7>be or"), (["a"], "a")]
 )
-def test_the_text_stands_once_above(tokens, text):
+def test_the_text_appears_once_above_the_maps(tokens, text):
     canvas = laid_out(maps_picture, some_maps(4, len(tokens)), tokens, "layer 0", head_names(0, 4))
     assert [part.image for part in canvas.parts].count(ink(text, NORMAL)) == 1 + 8 * (len(tokens) == 1)
 
 
-def test_names_carry_roles():
+def test_head_names_include_roles():
     assert head_names(1, 3, {(1, 2): "induction", (0, 1): "sink"}) == ["L1H0", "L1H1", "L1H2: induction"]
 
 

@@ -1,4 +1,4 @@
-"""The modules of the page's script, each by itself, against PyTorch and Python."""
+"""Single modules of the page's script give the same results as PyTorch and Python."""
 
 import json
 import math
@@ -9,17 +9,20 @@ import torch
 import torch.nn.functional as F
 
 from headscope.generation.decode import context_start
-from headscope.render.model_page import joined
+from headscope.render.model_page import join_modules
 from tests.browser import browser
 
 pytestmark = pytest.mark.browser
-ALONE = ("numbers", "curves", "writing", "unpack", "state", "elements")
+MODULES = ("numbers", "activations", "sampling", "unpack", "state", "elements")
 
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory):
     with browser(tmp_path_factory.mktemp("profile")) as tab:
-        tab.run(joined(ALONE).replace('"use strict";', "").replace("const modules", "globalThis.modules") + "; true")
+        tab.run(
+            join_modules(*MODULES).replace('"use strict";', "").replace("const modules", "globalThis.modules")
+            + "; true"
+        )
         yield tab
 
 
@@ -61,7 +64,7 @@ def test_a_norm_and_a_softmax(tab):
 
 def test_the_error_function(tab):
     x = torch.linspace(-6, 6, 401, dtype=torch.float64)
-    found = torch.tensor(tab.run(f"{numbers(x)}.map(modules.curves.erf)"), dtype=torch.float64)
+    found = torch.tensor(tab.run(f"{numbers(x)}.map(modules.activations.erf)"), dtype=torch.float64)
     assert (found - torch.erf(x)).abs().max() < 1.3e-7
 
 
@@ -69,18 +72,20 @@ def test_every_number_of_16_bits(tab):
     bits = np.arange(1 << 16, dtype=np.uint16)
     wanted = bits.view(np.float16).astype(np.float64)
     finite = np.isfinite(wanted)
-    found = np.array(tab.run("Array.from({ length: 65536 }, (_, bits) => modules.unpack.half(bits))"), dtype=np.float64)
+    found = np.array(
+        tab.run("Array.from({ length: 65536 }, (_, bits) => modules.unpack.numberFromHalf(bits))"), dtype=np.float64
+    )
     assert np.array_equal(found[finite], wanted[finite])
 
 
 def test_where_a_context_begins(tab):
     for block in (1, 2, 3, 7, 16):
-        found = tab.run(f"Array.from({{ length: 60 }}, (_, n) => modules.writing.contextStart(n, {block}))")
+        found = tab.run(f"Array.from({{ length: 60 }}, (_, n) => modules.sampling.contextStart(n, {block}))")
         assert found == [context_start(n, block) for n in range(60)]
 
 
-def test_a_draw_takes_ties_in_the_order_of_their_ids(tab):
-    draw = lambda *given: tab.run(f"modules.writing.draw({', '.join(map(str, given))})")  # noqa: E731
+def test_a_draw_orders_ties_by_their_ids(tab):
+    draw = lambda *given: tab.run(f"modules.sampling.draw({', '.join(map(str, given))})")  # noqa: E731
     assert draw([1, 3, 3, 2], 0, 0, 0.9) == 1
     assert draw([1, 3, 3, 2], 1, 1, 0.9) == 1
     assert draw([1, 3, 3, 2], 1, 2, 0.9) == 2
@@ -88,7 +93,7 @@ def test_a_draw_takes_ties_in_the_order_of_their_ids(tab):
     assert [draw([1, 3, 3, 2], 1, 0, u) for u in (0, share - 1e-6, share + 1e-6, 0.999999999)] == [1, 1, 2, 0]
 
 
-def test_a_state_comes_back_from_its_link(tab):
+def test_a_link_restores_the_state(tab):
     text = 'a&b=c#%20 + ünï\n"<👩‍🚀>'
     found = tab.run(
         "(() => { const state = { at: 3, layer: 1, head: 2, view: 'rollout', direction: 'to', off: [[0, 1], [1, 0]],"

@@ -1,4 +1,4 @@
-"""Templates: values cannot write markup, and a missing one is an error."""
+"""Values cannot add markup to a page, and a missing value is an error."""
 
 import pytest
 from jinja2 import UndefinedError

@@ -1,11 +1,11 @@
-"""Pictures show the numbers that they are given, and nothing covers anything."""
+"""Pictures show their numbers, and no part covers another."""
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from headscope.render.axes import LARGE, NORMAL
+from headscope.render.canvas import LARGE, NORMAL
 from headscope.render.colours import BACKGROUND, DIVERGING, RAMP, colours
 from headscope.render.fonts import ink
 from headscope.render.pictures import matrix_picture, table_picture
@@ -53,7 +53,7 @@ def test_a_matrix_is_drawn_cell_by_cell(shape, cell, weights):
     seen = np.nan_to_num(values, neginf=0)
     wanted = colours(np.sqrt(seen)) if weights else colours((seen + 1) / 2, DIVERGING)
     wanted[[1, 2, 3] if weights else [1, 2], 0] = BACKGROUND
-    assert np.array_equal(body[:: cell[0], :: cell[1]], wanted)  # the corner of every cell
+    assert np.array_equal(body[:: cell[0], :: cell[1]], wanted)  # the upper left corner of every cell
     numbered = (body[: cell[0], : cell[1]] != body[0, 0]).any()
     assert numbered == (shape == (8, 16))
     assert (body[cell[0] : 2 * cell[0], : cell[1]] == BACKGROUND).all()  # masked cells stay empty

@@ -1,7 +1,8 @@
-"""The page as a person uses it: pointer, keyboard, switches, views, writing, link, slider; and who cannot see it."""
+"""The page as a person uses it: pointer, keyboard, switches, views, writing, link and slider; and its accessibility."""
 
 import json
 import re
+import shutil
 import time
 import urllib.parse
 from importlib import resources
@@ -14,6 +15,7 @@ from headscope.generation.text import prompt_ids
 from headscope.heads import film, look
 from headscope.heads.film import Film
 from headscope.model.mlp import FixedContextMLP
+from headscope.render import model_page
 from headscope.show.page import page
 from headscope.show.request import ShowRequest
 from tests.browser import browser
@@ -32,7 +34,7 @@ def tab(tmp_path_factory):
 
 @pytest.fixture
 def opened(tab, tmp_path):
-    """Opens the page of a model over the characters of a text; nothing may complain, nor ask a network."""
+    """Opens the page of a model over the characters of a text. The console must stay empty, the network unused."""
     tab.complaints.clear()
     tab.requests.clear()
     tab.size(1280, 900)
@@ -89,7 +91,7 @@ def test_the_text_is_shown_and_read_as_it_is_typed(tab, opened):
     tab.run("document.querySelector('#typed').select()")
     tab.press("Backspace")
     settle(tab)
-    assert text_of(tab, "#tokens") == "↵", "a text without tokens is the opening"
+    assert text_of(tab, "#tokens") == "↵", "a text without tokens becomes the opening"
 
 
 def test_pointer_on_a_token(tab, opened):
@@ -101,7 +103,7 @@ def test_pointer_on_a_token(tab, opened):
     settle(tab)
     assert state(tab, "at") == 6
     assert "after position 6, t" in text_of(tab, "#next-at")
-    assert text_of(tab, "#next-rows .actual .token") == "·", "what the text says next is marked"
+    assert text_of(tab, "#next-rows .actual .token") == "·", "the next token of the text is marked"
     tab.click("input[value=to]")
     assert "L0H0 looks at position 6" in text_of(tab, "#looks")
     bars = tab.run(
@@ -130,9 +132,9 @@ def test_a_switch_changes_loss_and_probabilities_at_once(tab, opened):
     settle(tab)
     after = text_of(tab, "#loss")
     assert "without L1H1" in after
-    nats = lambda said: float(re.search(r"\d\.\d{3}", said)[0])  # noqa: E731
-    said = text_of(tab, "#difference").replace("−", "-")
-    assert nats(after) - nats(before) == pytest.approx(float(said), abs=0.0011)
+    nats = lambda text: float(re.search(r"\d\.\d{3}", text)[0])  # noqa: E731
+    difference = text_of(tab, "#difference").replace("−", "-")
+    assert nats(after) - nats(before) == pytest.approx(float(difference), abs=0.0011)
     assert text_of(tab, "#next-rows") != first
     assert tab.run("!document.querySelector('#next-cut').hidden")
     assert tab.run("document.querySelectorAll('.head.off').length") == 1
@@ -153,7 +155,7 @@ def test_views_and_the_number_under_the_pointer(tab, opened):
         tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=x - 30, y=y + 30)
         numbers.add(text_of(tab, "#map .readout"))
     assert len(numbers) == 3
-    assert all(re.fullmatch(r"from .+ \(\d+\) to .+ \(\d+\): \d\.\d{4}", said) for said in numbers)
+    assert all(re.fullmatch(r"from .+ \(\d+\) to .+ \(\d+\): \d\.\d{4}", number) for number in numbers)
     assert "layer 1" in tab.run("document.querySelector('#map .map').getAttribute('aria-label')")
 
 
@@ -172,8 +174,7 @@ def test_everything_by_keyboard(tab, opened):
     assert state(tab, "off") == [[1, 1]]
     tab.run("document.querySelector('#map .map').focus()")
     tab.press("ArrowDown", "ArrowDown", "Home")
-    said = text_of(tab, "#map .readout")
-    assert "(4) to t (0)" in said
+    assert "(4) to t (0)" in text_of(tab, "#map .readout")
     tab.press("Enter")
     settle(tab)
     assert state(tab, "at") == 4
@@ -205,7 +206,7 @@ def test_tab_reaches_every_control_and_the_focus_shows(tab, opened):
     assert set(hidden) <= {"BODY"}
 
 
-def test_writing_one_token_a_click_and_running(tab, opened):
+def test_writing_one_token_per_click_and_continuously(tab, opened):
     opened()
     for _ in range(2):
         tab.click("#write-one")
@@ -226,13 +227,13 @@ def test_writing_one_token_a_click_and_running(tab, opened):
     time.sleep(0.3)
     length = len(tab.run("document.querySelector('#typed').value"))
     assert length > 40
-    assert "are forgotten" in text_of(tab, "#earlier")
+    assert "The model does not see the earlier tokens" in text_of(tab, "#earlier")
     time.sleep(0.3)
     assert len(tab.run("document.querySelector('#typed').value")) == length, "it has stopped"
-    assert text_of(tab, "#write-on") == "Write on"
+    assert text_of(tab, "#write-on") == "Keep writing"
 
 
-def test_clicks_in_haste_write_a_token_each_and_typing_wins(tab, opened):
+def test_each_of_several_quick_clicks_writes_a_token_and_typing_wins(tab, opened):
     opened()
     tab.run("document.querySelector('#top-k').value = 0.5")
     tab.run("for (let i = 0; i < 3; i++) document.querySelector('#write-one').click()")
@@ -253,10 +254,12 @@ def test_clicks_in_haste_write_a_token_each_and_typing_wins(tab, opened):
     assert len(tab.run("document.querySelector('#typed').value")) <= 4
 
 
-def test_an_answer_that_fails_is_said(tab, opened):
+def test_a_request_that_fails_is_reported(tab, opened):
     opened()
-    tab.run("modules.ask.ask('nonsense').catch(() => true)")
-    tab.run("modules.elements.told(Promise.reject(new Error('why')), 'What is shown is old').catch(() => true)")
+    tab.run("modules.request.request('nonsense').catch(() => true)")
+    tab.run(
+        "modules.elements.reportFailure(Promise.reject(new Error('why')), 'What is shown is old').catch(() => true)"
+    )
     assert text_of(tab, "#loading") == "What is shown is old: why."
 
 
@@ -267,7 +270,7 @@ def test_a_link_holds_text_head_and_switches(tab, opened):
     tab.click("input[value=rollout]")
     tab.click("#token-3")
     settle(tab)
-    time.sleep(0.5)  # the address follows when nothing has changed for a while
+    time.sleep(0.5)  # the address changes after a pause
     link = tab.run("location.hash")
     found = dict(urllib.parse.parse_qsl(link[1:]))
     assert found == {"text": "the cat", "at": "3", "head": "L1H0", "view": "rollout", "off": "L0H2", "by": "mean"}
@@ -282,12 +285,12 @@ def test_a_link_holds_text_head_and_switches(tab, opened):
     settle(tab)
     assert text_of(tab, "#tokens") == "on·the"
     assert state(tab, "off") == [[0, 0]]
-    assert state(tab, "direction") == "from", "what a link does not say is as it was at first"
+    assert state(tab, "direction") == "from", "values that are not in the link return to their defaults"
 
 
 def test_the_slider_shows_maps_and_roles_of_each_step(tab, opened):
     opened(fragment="#frame=0")
-    assert text_of(tab, "#step-said") == "step 0"
+    assert text_of(tab, "#step-output") == "step 0"
     roles, pictures = [], []
     for frame in range(3):
         tab.run(f"document.querySelector('#step').value = {frame}")
@@ -347,7 +350,7 @@ def test_a_text_from_right_to_left_runs_that_way(tab, opened):
 
 
 @pytest.mark.parametrize("of", [CharTokenizer, WordTokenizer, BytePairTokenizer])
-def test_tokens_are_those_of_python(tab, opened, of):
+def test_tokens_equal_those_of_python(tab, opened, of):
     corpus = ODD + WORDS * 20 + "don't we'll I'm 1234  two  spaces\tand\u00a0more\u2003\n\n\x1fend 'tis"
     tokenizer = of.of([corpus], 400)
     opened(text="the cat", tokenizer=tokenizer, frames=0)
@@ -362,6 +365,57 @@ def test_tokens_are_those_of_python(tab, opened, of):
             f"modules.tokens.tokenizerOf(JSON.parse(document.querySelector('#described').textContent).vocabulary).decode({json.dumps(ids)})"
         )
         assert back == tokenizer.decode(ids)
+
+
+def test_a_text_is_fixed_if_the_page_lacks_the_rule_of_its_tokenizer(tab, opened):
+    path = opened(prompt="the cat")
+    document = path.read_text(encoding="utf-8")
+    before = re.search(r'<script type="application/json" id="described">(.*?)</script>', document)[1]
+    description = json.loads(before)
+    ids = description["text"]
+    for rule in ("syllables", None):
+        description["vocabulary"]["split_rule"] = rule
+        changed = json.dumps(description, ensure_ascii=False).replace("<", "\\u003c")
+        path.write_text(document.replace(before, changed), encoding="utf-8")
+        tab.open(path, "#text=mat&head=L1H2")
+        settle(tab)
+        assert state(tab, "ids") == ids, "the text of a link cannot be split either"
+        assert state(tab, "head") == 2
+        assert tab.run("document.querySelector('#typed').readOnly")
+        assert tab.run("document.querySelector('#typed').value") == "the·cat"
+        assert "cannot be edited, because" in text_of(tab, "label[for=typed]")
+        tab.click("#write-one")
+        settle(tab)
+        tab.run("new Promise((r) => setTimeout(r, 50))")
+        settle(tab)
+        assert state(tab, "ids")[:-1] == ids, "writing needs no rule"
+
+
+PANEL = """// The number of tokens, as an example.
+import { element } from "./elements.js";
+
+export const panel = {
+  needs: "model",
+  create() {
+    const count = element("p", { id: "count" });
+    document.querySelector("main").append(element("section", {}, count));
+    return { update: ({ drawn }) => (count.textContent = `${drawn.ids.length} tokens`) };
+  },
+};
+"""
+
+
+def test_a_panel_is_a_module_and_one_row(tab, opened, tmp_path, monkeypatch):
+    modules = tmp_path / "modules"
+    shutil.copytree(model_page.FOLDER, modules)
+    (modules / "count_panel.js").write_text(PANEL, encoding="utf-8")
+    monkeypatch.setattr(model_page, "FOLDER", modules)
+    monkeypatch.setattr(model_page, "PANELS", (*model_page.PANELS, "count_panel"))
+    opened(prompt="the cat")
+    assert text_of(tab, "#count") == "7 tokens"
+    tab.run("modules.page.state.change({ ids: [1, 2, 3] })")
+    settle(tab)
+    assert text_of(tab, "#count") == "3 tokens"
 
 
 def test_a_line_begins_with_its_newline_whatever_is_typed(tab, opened):
@@ -392,7 +446,7 @@ def test_a_fixed_context_has_a_page_without_maps(tab, opened):
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_axe_finds_no_serious_fault_and_nothing_is_wider_than_the_window(tab, opened, width, dark):
+def test_axe_finds_no_serious_fault_and_no_element_is_wider_than_the_window(tab, opened, width, dark):
     path = opened(fragment="#off=L0H1&at=5&frame=1")
     tab.size(width, 900, dark)
     tab.open(path, "#off=L0H1&at=5&frame=1")

@@ -1,4 +1,4 @@
-"""The model in the page computes what PyTorch computes: logits, text, and what is read off them.
+"""The model in the page computes the same as PyTorch: logits, generated text, and all measurements.
 
 Shapes: T positions, V vocabulary, L layers, H heads.
 """
@@ -57,18 +57,18 @@ def tab(tmp_path_factory):
 
 
 def opened(tab, model, path, **about):
-    """The page of a model, with every bit of its weights, ready to be request."""
+    """Opens the page of a model with all bits of its weights, and waits until it is ready."""
     path.write_text(page(ShowRequest(model, TOKENIZER, "", path, about), whole=True), encoding="utf-8")
     tab.open(path)
-    tab.run("modules.page.ready.then(() => true)")
+    tab.run("modules.page.settled().then(() => true)")
     return tab
 
 
-def request(tab, question, ids, off=(), by="zero", **more):
+def request(tab, name, ids, off=(), by="zero", **more):
     """The worker's answer; typed arrays arrive as lists."""
     text = json.dumps({"ids": [int(i) for i in ids], "off": list(off), "by": by, **more})
     return tab.run(
-        f"modules.ask.ask({json.dumps(question)}, {text}).then((answer) => JSON.parse(JSON.stringify(answer,"
+        f"modules.request.request({json.dumps(name)}, {text}).then((answer) => JSON.parse(JSON.stringify(answer,"
         " (_, x) => ArrayBuffer.isView(x) ? Array.from(x) : x)))"
     )
 
@@ -110,7 +110,7 @@ def same(tab, model, n=20):
 
 
 def write(tab, model):
-    """One token after the other, for a context and more than a half; and the logits at the end."""
+    """Writes 1.75 contexts of tokens, one at a time, and compares them and the logits at the end."""
     start = torch.randint(V, (1, 3), generator=torch.Generator().manual_seed(5))
     n = model.block_size * 7 // 4
     wanted = [i for (i,) in decode(model, start, n, Sampling(0.0), [torch.Generator()])]
@@ -125,7 +125,8 @@ def greedy(tab, ids, n, off=(), by="zero"):
     script = """(async () => {
       const ids = %s;
       for (let i = 0; i < %d; i++) {
-        ids.push((await modules.ask.ask("next", { ids, off: %s, by: "zero", temperature: 0, topK: 0, u: 0 })).id);
+        const parameters = { ids, off: %s, by: "zero", temperature: 0, topK: 0, u: 0 };
+        ids.push((await modules.request.request("next", parameters)).id);
       }
       return ids;
     })()"""
@@ -173,7 +174,7 @@ def test_the_fixed_context(tab, tmp_path):
 
 
 @torch.no_grad()
-def test_a_mean_takes_the_place_of_heads(tab, tmp_path):
+def test_a_mean_replaces_the_output_of_heads(tab, tmp_path):
     model = made()
     passages = torch.randint(V, (8, 16), generator=torch.Generator().manual_seed(3))
     opened(tab, model, tmp_path / "page.html", passages=passages.tolist())
@@ -185,7 +186,7 @@ def test_a_mean_takes_the_place_of_heads(tab, tmp_path):
 
 @pytest.mark.parametrize("position", ON_PAGE)
 @torch.no_grad()
-def test_what_is_read_off_is_what_the_rooms_functions_give(tab, position, tmp_path):
+def test_measurements_equal_those_of_the_python_functions(tab, position, tmp_path):
     model = made(position=position, feedforward=SwiGLU, qk_norm=Unit)
     opened(tab, model, tmp_path / "page.html")
     ids = torch.randint(V, (1, 13), generator=torch.Generator().manual_seed(2))
@@ -246,7 +247,7 @@ class Shifted(Position):
 
 
 @pytest.mark.parametrize("scheme", [Bent, Shifted])
-def test_another_scheme_is_refused_by_name_and_shows_recorded_maps(tab, scheme, tmp_path):
+def test_a_scheme_that_cannot_be_described_is_refused_by_name_and_its_maps_are_shown(tab, scheme, tmp_path):
     model = small(scheme, vocab_size=V)
     assert scheme.__name__ in refusal(model)
     path = tmp_path / "page.html"

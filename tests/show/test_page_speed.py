@@ -26,7 +26,7 @@ def test_a_full_context(size, most, megabytes, tmp_path):
         times = []
         for seed in range(5):
             ids = torch.randint(V, (model.block_size,), generator=torch.Generator().manual_seed(seed)).tolist()
-            script = f"modules.ask.ask('text', {{ ids: {ids}, off: [], by: 'zero' }}).then(({{ ms }}) => ms)"
+            script = f"modules.request.request('text', {{ ids: {ids}, off: [], by: 'zero' }}).then(({{ ms }}) => ms)"
             times.append(tab.run(script))
     print(f"{size}: {[round(t) for t in times]} ms, {path.stat().st_size / 1e6:.1f} MB")
     assert times[0] < 2 * most, "the first one compiles the script, too"

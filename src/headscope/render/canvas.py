@@ -1,18 +1,22 @@
-"""Where the parts of a picture stand."""
+"""Pictures made of parts: images, lines of text, and matrices with labelled rows and columns."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from headscope.render.colours import BACKGROUND, INK, RGB, Colour
-from headscope.render.fonts import ink
+from headscope.render.fonts import ink, line_height
 
 MARGIN = 12  #: pixels around a picture
+SMALL, NORMAL, LARGE = 11, 13, 16  #: font sizes; titles are large
+SMALLEST_CELL = line_height(SMALL)  #: the smallest side of a cell in pixels: a line of small text fits
+GAP = 3  #: pixels between a label and its cell
 
 
 class Part(NamedTuple):
-    """An image at a place; with a colour, it is a mask for that colour."""
+    """An image and the position of its upper left corner. With a colour, the image is a mask for that colour."""
 
     x: int
     y: int
@@ -21,13 +25,13 @@ class Part(NamedTuple):
 
 
 class Canvas:
-    """Parts are placed first and drawn last, so that the picture is as large as they need."""
+    """Collects parts and draws them at the end, when the size of the picture is known."""
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
 
     def put(self, x: int, y: int, image: Image.Image, colour: Colour | None = None) -> None:
-        """Places the left upper corner of an image, or of a mask with its colour."""
+        """Places the upper left corner of an image, or of a mask with its colour, at (x, y)."""
         self.parts.append(Part(x, y, image, colour))
 
     def write(self, x: int, y: int, text: str, size: int) -> None:
@@ -35,7 +39,7 @@ class Canvas:
         self.put(x, y, ink(text, size), INK)
 
     def picture(self) -> RGB:
-        """All parts on the background, (height, width, 3)."""
+        """Returns all parts on the background, (height, width, 3)."""
         width = max(p.x + p.image.width for p in self.parts) + MARGIN
         height = max(p.y + p.image.height for p in self.parts) + MARGIN
         page = Image.new("RGB", (width, height), BACKGROUND)
@@ -45,3 +49,38 @@ class Canvas:
             else:
                 page.paste(p.colour, (p.x, p.y, p.x + p.image.width, p.y + p.image.height), p.image)
         return np.asarray(page)
+
+
+class Axes:
+    """Labels around a matrix (R, C). The label of a column is rotated if it is wider than the column.
+
+    Args:
+        rows: R labels.
+        columns: C labels.
+        cell: width and height of a cell in pixels, at least SMALLEST_CELL each.
+
+    Attributes:
+        left: pixels that the row labels need to the left of the matrix.
+        top: pixels that the column labels need above the matrix.
+    """
+
+    def __init__(self, rows: Sequence[str], columns: Sequence[str], cell: tuple[int, int]) -> None:
+        self.cell = cell
+        size = NORMAL if min(cell) >= line_height(NORMAL) else SMALL
+        self.rows = [ink(label, size) for label in rows]
+        masks = [ink(label, size) for label in columns]
+        room = max(SMALLEST_CELL, cell[0] - 2)  # words need a gap between them, single characters do not
+        self.columns = [m if m.width <= room else m.transpose(Image.Transpose.ROTATE_90) for m in masks]
+        self.left = max(label.width for label in self.rows) + GAP
+        self.top = max(label.height for label in self.columns) + GAP
+
+    def put(self, canvas: Canvas, x: int, y: int, colours: RGB) -> None:
+        """Places the labels, and the matrix of colours (R, C, 3) to the right of the row labels."""
+        width, height = self.cell
+        x, y = x + self.left, y + self.top
+        for i, label in enumerate(self.rows):
+            canvas.put(x - GAP - label.width, y + i * height + (height - label.height) // 2, label, INK)
+        for j, label in enumerate(self.columns):
+            canvas.put(x + j * width + (width - label.width) // 2, y - GAP - label.height, label, INK)
+        cells = Image.fromarray(colours)
+        canvas.put(x, y, cells.resize((cells.width * width, cells.height * height), Image.Resampling.NEAREST))

@@ -1,4 +1,4 @@
-"""Numbers to colours.
+"""Maps numbers to colours.
 
 Shapes: Tq positions of queries, Tk of keys.
 """
@@ -11,14 +11,15 @@ Colour = tuple[int, int, int]
 
 BACKGROUND = (246, 246, 244)
 INK = (40, 40, 40)
-#: Weight 0 to weight 1, equal steps of lightness: dark is much, and it prints in grey.
+WHITE = (255, 255, 255)
+#: Colours of the weights 0 to 1, in equal steps of lightness. Large weights are dark, also when printed in grey.
 RAMP = np.array([(255, 255, 255), (201, 220, 239), (124, 174, 215), (48, 112, 178), (8, 40, 96)], dtype=float)
-#: -1 to 1, for values with a sign.
+#: Colours of signed values from -1 to 1.
 DIVERGING = np.array([(178, 58, 18), (238, 170, 130), (255, 255, 255), (136, 178, 220), (24, 78, 150)], dtype=float)
 
 
 def colours(values: NDArray[np.float64], ramp: NDArray[np.float64] = RAMP) -> RGB:
-    """Values in [0, 1], any shape (...), to colours (..., 3) along a ramp."""
+    """Returns the colours (..., 3) of values (...) in [0, 1] along a ramp; values outside are clipped."""
     place = np.clip(values, 0, 1) * (len(ramp) - 1)
     low = np.minimum(place.astype(int), len(ramp) - 2)
     part = (place - low)[..., None]
@@ -27,9 +28,10 @@ def colours(values: NDArray[np.float64], ramp: NDArray[np.float64] = RAMP) -> RG
 
 
 def attention_colours(a: NDArray[np.float64]) -> RGB:
-    """Weights (..., Tq, Tk) to colours (..., Tq, Tk, 3) on a fixed scale, the square root of the weight.
+    """Returns the colours (..., Tq, Tk, 3) of attention weights (..., Tq, Tk), by the square root of the weight.
 
-    The root keeps a sink from hiding the other weights. Positions behind the causal mask have the background's colour.
+    The square root keeps small weights visible next to an attention sink. Masked cells, where the key comes after the
+    query, have the background's colour.
     """
     rgb = colours(np.sqrt(a))
     t_q, t_k = a.shape[-2:]

@@ -1,7 +1,7 @@
-"""Numbers to charts: matplotlib figures for a page and for a paper. Knows nothing of what it draws.
+"""Draws charts for pages and papers with matplotlib, without pyplot and its global state.
 
-Readable in grey and by colour-blind readers: the colours are Okabe and Ito's, and each line has dashes and a mark of
-its own. Uses matplotlib's objects alone: no pyplot, no global state.
+Charts are readable in grey and by colour-blind readers. They use the palette of Okabe and Ito (2008), and each line has
+its own dashes and marker.
 """
 
 import io
@@ -25,22 +25,22 @@ from headscope.files import write_atomically
 from headscope.render.colours import RGB
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DASHES = ((), (6, 2), (2, 2), (7, 2, 2, 2), (10, 3), (4, 4), (1, 3))  #: on, off, … in widths of the line; () is solid
+DASHES = ((), (6, 2), (2, 2), (7, 2, 2, 2), (10, 3), (4, 4), (1, 3))  #: on, off, … in line widths; () is solid
 MARKS = ("o", "^", "s", "D", "v", "P", "*")
-REST = "#999999"  #: of the series beyond the seventh, which have no name
-EARLY = 0.25  #: part of the x axis that does not count for the height: a steep beginning would flatten what follows
-LONGEST = 50  #: letters in a line of the legend
+REST = "#999999"  #: colour of the series after the seventh, which have no name
+EARLY = 0.25  #: part of the x axis that the height ignores: a steep start would flatten the rest of the curves
+LEGEND_WIDTH = 50  #: characters in a line of the legend
 SVG = "http://www.w3.org/2000/svg"
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line, or a mark if it is a single point.
+    """A line, or a marker if it has a single point.
 
     Args:
-        name: in the legend.
+        name: its text in the legend.
         x, y: n numbers each, n at least 1.
-        spread: half the height of the band around each y; empty for none.
+        spread: half the height of the band around each y; empty for no band.
     """
 
     name: str
@@ -51,22 +51,24 @@ class Series:
     @property
     def edges(self) -> tuple[list[float], list[float]]:
         """Lower and upper edge of the band."""
-        spread = self.spread or [0.0] * len(self.y)
-        pairs = list(zip(self.y, spread, strict=True))
-        return [y - s for y, s in pairs], [y + s for y, s in pairs]
+        y, spread = np.asarray(self.y, dtype=float), np.asarray(self.spread or 0.0)
+        return (y - spread).tolist(), (y + spread).tolist()
 
 
 def averaged(name: str, values: Sequence[float], points: int) -> Series:
-    """A line through values at 1, 2, …, each of its about so many points the mean of neighbours; a rest is left out."""
+    """Returns a line of about `points` points, each the mean of as many neighbours; the x of the values is 1, 2, ….
+
+    The last values are left out if they do not fill a point.
+    """
     size = max(len(values) // points, 1)
     means = np.asarray(values, dtype=float)[: len(values) // size * size].reshape(-1, size).mean(1)
     return Series(name, [(i + 0.5) * size + 0.5 for i in range(len(means))], means.tolist())
 
 
-def level(name: str, y: float, beside: Sequence[Series]) -> Series:
-    """A level line, as wide as the series that it is drawn with."""
-    places = [x for s in beside for x in s.x]
-    return Series(name, [min(places), max(places)], [y, y])
+def level(name: str, y: float, others: Sequence[Series]) -> Series:
+    """Returns a level line, as wide as the series that it is drawn with."""
+    x = [x for s in others for x in s.x]
+    return Series(name, [min(x), max(x)], [y, y])
 
 
 def curves(
@@ -77,25 +79,24 @@ def curves(
     log_x: bool = False,
     events: Sequence[tuple[float, str]] = (),
 ) -> Figure:
-    """Lines with bands over common axes, and a legend below them.
+    """Draws lines with bands over common axes, and a legend below them.
 
     Args:
         series: at least one, the most interesting first: seven have a colour and a name, the rest are grey.
-        x_label: of the x axis, with its unit.
-        y_label: of the y axis, with its unit.
-        title: above the axes, and the name of the figure for those who cannot see it.
+        x_label: name of the x axis, with its unit.
+        y_label: name of the y axis, with its unit.
+        title: above the axes; screen readers use it as the name of the figure.
         log_x: whether the x axis is logarithmic.
-        events: places on the x axis where something happened, and what.
+        events: values of x with a text each, drawn as vertical lines.
     """
-    names = [textwrap.fill(s.name, LONGEST) for s in series[: len(COLOURS)]]
+    names = [textwrap.fill(s.name, LEGEND_WIDTH) for s in series[: len(COLOURS)]]
     names += ["others"] * (len(series) > len(names))
     columns = max(1, min(3, 74 // (7 + max(map(len, names)))))
     lines = math.ceil(sum(name.count("\n") + 1 for name in names) / columns)
     figure = Figure(figsize=(5.6, 3.4 + 0.2 * lines), layout="constrained", label=title)
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=10, loc="left", parse_math=False)
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    axes.set(xlabel=x_label, ylabel=y_label)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -103,15 +104,15 @@ def curves(
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_locator(NullLocator())
-    if log_x or max(x for s in series for x in s.x) >= 1000:  # else 0.15 seconds would be 150m
+    if log_x or max(x for s in series for x in s.x) >= 1000:  # with smaller values, 0.15 s would be 150m
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.ticklabel_format(axis="y", useOffset=False)
-    drawn = [_draw(axes, s, number) for number, s in reversed([*enumerate(series)])][::-1]  # the first on top
-    axes.set_ylim(*_heights(series, log_x, EARLY * (not events)))
-    for x, said in events:
+    drawn = [_draw(axes, s, number) for number, s in reversed([*enumerate(series)])][::-1]  # the first series on top
+    axes.set_ylim(*_y_limits(series, log_x, EARLY * (not events)))
+    for x, event in events:
         axes.axvline(x, color="#555555", linewidth=0.8, linestyle=":")
         axes.annotate(
-            said,
+            event,
             (x, 1),
             xycoords=("data", "axes fraction"),
             xytext=(2, -2),
@@ -125,64 +126,64 @@ def curves(
     legend = figure.legend(drawn[: len(names)], names, loc="outside lower left", ncols=columns, handlelength=3.4)
     legend.set_frame_on(False)
     for text in legend.texts:
-        text.set(parse_math=False, fontsize=9)  # a $ in a name is a $
+        text.set(parse_math=False, fontsize=9)  # else $ would start a formula
     return figure
 
 
 def _draw(axes: Axes, s: Series, number: int) -> Line2D:
-    """Draws a series; returns what stands for it in the legend."""
-    point = len(s.x) == 1
+    """Draws a series and returns its line for the legend."""
+    is_point = len(s.x) == 1
     if number >= len(COLOURS):
-        return axes.plot(s.x, s.y, "." if point else "-", color=REST, linewidth=0.8)[0]
+        return axes.plot(s.x, s.y, "." if is_point else "-", color=REST, linewidth=0.8)[0]
     colour, mark = COLOURS[number], MARKS[number]
-    if point:
+    if is_point:
         bars = axes.errorbar(s.x, s.y, s.spread or None, color=colour, marker=mark, linestyle="", capsize=3)
         return bars.lines[0]
     axes.fill_between(s.x, *s.edges, color=colour, alpha=0.15, linewidth=0)
-    every = (0.02 * number, 0.16)  # parts of the diagonal: marks of neighbours do not cover each other
+    every = (0.02 * number, 0.16)  # start and distance in diagonals; different starts keep the markers apart
     (line,) = axes.plot(s.x, s.y, color=colour, linewidth=1.8, marker=mark, markersize=5.5, markevery=every)
     if DASHES[number]:
         line.set_dashes(DASHES[number])
     return line
 
 
-def _heights(series: Sequence[Series], log_x: bool, early: float) -> tuple[float, float]:
-    """The ends of the y axis, for what comes after the `early` part of the x axis."""
-    place = math.log10 if log_x else float
-    places = [place(x) for s in series for x in s.x]
-    late = min(places) + early * (max(places) - min(places))
+def _y_limits(series: Sequence[Series], log_x: bool, early: float) -> tuple[float, float]:
+    """Returns the limits of the y axis, from the points after the `early` part of the x axis."""
+    scale = math.log10 if log_x else float
+    scaled = [scale(x) for s in series for x in s.x]
+    late = min(scaled) + early * (max(scaled) - min(scaled))
     shown = [
         y
         for s in series
         for x, low, high in zip(s.x, *s.edges, strict=True)
         for y in (low, high)
-        if math.isfinite(y) and (place(x) >= late or len(s.x) == 1)
+        if math.isfinite(y) and (scale(x) >= late or len(s.x) == 1)
     ]
     margin = 0.06 * (max(shown) - min(shown)) or 0.1 * abs(shown[0]) or 1.0
     return min(shown) - margin, max(shown) + margin
 
 
 def svg(figure: Figure) -> str:
-    """A figure as an `<svg>` element for a page: real text, no reference to anything outside, ids of its own."""
+    """Returns a figure as an `<svg>` element for a page, with text as text and without references outside it."""
     title = str(figure.get_label())
     file = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
-        figure.savefig(file, format="svg", metadata=nothing)
+        figure.savefig(file, format="svg", metadata=no_metadata)
     ET.register_namespace("", SVG)
     ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     root = ET.fromstring(file.getvalue())
     for element in root.iter():
-        if "_" in element.get("id", ""):  # `axes_1`: every figure has one, and nothing refers to it
+        if "_" in element.get("id", ""):  # such as `axes_1`: not unique in a page, and not referenced
             del element.attrib["id"]
-    root.remove(root[0])  # a style of `*`, which would reach everything else in a page
+    root.remove(root[0])  # a style for `*`, which would apply to the whole page
     del root.attrib["width"], root.attrib["height"]
     root.attrib.update({"role": "img", "aria-label": title, "stroke-linejoin": "round"})
     return ET.tostring(root, encoding="unicode")
 
 
 def pixels(figure: Figure) -> RGB:
-    """A figure as a picture, (height, width, 3)."""
+    """Returns a figure as a picture, (height, width, 3)."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=144)
     file.seek(0)
@@ -190,8 +191,8 @@ def pixels(figure: Figure) -> RGB:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes `path`.png and `path`.pdf, with embedded fonts as journals want them and the same bytes each time."""
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # else it reports on every table of an embedded font
+    """Writes `path`.png and `path`.pdf, with embedded fonts as journals require and the same bytes each time."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # INFO lists every table of an embedded font
     for suffix, metadata in ((".png", {}), (".pdf", {"CreationDate": None})):
         file = io.BytesIO()
         with mpl.rc_context({"pdf.fonttype": 42}):

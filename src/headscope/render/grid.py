@@ -1,4 +1,4 @@
-"""A score of every head as one picture: a row a layer, a column a head, the number in each cell.
+"""Draws one score of every head: one row per layer, one column per head, the number in each cell.
 
 Shapes: L layers, H heads.
 """
@@ -8,9 +8,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from headscope.render.axes import LARGE, NORMAL, Axes
-from headscope.render.canvas import MARGIN, Canvas
-from headscope.render.colours import BACKGROUND, DIVERGING, INK, RAMP, RGB, colours
+from headscope.render.canvas import LARGE, MARGIN, NORMAL, Axes, Canvas
+from headscope.render.colours import BACKGROUND, DIVERGING, INK, RAMP, RGB, WHITE, colours
 from headscope.render.fonts import ink, line_height
 
 CELL = (58, 40)  #: width and height in pixels
@@ -23,19 +22,18 @@ SCORES = {
     "local": "weight on the last five tokens",
     "evenness": "entropy, as a part of the largest: 1 looks at all tokens alike",
 }
-WHITE = (255, 255, 255)
 
 
 def scores_picture(
     scores: NDArray[np.float64], title: str, subtitle: str, text: Callable[[float], str] = "{:.2f}".format
 ) -> RGB:
-    """Scores (L, H): 0 is white, 1 dark; below 0 another colour. One that is NaN has the background's and no number.
+    """Draws scores (L, H): 0 is white, 1 is dark blue, negative scores are red. A cell with NaN is empty.
 
     Args:
-        scores: between -1 and 1; what is beyond has the last colour.
-        title: above everything.
+        scores: between -1 and 1; larger and smaller scores have the colour of the nearest of these limits.
+        title: at the top of the picture.
         subtitle: below the title, smaller.
-        text: a score as it stands in its cell.
+        text: formats a score for its cell.
     """
     signed = bool(np.nanmin(scores, initial=0.0) < 0)
     place = (np.nan_to_num(scores) + 1) / 2 if signed else np.nan_to_num(scores)

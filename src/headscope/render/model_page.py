@@ -1,63 +1,119 @@
-"""The page that holds a model: markup, style, script, description and weights in one file that loads nothing.
+"""Writes the page that holds a model: markup, style, script, description and weights in one file that loads nothing.
 
-The script is the modules in `model_page/`, joined: plain JavaScript, each readable and testable by itself.
+The script consists of the modules in `model_page/`: plain JavaScript that can be read and tested one module at a time.
 """
 
+import base64
+import gzip
 import json
 import re
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
-from headscope.render.packed import Packed, packed
+import numpy as np
+
 from headscope.render.pages import render_page
 
-#: Each after those that it imports.
-IN_WORKER = ("numbers", "curves", "transformer", "fixed_context", "inside", "writing", "unpack", "worker")
-IN_PAGE = (
-    *("ask", "elements", "state", "colours", "tokens", "unpack"),
-    *("text_view", "heads_view", "map_view", "next_view", "film_view"),
-    *("write_view", "link_view", "loss_view", "saving", "page"),
+FOLDER = resources.files("headscope.render") / "model_page"
+#: The panels of the page in the order in which they are updated: modules that export `panel` (see `page.js`).
+PANELS = (
+    "typing_panel",
+    "writing_panel",
+    "text_panel",
+    "loss_panel",
+    "heads_panel",
+    "head_panel",
+    "next_panel",
+    "lens_panel",
+    "logit_panel",
+    "training_panel",
 )
 IMPORT = re.compile(r'^import \{ (?P<names>[\w$, ]+) \} from "\./(?P<module>\w+)\.js";$', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (?P<name>[\w$]+))", re.MULTILINE)
 
 
-def joined(modules: tuple[str, ...]) -> str:
-    """Modules of `model_page/` as one script: each in a function of its own, so that no name meets another."""
-    folder = resources.files("headscope.render") / "model_page"
-    parts = ['"use strict";', "const modules = {};"]
-    for name in modules:
-        source = (folder / f"{name}.js").read_text(encoding="utf-8")
+def page_script() -> str:
+    """Returns the script of the page, which starts `page.js` with the panels."""
+    panels = ", ".join(f"modules.{name}.panel" for name in PANELS)
+    return f"{join_modules('page', *PANELS)}\nmodules.page.start([{panels}]);"
+
+
+def join_modules(*names: str) -> str:
+    """Joins modules of `model_page/` and everything that they import into one script, each after its imports.
+
+    Each module becomes a function, which keeps its names private, and the object `modules` holds their exports.
+    """
+    parts: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name in parts:
+            return
+        source = (FOLDER / f"{name}.js").read_text(encoding="utf-8")
+        for imported in IMPORT.finditer(source):
+            add(imported["module"])
         exports = ", ".join(m["name"] for m in EXPORT.finditer(source))
         body = EXPORT.sub("", IMPORT.sub(r"const { \g<names> } = modules.\g<module>;", source))
-        parts.append(f"modules.{name} = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();")
-    script = "\n".join(parts)
+        parts[name] = f"modules.{name} = (() => {{\n{body}\nreturn {{ {exports} }};\n}})();"
+
+    for name in names:
+        add(name)
+    script = "\n".join(('"use strict";', "const modules = {};", *parts.values()))
     assert not re.search("</script|<!--", script, re.IGNORECASE), "that would end the script element"
     return script
 
 
-def model_page(said: Mapping[str, str], described: dict[str, Any], film: bytes) -> str:
-    """The document.
+def model_page(texts: Mapping[str, str], description: dict[str, Any], film: bytes) -> str:
+    """Returns the document.
 
     Args:
-        said: `title`, `summary`, `unit` of the tokens, `precision` of the weights, and `why` the model cannot run, or
-            empty text.
-        described: all that the script reads, JSON but for arrays (see `Packed`): model, vocabulary, text, heads.
-        film: maps at each picture step of the training, a byte a weight; empty where none were kept.
+        texts: `title`, `summary`, `unit` of the tokens, `precision` of the weights, and `why` the page cannot run the
+            model, or empty text.
+        description: everything that the script reads (model, vocabulary, text, heads), as JSON with arrays.
+        film: the maps at each picture step of the training, one byte per weight; empty if the run kept none.
     """
-    content = Packed(described)
+    without_arrays, weights = pack(description)
+    described = json.dumps(without_arrays | {"title": texts["title"]}, ensure_ascii=False, separators=(",", ":"))
     return render_page(
         "model.html",
-        **said,
-        page_script=joined(IN_PAGE),
-        worker_script=joined(IN_WORKER),
-        described=_in_script(content.description | {"title": said["title"]}),
-        weights=content.text(),
-        film=packed(film) if film else "",
+        **texts,
+        page_script=page_script(),
+        worker_script=join_modules("worker"),
+        described=described.replace("<", "\\u003c"),  # else a text could end the script element or open a comment
+        weights=compress(weights),
+        film=compress(film) if film else "",
     )
 
 
-def _in_script(value: Any) -> str:
-    """JSON that no text inside can end the script element with, nor open a comment in it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+def pack(tree: Any) -> tuple[Any, bytes]:
+    """Moves the arrays of nested dicts and lists into bytes, with 16 bits per number where that is exact.
+
+    Returns:
+        The tree, in which each array is `{"tensor": offset in bytes, "shape": [...], "type": "float16" | "float32"}`,
+        and the bytes. Equal arrays share their bytes.
+    """
+    content = bytearray()
+    offsets: dict[bytes, int] = {}
+
+    def without_arrays(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: without_arrays(value) for key, value in part.items()}
+        if isinstance(part, list):
+            return [without_arrays(value) for value in part]
+        if not isinstance(part, np.ndarray):
+            return part
+        with np.errstate(over="ignore"):
+            short = part.astype("<f2")
+        exact = np.array_equal(short.astype(part.dtype), part)
+        data = (short if exact else part.astype("<f4")).tobytes()
+        if data not in offsets:
+            offsets[data] = len(content)
+            content.extend(data)
+        return {"tensor": offsets[data], "shape": list(part.shape), "type": "float16" if exact else "float32"}
+
+    return without_arrays(tree), bytes(content)
+
+
+def compress(content: bytes) -> str:
+    """Returns bytes as text for a document: gzip in base64, the same text for the same bytes."""
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()

@@ -1,4 +1,4 @@
-"""Values to documents: the templates beside this file, as HTML pages, Markdown and LaTeX."""
+"""Fills the templates in `templates/`: HTML pages, Markdown and LaTeX."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-#: What LaTeX takes as an instruction, and how it is written as text.
+#: Characters with a meaning in LaTeX, and how LaTeX writes them as text.
 TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$",
@@ -14,11 +14,11 @@ TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def render_page(template_name: str, **values: Any) -> str:
-    """A filled template; HTML ones escape every value.
+    """Returns a filled template. HTML templates escape every value.
 
     Args:
-        template_name: of a file in `templates/`.
-        values: whatever the template names; one that is missing is an error.
+        template_name: name of a file in `templates/`.
+        values: the values that the template uses; a missing value is an error.
     """
     pages = Environment(
         loader=PackageLoader("headscope.render"),
@@ -29,10 +29,10 @@ def render_page(template_name: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     pages.filters["tex"] = lambda text: text.translate(str.maketrans(TEX))
-    pages.filters["numeric"] = _numeric
+    pages.filters["numeric"] = _numeric_columns
     return pages.get_template(template_name).render(values)
 
 
-def _numeric(rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Whether a column holds numbers alone, for each column of a table whose first row is its header."""
+def _numeric_columns(rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Returns for each column whether all of its cells below the header are numbers or empty."""
     return [all(re.fullmatch(r"[-+]?[\d.,]*", cell) for cell in column[1:]) for column in zip(*rows, strict=True)]

@@ -149,7 +149,7 @@ def _head(report: HeadReport, unit: str) -> dict[str, Any]:
         "role": role,
         "confirmed": report.confirmed,
         "cost": report.evidence.cost if report.evidence else 0.0,
-        "said": sentences(report, unit),
+        "description": sentences(report, unit),
     }
 
 

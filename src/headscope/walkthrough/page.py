@@ -46,7 +46,7 @@ def html(
         "walkthrough.html",
         title=walk.name,
         summary=walk.summary + (f" · seed {seed}" if seed is not None else ""),
-        told=told,
+        result=told,
         steps=list(zip(told.steps, changes, strict=True)),
         links=links,
     )

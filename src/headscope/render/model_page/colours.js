@@ -1,34 +1,22 @@
-// Numbers to colours. Maps are drawn by the square root of the weight: small weights can be seen beside a sink.
+// Numbers to colours. A map's colours follow the square root of the weight, so that small weights stay visible.
 
-const LIGHT = [
-  [255, 255, 255],
-  [201, 220, 239],
-  [124, 174, 215],
-  [48, 112, 178],
-  [8, 40, 96],
-];
-const DARK = [
-  [22, 24, 28],
-  [28, 56, 92],
-  [44, 104, 168],
-  [112, 172, 232],
-  [236, 244, 255],
-];
+const LIGHT = ["ffffff", "c9dcef", "7caed7", "3070b2", "082860"];
+const DARK = ["16181c", "1c385c", "2c68a8", "70ace8", "ecf4ff"];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const print = matchMedia("print");
 
-/** Whether the page is dark now; paper never is. */
-export const isDark = () => dark.matches && !print.matches;
+/** Whether the page is dark now. Printed pages are always light. */
+const isDark = () => dark.matches && !print.matches;
 
-/** Calls a function whenever that changes. */
-export function onScheme(listener) {
+/** Calls `listener` when the page becomes dark or light. */
+export function onSchemeChange(listener) {
   dark.addEventListener("change", listener);
   print.addEventListener("change", listener);
 }
 
-/** 256 colours, [r, g, b], for roots of weights as bytes. */
+/** 256 colours [r, g, b], one for each value of a byte. */
 export function ramp(inTheDark = isDark()) {
-  const stops = inTheDark ? DARK : LIGHT;
+  const stops = (inTheDark ? DARK : LIGHT).map((colour) => [0, 2, 4].map((i) => parseInt(colour.slice(i, i + 2), 16)));
   return Array.from({ length: 256 }, (_, byte) => {
     const place = (byte / 255) * (stops.length - 1);
     const low = Math.min(Math.floor(place), stops.length - 2);
@@ -36,35 +24,35 @@ export function ramp(inTheDark = isDark()) {
   });
 }
 
-export const css = ([r, g, b]) => `rgb(${r} ${g} ${b})`;
+export const css = ([r, g, b]) => `rgb(${r},${g},${b})`;
 
 /**
- * Draws a map of bytes, (n, n) from `from` on, a pixel a weight; what a query cannot see stays clear.
+ * Draws a map of bytes, (n, n) from index `from`, with one pixel per weight. Masked weights are transparent.
  *
- * @param most - pixels of a side at most: of a larger map, a pixel shows the largest of several weights.
+ * @param most - pixels of a side at most. In a larger map, each pixel shows the largest of several weights.
  */
 export function drawBytes(canvas, bytes, from, n, colours, most = Infinity) {
   const pool = Math.ceil(n / most) || 1;
   const side = Math.ceil(n / pool);
   const largest = new Uint8Array(side * side);
-  const seen = new Uint8Array(side * side);
+  const visible = new Uint8Array(side * side);
   for (let i = 0; i < n; i++) {
     const row = Math.floor(i / pool) * side;
     for (let j = 0; j <= i; j++) {
       const at = row + (pool === 1 ? j : Math.floor(j / pool));
       const byte = bytes[from + i * n + j];
       if (byte > largest[at]) largest[at] = byte;
-      seen[at] = 1;
+      visible[at] = 1;
     }
   }
   canvas.width = canvas.height = side;
   const picture = new ImageData(side, side);
   const pixels = new Uint32Array(picture.data.buffer); // alpha, blue, green, red
   const palette = Uint32Array.from(colours, ([r, g, b]) => (255 << 24) | (b << 16) | (g << 8) | r);
-  for (let at = 0; at < pixels.length; at++) if (seen[at]) pixels[at] = palette[largest[at]];
+  for (let at = 0; at < pixels.length; at++) if (visible[at]) pixels[at] = palette[largest[at]];
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 
-/** Weights from 0 to `largest` as bytes. */
+/** Weights from 0 to `largest` as bytes of their square roots. */
 export const toBytes = (weights, largest) =>
   Uint8Array.from(weights, (weight) => Math.round(Math.sqrt(Math.min(1, weight / (largest || 1))) * 255));

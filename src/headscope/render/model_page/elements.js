@@ -1,4 +1,4 @@
-// Making elements. Whatever comes from a text or a vocabulary is set as text, never as markup.
+// Helpers for elements and keys. Text from a vocabulary or a person is set as text, never as markup.
 
 export const $ = (id) => document.getElementById(id);
 
@@ -13,17 +13,25 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** A share as people read it. */
-export const percent = (share) => (share >= 0.0995 ? `${Math.round(share * 100)}%` : `${(share * 100).toFixed(1)}%`);
+/** Connects a group of radio buttons with the value of the same name in the state. */
+export function bindRadios(name, state) {
+  for (const input of document.querySelectorAll(`input[name=${name}]`)) {
+    input.addEventListener("change", () => state.change({ [name]: input.value }));
+    state.watch(() => (input.checked = input.value === state[name]));
+  }
+}
+
+/** A probability as a percentage. */
+export const percent = (p) => (p >= 0.0995 ? `${Math.round(p * 100)}%` : `${(p * 100).toFixed(1)}%`);
 
 /** A number with its sign. */
 export const signed = (x, digits = 3) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}`;
 
-/** Whether a key belongs to the browser, as Alt and an arrow do. */
-export const modified = (event) => event.altKey || event.ctrlKey || event.metaKey;
+/** Whether a key is a shortcut of the browser, such as Alt with an arrow key. */
+export const hasModifier = (event) => event.altKey || event.ctrlKey || event.metaKey;
 
-/** Moves among a list by arrow keys, Home and End; returns the new index, or null for another key. */
-export function stepped(key, index, length, across = 1) {
+/** The index in a list after an arrow key, Home or End; null for any other key. `across` is the length of a row. */
+export function indexAfterKey(key, index, length, across = 1) {
   const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across };
   if (key === "Home") return 0;
   if (key === "End") return length - 1;
@@ -32,13 +40,13 @@ export function stepped(key, index, length, across = 1) {
   return next >= 0 && next < length ? next : index;
 }
 
-/** Waits; where that fails, the page says what is wrong. */
-export async function told(waited, wrong) {
+/** The value of a promise. If the promise fails, the page shows the message and the error. */
+export async function reportFailure(promise, message) {
   try {
-    return await waited;
+    return await promise;
   } catch (error) {
     $("text").hidden = $("loading").hidden = false;
-    $("loading").textContent = `${wrong}: ${error.message}.`;
+    $("loading").textContent = `${message}: ${error.message}.`;
     throw error;
   }
 }

@@ -1,42 +1,51 @@
-// All heads as thumbnails, with their roles, a strip for the chosen position, and a switch each.
-import { drawBytes, css, onScheme, ramp } from "./colours.js";
-import { element, modified, percent, stepped } from "./elements.js";
+// Every head as a thumbnail with its role, its attention from one position, and a switch.
+import { css, drawBytes, onSchemeChange, ramp } from "./colours.js";
+import { element, hasModifier, indexAfterKey, percent } from "./elements.js";
 import { nameOf } from "./state.js";
 
-const THUMBNAIL = 128; // pixels of a side
+const THUMBNAIL = 128; // pixels of a side at most
+
+/** The attention of one head "from" position `at` of the context or "to" it, (n). `maps` has bytes (heads, n, n). */
+export function attentionAt(maps, n, head, at, direction) {
+  const byte = (k) => (direction === "from" ? maps[(head * n + at) * n + k] : maps[(head * n + k) * n + at]);
+  const isMasked = (k) => (direction === "from" ? k > at : k < at);
+  return Array.from({ length: n }, (_, k) => (isMasked(k) ? 0 : (byte(k) / 255) ** 2));
+}
 
 export class HeadsView {
   /**
-   * @param box - where they go.
-   * @param sizes - layers and heads.
-   * @param pick - called with the layer and head that was picked.
-   * @param toggle - called with one to switch off or on; null: there are no switches.
+   * @param box - the element that gets the heads.
+   * @param sizes - number of `layers` and `heads`.
+   * @param state - the chosen head.
+   * @param hasSwitches - whether each head can be switched off.
    */
-  constructor(box, sizes, pick, toggle) {
+  constructor(box, sizes, state, hasSwitches) {
     this.sizes = sizes;
     this.cards = [];
+    const toggle = hasSwitches ? (layer, head) => state.toggle(layer, head) : null;
     for (let layer = 0; layer < sizes.layers; layer++) {
       const row = element("div", { className: "layer", role: "group", "aria-label": `layer ${layer}` });
       row.append(element("span", { className: "layer-name" }, `layer ${layer}`));
       const cells = element("div", { className: "cards" });
-      for (let head = 0; head < sizes.heads; head++) cells.append(this.#card(layer, head, pick, toggle));
+      for (let head = 0; head < sizes.heads; head++) cells.append(this.#card(layer, head, state, toggle));
       row.append(cells);
       box.append(row);
     }
     box.addEventListener("keydown", (event) => {
       const from = this.cards.findIndex((card) => card.button === event.target);
-      if (from < 0 || modified(event)) return;
-      if (event.key === "o" && toggle) toggle(this.cards[from].layer, this.cards[from].head);
-      const next = stepped(event.key, from, this.cards.length, sizes.heads);
+      if (from < 0 || hasModifier(event)) return;
+      if (event.key === "o") toggle?.(this.cards[from].layer, this.cards[from].head);
+      const next = indexAfterKey(event.key, from, this.cards.length, sizes.heads);
       if (next === null) return;
       event.preventDefault();
-      pick(this.cards[next].layer, this.cards[next].head);
-      this.cards[next].button.focus();
+      const { layer, head, button } = this.cards[next];
+      state.change({ layer, head });
+      button.focus();
     });
-    onScheme(() => this.#redraw());
+    onSchemeChange(() => this.#redraw());
   }
 
-  #card(layer, head, pick, toggle) {
+  #card(layer, head, state, toggle) {
     const name = nameOf(layer, head);
     const canvas = element("canvas", { "aria-hidden": "true", width: 1, height: 1 });
     const strip = element("canvas", { className: "strip", "aria-hidden": "true", width: 1, height: 1 });
@@ -44,7 +53,7 @@ export class HeadsView {
     const role = element("span", { className: "role" });
     const top = element("span", { className: "top" });
     const card = { layer, head, name, canvas, strip, button, role, top };
-    button.addEventListener("click", () => pick(layer, head));
+    button.addEventListener("click", () => state.change({ layer, head }));
     card.box = element("div", { className: "head" }, button);
     if (toggle) {
       card.input = element("input", { type: "checkbox", checked: true, role: "switch", "aria-label": `${name} is on` });
@@ -58,9 +67,9 @@ export class HeadsView {
     return card.box;
   }
 
-  /** Shows maps as bytes (L, H, n, n). */
+  /** Shows attention maps as bytes (L, H, n, n). */
   draw(maps, n) {
-    Object.assign(this, { maps, n, last: null });
+    Object.assign(this, { maps, n, lastLook: null });
     this.#redraw();
   }
 
@@ -68,21 +77,21 @@ export class HeadsView {
     if (!this.maps) return;
     const colours = ramp();
     this.cards.forEach((card, i) => drawBytes(card.canvas, this.maps, i * this.n * this.n, this.n, colours, THUMBNAIL));
-    if (this.last) this.look(...this.last);
+    if (this.lastLook) this.look(...this.lastLook);
   }
 
-  /** Says which head has which role, (L, H) texts; a question mark is behind one that is not confirmed. */
-  name(roles) {
+  /** Shows the roles (L, H) of the heads; a question mark follows a role that is not confirmed. */
+  showRoles(roles) {
     for (const card of this.cards) {
-      const said = roles[card.layer]?.[card.head] ?? "";
-      card.role.textContent = said || "no role";
-      card.role.classList.toggle("none", !said);
-      card.role.title = said.endsWith("?") ? "its scores say so, but the loss hardly needs it" : "";
-      card.button.setAttribute("aria-label", `${card.name}, ${said || "no role"}: show it large`);
+      const role = roles[card.layer]?.[card.head] || "no role";
+      card.role.textContent = role;
+      card.role.classList.toggle("none", role === "no role");
+      card.role.title = role.endsWith("?") ? "The scores suggest this role, but the loss hardly depends on the head." : "";
+      card.button.setAttribute("aria-label", `${card.name}, ${role}: show it large`);
     }
   }
 
-  /** Marks the head that is large, and those that are off. */
+  /** Marks the chosen head, and the heads that are off. */
   mark(state) {
     for (const card of this.cards) {
       const chosen = card.layer === state.layer && card.head === state.head;
@@ -94,21 +103,12 @@ export class HeadsView {
     }
   }
 
-  /** The weights of a head from position `at` of the context, or to it. */
-  weights(layer, head, at, direction) {
-    const { maps, n } = this;
-    const from = (layer * this.sizes.heads + head) * n * n;
-    const byte = (k) =>
-      direction === "from" ? (k <= at ? maps[from + at * n + k] : 0) : k >= at ? maps[from + k * n + at] : 0;
-    return Array.from({ length: n }, (_, k) => (byte(k) / 255) ** 2);
-  }
-
-  /** Shows, under each map, where its head looks from a position, or who looks at it there. */
+  /** Shows below each map the head's attention from a position of the context, or to it. */
   look(at, direction, labels) {
-    this.last = [at, direction, labels];
+    this.lastLook = [at, direction, labels];
     const colours = ramp();
-    for (const card of this.cards) {
-      const weights = this.weights(card.layer, card.head, at, direction);
+    this.cards.forEach((card, i) => {
+      const weights = attentionAt(this.maps, this.n, i, at, direction);
       card.strip.width = this.n;
       const pen = card.strip.getContext("2d");
       weights.forEach((weight, k) => {
@@ -116,11 +116,8 @@ export class HeadsView {
         pen.fillRect(k, 0, 1, 1);
       });
       const best = weights.indexOf(Math.max(...weights));
-      card.top.replaceChildren(
-        direction === "from" ? "→ " : "← ",
-        element("bdi", {}, labels[best] ?? ""),
-        ` ${percent(weights[best])}`,
-      );
-    }
+      const label = element("bdi", {}, labels[best] ?? "");
+      card.top.replaceChildren(direction === "from" ? "→ " : "← ", label, ` ${percent(weights[best])}`);
+    });
   }
 }

@@ -1,162 +1,146 @@
-// One map, large: a pixel a weight, enlarged by the browser, so that a long context scrolls as smoothly as a short one.
-import { drawBytes, onScheme, ramp, toBytes } from "./colours.js";
-import { element, modified, stepped } from "./elements.js";
+// One attention map, large. The map has one pixel per weight, and the browser enlarges it: long contexts scroll smoothly.
+import { drawBytes, onSchemeChange, ramp, toBytes } from "./colours.js";
+import { element, hasModifier } from "./elements.js";
 
-const LEGIBLE = 7; // pixels of a cell beside which a label can be read
-const LARGEST = 48; // pixels of a cell
+const LEGIBLE = 7; // pixels of the smallest cell with a label
+const LARGEST_CELL = 48; // pixels
+const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -Infinity] };
+
+const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 
 export class MapView {
   /**
-   * @param box - where it goes.
-   * @param choose - called with the query that was clicked.
+   * @param box - the element that gets the map.
+   * @param onChoose - called with the query that was clicked.
    */
-  constructor(box, choose = () => {}) {
+  constructor(box, onChoose = () => {}) {
     this.canvas = element("canvas", { "aria-hidden": "true", width: 1, height: 1 });
     this.rows = element("canvas", { className: "beside", "aria-hidden": "true" });
     this.columns = element("canvas", { className: "above", "aria-hidden": "true" });
     this.line = element("i", { className: "line" });
-    this.cell = element("i", { className: "cell" });
-    this.area = element("div", { className: "area" }, this.canvas, this.line, this.cell);
+    this.frame = element("i", { className: "cell" });
+    this.area = element("div", { className: "area" }, this.canvas, this.line, this.frame);
     this.scroll = element("div", { className: "map", tabIndex: 0, role: "group" }, this.columns, this.rows, this.area);
-    this.out = element("p", { className: "readout", "aria-live": "polite" });
-    box.append(this.scroll, this.out);
-    this.area.addEventListener("pointermove", (event) => this.#point(...this.#under(event)));
-    this.area.addEventListener("pointerleave", () => this.#point(...this.kept));
+    this.readout = element("p", { className: "readout", "aria-live": "polite" });
+    box.append(this.scroll, this.readout);
+    this.area.addEventListener("pointermove", (event) => this.#show(...this.#cellUnder(event)));
+    this.area.addEventListener("pointerleave", () => this.#show(...this.cell));
     this.area.addEventListener("click", (event) => {
-      this.kept = this.#under(event);
-      choose(this.kept[0]);
+      this.cell = this.#cellUnder(event);
+      onChoose(this.cell[0]);
     });
-    this.scroll.addEventListener("keydown", (event) => this.#key(event, choose));
-    new ResizeObserver(() => this.#lay()).observe(box);
-    onScheme(() => this.#redraw());
-    this.kept = [0, 0];
+    this.scroll.addEventListener("keydown", (event) => this.#onKey(event, onChoose));
+    new ResizeObserver(() => this.#resize()).observe(box);
+    onSchemeChange(() => this.#redraw());
+    this.cell = [0, 0]; // query and key of the chosen cell
     this.n = 0;
   }
 
   /**
-   * @param map - weights or lengths (n, n).
+   * @param map - weights or norms (n, n).
    * @param labels - n tokens.
-   * @param largest - the value of the darkest colour.
-   * @param said - what the map is, for who cannot see it.
+   * @param largest - the value with the darkest colour.
+   * @param caption - describes the map to screen readers.
    */
-  draw(map, n, labels, largest, said) {
-    Object.assign(this, { map, n, labels, largest, said });
+  draw(map, n, labels, largest, caption) {
+    Object.assign(this, { map, n, labels });
     this.bytes = toBytes(map, largest);
-    this.kept = this.kept.map((x) => Math.min(x, n - 1));
-    this.chosen = undefined; // so that the new map's row is looked at again
-    this.scroll.setAttribute("aria-label", `${said}; arrow keys move from cell to cell`);
+    this.cell = this.cell.map((x) => Math.min(x, n - 1));
+    this.chosen = undefined; // so that `choose` finds the largest weight in the new map
+    this.scroll.setAttribute("aria-label", `${caption}; arrow keys move from cell to cell`);
     this.#redraw();
   }
 
   #redraw() {
     if (!this.n) return;
     drawBytes(this.canvas, this.bytes, 0, this.n, ramp());
-    this.#lay();
+    this.#resize();
   }
 
-  /** Sizes: as large as the room allows, labels beside cells that are large enough. */
-  #lay() {
+  /** Makes the map as large as its box allows, with labels if the cells are large enough. */
+  #resize() {
     if (!this.n) return;
-    const room = this.scroll.parentElement.clientWidth - 2;
     const longest = Math.max(...this.labels.map((label) => [...label].length));
     const margin = Math.min(110, 14 + 7 * longest);
-    const side = Math.min(room, 620);
-    let size = Math.min(LARGEST, Math.floor((side - margin) / this.n));
-    const labelled = size >= LEGIBLE;
-    if (!labelled) size = Math.max(2, Math.floor(side / this.n));
-    this.size = size;
-    const [width, left] = [size * this.n, labelled ? margin : 0];
+    const side = Math.min(this.scroll.parentElement.clientWidth - 2, 620);
+    const labelled = Math.floor((side - margin) / this.n) >= LEGIBLE;
+    this.size = labelled
+      ? Math.min(LARGEST_CELL, Math.floor((side - margin) / this.n))
+      : Math.max(2, Math.floor(side / this.n));
+    const width = this.size * this.n;
     this.area.style.cssText = `width:${width}px;height:${width}px`;
-    this.scroll.style.gridTemplateColumns = `${left}px ${width}px`;
-    this.#labels(labelled, margin, width);
-    this.#point(...this.kept);
+    this.scroll.style.gridTemplateColumns = `${labelled ? margin : 0}px ${width}px`;
+    this.#drawLabels(this.rows, labelled ? [margin, width] : [0, 0], false);
+    this.#drawLabels(this.columns, labelled ? [width, margin] : [0, 0], true);
+    this.#show(...this.cell);
     if (this.chosen !== undefined) this.choose(this.chosen);
   }
 
-  #labels(labelled, margin, width) {
-    for (const [canvas, across] of [
-      [this.rows, false],
-      [this.columns, true],
-    ]) {
-      const ratio = devicePixelRatio;
-      const [w, h] = labelled ? (across ? [width, margin] : [margin, width]) : [0, 0];
-      Object.assign(canvas, { width: w * ratio, height: h * ratio });
-      canvas.style.cssText = `width:${w}px;height:${h}px`;
-      if (!labelled) continue;
-      const pen = canvas.getContext("2d");
-      pen.scale(ratio, ratio);
-      pen.fillStyle = getComputedStyle(this.scroll).color;
-      pen.font = `${Math.min(13, this.size + 2.5)}px system-ui, sans-serif`;
-      pen.textBaseline = "middle";
+  /** Draws a label beside every row, or above every column. */
+  #drawLabels(canvas, [width, height], above) {
+    const ratio = devicePixelRatio;
+    Object.assign(canvas, { width: width * ratio, height: height * ratio });
+    canvas.style.cssText = `width:${width}px;height:${height}px`;
+    if (!width) return;
+    const margin = Math.min(width, height);
+    const pen = canvas.getContext("2d");
+    pen.scale(ratio, ratio);
+    pen.fillStyle = getComputedStyle(this.scroll).color;
+    pen.font = `${Math.min(13, this.size + 2.5)}px system-ui, sans-serif`;
+    pen.textBaseline = "middle";
+    this.labels.forEach((label, k) => {
+      const middle = (k + 0.5) * this.size;
+      pen.save();
       pen.textAlign = "right";
-      this.labels.forEach((label, k) => {
-        const place = (k + 0.5) * this.size;
-        pen.save();
-        if (across) {
-          pen.translate(place, margin - 4);
-          pen.rotate(Math.PI / 2);
-        } else {
-          pen.translate(margin - 4, place);
-        }
-        const turned = across && [...label].length === 1; // a single character stands upright
-        if (turned) {
-          pen.rotate(-Math.PI / 2);
-          pen.textAlign = "center";
-          pen.fillText(label, 0, -6);
-        } else {
-          pen.fillText(label, 0, 0, margin - 6);
-        }
-        pen.restore();
-      });
-    }
+      pen.translate(...(above ? [middle, margin - 4] : [margin - 4, middle]));
+      if (above && [...label].length === 1) {
+        pen.textAlign = "center"; // a single character stays upright
+        pen.fillText(label, 0, -6);
+      } else {
+        if (above) pen.rotate(Math.PI / 2);
+        pen.fillText(label, 0, 0, margin - 6);
+      }
+      pen.restore();
+    });
   }
 
-  #under(event) {
+  #cellUnder(event) {
     const { left, top } = this.area.getBoundingClientRect();
-    const place = (x) => Math.max(0, Math.min(this.n - 1, Math.floor(x / this.size)));
-    return [place(event.clientY - top), place(event.clientX - left)];
+    const index = (x) => clamp(Math.floor(x / this.size), 0, this.n - 1);
+    return [index(event.clientY - top), index(event.clientX - left)];
   }
 
-  #key(event, choose) {
-    if (modified(event)) return;
-    const [i, j] = this.kept;
-    const down = stepped({ ArrowUp: "ArrowLeft", ArrowDown: "ArrowRight" }[event.key] ?? "", i, this.n);
-    const right = stepped(
-      { ArrowLeft: "ArrowLeft", ArrowRight: "ArrowRight", Home: "Home" }[event.key] ?? "",
-      j,
-      this.n,
-    );
-    if (event.key === "Enter") choose(i);
-    if (down === null && right === null) return;
+  #onKey(event, onChoose) {
+    if (hasModifier(event)) return;
+    const [i, j] = this.cell;
+    if (event.key === "Enter") onChoose(i);
+    const move = MOVES[event.key];
+    if (!move) return;
     event.preventDefault();
-    this.kept = [down ?? i, Math.min(right ?? j, down ?? i)];
-    this.#point(...this.kept);
+    const row = clamp(i + move[0], 0, this.n - 1);
+    this.cell = [row, clamp(j + move[1], 0, row)];
+    this.#show(...this.cell);
   }
 
   /** Shows the number of a cell. */
-  #point(i, j) {
+  #show(i, j) {
     if (!this.n) return;
-    this.cell.style.cssText = `left:${j * this.size}px;top:${i * this.size}px;width:${this.size}px;height:${this.size}px`;
-    const value = this.map[i * this.n + j];
-    const seen = j > i ? "comes later and cannot be seen" : value.toFixed(4);
-    this.out.replaceChildren(
-      "from ",
-      element("bdi", {}, this.labels[i]),
-      ` (${i}) to `,
-      element("bdi", {}, this.labels[j]),
-      ` (${j}): ${seen}`,
-    );
+    this.frame.style.cssText = `left:${j * this.size}px;top:${i * this.size}px;width:${this.size}px;height:${this.size}px`;
+    const value = j > i ? "masked, because it comes later" : this.map[i * this.n + j].toFixed(4);
+    const [query, key] = [i, j].map((k) => element("bdi", {}, this.labels[k]));
+    this.readout.replaceChildren("from ", query, ` (${i}) to `, key, ` (${j}): ${value}`);
   }
 
-  /** Marks the row of the chosen position, and where it looks most. */
+  /** Marks the row of a query, and its largest weight. */
   choose(i) {
-    if (i !== this.chosen && i >= 0 && i < this.n) {
+    const isInside = i >= 0 && i < this.n;
+    if (i !== this.chosen && isInside) {
       const row = this.map.subarray(i * this.n, i * this.n + i + 1);
-      this.kept = [i, row.indexOf(Math.max(...row))];
-      this.#point(...this.kept);
+      this.cell = [i, row.indexOf(Math.max(...row))];
+      this.#show(...this.cell);
     }
     this.chosen = i;
-    this.line.hidden = !(i >= 0 && i < this.n);
+    this.line.hidden = !isInside;
     this.line.style.cssText = `top:${i * this.size}px;height:${this.size}px`;
   }
 }

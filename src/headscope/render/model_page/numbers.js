@@ -1,13 +1,13 @@
 // Arithmetic on typed arrays: products, norms, softmax.
 //
-// Every matrix is a Float32Array, row by row. Sums are taken in double precision, as numbers of JavaScript are, and
+// Every matrix is a Float32Array, row by row. Sums use double precision, as all numbers in JavaScript do, and are
 // rounded once when they are stored.
 
 /**
- * Rows `from` to `to` of x (T, nIn) times wᵀ, w (nOut, nIn), plus a bias (nOut) or null, into those of out (T, nOut).
+ * Writes x wᵀ + bias into rows `from` to `to` of out: x (T, nIn), w (nOut, nIn), bias (nOut) or null, out (T, nOut).
  *
- * Four rows by four columns at a time: eight numbers are read for sixteen products, which is three times as fast as
- * one dot product after the other.
+ * Four rows and four columns at a time need eight reads for sixteen products. That is three times as fast as separate
+ * dot products.
  */
 export function product(x, w, bias, out, from, to, nIn, nOut) {
   const wide = nOut - (nOut % 4);
@@ -52,7 +52,7 @@ export function product(x, w, bias, out, from, to, nIn, nOut) {
   }
 }
 
-/** The product of n numbers of a, from `i` on, with those of b, from `j` on. */
+/** The dot product of n numbers of a, from index `i`, and of b, from index `j`. */
 export function dot(a, i, b, j, n) {
   let sum = 0;
   for (let k = 0; k < n; k++) sum += a[i + k] * b[j + k];
@@ -60,9 +60,9 @@ export function dot(a, i, b, j, n) {
 }
 
 /**
- * A row of n numbers with mean 0 and variance 1 (Ba et al. 2016), times a weight, plus a bias; null leaves them out.
+ * LayerNorm of n numbers (Ba et al. 2016); the weight and the bias may be null.
  *
- * Reads x from `i` on and writes out from `j` on; both may be one array.
+ * Reads x from index `i` and writes out from index `j`; x and out may be the same array.
  */
 export function layerNorm(x, i, out, j, n, eps, weight, bias) {
   let mean = 0;
@@ -77,7 +77,7 @@ export function layerNorm(x, i, out, j, n, eps, weight, bias) {
   }
 }
 
-/** The first n numbers become weights that sum to one. */
+/** Replaces the first n numbers by their softmax. */
 export function softmax(x, n) {
   let most = -Infinity;
   for (let k = 0; k < n; k++) most = Math.max(most, x[k]);
@@ -86,7 +86,7 @@ export function softmax(x, n) {
   for (let k = 0; k < n; k++) x[k] /= sum;
 }
 
-/** Logits, n from `i` on, to probabilities: a new Float64Array. */
+/** The softmax of n logits from index `i`, a new Float64Array. */
 export function probabilities(logits, i, n) {
   const p = Float64Array.from(logits.subarray(i, i + n));
   softmax(p, n);

@@ -1,42 +1,32 @@
-// The page: what was chosen, what the worker answers, and what is drawn of it.
-import { ask, startWorker } from "./ask.js";
-import { $, element, told } from "./elements.js";
-import { FilmView } from "./film_view.js";
-import { HeadsView } from "./heads_view.js";
-import { linkWith } from "./link_view.js";
-import { sayLoss } from "./loss_view.js";
-import { MapView } from "./map_view.js";
-import { NextView } from "./next_view.js";
-import { png, save, svg } from "./saving.js";
-import { State, nameOf } from "./state.js";
-import { TextView } from "./text_view.js";
+// The page: reads the description, starts the worker, and updates the panels after every change of the state.
+//
+// A panel is a module that exports `panel`: `needs`, names in `available` that the panel requires, and `create(page)`,
+// which returns a view. A view has up to two methods. `update(page, changed)` draws the view again. `changed` is a Set of
+// the names in the state that changed, "text" if the worker has read the text again, and "position" if `page.position()`
+// has a new answer. `look(page, at)` shows immediately where the chosen head looks from position `at`, or which
+// positions look at it.
+import { $, element, reportFailure } from "./elements.js";
+import { linkWith } from "./link.js";
+import { request, startWorker } from "./request.js";
+import { State } from "./state.js";
 import { tokenizerOf } from "./tokens.js";
-import { unpack } from "./unpack.js";
-import { writeWith } from "./write_view.js";
 
-const described = JSON.parse($("described").textContent);
-const { model, vocabulary, film } = described;
-const sizes = model?.sizes ?? { layers: film.shape[0], heads: film.shape[1], context: film.shape[2] };
+const description = JSON.parse($("described").textContent);
+const { model, vocabulary, film } = description;
 const frames = film?.frames.length ?? 0;
-const tokenizer = tokenizerOf(vocabulary);
-const shown = vocabulary.shown;
-
-/** Ids of a text; one without tokens is the opening, as when writing; one begins as all do. Says which tokens the vocabulary lacks. */
-function idsOf(text) {
-  const { ids, unknown } = tokenizer.encode(text);
-  $("unknown").hidden = !unknown.length;
-  $("unknown").replaceChildren(
-    `Not in the model's vocabulary, and left out: `,
-    ...unknown.slice(0, 12).map((token) => element("bdi", { className: "token" }, token)),
-  );
-  const { start, opening } = vocabulary;
-  if (Number.isInteger(start) && ids[0] !== start) return [start, ...ids];
-  return ids.length ? ids : [opening];
-}
+const sizes = model?.sizes ?? { layers: film.shape[0], heads: film.shape[1], context: film.shape[2] };
+const available = {
+  model,
+  heads: model && sizes.heads,
+  film: frames,
+  means: model?.means,
+  one: frames === 1,
+  two: frames > 1,
+};
 
 export const state = new State({
-  ids: described.text,
-  at: described.text.length - 1,
+  ids: description.text,
+  at: description.text.length - 1,
   layer: 0,
   head: 0,
   view: "weights",
@@ -48,133 +38,93 @@ export const state = new State({
   frames,
 });
 
-const [needed] = described.heads.filter((head) => head.confirmed).sort((a, b) => b.cost - a.cost);
-if (needed) Object.assign(state, { layer: needed.layer, head: needed.head }); // it is what one looks at first
+/** What the panels share. */
+const page = {
+  description,
+  model,
+  vocabulary,
+  sizes,
+  state,
+  shown: vocabulary.shown, // a label for each id
+  tokenizer: tokenizerOf(vocabulary),
+  drawn: { ids: [], off: [], by: state.by }, // the part of the state that is on the page; `state` may be newer
+  answer: { start: 0, losses: [], wholeLosses: [], maps: new Uint8Array(0) }, // the worker's answer about `drawn`
 
-let asked = { ids: [], off: [], by: state.by }; // what is drawn now; the state may be ahead of it
-let answer = { start: 0, losses: [], wholeLosses: [], maps: new Uint8Array(0) }; // the worker's, about that
-let heads = null;
-const text =
-  model &&
-  new TextView(
-    shown,
-    (at) => state.change({ at, token: null }),
-    (at) => look(at ?? state.at),
-  );
-const map = model && sizes.heads && new MapView($("map"), (i) => state.change({ at: i + answer.start, token: null }));
-const next = model && new NextView(shown, (token) => state.change({ token }));
+  /** The labels of the tokens in the context. */
+  labels: () => page.drawn.ids.slice(page.answer.start).map((id) => page.shown[id]),
 
-function readTyped(typed) {
-  $("typed").value = typed;
-  return idsOf(typed);
-}
+  /** The position of the context that is nearest to a position of the text. */
+  inContext: (at) => Math.max(page.answer.start, Math.min(at, page.drawn.ids.length - 1)),
 
-const link = linkWith(state, sizes, tokenizer, model && readTyped);
+  /** Shows where the chosen head looks from a position, or which positions look at it. */
+  look(at) {
+    if (page.drawn.ids.length) for (const view of views) view.look?.(page, page.inContext(at));
+  },
 
-/** The labels of the context. */
-const labels = () => asked.ids.slice(answer.start).map((id) => shown[id]);
+  /** The worker's answer about the chosen position, which several panels share. */
+  position: () => (position ??= requestPosition()),
 
-/** A position as far as the context has it. */
-const inContext = (at) => Math.max(answer.start, Math.min(at, asked.ids.length - 1));
-
-/** Shows where heads look from a position of the text, or who looks there. */
-function look(position) {
-  if (!sizes.heads || !asked.ids.length) return;
-  const at = inContext(position);
-  const place = at - answer.start;
-  heads.look(place, state.direction, labels());
-  const weights = heads.weights(state.layer, state.head, place, state.direction);
-  const name = nameOf(state.layer, state.head);
-  text.look(
-    weights,
-    at,
-    state.direction === "from" ? `${name} looks from position ${at}` : `${name} looks at position ${at}`,
-  );
-}
-
-const SAID = {
-  weights: "every row is spread over the columns that it looks at",
-  normWeighted: "how much every row takes from its columns, the length of what is moved",
-  rollout: "how much of each column is in every row, through all heads up to this layer",
+  idsOf,
+  settled,
 };
 
-/** A maximum that does not fall over a large array. */
-const largestOf = (values) => values.reduce((most, x) => Math.max(most, x), 0);
+let views = [];
+let link = null;
+let position = null; // a promise, null after a change
 
-/** Draws one head, large. */
-async function drawMap() {
-  const { layer, head, view } = state;
-  const found = await ask("map", { ...asked, view, layer, head });
-  const said = SAID[view];
-  const largest = view === "normWeighted" ? largestOf(found.map) : 1;
-  const name = view === "rollout" ? `After layer ${layer}` : nameOf(layer, head);
-  map.draw(found.map, asked.ids.length - answer.start, labels(), largest, `${name}, ${said}`);
-  map.choose(inContext(state.at) - answer.start);
-  $("map-said").textContent =
-    `${name}: ${said}${view === "normWeighted" ? `; the largest is ${largest.toFixed(2)}` : ""}`;
-}
-
-function drawHead() {
-  const about = described.heads.find(({ layer, head }) => layer === state.layer && head === state.head);
-  const name = nameOf(state.layer, state.head);
-  $("one-name").textContent = about?.role ? `${name}: ${about.role}${about.confirmed ? "" : "?"}` : name;
-  $("one-said").textContent = about?.said ?? "No text was kept that is long enough to find out what this head does.";
-  heads.mark(state);
-}
-
-async function drawPosition() {
-  const at = inContext(state.at);
-  const found = await ask("position", { ...asked, at: at - answer.start, token: state.token });
-  next.draw({ ...found, next: Array.from(found.next) }, asked.ids[at + 1], asked.off.length > 0);
-  $("next-at").replaceChildren(
-    "after position ",
-    String(at),
-    ", ",
-    element("bdi", { className: "token" }, shown[asked.ids[at]]),
+/** The ids of a text, at least one. Shows which tokens of the text the vocabulary does not have. */
+function idsOf(text) {
+  const { ids, unknown } = page.tokenizer.encode(text);
+  $("unknown").hidden = !unknown.length;
+  $("unknown").replaceChildren(
+    "Not in the model's vocabulary, and left out: ",
+    ...unknown.slice(0, 12).map((token) => element("bdi", { className: "token" }, token)),
   );
+  const { start, opening } = vocabulary;
+  if (Number.isInteger(start) && ids[0] !== start) return [start, ...ids];
+  return ids.length ? ids : [opening];
 }
 
-/** Asks for whatever the changed values alter, and draws it. */
-async function refresh(names) {
-  const anew = ["ids", "off", "by"].some((name) => names.has(name));
-  if (anew) {
+async function requestPosition() {
+  const at = page.inContext(state.at);
+  const parameters = { ...page.drawn, at: at - page.answer.start, token: state.token };
+  const found = await request("position", parameters);
+  return { ...found, at, next: Array.from(found.next), actual: parameters.ids[at + 1] };
+}
+
+/** Requests what the changed values affect, and updates the panels. */
+async function refresh(changed) {
+  if (["ids", "off", "by"].some((name) => changed.has(name))) {
     const { ids, off, by } = state;
-    const found = await ask("text", { ids, off, by });
-    asked = { ids, off, by };
-    answer = found;
-    if (state.ids === ids) state.at = inContext(state.at);
-    text.draw(ids, answer.start, answer.losses, answer.wholeLosses);
-    sayLoss(answer.losses, answer.wholeLosses, off, vocabulary.unit);
-    if (heads) heads.draw(answer.maps, ids.length - answer.start);
+    page.answer = await request("text", { ids, off, by });
+    page.drawn = { ids, off, by };
+    changed.add("text");
+    if (state.ids === ids) state.at = page.inContext(state.at);
   }
-  text.choose(inContext(state.at));
-  if (heads) {
-    drawHead();
-    $("all-on").disabled = state.off.length === 0;
-    if (anew || ["layer", "head", "view", "at"].some((name) => names.has(name))) await drawMap();
+  if (["text", "at", "token"].some((name) => changed.has(name))) {
+    position = null;
+    changed.add("position");
   }
-  look(state.at);
-  if (anew || names.has("at") || names.has("token")) await drawPosition();
+  for (const view of views) await view.update?.(page, changed);
+  page.look(state.at);
 }
 
-const OLD = "A current browser can unpack this page; this one cannot";
-
-// One refresh at a time: what changes meanwhile is drawn together afterwards.
-let changed = new Set();
+// One refresh at a time: changes during a refresh are drawn together afterwards.
+let pending = new Set();
 let drawing = null;
 
-function changedNow(names) {
-  for (const name of names) changed.add(name);
+function markChanged(names) {
+  for (const name of names) pending.add(name);
   drawing ??= draw();
 }
 
 async function draw() {
   try {
-    await ready;
-    while (changed.size) {
-      const names = changed;
-      changed = new Set();
-      await told(refresh(names), "What is shown is not up to date");
+    await begun;
+    while (pending.size) {
+      const changed = pending;
+      pending = new Set();
+      await reportFailure(refresh(changed), "The page could not be updated");
       $("loading").hidden = true;
     }
     link.remember();
@@ -183,73 +133,40 @@ async function draw() {
   }
 }
 
-/** Resolves once all that was chosen is drawn. */
+let begun = null;
+
+/** Creates the panels and starts the worker. */
+export function start(panels) {
+  begun = begin(panels);
+}
+
+/** Resolves once every choice is drawn. */
 export async function settled() {
-  await ready;
+  await begun;
   while (drawing) await drawing;
 }
 
-function listen() {
-  $("typed").addEventListener("input", () => {
-    const ids = idsOf($("typed").value);
-    state.change({ ids, at: ids.length - 1, token: null });
-  });
-  writeWith(state, tokenizer, vocabulary.end, settled);
-  for (const name of ["view", "direction", "by"]) {
-    for (const input of document.querySelectorAll(`input[name=${name}]`)) {
-      input.addEventListener("change", () => state.change({ [name]: input.value }));
-      state.watch(() => (input.checked = input.value === state[name]));
-    }
+/** A page may lack a model, heads, or maps over the training: shows the parts that are available. */
+async function begin(panels) {
+  const isAvailable = (needs) => needs.split(" ").every((name) => available[name]);
+  for (const part of document.querySelectorAll("[data-needs]")) part.hidden = !isAvailable(part.dataset.needs);
+  const [neediest] = description.heads.filter((head) => head.confirmed).sort((a, b) => b.cost - a.cost);
+  if (neediest) Object.assign(state, { layer: neediest.layer, head: neediest.head }); // the model depends on it most
+  link = linkWith(page, model && page.tokenizer.canSplit ? readTyped : null);
+  for (const panel of panels) if (isAvailable(panel.needs)) views.push((await panel.create(page)) ?? {});
+  if (model) {
+    document.body.classList.toggle("characters", vocabulary.unit === "character");
+    state.watch(markChanged);
+    startWorker($("worker").textContent);
+    const started = request("start", { model, packed: $("weights").textContent });
+    await reportFailure(started, "This browser cannot unpack the page; a current version can");
+    $("loading").hidden = true;
   }
-  $("all-on").addEventListener("click", () => state.change({ off: [] }));
-  const picture = () => [
-    map,
-    `${$("one-name").textContent} (${described.title}), ${state.view === "normWeighted" ? "norm-weighted" : state.view}`,
-  ];
-  const file = () => `${nameOf(state.layer, state.head)}-${state.view}`;
-  $("save-png").addEventListener("click", async () => save(await png(...picture()), `${file()}.png`));
-  $("save-svg").addEventListener("click", async () => save(await svg(...picture()), `${file()}.svg`));
-}
-
-/** Shows what there is: a page may have no model, no heads, or no training to show. */
-async function begin() {
-  for (const part of document.querySelectorAll("[data-needs]")) {
-    const there = {
-      model,
-      heads: model && sizes.heads,
-      film: frames,
-      means: model?.means,
-      one: frames === 1,
-      two: frames > 1,
-    };
-    part.hidden = !part.dataset.needs.split(" ").every((need) => there[need]);
-  }
-  if (frames) new FilmView(film, new Uint8Array(await told(unpack($("film").textContent), OLD)), state, shown);
-  if (!model) {
-    link.recall();
-    return;
-  }
-  if (sizes.heads) {
-    heads = new HeadsView(
-      $("heads"),
-      sizes,
-      (layer, head) => state.change({ layer, head }),
-      (layer, head) => state.toggle(layer, head),
-    );
-    const roles = Array.from({ length: sizes.layers }, () => []);
-    for (const { layer, head, role, confirmed } of described.heads)
-      roles[layer][head] = role && role + (confirmed ? "" : "?");
-    heads.name(roles);
-  }
-  $("typed").value = tokenizer.decode(state.ids);
-  document.body.classList.toggle("characters", vocabulary.unit === "character");
-  listen();
-  state.watch(changedNow);
-  startWorker($("worker").textContent);
-  await told(ask("start", { model, packed: $("weights").textContent }), OLD);
-  $("loading").hidden = true;
   link.recall();
-  changedNow(["ids"]);
+  if (model) markChanged(["ids"]);
 }
 
-export const ready = begin();
+function readTyped(text) {
+  $("typed").value = text;
+  return idsOf(text);
+}

@@ -1,11 +1,12 @@
-// What the person has chosen, and the same as the end of a link.
+// The choices of the reader, and how a link stores them.
 
 /**
- * Chosen values, and who wants to know of a change.
+ * The chosen values, and the functions to call after a change.
  *
- * `ids` is the text; `at` the chosen position in it; `layer` and `head` the one that is large; `view` how it is shown;
- * `off` a list of [layer, head]; `by` what takes their place; `token` whose logit is taken apart, null for the most
- * likely; `direction` from the chosen position or to it; `frame` the picture of the training.
+ * `ids`: the text. `at`: the chosen position. `layer`, `head`: the head that is shown large, in a `view`. `off`: the
+ * heads that are switched off, as [layer, head]. `by`: "mean" or "zero", the replacement for their output. `token`: the
+ * token whose logit is split into contributions, null for the most likely. `direction`: attention "from" the chosen
+ * position or "to" it. `frame`: the picture step of the training.
  */
 export class State {
   #listeners = [];
@@ -14,7 +15,7 @@ export class State {
     Object.assign(this, values);
   }
 
-  /** Calls `listener(names of what has changed)` after each change. */
+  /** Calls `listener` after each change, with a Set of the names that changed. */
   watch(listener) {
     this.#listeners.push(listener);
   }
@@ -29,7 +30,7 @@ export class State {
     return this.off.some(([l, h]) => l === layer && h === head);
   }
 
-  /** Switches a head off, or on again. */
+  /** Switches a head off, or on if it is off. */
   toggle(layer, head) {
     const others = this.off.filter(([l, h]) => l !== layer || h !== head);
     const off = this.isOff(layer, head)
@@ -43,9 +44,10 @@ export const nameOf = (layer, head) => `L${layer}H${head}`;
 
 const VIEWS = ["weights", "normWeighted", "rollout"];
 
-/** The state as the end of a link, without #. */
+/** The state as the fragment of a link, without #. A text of null is left out. */
 export function toFragment(state, text) {
-  const parts = { text, at: state.at, head: nameOf(state.layer, state.head), view: state.view };
+  const parts = { at: state.at, head: nameOf(state.layer, state.head), view: state.view };
+  if (text !== null) parts.text = text;
   if (state.off.length) Object.assign(parts, { off: state.off.map(([l, h]) => nameOf(l, h)).join(","), by: state.by });
   if (state.direction !== "from") parts.direction = state.direction;
   if (state.frame !== state.frames - 1) parts.frame = state.frame;
@@ -54,27 +56,27 @@ export function toFragment(state, text) {
     .join("&");
 }
 
-/** What a link says, as far as it fits the model: values of the state, and `text`. */
+/** The values of the state in a fragment, and its `text`. Values that the model does not have are left out. */
 export function fromFragment(fragment, sizes, frames) {
-  const said = new URLSearchParams(fragment.replace(/^#/, "").replaceAll("+", "%2B"));
+  const given = new URLSearchParams(fragment.replace(/^#/, "").replaceAll("+", "%2B"));
   const found = {};
   const number = (name, end) => {
-    const value = Number(said.get(name));
-    return said.has(name) && Number.isInteger(value) && value >= 0 && value < end ? value : null;
+    const value = Number(given.get(name));
+    return given.has(name) && Number.isInteger(value) && value >= 0 && value < end ? value : null;
   };
   const head = (name) => {
     const match = /^L(\d+)H(\d+)$/.exec(name);
     const pair = match && [Number(match[1]), Number(match[2])];
     return pair && pair[0] < sizes.layers && pair[1] < sizes.heads ? pair : null;
   };
-  if (said.has("text")) found.text = said.get("text");
+  if (given.has("text")) found.text = given.get("text");
   if (number("at", Infinity) !== null) found.at = number("at", Infinity);
   found.frame = number("frame", frames) ?? Math.max(0, frames - 1);
-  const chosen = head(said.get("head") ?? "");
+  const chosen = head(given.get("head") ?? "");
   if (chosen) [found.layer, found.head] = chosen;
-  if (VIEWS.includes(said.get("view"))) found.view = said.get("view");
-  found.direction = said.get("direction") === "to" ? "to" : "from";
-  if (["zero", "mean"].includes(said.get("by"))) found.by = said.get("by");
-  found.off = [...new Set((said.get("off") ?? "").split(","))].map(head).filter(Boolean);
+  if (VIEWS.includes(given.get("view"))) found.view = given.get("view");
+  found.direction = given.get("direction") === "to" ? "to" : "from";
+  if (["zero", "mean"].includes(given.get("by"))) found.by = given.get("by");
+  found.off = [...new Set((given.get("off") ?? "").split(","))].map(head).filter(Boolean);
   return found;
 }

@@ -1,23 +1,31 @@
-// Text to ids and back, by the rules of `headscope.data.tokenizers`: characters, words or byte pairs.
+// Text to ids and back, by the rules of the tokenizers in `headscope.data`.
 
-/** A tokenizer of what Python hands over: `unit`, `vocab`, and for byte pairs `merges`. */
+/** The tokenizer of a vocabulary (see `headscope.show.page`), by its rule for splitting a text. */
 export function tokenizerOf(vocabulary) {
-  if (vocabulary.merges) return new BytePairs(vocabulary);
-  return vocabulary.unit === "word" ? new Words(vocabulary) : new Characters(vocabulary);
+  const Rule = RULES[ruleOf(vocabulary)] ?? LabelsOnly;
+  return new Rule(vocabulary);
+}
+
+function ruleOf(vocabulary) {
+  if ("split_rule" in vocabulary) return vocabulary.split_rule;
+  if (vocabulary.merges) return "byte pairs"; // descriptions without the key
+  return vocabulary.unit === "word" ? "words" : "characters";
 }
 
 class Characters {
+  canSplit = true;
+
   constructor({ vocab }) {
     this.vocab = vocab;
     this.id = new Map(vocab.map((token, i) => [token, i]));
   }
 
-  /** The tokens of a text, whatever the vocabulary. */
+  /** The tokens of a text, also those that the vocabulary does not have. */
   split(text) {
     return Array.from(text);
   }
 
-  /** Ids, and the tokens that the vocabulary lacks: they are left out. */
+  /** The ids of a text, and the tokens that are left out because the vocabulary does not have them. */
   encode(text) {
     const tokens = this.split(text);
     return {
@@ -33,11 +41,11 @@ class Characters {
 
 class Words extends Characters {
   split(text) {
-    // a newline, or characters that Python does not call white space
+    // a newline, or characters that are not white space in Python
     return text.match(/\n|[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g) ?? [];
   }
 
-  /** A space before each word, except at the start of a line and before its end. */
+  /** Puts a space between two words of a line. */
   decode(ids) {
     let before = "\n";
     let text = "";
@@ -49,7 +57,7 @@ class Words extends Characters {
   }
 }
 
-// As GPT-2 cuts a text; \s of JavaScript counts U+FEFF as white space and U+0085 not.
+// GPT-2's pattern. It cannot use \s, which in JavaScript matches U+FEFF and does not match U+0085.
 const PIECES =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
 
@@ -57,16 +65,11 @@ class BytePairs extends Characters {
   constructor(vocabulary) {
     super(vocabulary);
     this.rank = new Map(vocabulary.merges.map((pair, i) => [pair, i]));
-    const printable = [
-      [0x21, 0x7f],
-      [0xa1, 0xad],
-      [0xae, 0x100],
-    ];
-    const whole = printable.flatMap(([from, to]) => Array.from({ length: to - from }, (_, i) => from + i));
-    const others = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !whole.includes(byte));
+    const isPrintable = (byte) => (byte >= 0x21 && byte < 0x7f) || (byte >= 0xa1 && byte !== 0xad);
+    const bytes = Array.from({ length: 256 }, (_, byte) => byte);
     this.byte = new Map([
-      ...whole.map((byte) => [String.fromCharCode(byte), byte]),
-      ...others.map((byte, i) => [String.fromCharCode(256 + i), byte]),
+      ...bytes.filter(isPrintable).map((byte) => [String.fromCharCode(byte), byte]),
+      ...bytes.filter((byte) => !isPrintable(byte)).map((byte, i) => [String.fromCharCode(256 + i), byte]),
     ]);
     this.character = new Map([...this.byte].map(([character, byte]) => [byte, character]));
   }
@@ -75,11 +78,11 @@ class BytePairs extends Characters {
     return text
       .split(/(\n)/)
       .flatMap((line) => (line === "\n" ? [line] : (line.match(PIECES) ?? [])))
-      .flatMap((piece) => this.#merged(piece));
+      .flatMap((piece) => this.#merge(piece));
   }
 
-  /** One piece as bytes, of which the pairs that were learned first are merged first. */
-  #merged(piece) {
+  /** The tokens of one piece: its bytes, after all merges in the order in which they were learned. */
+  #merge(piece) {
     const parts = Array.from(new TextEncoder().encode(piece), (byte) => this.character.get(byte));
     for (;;) {
       let best = Infinity;
@@ -98,3 +101,19 @@ class BytePairs extends Characters {
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
   }
 }
+
+/** For a tokenizer with another rule: shows ids by their labels, and cannot split a text. */
+class LabelsOnly {
+  canSplit = false;
+
+  constructor({ shown, unit }) {
+    Object.assign(this, { shown, separator: unit === "character" ? "" : " " });
+  }
+
+  decode(ids) {
+    return ids.map((i) => this.shown[i]).join(this.separator);
+  }
+}
+
+/** The rules for splitting a text, by the name in `Tokenizer.split_rule`. */
+const RULES = { characters: Characters, words: Words, "byte pairs": BytePairs };

@@ -1,16 +1,16 @@
-// The transformer: a text inside it, position by position, with everything that can be looked at kept.
+// The transformer: one text inside it, with every intermediate value that the page shows.
 //
-// Shapes: T positions of the context, n of them in use, C width, H heads, D = C / H, F width of a feed-forward,
+// Shapes: T positions of the context, n of them in use, C width, H heads, D = C / H, F width of a feed-forward layer,
 // V vocabulary, L layers.
+import { activations } from "./activations.js";
 import { dot, layerNorm, product, softmax } from "./numbers.js";
-import { curves } from "./curves.js";
 
-/** A weight as one byte: its square root, because small weights matter too. Colours go by the root as well. */
-export const asByte = (weight) => Math.round(Math.sqrt(weight) * 255);
+/** The square root of a weight as one byte. The root keeps small weights, and the colours of a map use it too. */
+const toByte = (weight) => Math.round(Math.sqrt(weight) * 255);
 
 /**
- * One text inside a model. What a position holds depends on the positions before it alone: so a text that begins like
- * the last one is computed from where it differs. That makes this the cache for writing, too.
+ * One text inside a model. Each position depends only on earlier positions, so a text with the same beginning as the
+ * previous text is computed from the first difference. For writing, this works as a cache of keys and values.
  */
 export class Pass {
   /** @param model - the description of `headscope/portable/description.py`; tensors as Float32Arrays. */
@@ -18,21 +18,22 @@ export class Pass {
     const { context: T, width: C, heads: H, layers: L, vocabulary: V } = model.sizes;
     const F = Math.max(...model.layers.map((layer) => layer.feedforward.width));
     const matrix = (width) => new Float32Array(T * width);
+    const perLayer = (make) => Array.from({ length: L }, make);
     this.model = model;
     this.ids = [];
     this.off = new Map();
-    this.stream = Array.from({ length: L + 1 }, () => matrix(C)); // (T, C) before each layer and after the last
-    this.queries = Array.from({ length: L }, () => matrix(C)); // (T, C) each, heads side by side
-    this.keys = Array.from({ length: L }, () => matrix(C));
-    this.values = Array.from({ length: L }, () => matrix(C));
-    this.mixed = Array.from({ length: L }, () => matrix(C)); // outputs of the heads before the output projection
-    this.forward = Array.from({ length: L }, () => matrix(C)); // what each feed-forward adds
-    this.bytes = Array.from({ length: L }, () => new Uint8Array(H * T * T)); // maps, see `asByte`
+    this.resid = [...perLayer(() => matrix(C)), matrix(C)]; // (T, C) before each layer and after the last
+    this.queries = perLayer(() => matrix(C)); // (T, C), the heads next to each other
+    this.keys = perLayer(() => matrix(C));
+    this.values = perLayer(() => matrix(C));
+    this.z = perLayer(() => matrix(C)); // head outputs before the output projection
+    this.feedforward = perLayer(() => matrix(C)); // outputs of the feed-forward layers
+    this.patterns = perLayer(() => new Uint8Array(H * T * T)); // attention patterns, see `toByte`
     this.logits = matrix(V);
-    this.scratch = {
+    this.buffers = {
       normed: matrix(C),
-      wide: matrix(3 * C),
-      between: matrix(F),
+      qkv: matrix(3 * C),
+      hidden: matrix(F),
       gate: matrix(F),
       row: new Float64Array(T),
     };
@@ -42,77 +43,73 @@ export class Pass {
    * Reads a text.
    *
    * @param ids - at most T.
-   * @param off - a Map from "layer,head" to what takes the place of that head's output: D numbers.
+   * @param off - a Map from "layer,head" to the D numbers that replace this head's output.
    */
   read(ids, off = new Map()) {
     const { layers: L, vocabulary: V, width: C } = this.model.sizes;
     const n = ids.length;
-    const changed = [...new Set([...off.keys(), ...this.off.keys()])].filter(
-      (head) => off.get(head) !== this.off.get(head),
-    );
-    const anew = Math.min(L, ...changed.map((head) => Number(head.split(",")[0]))); // layers from here on see other heads
+    const changed = [...off.keys(), ...this.off.keys()].filter((head) => off.get(head) !== this.off.get(head));
+    const firstChanged = Math.min(L, ...changed.map((head) => Number(head.split(",")[0]))); // a layer, L for none
     let same = 0;
     while (same < n && same < this.ids.length && ids[same] === this.ids[same]) same++;
     this.ids = [...ids];
     this.off = new Map(off);
     for (let t = same; t < n; t++) this.#embed(t);
-    for (let layer = 0; layer < L; layer++) this.#layer(layer, layer < anew ? same : 0, n);
-    const from = anew < L ? 0 : same;
-    this.#norm(this.model.norm, this.stream[L], from, n);
-    product(this.scratch.normed, this.model.head.weight, this.model.head.bias, this.logits, from, n, C, V);
+    for (let layer = 0; layer < L; layer++) this.#layer(layer, layer < firstChanged ? same : 0, n);
+    const from = firstChanged < L ? 0 : same;
+    this.#norm(this.model.norm, this.resid[L], from, n);
+    const { weight, bias } = this.model.head;
+    product(this.buffers.normed, weight, bias, this.logits, from, n, C, V);
   }
 
   #embed(t) {
-    const C = this.model.sizes.width;
-    const token = this.ids[t] * C;
-    for (let c = 0; c < C; c++) {
-      this.stream[0][t * C + c] =
-        this.model.embedding[token + c] + (this.model.table ? this.model.table[t * C + c] : 0);
-    }
+    const { embedding, table, sizes } = this.model;
+    const C = sizes.width;
+    for (let c = 0; c < C; c++)
+      this.resid[0][t * C + c] = embedding[this.ids[t] * C + c] + (table ? table[t * C + c] : 0);
   }
 
   #norm(norm, x, from, to) {
     const C = this.model.sizes.width;
     for (let t = from; t < to; t++)
-      layerNorm(x, t * C, this.scratch.normed, t * C, C, norm.eps, norm.weight, norm.bias);
+      layerNorm(x, t * C, this.buffers.normed, t * C, C, norm.eps, norm.weight, norm.bias);
   }
 
-  /** Positions `from` to `to` through one layer. */
+  /** Computes positions `from` to `to` of one layer. */
   #layer(layer, from, to) {
     const C = this.model.sizes.width;
     const parts = this.model.layers[layer];
-    const { normed, wide } = this.scratch;
-    const before = this.stream[layer];
-    const after = this.stream[layer + 1];
+    const { normed, qkv } = this.buffers;
+    const [before, after] = [this.resid[layer], this.resid[layer + 1]];
     this.#norm(parts.norm1, before, from, to);
-    product(normed, parts.qkv, null, wide, from, to, C, 3 * C);
-    for (let t = from; t < to; t++) this.#place(layer, t);
+    product(normed, parts.qkv, null, qkv, from, to, C, 3 * C);
+    for (let t = from; t < to; t++) this.#prepare(layer, t);
     for (let h = 0; h < this.model.sizes.heads; h++) this.#attend(layer, h, from, to);
-    product(this.mixed[layer], parts.out, null, normed, from, to, C, C);
+    product(this.z[layer], parts.out, null, normed, from, to, C, C);
     for (let i = from * C; i < to * C; i++) after[i] = before[i] + normed[i];
     this.#norm(parts.norm2, after, from, to);
     this.#feedForward(layer, from, to);
-    for (let i = from * C; i < to * C; i++) after[i] += this.forward[layer][i];
+    for (let i = from * C; i < to * C; i++) after[i] += this.feedforward[layer][i];
   }
 
-  /** Queries, keys and values of a position: to one length where the model does that, then turned. */
-  #place(layer, t) {
+  /** Stores the query, key and value of a position. Queries and keys are normalised and rotated if the model does so. */
+  #prepare(layer, t) {
     const { width: C, heads: H } = this.model.sizes;
     const { qk_norm: norm, cos_sin: cosSin } = this.model.layers[layer];
     const D = C / H;
-    const { wide } = this.scratch;
+    const { qkv } = this.buffers;
     const kinds = [this.queries[layer], this.keys[layer], this.values[layer]];
-    kinds.forEach((kind, which) => kind.set(wide.subarray((3 * t + which) * C, (3 * t + which + 1) * C), t * C));
+    kinds.forEach((kind, which) => kind.set(qkv.subarray((3 * t + which) * C, (3 * t + which + 1) * C), t * C));
     for (const kind of kinds.slice(0, 2)) {
       for (let at = t * C; at < (t + 1) * C; at += D) {
         if (norm) layerNorm(kind, at, kind, at, D, norm.eps, null, null);
-        if (cosSin) turn(kind, at, cosSin, t * D, D);
+        if (cosSin) rotate(kind, at, cosSin, t * D, D);
       }
     }
   }
 
-  /** The weights of a row of a head, into `row`: softmax of scaled, biased scores with the positions so far. */
-  row(layer, h, i, row) {
+  /** Writes the attention weights of query `i` into `row`: the softmax of the scaled and biased scores. */
+  attentionRow(layer, h, i, row) {
     const { width: C, heads: H, context: T } = this.model.sizes;
     const { scale, bias } = this.model.layers[layer];
     const D = C / H;
@@ -127,36 +124,37 @@ export class Pass {
   #attend(layer, h, from, to) {
     const { width: C, heads: H, context: T } = this.model.sizes;
     const D = C / H;
-    const { row } = this.scratch;
+    const { row } = this.buffers;
     const values = this.values[layer];
-    const instead = this.off.get(`${layer},${h}`);
+    const replacement = this.off.get(`${layer},${h}`);
     const sum = new Float64Array(D);
     for (let i = from; i < to; i++) {
-      this.row(layer, h, i, row);
+      this.attentionRow(layer, h, i, row);
       sum.fill(0);
       for (let j = 0; j <= i; j++) {
         const value = j * C + h * D;
         for (let d = 0; d < D; d++) sum[d] += row[j] * values[value + d];
-        this.bytes[layer][(h * T + i) * T + j] = asByte(row[j]);
+        this.patterns[layer][(h * T + i) * T + j] = toByte(row[j]);
       }
-      this.mixed[layer].set(instead ?? sum, i * C + h * D);
+      this.z[layer].set(replacement ?? sum, i * C + h * D);
     }
   }
 
   #feedForward(layer, from, to) {
     const C = this.model.sizes.width;
     const { curve, width: F, up, up_bias, gate, down, down_bias } = this.model.layers[layer].feedforward;
-    const { normed, between, gate: gated } = this.scratch;
-    const bend = curves[curve];
-    product(normed, up, up_bias, between, from, to, C, F);
-    if (gate) product(normed, gate, null, gated, from, to, C, F);
-    for (let i = from * F; i < to * F; i++) between[i] = gate ? bend(gated[i]) * between[i] : bend(between[i]);
-    product(between, down, down_bias, this.forward[layer], from, to, F, C);
+    const { normed, hidden, gate: gates } = this.buffers;
+    const activation = activations[curve];
+    product(normed, up, up_bias, hidden, from, to, C, F);
+    if (gate) product(normed, gate, null, gates, from, to, C, F);
+    for (let i = from * F; i < to * F; i++)
+      hidden[i] = gate ? activation(gates[i]) * hidden[i] : activation(hidden[i]);
+    product(hidden, down, down_bias, this.feedforward[layer], from, to, F, C);
   }
 }
 
-/** Turns pairs of D channels of x, from `i` on, by points on the unit circle (Su et al. 2021, eq. 34). */
-function turn(x, i, cosSin, j, D) {
+/** Rotates pairs of D channels of x, from index `i`, by the angles in `cosSin` (Su et al. 2021, eq. 34). */
+function rotate(x, i, cosSin, j, D) {
   for (let d = 0; d < D; d += 2) {
     const [a, b, cos, sin] = [x[i + d], x[i + d + 1], cosSin[j + d], cosSin[j + d + 1]];
     x[i + d] = a * cos - b * sin;

@@ -1,48 +1,45 @@
-// Computes beside the page, so that the page never waits. It answers one question at a time, in their order.
+// Computes in the background, so that the page never freezes. Requests are answered one at a time, in their order.
 //
 // Shapes: n positions in the context, H heads, V vocabulary, L layers.
-import { filled, unpack } from "./unpack.js";
+import { attentionPattern, attribute, logitLens, losses, normWeighted, rollout } from "./analysis.js";
 import { FixedContextPass } from "./fixed_context.js";
-import { attribute, logitLens, losses, normWeighted, rollout, weights } from "./inside.js";
 import { probabilities } from "./numbers.js";
+import { contextStart, draw } from "./sampling.js";
 import { Pass } from "./transformer.js";
-import { contextStart, draw } from "./writing.js";
+import { unpack, withArrays } from "./unpack.js";
 
-let whole = null; // the text inside the model as it is
-let cut = null; // the same without the heads that are switched off
-let means = null; // what each head puts out on average, (L, H D); null where no text was kept
+let whole = null; // the text inside the unmodified model
+let cut = null; // the text inside the model without the heads that are off
+let means = null; // the mean output of each head, (L, H D); null if the checkpoint has no texts
 
-/** Each head that is off, and what takes its place: its mean output, or nothing. */
-function replaced(off, by) {
+const replacements = new Map(); // `Pass` compares them by identity, so there is one array for each
+
+/** The D numbers that replace the output of a head: its mean, or zeros. */
+function replacement(layer, head, by) {
   const { width: C, heads: H } = whole.model.sizes;
-  return new Map(off.map(([layer, head]) => [`${layer},${head}`, instead(layer, head, by, C / H)]));
-}
-
-const kept = new Map(); // one array for each replacement: a pass tells by identity whether something has changed
-
-function instead(layer, head, by, D) {
+  const D = C / H;
   const name = `${layer},${head},${by}`;
-  if (!kept.has(name)) {
-    const from = (layer * whole.model.sizes.heads + head) * D;
-    kept.set(name, by === "mean" && means ? means.slice(from, from + D) : new Float32Array(D));
+  if (!replacements.has(name)) {
+    const from = (layer * H + head) * D;
+    replacements.set(name, by === "mean" && means ? means.slice(from, from + D) : new Float32Array(D));
   }
-  return kept.get(name);
+  return replacements.get(name);
 }
 
-/** Reads the context of a text with and without the heads; returns the pass without, and where its context begins. */
+/** Reads the context of a text with and without the heads. Returns the pass without them, and the context's start. */
 function read({ ids, off, by }) {
   const start = contextStart(ids.length, whole.model.sizes.context);
   const context = ids.slice(start);
   whole.read(context);
   if (!off.length) return { pass: whole, start };
   cut ??= new Pass(whole.model);
-  cut.read(context, replaced(off, by));
+  cut.read(context, new Map(off.map(([layer, head]) => [`${layer},${head}`, replacement(layer, head, by)])));
   return { pass: cut, start };
 }
 
-/** All maps of a pass as bytes, (L, H, n, n). */
-function maps(pass) {
-  if (!pass.bytes) return new Uint8Array(0);
+/** All attention patterns of a pass as bytes, (L, H, n, n). */
+function patterns(pass) {
+  if (!pass.patterns) return new Uint8Array(0);
   const { context: T, heads: H, layers: L } = pass.model.sizes;
   const n = pass.ids.length;
   const all = new Uint8Array(L * H * n * n);
@@ -50,73 +47,74 @@ function maps(pass) {
     for (let row = 0; row < H * n; row++) {
       const [h, i] = [Math.floor(row / n), row % n];
       const from = (h * T + i) * T;
-      all.set(pass.bytes[l].subarray(from, from + i + 1), ((l * H + h) * n + i) * n);
+      all.set(pass.patterns[l].subarray(from, from + i + 1), ((l * H + h) * n + i) * n);
     }
   }
   return all;
 }
 
-const views = { weights, normWeighted, rollout: (pass, layer) => rollout(pass, layer) };
+const views = { weights: attentionPattern, normWeighted, rollout };
 
 const answers = {
   /** Unpacks the model. */
   async start({ model, packed }) {
-    const buffer = await unpack(packed);
-    const described = filled(model, buffer);
-    means = described.means ?? null;
-    whole = described.kind === "transformer" ? new Pass(described) : new FixedContextPass(described);
+    const unpacked = withArrays(model, await unpack(packed));
+    means = unpacked.means ?? null;
+    whole = unpacked.kind === "transformer" ? new Pass(unpacked) : new FixedContextPass(unpacked);
     return {};
   },
 
-  /** Losses of a text with and without the heads, and all maps without them. */
-  text(asked) {
+  /** The losses of a text with and without the heads that are off, all maps without them, and the time in ms. */
+  text(parameters) {
     const began = performance.now();
-    const { pass, start } = read(asked);
-    return { start, losses: losses(pass), wholeLosses: losses(whole), maps: maps(pass), ms: performance.now() - began };
+    const { pass, start } = read(parameters);
+    const answer = { start, losses: losses(pass), wholeLosses: losses(whole), maps: patterns(pass) };
+    return { ...answer, ms: performance.now() - began };
   },
 
-  /** What may come next at a position of the context, with and without; the lens, and contributions to a token. */
-  position(asked) {
-    const { pass } = read(asked);
+  /** The next token at a position of the context, with and without the heads; its logit lens and contributions. */
+  position(parameters) {
+    const { pass } = read(parameters);
     const V = pass.model.sizes.vocabulary;
-    const at = Math.min(asked.at, pass.ids.length - 1);
+    const at = Math.min(parameters.at, pass.ids.length - 1);
     const next = probabilities(pass.logits, at * V, V);
-    const token = asked.token ?? next.indexOf(Math.max(...next));
+    const token = parameters.token ?? next.indexOf(Math.max(...next));
     return {
       next,
       wholeNext: probabilities(whole.logits, at * V, V),
       token,
-      lens: pass.stream ? logitLens(pass, at) : [],
-      contributions: pass.stream ? attribute(pass, at, token) : null,
+      lens: pass.resid ? logitLens(pass, at) : [],
+      contributions: pass.resid ? attribute(pass, at, token) : null,
     };
   },
 
-  /** One map, (n, n). */
-  map(asked) {
-    return { map: views[asked.view](read(asked).pass, asked.layer, asked.head) };
+  /** One view of a head, (n, n). */
+  map(parameters) {
+    return { map: views[parameters.view](read(parameters).pass, parameters.layer, parameters.head) };
   },
 
   /** The next token of a text. */
-  next(asked) {
-    const { pass } = read(asked);
+  next(parameters) {
+    const { pass } = read(parameters);
     const V = pass.model.sizes.vocabulary;
     const last = (pass.ids.length - 1) * V;
-    return { id: draw(pass.logits.subarray(last, last + V), asked.temperature, asked.topK, asked.u) };
+    const { temperature, topK, u } = parameters;
+    return { id: draw(pass.logits.subarray(last, last + V), temperature, topK, u) };
   },
 
   /** The logits of the context, (n, V). */
-  logits(asked) {
-    const { pass, start } = read(asked);
+  logits(parameters) {
+    const { pass, start } = read(parameters);
     return { start, logits: pass.logits.slice(0, pass.ids.length * pass.model.sizes.vocabulary) };
   },
 };
 
-let turn = Promise.resolve(); // a question waits for the one before it
+let previous = Promise.resolve(); // the answer before the current one
 
-onmessage = ({ data: { number, question, asked } }) => {
-  turn = turn.then(async () => {
+onmessage = ({ data: { number, name, parameters } }) => {
+  previous = previous.then(async () => {
     try {
-      postMessage({ number, answer: await answers[question](asked) });
+      postMessage({ number, answer: await answers[name](parameters) });
     } catch (error) {
       postMessage({ number, error: String(error) });
     }

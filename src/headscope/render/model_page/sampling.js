@@ -1,21 +1,21 @@
 // From logits to the next token, by the rules of `headscope.generation`.
 
 /**
- * Where the context of a text of `length` tokens begins. A full context drops its older half and fills up again: no
- * position ever reaches the size of the context.
+ * Where the context of a text of `length` tokens begins. A full context drops its older half and fills up again, so no
+ * position reaches the size of the context.
  */
 export function contextStart(length, context) {
   const step = Math.max(context >> 1, 1);
-  const over = length - context;
-  return over <= 0 ? 0 : Math.ceil(over / step) * step;
+  const excess = length - context;
+  return excess <= 0 ? 0 : Math.ceil(excess / step) * step;
 }
 
 /**
- * The id that is drawn.
+ * Draws an id.
  *
- * @param logits - V of them.
+ * @param logits - V numbers.
  * @param temperature - divides the logits; 0 takes the most likely token.
- * @param topK - draws from the k most likely; of equally likely ones, those with smaller ids. 0 is all.
+ * @param topK - draws from the k most likely tokens, smaller ids first among equals; 0 means all tokens.
  * @param u - a random number in [0, 1).
  */
 export function draw(logits, temperature, topK, u) {

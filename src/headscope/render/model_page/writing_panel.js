@@ -1,0 +1,58 @@
+// The buttons with which the model continues the text: one token per click, or tokens until it is stopped.
+import { $ } from "./elements.js";
+import { request } from "./request.js";
+
+const PAUSE = 20; // milliseconds between two tokens, so that the page shows each of them
+
+export const panel = { needs: "model", create: writeWith };
+
+function writeWith({ state, tokenizer, vocabulary, settled }) {
+  let running = null; // an object for each loop, null while nothing is written
+  let queue = Promise.resolve(); // one token at a time
+
+  /** Draws a token after those of earlier clicks. Returns whether the text can continue. */
+  function writeOne(isWanted = () => true) {
+    queue = queue.catch(() => {}).then(() => isWanted() && write(isWanted));
+    return queue;
+  }
+
+  async function write(isWanted) {
+    await settled();
+    const { ids, off, by } = state;
+    const [temperature, topK] = ["temperature", "top-k"].map((name) => Math.max(0, Number($(name).value)));
+    const sampling = { temperature, topK: Math.ceil(topK), u: Math.random() };
+    const { id } = await request("next", { ids, off, by, ...sampling });
+    if (state.ids !== ids) return true; // the reader has changed the text in the meantime: keep it
+    if (!isWanted() || id === vocabulary.end) return false;
+    const longer = [...ids, id];
+    state.change({ ids: longer, at: longer.length - 1, token: null });
+    $("typed").value = tokenizer.decode(longer);
+    $("typed").scrollTop = $("typed").scrollHeight;
+    await settled();
+    return true;
+  }
+
+  function run(loop) {
+    running = loop;
+    $("write-on").textContent = loop ? "Stop" : "Keep writing";
+    $("write-on").setAttribute("aria-pressed", loop !== null);
+  }
+
+  async function startOrStop() {
+    if (running) return run(null);
+    const loop = {};
+    run(loop);
+    try {
+      while (running === loop && (await writeOne(() => running === loop)))
+        await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    } finally {
+      if (running === loop) run(null);
+    }
+  }
+
+  $("write-one").addEventListener("click", () => writeOne());
+  $("write-on").addEventListener("click", startOrStop);
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape") run(null);
+  });
+}
