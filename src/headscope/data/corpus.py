@@ -25,7 +25,6 @@ Kind = Literal["char", "word", "bpe"]
 KINDS: dict[str, type[Tokenizer]] = {"char": CharTokenizer, "word": WordTokenizer, "bpe": BytePairTokenizer}
 VocabSize = Annotated[int, Ge(256), Le(65536)]  #: of byte pairs; characters and words bring their own
 MOST_VALIDATION = 2_000_000  #: tokens: a tenth of gigabytes would validate for hours and be no more exact
-PASSAGES, LONGEST_PASSAGE = 8, 64  #: texts that heads are looked at on, and tokens of each
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Corpus:
     note: str = ""  #: what a reader of its losses must know
     optimum: float | None = None  #: nats per token of the best predictor on the validation split, where it is known
 
-    def passages(self, n: int = PASSAGES, longest: int = LONGEST_PASSAGE) -> Tensor:
+    def passages(self, n: int, longest: int) -> Tensor:
         """The beginnings of the first validation windows, ids (B, T), B ≤ n: what heads are looked at on."""
         x, _ = next(iter(self.val.once(n)))
         return x[:, :longest]

@@ -10,7 +10,7 @@ import re
 import torch
 from torch import Tensor
 
-from headscope.data.corpus import LONGEST_PASSAGE, PASSAGES, Corpus, Source, fitting
+from headscope.data.corpus import Corpus, Source, fitting
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import CharTokenizer, LineTokenizer, Tokenizer
 from headscope.data.tokenizers.base import count, tokenize
@@ -112,7 +112,7 @@ class LineWindows(CutWindows):
 class LinesCorpus(Corpus):
     """A corpus of lines: heads are looked at on lines that fill their windows."""
 
-    def passages(self, n: int = PASSAGES, longest: int = LONGEST_PASSAGE) -> Tensor:
+    def passages(self, n: int, longest: int) -> Tensor:
         """The longest validation lines, all cut to the length of the shortest of them: (B, T), without padding."""
         assert isinstance(self.val, LineWindows)
         lengths = self.val.borders.diff()[self.val.lines]  # of each line, the newline included

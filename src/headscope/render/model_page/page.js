@@ -118,7 +118,7 @@ function drawHead() {
   const about = described.heads.find(({ layer, head }) => layer === state.layer && head === state.head);
   const name = nameOf(state.layer, state.head);
   $("one-name").textContent = about?.role ? `${name}: ${about.role}${about.confirmed ? "" : "?"}` : name;
-  $("one-said").textContent = about?.said ?? "No text was kept that is long enough to find out what this head does.";
+  $("one-said").textContent = about?.sentence ?? "No text was kept that is long enough to find out what this head does.";
   heads.mark(state);
 }
 
