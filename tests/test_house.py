@@ -22,7 +22,7 @@ MAY = {
     "walkthrough": {"model", "portable", "render", "heads", "generation", "show", "checkpoint", "data", "config"},
     "checkpoint": {"model", "portable", "data"},
     "config": {"model", "data", "training", "generation"},
-    "run": {"model", "data", "training", "checkpoint", "config"},
+    "run": {"model", "data", "heads", "training", "checkpoint", "config"},
     "watch": {"model", "data", "heads", "render", "generation", "training", "config", "run", "show"},
     "sweep": {"config", "run"},
     "report": {"config", "run", "sweep", "render"},

@@ -91,7 +91,7 @@ def test_any_norm_with_a_scale_is_frozen(norm, dtype):
 
 
 def test_a_norm_without_a_scale_is_refused():
-    with pytest.raises(ValueError, match="Tanh is no linear map over a scale plus a bias"):
+    with pytest.raises(ValueError, match="Tanh is not a linear map divided by a scale, plus a bias"):
         through_frozen(nn.Tanh(), *torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(0)))
 
 

@@ -180,10 +180,10 @@ def test_what_was_not_asked_for_is_not_there(ids):
     with pytest.raises(ValueError, match="'map' cannot be captured; these can: queries"), capture(model, "map"):
         pass
     with capture(model, "maps") as seen:
-        with pytest.raises(AttributeError, match="no forward pass has shown 'maps' yet"):
+        with pytest.raises(AttributeError, match="no forward pass has filled 'maps' yet"):
             seen.maps  # noqa: B018
         model(ids)
-    with pytest.raises(AttributeError, match="'heads' was not asked for"):
+    with pytest.raises(AttributeError, match="'heads' is not recorded"):
         seen.heads  # noqa: B018
 
 

@@ -23,7 +23,7 @@ def test_a_film_survives_its_file_and_a_weight_its_byte():
     assert [f.step for f in back.until(10).frames] == [0, 10]
 
 
-WHOLE = film.of(list(range(9)), torch.rand(2, 1, 2, 9, 9), {}).to_bytes()
+WHOLE = Film(list(range(9)), [film.frame(0, torch.rand(2, 1, 2, 9, 9), {})]).to_bytes()
 BROKEN = WHOLE[:20] + bytes(255 - byte for byte in WHOLE[20:40]) + WHOLE[40:]
 
 

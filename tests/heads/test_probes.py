@@ -35,5 +35,5 @@ def test_foreseeable_equals_a_loop():
 
 
 def test_a_text_too_short_to_repeat_is_refused():
-    with pytest.raises(ValueError, match="4 tokens at least, not 3"):
+    with pytest.raises(ValueError, match="at least 4 tokens, not 3"):
         repeated_probe(65, 3, 1)

@@ -130,9 +130,9 @@ def test_a_new_model_has_no_confirmed_role():
 
 def test_texts_that_show_nothing_are_refused():
     model, repeated = small(), repeated_probe(11, 16, 4)
-    with pytest.raises(ValueError, match="4 tokens at least, not 3"):
+    with pytest.raises(ValueError, match="at least 4 tokens, not 3"):
         describe(model, torch.zeros(2, 3, dtype=torch.long), repeated)
-    with pytest.raises(ValueError, match="two repeated texts at least"):
+    with pytest.raises(ValueError, match="at least two repeated texts"):
         describe(model, repeated, repeated[:1])
 
 

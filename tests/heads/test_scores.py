@@ -1,6 +1,6 @@
 """Scores of maps: exact values, loops, heads made by hand, and the range of any map.
 
-Exact values of uniform causal attention: H_T / T, (H_T - 1) / (T - 1), ln(T!) / T and (T - 1) / 4.
+Exact values of uniform causal attention: H_T / T, (H_T - 1) / (T - 1) and (T - 1) / 4.
 """
 
 import math
@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from headscope.heads import scores
 from tests.heads import reference as ref
 
-UNIFORM = {  # T: sink, previous token, entropy, distance
-    8: (0.33973, 0.24541, 1.32558, 1.75),
-    64: (0.07412, 0.05943, 3.20575, 15.75),
-    256: (0.02392, 0.02010, 4.55960, 63.75),
+UNIFORM = {  # T: sink, previous token, distance
+    8: (0.33973, 0.24541, 1.75),
+    64: (0.07412, 0.05943, 15.75),
+    256: (0.02392, 0.02010, 63.75),
 }
 IDS = torch.randint(5, (3, 12), generator=torch.Generator().manual_seed(2))
 MAPS = ref.random_maps(3, 2, t=12)
@@ -31,11 +31,10 @@ def close(ours, theirs):
 @pytest.mark.parametrize("t", UNIFORM)
 def test_uniform_attention_has_its_exact_values(t):
     maps = ref.uniform_head(t).expand(2, 3, t, t)
-    sink, previous, entropy, distance = UNIFORM[t]
+    sink, previous, distance = UNIFORM[t]
     for ours, theirs in (
         (scores.sink(maps), sink),
         (scores.previous_token(maps), previous),
-        (scores.entropy(maps), entropy),
         (scores.distance(maps), distance),
     ):
         torch.testing.assert_close(ours, torch.full((3,), theirs), atol=6e-6, rtol=0)
@@ -65,45 +64,32 @@ def test_token_scores_equal_loops():
     )
 
 
-def test_entropy_and_distance_equal_loops():
-    nats, even, far = [], [], []
+def test_evenness_and_distance_equal_loops():
+    even, far = [], []
     for h in range(2):
         rows = [[float(a) for a in MAPS[b, h, i, : i + 1]] for b in range(3) for i in range(12)]
-        nats.append([-sum(a * math.log(a) for a in row) for row in rows])
-        even.append([n / math.log(len(row)) for n, row in zip(nats[-1], rows, strict=True) if len(row) > 1])
+        nats = [-sum(a * math.log(a) for a in row) for row in rows]
+        even.append([n / math.log(len(row)) for n, row in zip(nats, rows, strict=True) if len(row) > 1])
         far.append([sum(a * (len(row) - 1 - j) for j, a in enumerate(row)) for row in rows])
-    for ours, theirs in ((scores.entropy, nats), (scores.evenness, even), (scores.distance, far)):
+    for ours, theirs in ((scores.evenness, even), (scores.distance, far)):
         close(ours(MAPS), [sum(x) / len(x) for x in theirs])
 
 
 def test_profiles_equal_loops():
-    profile, pairs = scores.distance_profile(MAPS), scores.token_pairs(MAPS, IDS, 5)
-    ids = IDS.tolist()
-    assert pairs.shape == (2, 5, 5)
+    profile = scores.distance_profile(MAPS)
     for h in range(2):
         for d in range(12):
             close(
                 profile[h, d], sum(float(MAPS[b, h, i, i - d]) for b in range(3) for i in range(d, 12)) / 3 / (12 - d)
             )
-        for q in range(5):
-            for k in range(5):
-                found = [
-                    float(MAPS[b, h, i, j])
-                    for b in range(3)
-                    for i in range(12)
-                    for j in range(i + 1)
-                    if (ids[b][i], ids[b][j]) == (q, k)
-                ]
-                close(pairs[h, q, k], sum(found) / len(found) if found else math.nan)
 
 
 def test_leading_axes_are_kept():
     stacked = torch.stack((MAPS, ref.random_maps(3, 2, t=12, seed=1)))
-    for score in (*ON_MAPS, scores.entropy, scores.distance):
+    for score in (*ON_MAPS, scores.distance):
         torch.testing.assert_close(score(stacked)[0], score(MAPS))
     for score in ON_IDS:
         torch.testing.assert_close(score(stacked, IDS)[0], score(MAPS, IDS))
-    assert scores.token_pairs(stacked, IDS, 5).shape == (2, 2, 5, 5)
     assert scores.distance_profile(stacked).shape == (2, 2, 12)
 
 
@@ -135,24 +121,13 @@ def test_a_token_that_stands_twice_is_no_induction_onto_itself():
     assert scores.induction(itself, ids).isnan().all()
 
 
-def test_in_context_score():
-    """On 512 targets the paper's places; what falls along the context is below 0."""
-    losses = torch.rand(3, 512)
-    close(scores.in_context_score(losses), float(losses[:, 500].mean() - losses[:, 50].mean()))
-    close(
-        scores.in_context_score(losses[:, :63], 4),
-        float(losses[:, 59:63].mean() - losses[:, 6:10].mean()),
-    )
-    assert scores.in_context_score(torch.arange(64.0).neg()[None]) < 0
-
-
 @settings(deadline=None, max_examples=60)
 @given(st.integers(2, 12), st.integers(1, 6), st.floats(0, 60), st.integers(0, 2**31))
 def test_no_score_of_any_map_leaves_its_range(t, vocab, sharpness, seed):
     maps = ref.random_maps(2, 3, t=t, seed=seed, sharpness=sharpness).float()
     ids = torch.randint(vocab, (2, t), generator=torch.Generator().manual_seed(seed))
     found = [score(maps) for score in ON_MAPS] + [score(maps, ids) for score in ON_IDS]
-    found += [scores.distance(maps) / (t - 1), scores.entropy(maps) / math.log(t), scores.distance_profile(maps)]
+    found += [scores.distance(maps) / (t - 1), scores.distance_profile(maps)]
     for values in found:
         inside = values[~values.isnan()]
         assert ((inside >= 0) & (inside <= 1 + 1e-6)).all()

@@ -7,7 +7,7 @@ from PIL import Image
 from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
 from headscope.heads.capture import look
-from headscope.heads.flow import rollout
+from headscope.heads.flow import rollout, views
 from headscope.render.maps import ALONE, maps_picture
 from headscope.show import attention
 from headscope.show.request import ShowRequest
@@ -36,7 +36,7 @@ def test_one_picture_a_head_and_three_kinds_of_all(prompt, tmp_path, capsys):
 
 def test_a_head_is_drawn_with_its_name_and_its_role(tmp_path, monkeypatch):
     given = request("abc [da\n", tmp_path, out=tmp_path / "here")
-    monkeypatch.setattr("headscope.show.heads.roles", lambda request: {(1, 0): "induction"})
+    monkeypatch.setattr("headscope.show.attention.head_titles", lambda request: {(1, 0): "induction"})
     attention.show(given)
     tokens = list("abc [da\n")
     maps = look(given.model, given.context(), "maps").maps[:, 0].double().numpy()
@@ -52,7 +52,7 @@ def test_pictures_of_layers_show_weights_what_is_moved_and_rollout(scheme, monke
     monkeypatch.setattr(attention, "maps_picture", lambda maps, *rest: drawn.append((maps, rest)))
     model = small(scheme).train()
     ids = TOKENIZER.encode("abc [da\n")[None]
-    assert list(attention.layer_pictures(model, ids, list("abc [da\n"), "step 3", {(0, 1): "sink"})) == [
+    assert list(attention.layer_pictures(views(model, ids), list("abc [da\n"), "step 3", {(0, 1): "sink"})) == [
         "attention/layer_0",
         "norm_weighted/layer_0",
         "attention/layer_1",

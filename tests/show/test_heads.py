@@ -11,8 +11,9 @@ from PIL import Image
 from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
 from headscope.heads import look
-from headscope.render.grid import SCORES, scores_picture
-from headscope.show.heads import passages, roles, show
+from headscope.heads.roles import captions
+from headscope.render.grid import scores_picture
+from headscope.show.heads import head_titles, passages, show
 from headscope.show.request import ShowRequest
 from tests.conftest import SCHEMES, small
 
@@ -34,7 +35,7 @@ def test_every_head_is_described(scheme, tmp_path, capsys):
     maps = look(model, torch.tensor(kept), "maps").maps
     assert [r["step"] for r in rows] == ["7"] * 4
     assert float(rows[2]["sink"]) == pytest.approx(float(maps[1, :, 0, :, 0].mean()), abs=1e-5)
-    assert {p.stem for p in folder.glob("*.png")} == set(SCORES)
+    assert {p.stem for p in folder.glob("*.png")} == set(captions())
     with Image.open(folder / "sink.png") as picture:
         assert picture.width > 200
 
@@ -42,9 +43,9 @@ def test_every_head_is_described(scheme, tmp_path, capsys):
 def test_a_checkpoint_without_text_is_described_on_what_it_writes(tmp_path, capsys):
     request = ShowRequest(small().eval(), TOKENIZER, "", tmp_path / "a.ckpt")
     assert passages(request).shape == (8, 16)
-    assert "keeps no validation text" in capsys.readouterr().err
+    assert "has no validation text" in capsys.readouterr().err
     assert torch.equal(passages(request), passages(request)), "the same every time"
-    assert roles(request) == {}
+    assert head_titles(request) == {}
 
 
 def test_three_words_do_not_show_what_a_head_does(tmp_path):

@@ -16,6 +16,7 @@ from headscope.heads import look
 from headscope.model.mlp import FixedContextMLP
 from headscope.show import page as writer
 from headscope.show.page import page, target
+from headscope.show.page_content import without_padding
 from headscope.show.request import ShowRequest
 from tests.conftest import small
 
@@ -97,9 +98,9 @@ def test_a_page_with_nothing_to_show_is_refused(tmp_path):
 
 def test_a_text_begins_without_what_fills_it_up():
     text = torch.tensor([[3, 0, 4, 0, 0]])
-    assert writer._unpadded(text, 0).tolist() == [[3, 0, 4]]
-    assert writer._unpadded(text, None).tolist() == text.tolist()
-    assert writer._unpadded(torch.zeros(1, 3), 0).shape == (1, 3)
+    assert without_padding(text, 0).tolist() == [[3, 0, 4]]
+    assert without_padding(text, None).tolist() == text.tolist()
+    assert without_padding(torch.zeros(1, 3), 0).shape == (1, 3)
 
 
 def test_where_it_is_written(tmp_path):
@@ -128,7 +129,7 @@ def test_a_damaged_film_is_left_out(tmp_path, capsys):
 
 def test_a_film_of_another_model_is_left_out(tmp_path):
     other = small(n_heads=4)
-    kept = films.of([1, 2], look(other, torch.tensor([[1, 2]]), "maps").maps, {})
+    kept = films.Film([1, 2], [films.frame(0, look(other, torch.tensor([[1, 2]]), "maps").maps, {})])
     (tmp_path / "film.gz").write_bytes(kept.to_bytes())
     for model, ids in ((small(), None), (other, [1, 2])):
         html = page(ShowRequest(model.eval(), TOKENIZER, "abc", tmp_path, film=tmp_path / "film.gz"))

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTH
 
 from headscope.errors import RunFailed
 from headscope.heads import table
-from headscope.render.grid import SCORES
+from headscope.heads.roles import captions
 from headscope.run.history import History
 from headscope.run.recorder import recorders
 from headscope.watch import curves
@@ -97,7 +97,7 @@ def test_pictures_are_ten_a_tag_from_before_the_first_step_to_the_last(events):
     assert set(events.Tags()["images"]) == {
         *(f"watch_{kind}/layer_{layer}" for kind in ("attention", "norm_weighted") for layer in (0, 1)),
         *(f"watch_head_attention/L{layer}H{head}" for layer in (0, 1) for head in range(4)),
-        *(f"watch_heads/{score}" for score in SCORES),
+        *(f"watch_heads/{score}" for score in captions()),
         "watch_rollout",
         "watch_positions",
         "watch_loss_and_roles",

@@ -29,6 +29,10 @@ MUST_BE = {
     "less_than_equal": "at most {le:.10g}",
 }
 
+PROBES = "every command describes heads on the same texts; leave the key out, also in .hydra/overrides.yaml of a run"
+#: Keys of earlier versions, and why they are gone.
+REMOVED = {"callbacks.heads.texts": PROBES, "callbacks.heads.longest": PROBES}
+
 
 def must_be(error: Any) -> str:
     """What pydantic asks for in an error, in our words."""
@@ -47,6 +51,8 @@ def wrong(key: str, value: Any, allowed: str) -> UserError:
 
 def unknown_key(key: str, known: Sequence[str]) -> UnknownKey:
     """The error for a key that does not exist; it names the key that was probably meant."""
+    if key in REMOVED:
+        return UnknownKey(key, f"there is no key {key} any more, because {REMOVED[key]}")
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     last = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
     meant = f"did you mean {(near or last)[0]}?" if near or last else f"{command('train')} --cfg job prints all keys"

@@ -20,7 +20,6 @@ else:
     TokenizerName = Literal[tuple(TOKENIZERS)]  #: a config accepts the registered names only
 VocabSize = Annotated[int, Ge(256), Le(65536)]  #: largest vocabulary of byte pairs; other tokenizers ignore it
 MOST_VALIDATION = 2_000_000  #: tokens; a tenth of several gigabytes would take hours without more precision
-PASSAGES, LONGEST_PASSAGE = 8, 64  #: how many probe texts, and how many tokens each
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Corpus:
     note: str = ""  #: shown beside the losses, such as "generated" or lines that occur in both splits
     optimum: float | None = None  #: lowest possible validation loss in nats per token, where it is known
 
-    def passages(self, n: int = PASSAGES, longest: int = LONGEST_PASSAGE) -> Tensor:
+    def passages(self, n: int, longest: int) -> Tensor:
         """Returns the beginnings of the first validation windows, ids (B, T), B ≤ n: the texts that probe heads."""
         x, _ = next(iter(self.val.once(n)))
         return x[:, :longest]

@@ -10,7 +10,7 @@ import re
 import torch
 from torch import Tensor
 
-from headscope.data.corpus import LONGEST_PASSAGE, PASSAGES, Corpus, Source, naming_text
+from headscope.data.corpus import Corpus, Source, naming_text
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import CharTokenizer, LineTokenizer, Tokenizer
 from headscope.data.tokenizers.base import count, tokenize
@@ -112,8 +112,8 @@ class LineWindows(CutWindows):
 class LinesCorpus(Corpus):
     """A corpus of lines, whose probe texts are lines that fill their windows."""
 
-    def passages(self, n: int = PASSAGES, longest: int = LONGEST_PASSAGE) -> Tensor:
-        """Returns the longest validation lines, all cut to the length of the shortest one: (B, T), without padding."""
+    def passages(self, n: int, longest: int) -> Tensor:
+        """The longest validation lines, all cut to the length of the shortest of them: (B, T), without padding."""
         assert isinstance(self.val, LineWindows)
         lengths = self.val.newlines.diff()[self.val.lines]  # of each line, one newline included
         chosen = lengths.argsort(descending=True, stable=True)[:n]

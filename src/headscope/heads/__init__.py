@@ -1,12 +1,14 @@
-"""What a head does. Takes tensors and a model, no Trainer.
+"""What each attention head does. Takes tensors and a model, no Trainer.
 
-`capture` and `look` see inside a forward pass and change it there (`Scale`, `Replace`); `scores` reads attention maps,
-`circuits` weights; `ablate`, `ablation_importance` and `gradient_importance` measure what a head is worth. `describe`
-puts them together: a report on every head, with its role and the evidence for it, on a passage of text and on
-`repeated_probe`.
+- `look` runs a model and records its activations; `capture` does the same around your own call of the model. Both can
+  change activations during the pass with `Scale` and `Replace`.
+- `scores` reads attention maps, and `circuits` reads weights.
+- `ablate` and `gradient_importance` measure how much the loss depends on a head.
+- `describe` combines these into a report on every head: its role and the evidence for it, measured on validation text
+  and on the random repeated text of `repeated_probe`.
 """
 
-from headscope.heads.ablation import ablate, ablation_importance, gradient_importance, losses, mean, resample, zero
+from headscope.heads.ablation import ablate, gradient_importance, losses, mean, resample, zero
 from headscope.heads.activation_cache import ActivationCache
 from headscope.heads.capture import Replace, Scale, capture, look
 from headscope.heads.probes import foreseeable, repeated_probe
@@ -22,7 +24,6 @@ __all__ = [
     "Scale",
     "Seen",
     "ablate",
-    "ablation_importance",
     "capture",
     "describe",
     "foreseeable",

@@ -1,4 +1,4 @@
-"""What a forward pass showed.
+"""The activations of a forward pass.
 
 Shapes: B batch, T positions, C = d_model, H heads, D = C / H, D' width of queries and keys, V vocabulary, L layers.
 """
@@ -10,37 +10,46 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-What = Literal["queries", "keys", "values", "z", "feedforward", "resid", "maps", "heads"]  #: can be recorded
+Field = Literal["queries", "keys", "values", "z", "feedforward", "resid", "maps", "heads"]  #: what can be recorded
 OLD_NAMES = {"mixed": "z", "stream": "resid"}  #: former names of fields, still accepted
 
 
 class ActivationCache:
-    """What the last forward pass under `capture` showed, after edits; with its graph where gradients are on.
+    """The activations of the last forward pass under `capture`, after edits. They keep their autograd graph, if any.
 
-    A field that was not asked for, or that no pass has filled, raises AttributeError.
+    Reading a field that is not recorded, or is not filled yet, raises AttributeError.
     """
 
-    def __init__(self, what: Sequence[What]) -> None:
-        self._fields = frozenset((*(OLD_NAMES.get(name, name) for name in what), "logits"))
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._fields = frozenset((*(OLD_NAMES.get(name, name) for name in fields), "logits"))
         self._by_layer: dict[str, dict[int, Tensor]] = defaultdict(dict)
 
-    def keep(self, name: str, layer: int, x: Callable[[], Tensor]) -> None:
-        """Records x() as a layer of a field, if that was asked for."""
+    def keep(self, name: str, layer: int, compute: Callable[[], Tensor]) -> None:
+        """Records compute() as one layer of a field, if that field is recorded."""
         if name in self._fields:
-            self._by_layer[name][layer] = x()
+            self._by_layer[name][layer] = compute()
+
+    def detach(self) -> "ActivationCache":
+        """Returns the same activations without their autograd graph."""
+        detached = ActivationCache(())
+        detached._fields = self._fields
+        for name, layers in self._by_layer.items():
+            detached._by_layer[name] = {layer: x.detach() for layer, x in layers.items()}
+        return detached
 
     def _stack(self, name: str) -> Tensor:
         if name not in self._fields:
-            raise AttributeError(f"{name!r} was not asked for: capture(model, {name!r}, ...)")
+            raise AttributeError(f"{name!r} is not recorded; use capture(model, {name!r}, ...)")
         if name not in self._by_layer:
-            raise AttributeError(f"no forward pass has shown {name!r} yet: call the model inside `with capture(...)`")
+            raise AttributeError(f"no forward pass has filled {name!r} yet; call the model inside `with capture(...)`")
         return torch.stack(list(self._by_layer[name].values()))
 
     @property
     def maps(self) -> Tensor:
-        """Attention weights (L, B, H, T, T), query before key, rows sum to one; of the q and k that the layer used.
+        """Attention weights (L, B, H, T, T), query before key; rows sum to one.
 
-        Computed beside the pass, whose kernels do not return them: no gradient runs from the logits to them.
+        They are computed a second time from the layer's queries and keys, because fused kernels do not return them. So
+        no gradient flows from the logits to the maps.
         """
         return self._stack("maps")
 
@@ -61,17 +70,18 @@ class ActivationCache:
 
     @property
     def z(self) -> Tensor:
-        """Each head's output before the output projection: its values, mixed by its map. (L, B, H, T, D)."""
+        """Each head's output before the output projection, its map times its values: (L, B, H, T, D)."""
         return self._stack("z")
 
     @property
     def heads(self) -> Tensor:
-        """What each head writes into the stream, before dropout: (L, B, H, T, C). Their sum is attention's output."""
+        """What each head adds to the residual stream, before dropout: (L, B, H, T, C). Attention's output is the sum
+        over heads."""
         return self._stack("heads")
 
     @property
     def feedforward(self) -> Tensor:
-        """What each feed-forward writes into the stream, before dropout: (L, B, T, C)."""
+        """What each feed-forward adds to the residual stream, before dropout: (L, B, T, C)."""
         return self._stack("feedforward")
 
     @property
@@ -91,5 +101,5 @@ class ActivationCache:
 
     @property
     def logits(self) -> Tensor:
-        """(B, T, V); always there."""
+        """(B, T, V); always recorded."""
         return self._stack("logits")[0]

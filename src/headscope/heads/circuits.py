@@ -1,9 +1,9 @@
-"""What a head does to tokens by its weights alone: which it attends to from which, and which it then makes likely.
+"""A head's circuits, from its weights alone: which tokens attend to which, and which tokens that makes more likely.
 
-The circuits of Elhage et al. 2021: W_E W_QK W_Eᵀ and W_E W_OV W_U. A LayerNorm is folded in without its scale, which
-depends on the whole stream: it centres and multiplies by its weight. Left out are its bias, what positions add or turn,
-any norm of queries and keys, and all that other layers write. What remains is exact for what a head reads of the
-tokens themselves, up to a positive factor for each query, key and position of the logits.
+The circuits of Elhage et al. 2021 are W_E W_QK W_Eᵀ and W_E W_OV W_U. Each LayerNorm is folded in as centring and
+multiplication by its weight; its scale depends on the whole residual stream and is left out. Also left out are the
+norms' biases, positions, any norm of queries and keys, and the output of other layers. The result is exact for the part
+of a head that depends on the tokens themselves, up to a positive factor per query, key and position of the logits.
 
 Shapes: C = d_model, H heads, D = C / H, V vocabulary, N tokens, L layers.
 """
@@ -18,7 +18,7 @@ from headscope.model.transformer import TransformerLM
 
 
 class HeadMatrices(NamedTuple):
-    """The projections of the heads of one layer, for rows on the left: x W_Q."""
+    """The projections of all heads of a layer, applied to row vectors as x W_Q."""
 
     query: Tensor  #: W_Q (H, C, D)
     key: Tensor  #: W_K (H, C, D)
@@ -27,7 +27,7 @@ class HeadMatrices(NamedTuple):
 
 
 def head_matrices(model: TransformerLM, layer: int) -> HeadMatrices:
-    """The projections of a layer's heads, without what positions do to queries and keys."""
+    """Returns the projections of a layer's heads, without positions."""
     attention = model.layers()[layer].attention
     c, h = model.d_model, model.n_heads
     q, k, v = attention.qkv.weight.view(3, h, c // h, c).transpose(-1, -2)  # (3, H, C, D)
@@ -35,24 +35,24 @@ def head_matrices(model: TransformerLM, layer: int) -> HeadMatrices:
 
 
 def folded(norm: nn.LayerNorm, x: Tensor) -> Tensor:
-    """The linear part of a LayerNorm on x (..., C): centred, times its weight; without scale and bias."""
+    """Applies the linear part of a LayerNorm to x (..., C): centring and its weight, without scale and bias."""
     return (x - x.mean(-1, keepdim=True)) * norm.weight
 
 
 def unembedding(model: TransformerLM) -> Tensor:
-    """The final norm's linear part and the head: W_U (C, V)."""
+    """Returns W_U (C, V): the final norm's linear part followed by the output layer."""
     weighted = model.head.weight * model.norm.weight  # (V, C)
-    return (weighted - weighted.mean(-1, keepdim=True)).T  # centring is symmetric: it may act on the reader
+    return (weighted - weighted.mean(-1, keepdim=True)).T  # centring is symmetric, so it can be applied to the weights
 
 
 @torch.no_grad()
 def ov_circuit(model: TransformerLM, layer: int, tokens: Tensor | None = None) -> Tensor:
-    """W_E W_V W_O W_U: how attending to a token (row) moves each logit (column), (H, N, V), up to a scale.
+    """Returns W_E W_V W_O W_U (H, N, V): how attending to a token (row) moves each logit (column), up to a scale.
 
     Args:
-        model: whose weights are read.
-        layer: from 0.
-        tokens: (N,) rows; None is the whole vocabulary.
+        model: left unchanged.
+        layer: counted from 0.
+        tokens: (N,), the tokens of the rows; None is the whole vocabulary.
     """
     w, block = head_matrices(model, layer), model.layers()[layer]
     e = folded(block.norm1, _embeddings(model, tokens))  # (N, C)
@@ -62,9 +62,10 @@ def ov_circuit(model: TransformerLM, layer: int, tokens: Tensor | None = None) -
 
 @torch.no_grad()
 def qk_circuit(model: TransformerLM, layer: int, tokens: Tensor | None = None) -> Tensor:
-    """W_E W_Q W_Kᵀ W_Eᵀ times the layer's scale: the score of query token (row) and key token, (H, N, N).
+    """Returns W_E W_Q W_Kᵀ W_Eᵀ times the layer's scale (H, N, N): attention scores of query token (row) and key token.
 
-    The content's part alone, as at distance 0, where rotations cancel. Arguments as in `ov_circuit`.
+    Positions are ignored, as if query and key were at distance 0, where rotations cancel. Arguments as in
+    `ov_circuit`.
     """
     w, block = head_matrices(model, layer), model.layers()[layer]
     e = folded(block.norm1, _embeddings(model, tokens))  # (N, C)
@@ -74,35 +75,35 @@ def qk_circuit(model: TransformerLM, layer: int, tokens: Tensor | None = None) -
 
 @torch.no_grad()
 def ov_eigenvalue_score(model: TransformerLM, layer: int) -> Tensor:
-    """Σ λ / Σ |λ| over the eigenvalues of the whole OV circuit (Elhage et al. 2021): (H,), from -1 to 1; 1 copies.
+    """Returns Σ λ / Σ |λ| over the eigenvalues of the OV circuit (Elhage et al. 2021): (H,), from -1 to 1 (copying).
 
-    The V × V circuit has the eigenvalues of the D × D matrix W_O W_U W_E W_V, and zeros. NaN where it is zero, as at
-    the start of training.
+    The V × V circuit has the eigenvalues of the D × D matrix W_O W_U W_E W_V, and otherwise zeros. The score is NaN for
+    a circuit of zeros, as at the start of training.
     """
     w, block = head_matrices(model, layer), model.layers()[layer]
     around = folded(block.norm1, unembedding(model) @ model.embedding.weight)  # (C, C)
     whole = w.output @ around @ w.value  # (H, D, D)
-    # On the CPU: a GPU took 0.7 s for the six heads of a layer, in steps that wait for each other.
+    # On the CPU, because a GPU took 0.7 s for the six heads of one layer: its many small steps wait for each other.
     values: Tensor = torch.linalg.eigvals(whole.double().cpu())  # (H, D)
     return (values.real.sum(-1) / values.abs().sum(-1)).to(whole.device)
 
 
 @torch.no_grad()
 def copying(model: TransformerLM, layer: int, tokens: Tensor | None = None, top: int = 1) -> Tensor:
-    """The share of tokens that a head, attending to them, raises among the `top` most: (H,), from 0 to 1.
+    """Returns the share of tokens whose own logit is among the `top` that attending to them raises most: (H,), 0 to 1.
 
-    After the copy score of Wang et al. 2022 (top 5 there, of a far larger vocabulary). Equal logits count against a
-    token, so a head that writes nothing copies nothing. Arguments as in `ov_circuit`.
+    After the copy score of Wang et al. 2022, who used top 5 of a far larger vocabulary. Ties count against a token, so
+    a head that writes nothing copies nothing. Arguments as in `ov_circuit`.
     """
     circuit = ov_circuit(model, layer, tokens)  # (H, N, V)
     at = torch.arange(model.vocab_size, device=circuit.device) if tokens is None else tokens
     own = circuit.gather(-1, at.expand(circuit.shape[0], -1)[..., None])  # (H, N, 1)
-    above = (circuit >= own).sum(-1)  # itself and its equals among them
+    above = (circuit >= own).sum(-1)  # counts the token itself and ties
     return (above <= top).to(circuit.dtype).mean(-1)
 
 
 def strongest(circuit: Tensor, n: int) -> list[tuple[int, int, float]]:
-    """The n largest entries of one head's circuit (N, M): (row, column, value), largest first."""
+    """Returns the n largest entries of one head's circuit (N, M) as (row, column, value), largest first."""
     values, places = circuit.flatten().topk(min(n, circuit.numel()))
     return [(*divmod(p, circuit.shape[1]), v) for p, v in zip(places.tolist(), values.tolist(), strict=True)]
 

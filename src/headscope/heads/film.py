@@ -1,12 +1,12 @@
-"""Maps and roles of all heads on one text at several steps of training: heads seen forming.
+"""Maps and roles of all heads on one text at several steps of training, to see heads form.
 
-Shapes: L layers, H heads, T positions, P = T (T + 1) / 2 pairs of a query and a key that it may see.
+Shapes: L layers, H heads, T positions, P = T (T + 1) / 2 pairs of a query and a key up to it.
 """
 
 import gzip
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-LONGEST = 64  #: tokens of the text; ten steps of a small model are then a few hundred kilobytes
+LONGEST = 64  #: most tokens of the text; ten frames of a small model then take a few hundred kilobytes
 
 
 @dataclass(frozen=True)
@@ -23,47 +23,49 @@ class Frame:
     """All heads at one step."""
 
     step: int
-    maps: NDArray[np.uint8]  #: (L, H, P): the root of each weight over 255, as a byte; small weights matter too
-    roles: list[list[str]]  #: L lists of H; empty text for none, a question mark behind an unconfirmed one
+    maps: NDArray[
+        np.uint8
+    ]  #: (L, H, P): 255 times the square root of each weight; the root keeps small weights visible
+    roles: list[list[str]]  #: L lists of H; empty without a role, with a question mark after an unconfirmed role
 
 
 @dataclass(frozen=True)
 class Film:
-    """Frames over one text."""
+    """Frames of one text."""
 
-    ids: list[int]  #: T tokens
+    ids: list[int]  #: T
     frames: list[Frame] = field(default_factory=list)
 
     def until(self, step: int) -> "Film":
-        """Without the frames after a step."""
+        """Returns the film without the frames after a step."""
         return Film(self.ids, [f for f in self.frames if f.step <= step])
 
     def fits(self, layers: int, heads: int, vocab_size: int) -> bool:
-        """Whether it can be of a model of this shape."""
+        """Whether the film can come from a model of this shape."""
         t = len(self.ids)
         shapes = {f.maps.shape for f in self.frames}
         return t > 0 and shapes == {(layers, heads, t * (t + 1) // 2)} and max(self.ids) < vocab_size
 
     def description(self) -> dict[str, Any]:
-        """All but the maps, plain data."""
+        """Returns everything except the maps, as plain data."""
         shape = list(self.frames[0].maps.shape[:2]) if self.frames else [0, 0]
         frames = [{"step": f.step, "roles": f.roles} for f in self.frames]
         return {"ids": self.ids, "shape": [*shape, len(self.ids)], "frames": frames}
 
     def maps(self) -> bytes:
-        """The maps of all frames, one after the other."""
+        """Returns the maps of all frames, one frame after another."""
         return b"".join(f.maps.tobytes() for f in self.frames)
 
     def to_bytes(self) -> bytes:
-        """The whole film as a file: gzip of a line of JSON, then `maps`."""
+        """Returns the content of a file: `description` as one line of JSON and then `maps`, compressed by gzip."""
         return gzip.compress(json.dumps(self.description()).encode() + b"\n" + self.maps(), mtime=0)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Film":
-        """The inverse of `to_bytes`.
+        """Reads the result of `to_bytes`.
 
         Raises:
-            ValueError: the bytes are no film.
+            ValueError: the bytes are not a film.
         """
         try:
             line, _, maps = gzip.decompress(content).partition(b"\n")
@@ -73,11 +75,11 @@ class Film:
             whole = np.frombuffer(maps, np.uint8).reshape(len(frames), layers, heads, t * (t + 1) // 2)
             return cls(described["ids"], [Frame(f["step"], m, f["roles"]) for f, m in zip(frames, whole, strict=True)])
         except (OSError, EOFError, KeyError, TypeError, zlib.error) as e:
-            raise ValueError("no film") from e
+            raise ValueError("not a film") from e
 
 
 def frame(step: int, maps: Tensor, roles: Mapping[tuple[int, int], str]) -> Frame:
-    """A frame of maps (L, 1, H, T, T), or (L, H, T, T), and of roles by (layer, head)."""
+    """Returns a frame from maps (L, 1, H, T, T) or (L, H, T, T) and the role of each (layer, head)."""
     t = maps.shape[-1]
     flat = maps.reshape(len(maps), -1, t, t)  # (L, H, T, T)
     i, j = torch.tril_indices(t, t)
@@ -85,8 +87,3 @@ def frame(step: int, maps: Tensor, roles: Mapping[tuple[int, int], str]) -> Fram
     layers, heads = flat.shape[:2]
     names = [[roles.get((layer, head), "") for head in range(heads)] for layer in range(layers)]
     return Frame(step, bytes_.cpu().numpy(), names)
-
-
-def of(ids: Sequence[int], maps: Tensor, roles: Mapping[tuple[int, int], str], step: int = 0) -> Film:
-    """A film of one frame."""
-    return Film(list(ids), [frame(step, maps, roles)])

@@ -1,4 +1,4 @@
-"""A norm whose scale is held at the value that it has: what makes a logit a sum of contributions.
+"""Freezes the scale of a norm at its value, so that a logit becomes a sum of contributions.
 
 Shapes: B batch, C = d_model.
 """
@@ -8,23 +8,23 @@ from torch import Tensor, nn
 
 
 def through_frozen(norm: nn.Module, x: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    """What to read in a norm's input, to know what it adds along a direction of the norm's output.
+    """Turns a direction in a norm's output into the direction in its input that gives the same dot product.
 
-    A norm is a linear map (centring, weights), divided by a scale that the input decides, plus a bias: LayerNorm,
-    RMSNorm and a division by the length are, with or without weights. No name is asked: at zero the norm's value is its
-    bias, and its derivative is the linear map up to a factor, which comparing with the norm at x gives.
+    LayerNorm, RMSNorm and division by the length are a linear map (centring, weights) divided by a scale that depends
+    on the input, plus a bias. The function works for any such norm: at zero, the norm's value is its bias and its
+    derivative is the linear map up to a factor, and the norm's value at x gives the factor.
 
     Args:
         norm: (..., C) to (..., C).
         x: the norm's input, (B, C).
-        direction: in its output, (B, C).
+        direction: in the norm's output, (B, C).
 
     Returns:
-        `reading` (B, C) and `bias` (B,): norm(x) · direction = x · reading + bias, and the same for the parts of x,
-        at the scale that all of x has.
+        `reading` (B, C) and `bias` (B,) with norm(x) · direction = x · reading + bias. If x is a sum, a part p of x
+        contributes p · reading, at the scale of the whole x.
 
     Raises:
-        ValueError: the norm is no such map.
+        ValueError: the norm is not a linear map divided by a scale, plus a bias.
     """
     with torch.enable_grad():
         zero = torch.zeros_like(x).requires_grad_()
@@ -37,5 +37,7 @@ def through_frozen(norm: nn.Module, x: Tensor, direction: Tensor) -> tuple[Tenso
     reading = factor * linear
     missing = (x * reading).sum(-1) - (wanted * direction).sum(-1)  # (B,)
     if not (missing.abs() <= 1e-3 * (wanted.norm(dim=-1) * direction.norm(dim=-1) + tiny)).all():
-        raise ValueError(f"{type(norm).__name__} is no linear map over a scale plus a bias: its scale cannot be frozen")
+        raise ValueError(
+            f"{type(norm).__name__} is not a linear map divided by a scale, plus a bias; its scale cannot be frozen"
+        )
     return reading, (at_zero.detach() * direction).sum(-1)

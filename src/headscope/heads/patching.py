@@ -1,4 +1,4 @@
-"""Which heads carry the difference between two prompts.
+"""Activation patching: which heads carry the difference between two prompts.
 
 Shapes: L layers, B batch, H heads, T positions, C = d_model.
 """
@@ -14,11 +14,11 @@ from headscope.model.transformer import TransformerLM
 
 
 class Patching(NamedTuple):
-    """Logit differences, and how each head's output from the corrupt run changes the clean run's."""
+    """Logit differences of both runs, and the change when a head's output comes from the corrupt run."""
 
     clean: Tensor  #: logit(token) - logit(against) of the clean run, (B,)
     corrupt: Tensor  #: of the corrupt run, (B,)
-    direct: Tensor  #: change along the path from the head straight to the logits, (L, B, H)
+    direct: Tensor  #: change along the direct path from the head to the logits, (L, B, H)
     full: Tensor  #: change along all paths, (L, B, H)
 
 
@@ -32,29 +32,29 @@ def patch_heads(
     position: int | None = None,
     at: int = -1,
 ) -> Patching:
-    """Replaces what one head wrote in the clean run by what it wrote in the corrupt run, for every head in turn.
+    """Replaces the output of one head in the clean run by its output in the corrupt run, for every head in turn.
 
-    `full` lets all later layers compute with the replacement (activation patching: Vig et al. 2020; Meng et al. 2022).
-    `direct` lets only the final norm and the output layer see it (path patching from the head to the logits: Wang et
-    al. 2023, section 3.1), the norm with its own new scale. A head whose `direct` is zero and whose `full` is not works
-    through later layers.
+    For `full`, all later layers compute with the replacement (activation patching: Vig et al. 2020; Meng et al. 2022).
+    For `direct`, only the final norm and the output layer do (path patching from the head to the logits: Wang et al.
+    2023, section 3.1); the norm's scale changes too. A head with `direct` near zero and a large `full` acts through
+    later layers.
 
     Args:
         model: in any mode; dropout is off.
         clean: ids (B, T).
-        corrupt: ids (B, T), as many as in `clean`.
-        tokens: (B,).
+        corrupt: ids (B, T), with the same shape as `clean`.
+        tokens: (B,); the measure is logit(tokens) - logit(against).
         against: (B,).
-        position: where the head's output is replaced; None is everywhere.
+        position: where the head's output is replaced; None replaces it everywhere.
         at: the position whose next token is predicted.
 
     Raises:
-        UserError: prompts of different length.
+        UserError: the prompts have different lengths.
     """
     if clean.shape != corrupt.shape:
         raise UserError(
-            f"the clean prompt has {clean.shape[-1]} tokens and the corrupt one {corrupt.shape[-1]}: "
-            "patching needs prompts of equal length, token for token"
+            f"the clean prompt has {clean.shape[-1]} tokens and the corrupt one {corrupt.shape[-1]}; "
+            "patching needs prompts with the same number of tokens"
         )
 
     def difference(logits: Tensor) -> Tensor:

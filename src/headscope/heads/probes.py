@@ -1,4 +1,7 @@
-"""Texts to look at heads on.
+"""The texts on which heads are described.
+
+A run keeps `TEXTS` passages of its validation text in its checkpoints. Every command, picture and file describes heads
+on those passages and on `run_probe`.
 
 Shapes: B texts, T positions.
 """
@@ -8,25 +11,34 @@ from torch import Tensor
 
 from headscope.heads.scores import earlier_equals
 
+TEXTS = 8  #: passages, and as many repeated random texts
+LONGEST = 64  #: tokens of each, at most
+
+
+def run_probe(vocab_size: int, block_size: int) -> Tensor:
+    """Returns the repeated random texts on which heads are described: the same ids (B, T) for all runs of this size."""
+    return repeated_probe(vocab_size, min(LONGEST, block_size), TEXTS)
+
 
 def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> Tensor:
-    """Random tokens, repeated: ids (n, T), T = block_size, in each text with a period of its own.
+    """Returns random tokens, repeated: ids (n, T) with T = block_size. Each text has its own period.
 
-    Whoever knows the period, or looks for the earlier occurrence, can foresee all that follows the first period. The
-    periods, above a quarter of the text and up to half of it, all differ as long as there are enough of them, and none
-    is twice another: no fixed distance suits two of them, and a text's neighbour is a control.
+    A model that copies from one period earlier can predict every token after the first period; so can an induction
+    head, which looks up the earlier occurrence of the current token. Periods are longer than a quarter of the text and
+    at most half of it, and all different while there are enough of them. None is twice another, so no fixed distance
+    suits two texts, and one text is a control for another.
 
     Args:
-        vocab_size: V; tokens are drawn evenly.
-        block_size: T, 4 at least.
-        n: texts.
+        vocab_size: V; tokens are drawn uniformly.
+        block_size: T, at least 4.
+        n: number of texts.
         seed: the same seed gives the same texts on every machine.
 
     Raises:
-        ValueError: a text too short to hold a period twice.
+        ValueError: the texts are too short to contain a period twice.
     """
     if block_size < 4:
-        raise ValueError(f"a repeated text needs 4 tokens at least, not {block_size}")
+        raise ValueError(f"a repeated text needs at least 4 tokens, not {block_size}")
     random = torch.Generator().manual_seed(seed)
     shortest, longest = block_size // 4 + 1, block_size // 2
     lengths = longest - shortest + 1
@@ -37,9 +49,9 @@ def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> T
 
 
 def foreseeable(ids: Tensor) -> Tensor:
-    """Targets that an induction head can foresee: (B, T - 1), of ids (B, T).
+    """Returns which targets of ids (B, T) an induction head can predict: bool (B, T - 1).
 
-    True at t where some earlier token equal to token t was followed by what follows token t.
+    True at t if an earlier token equal to token t was followed by the token that follows t.
     """
     same = earlier_equals(ids)  # (B, T, T)
     return (same[:, :-1, :-1] & same[:, 1:, 1:]).any(-1)

@@ -1,63 +1,65 @@
-"""A report on every head of a model: scores, role, evidence.
+"""A report on every head of a model: its scores, its role, and the evidence for the role.
 
 Shapes: B texts, T positions, H heads, L layers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from headscope.heads import circuits, scores
-from headscope.heads.ablation import ablate_groups, gradient_importance
+from headscope.heads.ablation import ablate_groups, look_with_importance
 from headscope.heads.activation_cache import ActivationCache
 from headscope.heads.capture import look
 from headscope.heads.probes import foreseeable
-from headscope.heads.roles import ALL_ROLE_RULES, Looks, Probe, Role, measure, name_roles
+from headscope.heads.roles import NO_ROLE, ROLE_RULES, Measurement, Probe, ProbeMaps, Role, measure, name_roles
 from headscope.model.transformer import TransformerLM
 
-COSTS = 0.01  #: nats; a head whose loss costs less is not said to matter
-SHORTEST = 4  #: tokens; in two the first is the one before, in three the score that stands out rests on one row
-ERRORS = 3  #: standard errors that a cost must be above 0
+COSTS = 0.01  #: nats per token; the least cost of a head that matters
+SHORTEST = 4  #: tokens; with 2 the first is also the previous one, and with 3 a score rests on a single row
+ERRORS = 3  #: standard errors; the least cost of a head that matters
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Why a head is said to have a role."""
+    """The evidence for a head's role."""
 
-    score: str  #: the name of the score that stands out
+    score: str  #: name of the score that stands out
     value: float
-    uniform: float  #: the score of a head that looks at its past evenly, exact
-    shuffled: float  #: the score of the head's own weights on the wrong keys
-    probe: Probe  #: where the role matters
-    cost: float  #: nats a token by which the loss rises there when the head's output is replaced by its mean
-    error: float  #: the standard error of that, over targets taken as independent
-    last: float | None = None  #: the same after the others of its layer with its role; None if not asked for
+    uniform: float  #: the exact score of a head that attends to its past evenly
+    shuffled: float  #: the score of the head's own weights on wrong keys
+    probe: Probe  #: where the role should matter
+    cost: float  #: nats per token by which the loss rises on the probe when the head is mean-ablated
+    error: float  #: standard error of the cost, with targets taken as independent
+    last: float | None = (
+        None  #: the cost after the layer's other heads with this role are ablated; None if not measured
+    )
     last_error: float | None = None
 
     @property
     def needed(self) -> bool:
-        """The loss needs the head, whatever others do."""
+        """Whether the loss depends on this head while all other heads are active."""
         return _matters(self.cost, self.error)
 
     @property
     def shared(self) -> bool:
-        """Others stand in for the head, and the loss needs one of them."""
+        """Whether other heads replace this one, and the loss depends on one of them being active."""
         return self.last is not None and self.last_error is not None and _matters(self.last, self.last_error)
 
 
 @dataclass(frozen=True)
 class HeadReport:
-    """What is known of one head. A role is confirmed where the loss needs the head that has it."""
+    """The findings about one head. A role is confirmed if the loss depends on the head."""
 
     layer: int
     head: int
     role: Role
     scores: dict[str, float]
-    evidence: Evidence | None  #: None where there is no role
+    evidence: Evidence | None  #: None without a role
     confirmed: bool
 
     @property
@@ -65,85 +67,117 @@ class HeadReport:
         return f"L{self.layer}H{self.head}"
 
 
-def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0) -> list[HeadReport]:
-    """What every head does: a pass over each probe, one backward pass, and a few from each layer on.
+class ScoreInputs(NamedTuple):
+    """The inputs of scores that give no role."""
 
-    A role is confirmed when the mean ablation of the head costs at least `COSTS` nats a token, and `ERRORS` standard
-    errors, where the role matters: on every target of the text, or on those of the repeated texts that can be foreseen.
-    Heads that do the same stand in for each other (Wang et al. 2022, section 3.4, backup heads; McGrath et al. 2023):
-    one that costs less alone is ablated again, after all others of its layer that have its role.
+    model: TransformerLM
+    maps: Tensor  #: on the text, (L, B, H, T, T)
+    importance: Tensor  #: `gradient_importance` on the text, (L, H)
+    tokens: Tensor  #: all tokens of both probes, each once, (N,)
+
+
+#: Scores that give no role, by name: a row here suffices for a new one. Each returns (L, H).
+OTHER_SCORES: dict[str, Callable[[ScoreInputs], Tensor]] = {
+    "distance": lambda x: scores.distance(x.maps),
+    "copying": lambda x: torch.stack([circuits.copying(x.model, i, x.tokens) for i in range(x.model.n_layers)]),
+    "ov_eigenvalues": lambda x: torch.stack(
+        [circuits.ov_eigenvalue_score(x.model, i) for i in range(x.model.n_layers)]
+    ),
+    "importance": lambda x: x.importance,
+}
+
+
+class Inspection(NamedTuple):
+    """The reports, and the forward pass over the text that they come from."""
+
+    reports: list[HeadReport]
+    cache: ActivationCache  #: on the text: maps, values, z and resid
+
+
+def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0) -> list[HeadReport]:
+    """Returns a report on every head.
+
+    A role is confirmed if mean ablation of the head costs at least `COSTS` nats per token and `ERRORS` standard errors
+    on the role's probe: on every target of the text, or on the predictable targets of the repeated texts. Heads that do
+    the same can replace each other (Wang et al. 2022, section 3.4, backup heads; McGrath et al. 2023). A head that
+    costs less is therefore ablated again, after all other heads of its layer with its role.
 
     Args:
-        model: whose heads they are; it is left as it was.
-        text: ids (B, T) of text like that of its training.
-        repeated: ids (B', T') of at least two texts as `repeated_probe` makes them.
+        model: left unchanged.
+        text: ids (B, T) of text like the training text.
+        repeated: ids (B', T') of at least two texts from `repeated_probe`.
         seed: of the random control.
 
     Returns:
-        A report for each head, layer by layer. Its scores: those of `roles` by their names there (previous_token, sink,
-        local, evenness on the text; duplicate_token, induction on the repeated texts), `distance` in tokens, `copying`
-        of the tokens in the probes, `ov_eigenvalues`, and `importance`, by gradient, on the text. One that cannot be
-        had is NaN: `local` in texts of 5 tokens or fewer, `ov_eigenvalues` before the first step.
+        One report per head, layer by layer. Its scores are those of `ROLE_RULES` and `OTHER_SCORES`: previous_token,
+        sink, local and evenness on the text; duplicate_token and induction on the repeated texts; `distance` in tokens;
+        `copying` of the tokens in the probes; `ov_eigenvalues`; and `importance`, the gradient importance on the text.
+        Scores that cannot be computed are NaN: `local` in texts of up to 5 tokens, `ov_eigenvalues` before the first
+        step.
 
     Raises:
-        ValueError: one repeated text alone, which has no other as its control; texts too short to tell roles apart.
+        ValueError: there is only one repeated text, which needs another as its control; or the text has fewer than
+            `SHORTEST` tokens.
+    """
+    return inspect(model, text, repeated, seed).reports
+
+
+def inspect(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0) -> Inspection:
+    """Does the same as `describe`, and also returns the forward pass over the text.
+
+    The cost is one forward pass per probe, one backward pass, and passes from each layer with a role to the end.
     """
     if text.shape[1] < SHORTEST:
-        raise ValueError(f"roles need texts of {SHORTEST} tokens at least, not {text.shape[1]}")
+        raise ValueError(f"roles need texts of at least {SHORTEST} tokens, not {text.shape[1]}")
     ids: dict[Probe, Tensor] = {"text": text, "repeated": repeated}
-    seen: dict[Probe, ActivationCache] = {probe: look(model, x, "maps", "z", "resid") for probe, x in ids.items()}
-    measured = measure({probe: Looks(seen[probe].maps, x) for probe, x in ids.items()}, seed)
-    roles = name_roles(measured)
-    table = {ALL_ROLE_RULES[role].score: found.value for role, found in measured.items()}
-    table |= _scores_without_role(model, seen["text"], text, repeated)
-    columns = {name: value.tolist() for name, value in table.items()}  # (L, H) each
+    on_text, importance = look_with_importance(model, text, "maps", "values", "z", "resid")
+    caches: dict[Probe, ActivationCache] = {"text": on_text, "repeated": look(model, repeated, "maps", "z", "resid")}
+    maps = on_text.maps
+    measured = measure(
+        {"text": ProbeMaps(maps, text, seed), "repeated": ProbeMaps(caches["repeated"].maps, repeated, seed)}
+    )
+    inputs = ScoreInputs(model, maps, importance, torch.unique(torch.cat((text.flatten(), repeated.flatten()))))
+    table = {ROLE_RULES[role].score: found.value for role, found in measured.items()}
+    table |= {name: score(inputs) for name, score in OTHER_SCORES.items()}
+    columns = {name: values.tolist() for name, values in table.items()}  # (L, H) each
 
-    where = {"text": torch.ones_like(text[:, 1:], dtype=torch.bool), "repeated": foreseeable(repeated)}
+    counted = {"text": torch.ones_like(text[:, 1:], dtype=torch.bool), "repeated": foreseeable(repeated)}
 
     def rises(layer: int, probe: Probe, groups: Sequence[Sequence[int]]) -> Tensor:
-        """What every target that counts costs without each group of a layer's heads: (G, N), in nats."""
-        return ablate_groups(model, ids[probe], layer, groups, seen[probe])[:, where[probe]]
+        """Returns the rise of every counted target's loss without each group of a layer's heads: (G, N), in nats."""
+        return ablate_groups(model, ids[probe], layer, groups, caches[probe])[:, counted[probe]]
 
     reports = []
-    for layer in range(model.n_layers):
-        costs = _costs(roles[layer], partial(rises, layer))
-        for head, role in enumerate(roles[layer]):
-            evidence = None
-            if role != "none":
-                sign, found = ALL_ROLE_RULES[role], measured[role]
-                value, shuffled = found.value[layer, head].item(), found.shuffled[layer, head].item()
-                evidence = Evidence(sign.score, value, found.uniform, shuffled, sign.probe, *costs[head])
+    for layer, roles in enumerate(name_roles(measured)):
+        costs = _costs(roles, partial(rises, layer))
+        for head, role in enumerate(roles):
+            evidence = _evidence(role, measured, layer, head, costs[head]) if role != NO_ROLE else None
             own = {name: column[layer][head] for name, column in columns.items()}
             confirmed = evidence is not None and (evidence.needed or evidence.shared)
             reports.append(HeadReport(layer, head, role, own, evidence, confirmed))
-    return reports
+    return Inspection(reports, on_text)
 
 
-def _scores_without_role(
-    model: TransformerLM, seen: ActivationCache, text: Tensor, repeated: Tensor
-) -> dict[str, Tensor]:
-    layers = range(model.n_layers)
-    tokens = torch.unique(torch.cat((text.flatten(), repeated.flatten())))
-    return {
-        "distance": scores.distance(seen.maps),
-        "copying": torch.stack([circuits.copying(model, layer, tokens) for layer in layers]),
-        "ov_eigenvalues": torch.stack([circuits.ov_eigenvalue_score(model, layer) for layer in layers]),
-        "importance": gradient_importance(model, text),
-    }
+def _evidence(
+    role: Role, measured: Mapping[Role, Measurement], layer: int, head: int, costs: tuple[float, ...]
+) -> Evidence:
+    rule, found = ROLE_RULES[role], measured[role]
+    value, shuffled = found.value[layer, head].item(), found.shuffled[layer, head].item()
+    return Evidence(rule.score, value, found.uniform, shuffled, rule.probe, *costs)
 
 
 def _costs(
     roles: Sequence[Role], rises: Callable[[Probe, Sequence[Sequence[int]]], Tensor]
 ) -> dict[int, tuple[float, ...]]:
-    """Cost and error of each head of a layer that has a role; as the last, too, if others that have it may stand in.
+    """Returns the `cost`, `error` and, if measured, `last` and `last_error` of each head of a layer that has a role.
 
     Args:
         roles: of the layer's heads.
-        rises: of a probe and G groups of heads, what every target costs without each: (G, N), in nats.
+        rises: takes a probe and G groups of heads; returns the rise of every target's loss without each, (G, N).
     """
     found: dict[int, tuple[float, ...]] = {}
     for probe in get_args(Probe):
-        heads = [head for head, role in enumerate(roles) if role != "none" and ALL_ROLE_RULES[role].probe == probe]
+        heads = [head for head, role in enumerate(roles) if role != NO_ROLE and ROLE_RULES[role].probe == probe]
         if not heads:
             continue
         found |= {head: _cost(rise) for head, rise in zip(heads, rises(probe, [[h] for h in heads]), strict=True)}
@@ -157,7 +191,7 @@ def _costs(
 
 
 def _cost(rises: Tensor) -> tuple[float, float]:
-    """The mean of what targets cost (N,), and its standard error."""
+    """Returns the mean of the rises of N targets, and its standard error."""
     return rises.mean().item(), rises.std().item() / len(rises) ** 0.5
 
 

@@ -1,9 +1,14 @@
-"""A head's role: the one thing it does, if one of its scores stands out from what chance would give.
+"""Roles of heads: a head has a role if one of its scores is far above chance.
+
+`ROLE_RULES` has one row per role. To add a role, add its row there: reports, tables, sentences, pictures, logged
+scalars and the page all read the rows.
 
 Shapes: maps (L, B, H, T, T), ids (B, T), scores (L, H).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import torch
@@ -11,116 +16,187 @@ from torch import Tensor
 
 from headscope.heads import scores
 
-Probe = Literal["text", "repeated"]  #: a passage of text, or random tokens that repeat
-Role = Literal["previous token", "duplicate token", "induction", "sink", "local", "uniform", "none"]
+Probe = Literal["text", "repeated"]  #: validation text, or random tokens that repeat
+Role = str  #: a key of `ROLE_RULES`, or `NO_ROLE`
+NO_ROLE = "none"
 
-STANDS_OUT = 0.4  #: of the way from chance to 1; Olsson et al. 2022 and TransformerLens draw the line there, from 0
-EVEN = 0.95  #: evenness of a head that is called uniform
+#: A score stands out if it is at least this far on the way from chance to 1. Olsson et al. 2022 use 0.4, counted from
+#: 0. The 0.4 of TransformerLens is stricter: its score cannot exceed 0.5 on its repeated tokens, so its threshold is
+#: 0.8 on this scale.
+STANDS_OUT = 0.4
+EVEN = 0.95  #: evenness from which a head is called uniform
 
 
-class Looks(NamedTuple):
-    """What heads attended to on one probe."""
+@dataclass(frozen=True)
+class ProbeMaps:
+    """The attention maps of all heads on one probe."""
 
     maps: Tensor  #: (L, B, H, T, T)
     ids: Tensor  #: (B, T)
+    seed: int = 0  #: of the random order of keys
+
+    @cached_property
+    def shuffled(self) -> Tensor:
+        """The maps with the weights of each row in random order: (L, B, H, T, T). No row looks at later keys."""
+        order = random_order(self.ids, self.seed)[:, None].to(self.maps.device)  # (B, 1, T, T)
+        return self.maps.gather(-1, order.expand(self.maps.shape))
+
+    @property
+    def uniform(self) -> Tensor:
+        """The map of one head that attends to all its past evenly: (1, B, 1, T, T)."""
+        return scores.uniform(self.maps[:1, :, :1])
 
 
-class Measured(NamedTuple):
-    """A score of every head, and what it is worth by chance."""
+class Measurement(NamedTuple):
+    """A score of every head, with its controls."""
 
     value: Tensor  #: (L, H)
-    uniform: float  #: the same for a head that looks at its past evenly, exact
-    shuffled: Tensor  #: (L, H), for the head's own weights on the wrong keys
-    chance: Tensor  #: what the value must stand out from, broadcast to (L, H)
+    uniform: float  #: the exact score of a head that attends to all its past evenly
+    shuffled: Tensor  #: (L, H), the score of the head's own weights on wrong keys
+    chance: Tensor  #: the control that the value is compared with, broadcast to (L, H)
 
     def excess(self) -> Tensor:
-        """How far the value is from chance to 1: 0 is chance, 1 perfect; -inf where there is no score."""
+        """Returns how far the value is on the way from chance (0) to 1; -inf where the score is NaN."""
         return ((self.value - self.chance) / (1 - self.chance)).nan_to_num(nan=-torch.inf)
 
 
+def by_place(score: Callable[[Tensor], Tensor]) -> Callable[[ProbeMaps], Measurement]:
+    """Measures a score of positions. The control shuffles the weights of each row over the keys of its past.
+
+    The mean over many random orders is the score of a uniform head, so chance is that score.
+    """
+
+    def measure(probe: ProbeMaps) -> Measurement:
+        uniform = score(probe.uniform)  # (1, 1)
+        return Measurement(score(probe.maps), uniform.item(), score(probe.shuffled), uniform)
+
+    return measure
+
+
+def by_tokens(score: Callable[[Tensor, Tensor], Tensor]) -> Callable[[ProbeMaps], Measurement]:
+    """Measures a score of tokens. The control combines the head's maps with the tokens of another text of the probe.
+
+    This control keeps all position habits of the head, so a head that looks back a fixed distance gains nothing. Chance
+    is the higher of this control and the score of a uniform head.
+    """
+
+    def measure(probe: ProbeMaps) -> Measurement:
+        uniform = score(probe.uniform, probe.ids)  # (1, 1)
+        shuffled = score(probe.maps, probe.ids.roll(1, 0))
+        return Measurement(score(probe.maps, probe.ids), uniform.item(), shuffled, torch.maximum(shuffled, uniform))
+
+    return measure
+
+
+def stands_out(measured: Measurement) -> Tensor:
+    """Returns where the score is far above chance, bool (L, H)."""
+    return measured.excess() >= STANDS_OUT
+
+
+def is_even(measured: Measurement) -> Tensor:
+    """Returns where the evenness is that of a uniform head, bool (L, H)."""
+    return measured.value >= EVEN
+
+
 class RoleRule(NamedTuple):
-    """What gives a role away."""
+    """A score, and the role of a head where this score is high."""
 
-    score: str  #: its name in the reports
-    probe: Probe  #: where it is measured, and where a head that has the role should matter
-    measure: Callable[[Looks, Tensor], Measured]
-
-
-def by_place(score: Callable[[Tensor], Tensor]) -> Callable[[Looks, Tensor], Measured]:
-    """Measures a score of places; shuffled are the weights of each row, on the keys of its past in random order.
-
-    Over many orders that is the uniform head's score, which is what the value must stand out from.
-    """
-
-    def measure(looks: Looks, order: Tensor) -> Measured:
-        shuffled = looks.maps.gather(-1, order.expand(looks.maps.shape))
-        uniform = score(scores.uniform(looks.maps[:1, :, :1]))  # (1, 1)
-        return Measured(score(looks.maps), uniform.item(), score(shuffled), uniform)
-
-    return measure
+    score: str  #: its name in reports, tables, pictures and logs
+    probe: Probe  #: where the score is measured, and where ablating a head with this role should matter
+    measure: Callable[[ProbeMaps], Measurement]
+    sentence: str  #: follows the head's name; {share} is the score in percent, {unit} a character, word or token
+    caption: str  #: of the picture of this score
+    is_high: Callable[[Measurement], Tensor] = stands_out
+    is_fallback: bool = False  #: the role is given only if no other role applies; the first fallback wins
 
 
-def by_tokens(score: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Looks, Tensor], Measured]:
-    """Measures a score of tokens; shuffled are the head's maps, against the tokens of another text of the probe.
-
-    That leaves the head all its habits of place: one that looks back a fixed distance gains nothing by it. The value
-    must stand out from the higher control.
-    """
-
-    def measure(looks: Looks, order: Tensor) -> Measured:
-        uniform = score(scores.uniform(looks.maps[:1, :, :1]), looks.ids)  # (1, 1)
-        shuffled = score(looks.maps, looks.ids.roll(1, 0))
-        return Measured(score(looks.maps, looks.ids), uniform.item(), shuffled, torch.maximum(shuffled, uniform))
-
-    return measure
-
-
-#: Of roles that exclude each other, the one with the largest excess is taken.
 ROLE_RULES: dict[Role, RoleRule] = {
-    "previous token": RoleRule("previous_token", "text", by_place(scores.previous_token)),
-    "duplicate token": RoleRule("duplicate_token", "repeated", by_tokens(scores.duplicate_token)),
-    "induction": RoleRule("induction", "repeated", by_tokens(scores.induction)),
-    "sink": RoleRule("sink", "text", by_place(scores.sink)),
+    "previous token": RoleRule(
+        "previous_token",
+        "text",
+        by_place(scores.previous_token),
+        "puts {share} of its attention on the {unit} just before",
+        "weight on the token before",
+    ),
+    "duplicate token": RoleRule(
+        "duplicate_token",
+        "repeated",
+        by_tokens(scores.duplicate_token),
+        "puts {share} of its attention on earlier copies of the same {unit}",
+        "weight on earlier equal tokens, in repeated random text",
+    ),
+    "induction": RoleRule(
+        "induction",
+        "repeated",
+        by_tokens(scores.induction),
+        "puts {share} of its attention on what followed the same {unit} earlier",
+        "weight on what followed earlier equal tokens, in repeated random text",
+    ),
+    "sink": RoleRule(
+        "sink",
+        "text",
+        by_place(scores.sink),
+        "puts {share} of its attention on the first {unit} of the text",
+        "weight on the first token",
+    ),
+    "local": RoleRule(
+        "local",
+        "text",
+        by_place(scores.local),
+        "puts {share} of its attention on the last five {unit}s",
+        "weight on the last five tokens",
+        is_fallback=True,  # a previous-token head is local too
+    ),
+    "uniform": RoleRule(
+        "evenness",
+        "text",
+        by_place(scores.evenness),
+        "attends to its whole past evenly: {share} of the largest possible entropy",
+        "entropy as a share of its maximum: 1 attends to all tokens equally",
+        is_even,
+        is_fallback=True,
+    ),
 }
-#: Where none of them stands out, the first of these: a previous-token head is local too, and is not called so.
-VAGUE: dict[Role, RoleRule] = {
-    "local": RoleRule("local", "text", by_place(scores.local)),
-    "uniform": RoleRule("evenness", "text", by_place(scores.evenness)),
-}
-ALL_ROLE_RULES: dict[Role, RoleRule] = ROLE_RULES | VAGUE
 
 
-def measure(looks: dict[Probe, Looks], seed: int = 0) -> dict[Role, Measured]:
-    """Every score that may give a head a role, with its controls.
+def captions() -> dict[str, str]:
+    """Returns the caption of the picture of each score that can give a role, by the score's name."""
+    return {rule.score: rule.caption for rule in ROLE_RULES.values()}
 
-    Args:
-        looks: what the heads attended to on both probes; two repeated texts at least.
-        seed: of the random order of keys.
+
+def measure(probes: Mapping[Probe, ProbeMaps]) -> dict[Role, Measurement]:
+    """Returns the measurement of every rule's score, by role.
 
     Raises:
-        ValueError: one repeated text alone: there is no other to compare with.
+        ValueError: the repeated probe has a single text, which has no other text as its control.
     """
-    if len(looks["repeated"].ids) < 2:
-        raise ValueError("roles need two repeated texts at least: one is the control of the other")
-    orders = {probe: random_order(look.ids, seed)[:, None].to(look.maps.device) for probe, look in looks.items()}
-    return {role: sign.measure(looks[sign.probe], orders[sign.probe]) for role, sign in ALL_ROLE_RULES.items()}
+    if len(probes["repeated"].ids) < 2:
+        raise ValueError("roles need at least two repeated texts, because each is the control of another")
+    return {role: rule.measure(probes[rule.probe]) for role, rule in ROLE_RULES.items()}
 
 
-def name_roles(measured: dict[Role, Measured]) -> list[list[Role]]:
-    """The role of every head, by layer. Two that stand out alike are no role: at T = 2 the sink is the token before."""
-    names: list[Role] = list(ROLE_RULES)
-    best = torch.stack([measured[name].excess() for name in names]).topk(2, 0)  # (2, L, H)
-    clear = (best.values[0] >= STANDS_OUT) & (best.values[0] - best.values[1] > 1e-6)
-    near = measured["local"].excess() >= STANDS_OUT
-    even = measured["uniform"].value >= EVEN
-    others: Tensor = torch.where(near, -1, torch.where(even, -2, -3))
-    chosen: list[list[int]] = torch.where(clear, best.indices[0], others).tolist()
-    names += ["none", "uniform", "local"]  # from the end: -1, -2, -3
-    return [[names[i] for i in layer] for layer in chosen]
+def name_roles(measured: Mapping[Role, Measurement]) -> list[list[Role]]:
+    """Returns the role of every head, by layer: the one whose score is furthest above chance.
+
+    If two scores are equally high, the head gets neither role. In texts of two tokens, for example, the first token is
+    also the previous one.
+    """
+    distinct = [role for role, rule in ROLE_RULES.items() if not rule.is_fallback]
+    fallbacks = [role for role, rule in ROLE_RULES.items() if rule.is_fallback]
+    names = [*distinct, *fallbacks, NO_ROLE]
+    is_high = {role: ROLE_RULES[role].is_high(measured[role]) for role in names[:-1]}  # (L, H) each
+    excess = torch.stack([measured[role].excess().where(is_high[role], -torch.inf) for role in distinct])
+    best = excess.topk(2, 0)  # (2, L, H)
+    chosen = torch.full_like(best.indices[0], names.index(NO_ROLE))
+    for role in reversed(fallbacks):
+        chosen[is_high[role]] = names.index(role)
+    is_clear = best.values[0].isfinite() & (best.values[0] - best.values[1] > 1e-6)
+    indices: list[list[int]] = torch.where(is_clear, best.indices[0], chosen).tolist()
+    return [[names[i] for i in layer] for layer in indices]
 
 
 def random_order(ids: Tensor, seed: int) -> Tensor:
-    """For every row of ids (B, T) its past in random order: (B, T, T); row i holds 0 … i first, then what is later."""
+    """Returns a random order of keys for each row of ids (B, T): (B, T, T). Row i has 0 … i first, then later keys."""
     b, t = ids.shape
     noise = torch.rand(b, t, t, generator=torch.Generator().manual_seed(seed))
     return (noise + torch.ones(t, t).triu(1)).argsort(-1)

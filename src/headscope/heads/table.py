@@ -1,6 +1,6 @@
-"""What every head does, as a table: `heads.csv`, lines for people, and when each role formed.
+"""The reports on all heads as a table: `heads.csv`, text for people, and when each role formed.
 
-A row is one head at one step of training: step, layer, head, role, whether it is confirmed, the evidence, every score.
+Each row is one head at one training step: step, layer, head, role, whether the role is confirmed, evidence, and scores.
 """
 
 import csv
@@ -11,18 +11,19 @@ from dataclasses import asdict
 from typing import Any
 
 from headscope.heads.reports import HeadReport
+from headscope.heads.roles import NO_ROLE
 
 Row = dict[str, Any]
 #: Fields of `Evidence` that have a column.
 EVIDENCE = ("value", "uniform", "shuffled", "cost", "error", "last", "last_error")
-KINDS: dict[str, Callable[[str], Any]] = {  # of columns that are no scores
+PARSERS: dict[str, Callable[[str], Any]] = {  # of columns that are not numbers with a fraction
     "step": int, "layer": int, "head": int, "role": str, "confirmed": "True".__eq__,
 }  # fmt: skip
-UNFORMED = ("none", "uniform")  #: what every head is before it has learned anything: neither is said to form
+UNFORMED = (NO_ROLE, "uniform")  #: the state of heads before they have learned anything, which is not a role that forms
 
 
 def rows(reports: Sequence[HeadReport], step: int) -> list[Row]:
-    """A row for each head; NaN and absent evidence are empty."""
+    """Returns one row per head; NaN and missing evidence are empty."""
     table = []
     for r in reports:
         evidence = asdict(r.evidence) if r.evidence else {}
@@ -33,7 +34,7 @@ def rows(reports: Sequence[HeadReport], step: int) -> list[Row]:
 
 
 def to_csv(table: Sequence[Row]) -> str:
-    """Rows as text, the header first; scores with six digits."""
+    """Returns rows as text with a header; numbers have six significant digits."""
     file = io.StringIO()
     writer = csv.DictWriter(file, dict.fromkeys(key for row in table for key in row), lineterminator="\n")
     writer.writeheader()
@@ -43,32 +44,27 @@ def to_csv(table: Sequence[Row]) -> str:
 
 
 def from_csv(text: str) -> list[Row]:
-    """The rows of `to_csv`; a line that was cut off is dropped."""
+    """Reads the rows of `to_csv`. An incomplete last line is dropped."""
     table = []
     for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
-        table.append({k: KINDS.get(k, float)(v) if v else "" for k, v in row.items()})
+        table.append({k: PARSERS.get(k, float)(v) if v else "" for k, v in row.items()})
     return table
 
 
 def extended(text: str, more: Sequence[Row]) -> str:
-    """The text of a table with more rows; what it holds is not formatted again, unless columns are new."""
+    """Appends rows to the text of a table. Existing rows are formatted again only if there are new columns."""
     whole = to_csv(more)
     header = whole[: whole.index("\n") + 1]
     return text + whole[len(header) :] if text.startswith(header) else to_csv([*from_csv(text), *more])
 
 
-def name(row: Mapping[str, Any]) -> str:
-    """L1H2."""
-    return f"L{row['layer']}H{row['head']}"
-
-
 def titles(reports: Iterable[HeadReport]) -> dict[tuple[int, int], str]:
-    """What to write beside the name of a head, by (layer, head): its role, with a question mark if unconfirmed."""
-    return {(r.layer, r.head): r.role + "?" * (not r.confirmed) for r in reports if r.role != "none"}
+    """Returns the label of each (layer, head) that has a role: the role, with a question mark if unconfirmed."""
+    return {(r.layer, r.head): r.role + "?" * (not r.confirmed) for r in reports if r.role != NO_ROLE}
 
 
 def formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
-    """When each role first had a confirmed head: step, head, and the validation losses before and there.
+    """Returns when each role first had a confirmed head: step, head, and the validation losses before and at that step.
 
     Args:
         table: rows of all steps.
@@ -82,7 +78,7 @@ def formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -> dict
             before = [loss for s, loss in sorted(losses.items()) if s < step]
             found[row["role"]] = {
                 "step": step,
-                "head": name(row),
+                "head": f"L{row['layer']}H{row['head']}",
                 "val_loss_before": before[-1] if before else None,
                 "val_loss": losses.get(step),
             }
@@ -90,7 +86,7 @@ def formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -> dict
 
 
 def as_text(reports: Sequence[HeadReport]) -> str:
-    """A line for each head, with its role and the evidence for it, and what the columns mean."""
+    """Returns one line per head, with its role and the evidence, followed by an explanation of the columns."""
     header = ("head", "role", "score", "value", "uniform", "shuffled", "ablation costs", "as the last", "role is")
     lines: list[tuple[str, ...]] = [header]
     for r in reports:
@@ -110,9 +106,9 @@ def as_text(reports: Sequence[HeadReport]) -> str:
 
 
 LEGEND = (
-    "value: the score that stands out. uniform: the same score of a head that looks at its past evenly. shuffled: of\n"
-    "this head's weights on the wrong keys. ablation costs: nats per token by which the loss rises where the role\n"
-    "matters when the head's output is replaced by its mean, ± one standard error. as the last: the same once the\n"
-    "other heads of its layer with its role, which may stand in for it, are gone. A role is confirmed if one of the\n"
-    "two is at least 0.01 nats and 3 standard errors."
+    "value: the score that stands out. uniform: the score of a head that attends to its past evenly. shuffled: the\n"
+    "score of this head's weights on the wrong keys. ablation costs: by how many nats per token the loss rises on the\n"
+    "role's texts when the head's output is replaced by its mean, ± one standard error. as the last: the same after\n"
+    "the other heads of its layer with this role are ablated, because they may replace it. A role is confirmed if one\n"
+    "of the two costs is at least 0.01 nats and 3 standard errors."
 )

@@ -13,15 +13,6 @@ from headscope.render.colours import BACKGROUND, DIVERGING, INK, RAMP, RGB, WHIT
 from headscope.render.fonts import ink, line_height
 
 CELL = (58, 40)  #: width and height in pixels
-#: The scores that are drawn, and what they mean in a few words.
-SCORES = {
-    "previous_token": "weight on the token before",
-    "duplicate_token": "weight on earlier equal tokens, in repeated random text",
-    "induction": "weight on what followed earlier equal tokens, in repeated random text",
-    "sink": "weight on the first token",
-    "local": "weight on the last five tokens",
-    "evenness": "entropy, as a part of the largest: 1 looks at all tokens alike",
-}
 
 
 def scores_picture(

@@ -17,10 +17,12 @@ from headscope.config.changes import changes
 from headscope.config.keys import TrainConfig
 from headscope.config.leaves import as_typed
 from headscope.config.schema import parse
+from headscope.data.corpus import Corpus
 from headscope.data.datamodule import CorpusData
 from headscope.data.windows import share
 from headscope.errors import UserError
 from headscope.files import remove_incomplete, write_json
+from headscope.heads.probes import LONGEST, TEXTS
 from headscope.installed import commit
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.folder import RunFolder
@@ -110,7 +112,7 @@ def prepare(composed: Composed) -> Run:
         corpus.tokenizer,
         name=f"{config.name}-{corpus.name}" if fell_back else config.name,
         data={"name": corpus.name, "sha256": corpus.sha256},
-        passages=corpus.passages().tolist(),  # so that the heads can be looked at where the text is not
+        passages=_probe_texts(corpus, begin),
         position=composed.choices["position"],
         commit=commit(),
         overrides=composed.overrides,
@@ -197,6 +199,12 @@ def _changes(folder: RunFolder, composed: Composed, config: TrainConfig, step: i
     known = set(folder.overrides())
     typed = [o.partition("=")[0].lstrip("+~") for o in composed.overrides if o not in known]
     return changes(folder.config(), as_typed(composed.config), typed)
+
+
+def _probe_texts(corpus: Corpus, begin: Start) -> list[list[int]]:
+    """The texts on which every command describes the heads of this run; a resumed run keeps those of its checkpoint."""
+    kept = begin.earlier.about.get("passages") if begin.earlier and begin.resume_from else None
+    return kept or corpus.passages(TEXTS, LONGEST).tolist()
 
 
 def _data(config: TrainConfig, begin: Start) -> CorpusData:

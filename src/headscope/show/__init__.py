@@ -1,1 +1,1 @@
-"""What a model does with a text, as tables and pictures: one file for each `show=` of generate.py."""
+"""The answers of `generate.py show=…`: tables, pictures and a page about a model and a text; one file per answer."""

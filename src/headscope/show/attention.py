@@ -1,4 +1,4 @@
-"""`show=attention`: every head on a text, as pictures.
+"""`show=attention`: pictures of every head on a text.
 
 Shapes: L layers, H heads, T positions.
 """
@@ -9,42 +9,34 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from headscope.files import write_atomically
-from headscope.heads.capture import look
-from headscope.heads.flow import views
-from headscope.model.transformer import TransformerLM
+from headscope.heads.flow import Views, views
 from headscope.render.colours import RGB
 from headscope.render.maps import ALONE, WINDOW, head_names, maps_picture
 from headscope.render.pictures import png
-from headscope.show import heads as described
+from headscope.show.heads import head_titles
 from headscope.show.request import ShowRequest
 
-Roles = Mapping[tuple[int, int], str]  #: what to write beside the name of a head (layer, head)
+Titles = Mapping[tuple[int, int], str]  #: text after the name of a head (layer, head): its role
 LAST = slice(-32, None)  #: the positions of a long prompt in the picture of a layer
 LAST_OF_ONE = slice(-64, None)  #: and in the picture of one head
 
 
 def layer_pictures(
-    model: TransformerLM,
-    ids: Tensor,
-    tokens: Sequence[str],
-    when: str,
-    roles: Roles | None = None,
-    window: slice = WINDOW,
+    seen: Views, tokens: Sequence[str], when: str, titles: Titles | None = None, window: slice = WINDOW
 ) -> dict[str, RGB]:
-    """Pictures of all heads on a text by name: `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
+    """Draws all heads: `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
 
     Args:
-        model: that looks at the text.
-        ids: (1, T), on the model's device.
+        seen: the attention of a forward pass; its first text is drawn.
         tokens: T labels.
-        when: begins each title, such as "step 200".
-        roles: for the heads' names.
+        when: begins each picture's title, such as "step 200".
+        titles: roles of the heads.
         window: the positions that are drawn of a longer text.
     """
-    weights, moved, rolled = (x[:, 0].double().cpu().numpy() for x in views(model, ids))
+    weights, moved, rolled = (x[:, 0].double().cpu().numpy() for x in seen)
     pictures = {}
     for layer, (a, m) in enumerate(zip(weights, moved, strict=True)):
-        names = head_names(layer, len(a), roles)
+        names = head_names(layer, len(a), titles)
         title = f"{when}, layer {layer}: every row attends to its columns"
         pictures[f"attention/layer_{layer}"] = maps_picture(a, tokens, title, names, window)
         title = f"{when}, layer {layer}: how much every row takes from its columns (norm-weighted)"
@@ -55,35 +47,31 @@ def layer_pictures(
 
 
 def head_pictures(
-    model: TransformerLM,
-    ids: Tensor,
-    tokens: Sequence[str],
-    when: str,
-    roles: Roles | None = None,
-    window: slice = LAST_OF_ONE,
+    maps: Tensor, tokens: Sequence[str], when: str, titles: Titles | None = None, window: slice = LAST_OF_ONE
 ) -> dict[str, RGB]:
-    """A picture for each head, by name (`L1H2`): its weights, larger. Arguments as above."""
+    """Draws one larger picture per head, by name (`L1H2`), of the first text of maps (L, B, H, T, T)."""
     pictures = {}
-    for layer, maps in enumerate(look(model, ids, "maps").maps[:, 0].double().cpu().numpy()):
-        for head, caption in enumerate(head_names(layer, len(maps), roles)):
-            said = "every row attends to its columns"
-            title = f"{caption}, {when}"
-            pictures[f"L{layer}H{head}"] = maps_picture(maps[head, None], tokens, title, [said], window, pixels=ALONE)
+    for layer, of_layer in enumerate(maps[:, 0].double().cpu().numpy()):
+        for head, name in enumerate(head_names(layer, len(of_layer), titles)):
+            caption = "every row attends to its columns"
+            picture = maps_picture(of_layer[head, None], tokens, f"{name}, {when}", [caption], window, pixels=ALONE)
+            pictures[f"L{layer}H{head}"] = picture
     return pictures
 
 
 def show(request: ShowRequest) -> None:
-    """Writes PNG files, and prints their folder on standard output. Files of these names are written again.
+    """Writes PNG files and prints their folder on standard output. Files with the same names are replaced.
 
     Raises:
-        UserError: the model has no heads, the prompt a token that the vocabulary lacks, or the folder cannot be used.
+        UserError: the model has no heads, the vocabulary lacks a token of the prompt, or the folder cannot be used.
     """
     model, ids, folder = request.transformer(), request.context(), request.folder("attention")
     tokens = [request.tokenizer.show(i) for i in ids[0].tolist()]
-    roles = described.roles(request)
-    pictures = layer_pictures(model, ids, tokens, request.when, roles, LAST)
-    pictures |= head_pictures(model, ids, tokens, request.when, roles)
+    titles = head_titles(request)
+    seen = views(model, ids)
+    pictures = layer_pictures(seen, tokens, request.when, titles, LAST)
+    pictures |= head_pictures(seen.weights, tokens, request.when, titles)
     for name, rgb in pictures.items():
         write_atomically(folder / f"{name.replace('/', '-')}.png", png(rgb))
-    print(f"{len(pictures)} pictures, one a layer and kind, one a head:", file=sys.stderr)
+    print(f"{len(pictures)} pictures, one per layer and kind and one per head:", file=sys.stderr)
     print(folder)

@@ -1,4 +1,4 @@
-"""`show=attribution`: which heads made the next token likely."""
+"""`show=attribution`: which parts of the model make the next token likely."""
 
 import torch
 from rich import box
@@ -12,20 +12,21 @@ from headscope.render.labels import label
 from headscope.show.request import ShowRequest
 
 ROWS = 24
-BAR = 16  #: characters of the longest bar
+BAR = 16  #: characters in the longest bar
 FROZEN = (
-    "The final norm divides by a scale that all parts set together. Here it is frozen at its value,"
+    "The final norm divides by a scale that depends on all parts. Here the scale is frozen at its value,"
     " so that each part has its own share of the logit and the shares add up."
 )
 
 
 def show(request: ShowRequest) -> None:
-    """A table on standard output: what each part of the model adds to the logit of the most likely next token.
+    """Prints a table on standard output: how much each part of the model adds to the logit of the most likely token.
 
-    Only differences of logits change a probability, so a second column has the lead over the second likely token.
+    Probabilities depend only on differences of logits, so a second column shows the lead over the second most likely
+    token.
 
     Raises:
-        UserError: the model has no heads, or the prompt a token that the vocabulary lacks.
+        UserError: the model has no heads, or the vocabulary lacks a token of the prompt.
     """
     model, ids = request.transformer(), request.context()
     with torch.no_grad():
@@ -54,7 +55,7 @@ def show(request: ShowRequest) -> None:
 
 
 def largest(shares: list[tuple[str, float, float]], rows: int) -> list[tuple[str, float, float]]:
-    """The shares by size, most positive first; beyond `rows`, those nearest to zero are one row of their sum."""
+    """Returns shares sorted by value, largest first. After `rows` rows, the smallest are summed in one more row."""
     by_size = sorted(shares, key=lambda share: -abs(share[1]))
     kept, rest = by_size[:rows], by_size[rows:]
     if rest:

@@ -4,6 +4,7 @@ Shapes: B texts, T positions, H heads, L layers.
 """
 
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,35 +14,40 @@ from headscope.errors import UserError
 from headscope.files import write_atomically
 from headscope.generation.decode import decode
 from headscope.generation.sampling import Sampling
-from headscope.heads import describe, look, repeated_probe, table
+from headscope.heads import describe, look, table
 from headscope.heads.circuits import ov_circuit, qk_circuit, strongest
+from headscope.heads.probes import LONGEST, TEXTS, run_probe
 from headscope.heads.reports import SHORTEST, HeadReport
+from headscope.heads.roles import captions
 from headscope.heads.scores import distance_profile
 from headscope.model.transformer import TransformerLM
-from headscope.render.grid import SCORES, scores_picture
+from headscope.render.colours import RGB
+from headscope.render.grid import scores_picture
 from headscope.render.labels import label
 from headscope.render.pictures import png
 from headscope.show.request import ShowRequest
 
-TEXTS, LONGEST = 8, 64  #: passages, and tokens of each
-MOST = 3  #: tokens, pairs and distances that are named for a head
+MOST = 3  #: tokens, pairs and distances that are listed for a head
 
 
 def passages(request: ShowRequest) -> Tensor:
-    """The texts to look at heads on, (B, T): those that the checkpoint keeps, or what its model writes.
+    """Returns the texts that heads are described on, ids (B, T): the run's texts, or texts that the model generates.
 
     Raises:
-        UserError: they are too short to tell what a head does.
+        UserError: the texts are too short to tell roles apart.
     """
-    kept = request.about.get("passages")
-    text = torch.tensor(kept) if kept else _written(request)
+    text = request.probe_texts()
+    if text is None:
+        text = _generated(request)
     if text.shape[1] < SHORTEST:
-        raise UserError(f"texts of {text.shape[1]} tokens do not show what a head does; it takes {SHORTEST} or more")
+        raise UserError(
+            f"texts of {text.shape[1]} tokens are too short to describe heads; {SHORTEST} or more tokens are needed"
+        )
     return text
 
 
-def _written(request: ShowRequest) -> Tensor:
-    print("the checkpoint keeps no validation text: the heads are described on what its model writes", file=sys.stderr)
+def _generated(request: ShowRequest) -> Tensor:
+    print("the checkpoint has no validation text; the heads are described on text that it generates", file=sys.stderr)
     length = min(LONGEST, request.model.block_size)
     start = torch.full((TEXTS, 1), request.tokenizer.opening)
     generators = [torch.Generator().manual_seed(seed) for seed in range(TEXTS)]
@@ -50,24 +56,37 @@ def _written(request: ShowRequest) -> Tensor:
 
 
 def reports(request: ShowRequest) -> list[HeadReport]:
-    """A report on every head; see `headscope.heads.reports`. Raises `UserError` as `passages` does."""
-    text = passages(request)
-    repeated = repeated_probe(len(request.tokenizer), min(LONGEST, request.model.block_size), TEXTS)
-    return describe(request.transformer(), text, repeated)
+    """Returns a report on every head; see `headscope.heads.describe`. Raises `UserError` as `passages` does."""
+    model = request.transformer()
+    return describe(model, passages(request), run_probe(len(request.tokenizer), model.block_size))
 
 
-def roles(request: ShowRequest) -> dict[tuple[int, int], str]:
-    """What to write beside each head's name; empty where the checkpoint keeps no text to find out."""
-    if len((request.about.get("passages") or [[]])[0]) < SHORTEST:
-        return {}
-    return table.titles(reports(request))
+def head_titles(request: ShowRequest) -> dict[tuple[int, int], str]:
+    """Returns the role of each (layer, head), as a label; empty if the checkpoint has no text to determine roles."""
+    text = request.probe_texts()
+    return {} if text is None or text.shape[1] < SHORTEST else table.titles(reports(request))
+
+
+def score_pictures(found: Sequence[HeadReport], when: str) -> dict[str, RGB]:
+    """Draws one picture of all heads per score that can give a role, by the score's name.
+
+    Args:
+        found: reports on all heads.
+        when: begins each picture's title, such as "step 200".
+    """
+    shape = found[-1].layer + 1, found[-1].head + 1
+    pictures = {}
+    for score, caption in captions().items():
+        values = np.array([report.scores[score] for report in found]).reshape(shape)  # (L, H)
+        pictures[score] = scores_picture(values, f"{when}: {score.replace('_', ' ')}", caption)
+    return pictures
 
 
 def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
-    """A line for each head: tokens that it copies, pairs that it likes to match, distances that it likes.
+    """Returns one line per head: the tokens that it copies, the pairs that it matches, the distances that it prefers.
 
     Args:
-        model: whose heads they are.
+        model: left unchanged.
         text: ids (B, T).
         names: of all tokens, by id.
     """
@@ -82,27 +101,26 @@ def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
             pairs = [f"{names[tokens[q]]} → {names[tokens[k]]}" for q, k, _ in strongest(qk[head], MOST)]
             best = profile[layer, head].topk(min(MOST, profile.shape[-1]))
             far = [f"{d} ({w:.2f})" for w, d in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
-            said = f"copies {' '.join(copied) or 'nothing'}; matches {', '.join(pairs)}; distances {', '.join(far)}"
-            lines.append(f"L{layer}H{head}  {said}")
+            habit = f"copies {' '.join(copied) or 'nothing'}; matches {', '.join(pairs)}; distances {', '.join(far)}"
+            lines.append(f"L{layer}H{head}  {habit}")
     return lines
 
 
 def show(request: ShowRequest) -> None:
-    """Tables on standard output; `heads.csv` and a picture of each score beside the checkpoint, or in `out`.
+    """Prints tables on standard output; writes `heads.csv` and score pictures next to the checkpoint, or into `out`.
 
     Raises:
-        UserError: the model has no heads, or its texts are too short; the folder cannot be used.
+        UserError: the model has no heads, its texts are too short, or the folder cannot be used.
     """
     model, folder, text = request.transformer(), request.folder("heads"), passages(request)
     found = reports(request)
     print(table.as_text(found))
-    print("\nby their weights alone (position left out), and by their maps:")
+    print("\nfrom their weights (positions left out), and from their maps:")
     names = [label(request.tokenizer.show(i)) for i in range(len(request.tokenizer))]
     print("\n".join(habits(model, text, names)))
     write_atomically(folder / "heads.csv", table.to_csv(table.rows(found, request.about.get("step", 0))).encode())
-    for score, said in SCORES.items():
-        values = np.array([r.scores[score] for r in found]).reshape(model.n_layers, model.n_heads)
-        picture = scores_picture(values, f"{request.when}: {score.replace('_', ' ')}", said)
-        write_atomically(folder / f"{score}.png", png(picture))
-    print(f"\nheads.csv and {len(SCORES)} pictures:", file=sys.stderr)
+    pictures = score_pictures(found, request.when)
+    for score, rgb in pictures.items():
+        write_atomically(folder / f"{score}.png", png(rgb))
+    print(f"\nheads.csv and {len(pictures)} pictures:", file=sys.stderr)
     print(folder)

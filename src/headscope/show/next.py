@@ -1,4 +1,4 @@
-"""`show=next`: what may come next, and how likely it is."""
+"""`show=next`: the most likely next tokens and their probabilities."""
 
 from rich import box
 from rich.console import Console
@@ -13,7 +13,7 @@ ROWS = 10
 
 
 def show(request: ShowRequest) -> None:
-    """A table of tokens and their probabilities on standard output."""
+    """Prints a table of tokens and their probabilities on standard output."""
     table = Table("next", "probability", "", box=box.SIMPLE)
     for token, p in next_tokens(request.model, request.tokenizer, request.prompt, request.rows or ROWS):
         table.add_row(Text(label(token)), f"{p:.4f}", "█" * round(p * 40))

@@ -1,6 +1,6 @@
-"""What `generate.py show=…` was asked about.
+"""The input of `generate.py show=…`.
 
-Shapes: T positions.
+Shapes: B texts, T positions.
 """
 
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from headscope.errors import UserError
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShowRequest:
-    """A model, a text, and where answers go. `headscope.show.NAME.show(request)` answers `show=NAME`.
+    """A model, a text, and where files go. `headscope.show.NAME.show(request)` answers `show=NAME`.
 
     Attributes:
         model: in eval mode.
         tokenizer: the model's.
-        prompt: as typed; without tokens, the opening.
-        checkpoint: the file that the model came from.
-        about: what the file says of its run.
-        rows: of a table; None is what suits it.
-        out: a folder for files; None is one beside the checkpoint.
-        film: what the run may have kept of its heads over the training.
+        prompt: as typed; if it has no tokens, the tokenizer's opening is used.
+        checkpoint: the model's file.
+        about: the file's facts about its run.
+        rows: length of a table; None uses the table's default.
+        out: a folder for files; None uses a folder next to the checkpoint.
+        film: where the run keeps its film, if it has one.
     """
 
     model: LanguageModel
@@ -45,23 +46,28 @@ class ShowRequest:
 
     @property
     def when(self) -> str:
-        """The step of the training, if the file has it; else the file's name."""
+        """The training step if the file has it, otherwise the file's name."""
         return f"step {self.about['step']}" if "step" in self.about else self.checkpoint.stem
 
     def context(self) -> Tensor:
-        """The ids that the model sees of the prompt, (1, T).
+        """Returns the ids of the prompt that fit the model's context, (1, T).
 
         Raises:
-            UserError: the prompt has a token that the vocabulary lacks.
+            UserError: the vocabulary lacks a token of the prompt.
         """
         ids = prompt_ids(self.tokenizer, self.prompt)
         return ids[context_start(len(ids), self.model.block_size) :][None]
 
+    def probe_texts(self) -> Tensor | None:
+        """Returns the validation texts on which the run describes heads, ids (B, T); None if the file has none."""
+        kept = self.about.get("passages")
+        return torch.tensor(kept)[:, : self.model.block_size] if kept else None
+
     def transformer(self) -> TransformerLM:
-        """The model, if it has heads.
+        """Returns the model, if it has heads.
 
         Raises:
-            UserError: it has none.
+            UserError: the model has no heads.
         """
         if not isinstance(self.model, TransformerLM):
             kind = type(self.model).__name__
@@ -69,10 +75,10 @@ class ShowRequest:
         return self.model
 
     def folder(self, name: str) -> Path:
-        """Where the files of an answer go: `out`, or beside the checkpoint a folder that names it and its step.
+        """Returns the folder for files: `out`, or next to the checkpoint a folder named after it and its step.
 
         Raises:
-            UserError: `out` is no folder.
+            UserError: `out` is a file.
         """
         if self.out is not None and self.out.exists() and not self.out.is_dir():
             raise UserError(f"out={self.out} is a file; give a folder")

@@ -1,4 +1,4 @@
-"""What appears while a model trains: callbacks that only show, one file each, and the loggers they write to.
+"""Callbacks that show a run while it trains, one per file, and the loggers that they write to.
 
-Showing changes no weight: a run with all of these callbacks ends bit-identical to a run with none.
+They do not change training: the weights of a run are bit-identical with and without them.
 """

@@ -1,4 +1,4 @@
-"""The loss beyond the length that a model was trained on, when its training ends."""
+"""Measures the loss beyond the trained context length at the end of training."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -16,25 +16,25 @@ from headscope.run.folder import RunFolder
 from headscope.run.recorder import SummaryCallback, recorders
 from headscope.training.by_position import non_overlapping, sliding
 from headscope.training.module import LanguageModule
-from headscope.watch.probe import corpus
+from headscope.watch.corpus import corpus
 
 log = logging.getLogger(__name__)
 
-POINTS = 32  #: of a line in the figure
+POINTS = 32  #: per line of the figure
 
 
 class Beyond(SummaryCallback):
-    """Measures the loss by position, up to a multiple of the trained context, on the validation text.
+    """Measures the loss by position on the validation text, up to a multiple of the trained context length.
 
-    Two ways of looking, both with exactly the context named: windows side by side, in which the target at each position
-    has everything before it in its window; and sliding, the same targets with contexts of T/2, T, 2T, … tokens, so that
-    contexts are compared on the same text. Each of the scheme's ways to go on is measured; a scheme with a table
-    reports where it ends.
+    There are two measurements. In non-overlapping windows, the context of each target is everything before it in its
+    window. With sliding windows, the same targets are predicted from contexts of T/2, T, 2T, … tokens, so contexts are
+    compared on the same text. Each extension method of the positional scheme is measured. For a scheme with a table,
+    the result includes the length at which the table ends.
 
     Args:
         folder: the run's.
-        times: how many times the trained context.
-        targets: for the sliding look.
+        times: the longest context as a multiple of the trained context.
+        targets: number of targets for sliding windows.
     """
 
     def __init__(self, folder: str, times: Annotated[int, Ge(1)] = 4, targets: Annotated[int, Ge(1)] = 512) -> None:
@@ -42,17 +42,17 @@ class Beyond(SummaryCallback):
         self.found: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        """Refuses what cannot be made longer.
+        """Checks that model and data allow longer contexts.
 
         Raises:
-            UserError: a model that is no transformer; data that are no running text, or too short.
+            UserError: the model is not a transformer, or the data are not running text or are too short.
         """
         if not isinstance(module.model, TransformerLM):
             raise UserError("callbacks.beyond needs a transformer; leave it out with callbacks.beyond=null")
         windows = corpus(trainer).val
         longest = self.times * module.model.block_size
         if not isinstance(windows, TextWindows):
-            raise UserError(f"data={corpus(trainer).name} has no windows longer than the context; use a running text")
+            raise UserError(f"data={corpus(trainer).name} has no windows longer than the context; use running text")
         if len(windows.ids) <= longest:
             raise UserError(
                 f"the validation text of {len(windows.ids)} tokens has no window of {longest};"
@@ -66,46 +66,47 @@ class Beyond(SummaryCallback):
         assert isinstance(model, TransformerLM)
         assert isinstance(windows, TextWindows)
         self.found = self.measure(model, windows)
-        for way, losses in self.found["non_overlapping"].items():
-            for place, loss in enumerate(losses, 1):
+        for method, losses in self.found["non_overlapping"].items():
+            for position, loss in enumerate(losses, 1):
                 for logger in trainer.loggers:
-                    logger.log_metrics({f"loss_by_position/{way}": loss}, place)
+                    logger.log_metrics({f"loss_by_position/{method}": loss}, position)
         figure = self.figure(self.found)
         save(figure, self.folder.by_position_figure)
         for recorder in recorders(trainer):
             recorder.record_picture("loss_by_position", pixels(figure), trainer.global_step)
 
     def measure(self, model: TransformerLM, windows: TextWindows) -> dict[str, Any]:
-        """Everything that was measured, as plain data: see `facts`."""
+        """Returns all measurements as plain data; see `facts`."""
         trained = model.block_size
         contexts = sorted({max(trained // 2, 1), *(trained * 2**i for i in range(self.times.bit_length()))})
         contexts = [c for c in contexts if c <= self.times * trained]
         found: dict[str, Any] = {"trained": trained, "ends": "", "non_overlapping": {}, "sliding": {}}
         with evaluating(model):
-            for way in model.position.extension_methods:
+            for method in model.position.extension_methods:
                 try:
-                    longer, longest = model.stretched(self.times * trained, way), self.times * trained
+                    longer, longest = model.stretched(self.times * trained, method), self.times * trained
                 except ValueError as e:
                     found["ends"] = str(e)
-                    log.info(f"loss by position: {e}, so nothing is measured beyond")
+                    log.info(f"loss by position: {e}, so longer contexts are not measured")
                     longer, longest = model, trained
                 reached = [c for c in contexts if c <= longest]
                 by_context = sliding(longer, windows.ids, reached, self.targets).tolist()
-                found["sliding"][way] = {str(c): loss for c, loss in zip(reached, by_context, strict=True)}
-                found["non_overlapping"][way] = non_overlapping(longer, windows.ids, longest).tolist()
+                found["sliding"][method] = {str(c): loss for c, loss in zip(reached, by_context, strict=True)}
+                found["non_overlapping"][method] = non_overlapping(longer, windows.ids, longest).tolist()
         return found
 
     @staticmethod
     def figure(found: Mapping[str, Any]) -> Any:
-        """Loss by position, a line a way, neighbouring positions averaged."""
-        series = [averaged(way, losses, POINTS) for way, losses in found["non_overlapping"].items()]
+        """Draws the loss by position with one line per extension method; neighbouring positions are averaged."""
+        series = [averaged(method, losses, POINTS) for method, losses in found["non_overlapping"].items()]
         events = [(found["trained"], "trained length")]
         return curves(series, "tokens of context", "nats per token", "Loss by position", events=events)
 
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-        """`loss_by_position`: nats per token.
+        """Returns `loss_by_position`, in nats per token.
 
-        `non_overlapping` has a list for each way to go on, its first number for one token of context; `sliding` has a
-        number for each context, over the same targets. `ends` says why nothing was measured beyond `trained`.
+        `non_overlapping` has one list per extension method, and the first number of a list is for one token of context.
+        `sliding` has one number per extension method and context. If contexts longer than `trained` cannot be measured,
+        `ends` is the reason.
         """
         return {"loss_by_position": self.found}

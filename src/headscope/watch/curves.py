@@ -1,4 +1,4 @@
-"""Scalars beside the losses: what the optimizer does, how fast training is, how much memory it takes."""
+"""Logs scalars other than the losses: learning rate, gradient norm, speed, memory and perplexity."""
 
 import math
 import sys
@@ -11,7 +11,7 @@ from headscope.run.history import History
 from headscope.run.recorder import recorders
 from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
-from headscope.watch.probe import corpus
+from headscope.watch.corpus import corpus
 
 try:
     import resource
@@ -20,16 +20,16 @@ except ImportError:  # Windows
 
 
 class Curves(Callback):
-    """Reports scalars.
+    """Logs scalars.
 
-    At log steps: learning rate, gradient norm before clipping, tokens per second, peak memory in MB (not on Windows
-    without a GPU). At validations: bits per character; perplexity, which is per token; and if the optimum of the data
-    is known, that, a level line below the losses, and the regret: how far the loss lies above it.
+    At log steps: learning rate, gradient norm before clipping, tokens per second, and peak memory in MB (not on Windows
+    without a GPU). At validations: bits per character and perplexity per token. If the optimum of the data is known,
+    also the optimum, as a horizontal line, and the regret, which is the loss minus the optimum.
     """
 
     def __init__(self) -> None:
         self._tokens = 0
-        self._since = 0.0  # seconds of training when they were last reported
+        self._since = 0.0  # training seconds at the last log step
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         self._since = _train_seconds(trainer)
@@ -63,12 +63,12 @@ class Curves(Callback):
 
 
 def _train_seconds(trainer: Trainer) -> float:
-    """By the clock of the run, which has waited for the GPU: it is the first of the callbacks."""
+    """Returns the training seconds of the `History` callback, which runs first and waits for the GPU."""
     return next(c for c in trainer.callbacks if isinstance(c, History)).train_seconds  # type: ignore[attr-defined]
 
 
 def peak_megabytes(device: torch.device) -> float | None:
-    """The most memory used so far, in MiB: of the GPU if there is one, otherwise of this process. None on Windows."""
+    """Returns the peak memory in MiB: of the GPU if it is used, otherwise of this process. None on Windows."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     if resource is None:

@@ -1,23 +1,19 @@
-"""Maps and roles of all heads over the training, kept in the run's folder for the page that holds the model."""
+"""Keeps maps and roles of all heads over the training, for the page of `show=page`."""
 
 from lightning import Trainer
 
 from headscope.files import write_atomically
-from headscope.heads import film, look
+from headscope.heads import film
 from headscope.heads.film import Film as Frames
-from headscope.model.transformer import TransformerLM
 from headscope.run.folder import RunFolder
-from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
-from headscope.watch.heads import roles
-from headscope.watch.picture_steps import is_picture_step
-from headscope.watch.probe import corpus
+from headscope.watch.head_viewer import HeadView, HeadViewer
 
 
-class Film(Callback):
-    """Keeps what every head attends to in a fixed text, a byte a weight: at the first step and at each picture step.
+class Film(HeadViewer):
+    """Keeps the maps of every head on the first of the run's texts, with one byte per weight, at each picture step.
 
-    Nothing is kept of a model without heads. Ten pictures of `nano` are 100 to 200 kB.
+    A model without heads has no film. Ten frames of `nano` take 100 to 200 kB.
 
     Args:
         folder: the run's.
@@ -28,25 +24,15 @@ class Film(Callback):
         self.frames: Frames | None = None
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        if not trainer.is_global_zero or not isinstance(module.model, TransformerLM):
-            return
-        if trainer.global_step == 0:
-            self._keep(trainer, module)
-        elif self.file.exists():  # a resumed run keeps again whatever came after its checkpoint
-            try:
+        super().on_train_start(trainer, module)
+        if trainer.is_global_zero and trainer.global_step > 0 and self.file.exists():
+            try:  # a resumed run keeps the frames up to its checkpoint
                 self.frames = Frames.from_bytes(self.file.read_bytes()).until(trainer.global_step)
             except ValueError:
-                self.frames = None  # damaged: begun anew
+                self.frames = None  # a damaged film starts again
 
-    def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
-        if trainer.is_global_zero and is_picture_step(trainer) and isinstance(module.model, TransformerLM):
-            self._keep(trainer, module)
-
-    def _keep(self, trainer: Trainer, module: LanguageModule) -> None:
-        model, step = module.model, trainer.global_step
-        assert isinstance(model, TransformerLM)
-        ids = corpus(trainer).passages(1, film.LONGEST)
-        before = self.frames.until(step - 1).frames if self.frames else []
-        maps = look(model, ids.to(module.device), "maps").maps
-        self.frames = Frames(ids[0].tolist(), [*before, film.frame(step, maps, roles(trainer))])
+    def show(self, trainer: Trainer, module: LanguageModule, view: HeadView) -> None:
+        step, ids = trainer.global_step, view.text[0].tolist()
+        earlier = self.frames.until(step - 1).frames if self.frames and self.frames.ids == ids else []
+        self.frames = Frames(ids, [*earlier, film.frame(step, view.cache.maps[:, :1], view.titles)])
         write_atomically(self.file, self.frames.to_bytes())

@@ -1,89 +1,76 @@
-"""What every head does, at each validation: scores, roles with their evidence, and when each role formed."""
+"""Describes every head at each validation: scores, roles with their evidence, and when each role formed."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-import numpy as np
-from annotated_types import Ge
 from lightning import Trainer
 
 from headscope.files import write_atomically
-from headscope.heads import describe, repeated_probe, table
-from headscope.heads.reports import SHORTEST, HeadReport
-from headscope.model.transformer import TransformerLM
+from headscope.heads import table
+from headscope.heads.reports import HeadReport
+from headscope.heads.roles import captions
 from headscope.render.figures import Series, curves, level, pixels
-from headscope.render.grid import SCORES, scores_picture
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import SummaryCallback, recorders
+from headscope.show.heads import score_pictures
 from headscope.training.module import LanguageModule
+from headscope.watch.corpus import corpus
+from headscope.watch.head_viewer import HeadView, HeadViewer
 from headscope.watch.picture_steps import is_picture_step
-from headscope.watch.probe import corpus
 
 
-class Heads(SummaryCallback):
-    """Describes every head on two fixed probes: passages of the validation text, and repeated random tokens.
+class Heads(HeadViewer, SummaryCallback):
+    """Logs a description of every head, and writes it to `heads.csv` in the run's folder.
 
-    Logs each score of each head (`heads/L1H2/induction`), a picture of each score over layers and heads, and the roles
-    with their evidence as a text; `heads.csv` in the run's folder has all of it. The summary says which role each head
-    has at the end, and when each role formed; a picture of the losses marks that.
+    Logged are each score of each head (`heads/L1H2/induction`), one picture per score of all heads, and a text with the
+    roles and their evidence. The summary has the final role of each head, and when each role formed; a picture of the
+    losses marks these steps.
 
     Args:
         folder: the run's.
-        texts: passages, and as many repeated texts.
-        longest: tokens of each, at most.
     """
 
-    def __init__(self, folder: str, texts: Annotated[int, Ge(2)], longest: Annotated[int, Ge(4)]) -> None:
-        self.folder, self.texts, self.longest = RunFolder(folder), texts, longest
+    def __init__(self, folder: str) -> None:
+        self.folder = RunFolder(folder)
         self.rows: list[table.Row] = []
-        self.csv = ""  #: the text of the rows
+        self.csv = ""  #: the rows as text
         self.reports: list[HeadReport] = []
 
+    def needs(self, trainer: Trainer) -> bool:
+        return True
+
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        super().on_train_start(trainer, module)
         file = self.folder.heads_file
-        if not trainer.is_global_zero or not isinstance(module.model, TransformerLM):
-            return
-        if trainer.global_step == 0:
-            self._describe(trainer, module)
-        elif file.exists():  # a resumed run describes again whatever came after its checkpoint
-            self.rows = [
-                r for r in table.from_csv(file.read_text(encoding="utf-8")) if r["step"] <= trainer.global_step
-            ]
+        if trainer.is_global_zero and trainer.global_step > 0 and file.exists():
+            # A resumed run describes heads again at the steps after its checkpoint.
+            rows = table.from_csv(file.read_text(encoding="utf-8"))
+            self.rows = [row for row in rows if row["step"] <= trainer.global_step]
             self.csv = table.to_csv(self.rows)
 
-    def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
-        if trainer.is_global_zero and trainer.state.fn == "fit" and isinstance(module.model, TransformerLM):
-            self._describe(trainer, module)
-            if trainer.global_step >= trainer.max_steps and self.rows and recorders(trainer):
-                self._mark_losses(trainer)
-
-    def _describe(self, trainer: Trainer, module: LanguageModule) -> None:
-        model = module.model
-        assert isinstance(model, TransformerLM)
-        data, longest = corpus(trainer), min(self.longest, model.block_size)
-        text = data.passages(self.texts, longest)
-        if min(text.shape[1], longest) < SHORTEST:  # three words do not show what a head does
+    def show(self, trainer: Trainer, module: LanguageModule, view: HeadView) -> None:
+        if not view.reports:
             return
-        step, repeated = trainer.global_step, repeated_probe(len(data.tokenizer), longest, self.texts)
-        self.reports = describe(model, text.to(module.device), repeated.to(module.device))
-        rows = table.rows(self.reports, step)
+        self.reports, step = view.reports, trainer.global_step
+        rows = table.rows(view.reports, step)
         self.rows += rows
         self.csv = table.extended(self.csv, rows)
         write_atomically(self.folder.heads_file, self.csv.encode())
-        scores = {f"heads/{r.name}/{score}": r.scores[score] for r in self.reports for score in SCORES}
+        scores = {f"heads/{r.name}/{score}": r.scores[score] for r in view.reports for score in captions()}
         module.report({name: value for name, value in scores.items() if not math.isnan(value)})
-        for logger in recorders(trainer):
-            logger.record_text("heads", table.as_text(self.reports), step)
-            if is_picture_step(trainer):
-                for score, said in SCORES.items():
-                    values = np.array([r.scores[score] for r in self.reports])
-                    values = values.reshape(model.n_layers, model.n_heads)  # (L, H)
-                    picture = scores_picture(values, f"step {step}: {score.replace('_', ' ')}", said)
+        loggers = recorders(trainer)
+        for logger in loggers:
+            logger.record_text("heads", table.as_text(view.reports), step)
+        if loggers and is_picture_step(trainer):
+            for score, picture in score_pictures(view.reports, f"step {step}").items():
+                for logger in loggers:
                     logger.record_picture(f"heads/{score}", picture, step)
+        if loggers and step >= trainer.max_steps:
+            self._mark_losses(trainer)
 
     def _mark_losses(self, trainer: Trainer) -> None:
-        """Draws the losses and where roles formed, once, with the last validation."""
+        """Draws the losses with the steps at which roles formed."""
         history = self.folder.status(running=True).history
         if len(history) < 2:
             return
@@ -96,15 +83,9 @@ class Heads(SummaryCallback):
             logger.record_picture("loss_and_roles", pixels(figure), trainer.global_step)
 
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-        """`heads`: the role of each at the end. `roles`: when each first had a confirmed head."""
+        """Returns `heads`, the final role of each head, and `roles`, when each role first had a confirmed head."""
         last = [
             {"head": r.name, "role": r.role, "confirmed": r.confirmed, "score": r.evidence and r.evidence.value}
             for r in self.reports
         ]
         return {"heads": last, "roles": table.formed(self.rows, history)}
-
-
-def roles(trainer: Trainer) -> dict[tuple[int, int], str]:
-    """What to write beside a head's name (layer, head), as of the last description; a question mark: unconfirmed."""
-    reports = [r for c in trainer.callbacks if isinstance(c, Heads) for r in c.reports]  # type: ignore[attr-defined]
-    return table.titles(reports)

@@ -1,4 +1,4 @@
-"""How far a run is: one line per validation, and a progress bar in a terminal."""
+"""Shows the progress of a run: one line per validation, and a progress bar in a terminal."""
 
 import logging
 from typing import Any
@@ -15,7 +15,10 @@ log = logging.getLogger(__name__)
 
 
 class Progress(Callback):
-    """Reads the loss at log steps only: reading it at every step would make the GPU wait each time."""
+    """Shows steps, losses and the remaining time.
+
+    The loss is read at log steps only, because each read makes the GPU wait.
+    """
 
     def __init__(self) -> None:
         self._bar: Bar | None = None

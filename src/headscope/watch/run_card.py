@@ -1,4 +1,4 @@
-"""What a run is and how it ended: its config and commit, its final losses, its token embedding."""
+"""Logs a run's config and commit, its final losses, and its token embedding."""
 
 import json
 import math
@@ -12,24 +12,24 @@ from headscope.run.checkpoints import Checkpoints
 from headscope.run.recorder import recorders
 from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
-from headscope.watch.probe import corpus
+from headscope.watch.corpus import corpus
 from headscope.watch.token_class import token_class
 
-#: What tells runs apart in a table: few, flat, and the same for every run.
+#: The columns of a table of runs, the same for all runs.
 COLUMNS = (
     *("model.d_model", "model.n_heads", "model.n_layers", "model.block_size", "model.dropout", "data.name"),
     *("position", "optimizer.lr", "optimizer.weight_decay", "batch_size", "seed", "trainer.max_steps"),
 )
 
-#: Overrides that get no column: another column says what they chose.
+#: Overrides without a column, because other columns show their effect.
 OPTIONS = {"data", "data.path", "trainer", "sweep", "callbacks", "debug"}
 
-#: Groups of keys that choose nothing about the model; they may name private places.
+#: Groups of keys that do not affect the model; they may contain private paths.
 OUTSIDE = {"logger", "paths"}
 
 
 class RunCard(Callback):
-    """Records the config and the commit when training starts, final losses and the embedding when it ends."""
+    """Logs the config and the commit when training starts, and the final losses and the embedding when it ends."""
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         about = module.card["about"]
@@ -55,7 +55,7 @@ class RunCard(Callback):
 
 
 def final_losses(trainer: Trainer) -> dict[str, float]:
-    """The last and the best validation loss in nats per token, as far as the run has them."""
+    """Returns the last and the best validation loss in nats per token, if the run has them."""
     losses = trainer.callback_metrics
     metrics = {"final/val_loss": losses["val/loss"].item()} if "val/loss" in losses else {}
     best = min((c.best_loss for c in vars(trainer)["callbacks"] if isinstance(c, Checkpoints)), default=math.inf)
@@ -63,7 +63,7 @@ def final_losses(trainer: Trainer) -> dict[str, float]:
 
 
 def choices(about: dict[str, Any]) -> dict[str, int | float | str]:
-    """What tells a run from others: the usual columns, as far as it has them, and whatever was typed for it."""
+    """Returns the values that distinguish a run: the usual columns that it has, and all its overrides."""
     typed = dict(o.lstrip("+").split("=", 1) for o in about.get("overrides", ()) if "=" in o)
     values = typed | flat(about["config"]) | {"position": about.get("position"), "data.name": about["data"]["name"]}
     keys = dict.fromkeys((*COLUMNS, *(k for k in typed if k not in OPTIONS and k.partition(".")[0] not in OUTSIDE)))

@@ -1,4 +1,4 @@
-"""What the model writes, after each validation."""
+"""Logs text that the model generates after each validation."""
 
 from typing import Annotated
 
@@ -11,11 +11,11 @@ from headscope.generation.text import opening, write_text
 from headscope.run.recorder import recorders
 from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
-from headscope.watch.probe import corpus
+from headscope.watch.corpus import corpus
 
 
 class Samples(Callback):
-    """Writes a sample from the same seed and opening each time, without touching the random numbers of training.
+    """Generates a sample with the same seed and opening each time. Training's random numbers are not affected.
 
     Args:
         tokens: length of the sample.

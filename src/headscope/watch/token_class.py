@@ -1,12 +1,12 @@
-"""What kind of token one is, in a word or two: the colours of the projector."""
+"""Classifies tokens, for the colours in TensorBoard's projector."""
 
 
 def token_class(token: str) -> str:
-    """The class of a token, given as the tokenizer shows it.
+    """Returns the class of a token, which is given as the tokenizer shows it.
 
-    Characters are capital letters, small letters, letters (of a script without case), digits, spaces or punctuation.
-    Longer tokens are words or pieces of words, those that begin with a space, numbers, spaces, punctuation, special
-    tokens such as <pad>, bytes that are no whole character, or mixed.
+    A single character is a capital letter, small letter, letter (in a script without case), digit, space or
+    punctuation. A longer token is letters, space and letters, a number, space, punctuation, a special token such as
+    <pad>, bytes that do not form a character, or mixed.
     """
     bare = token.strip()
     if not bare:

@@ -35,7 +35,7 @@ class HeadPanel {
     const about = description.heads.find(({ layer, head }) => layer === state.layer && head === state.head);
     $("one-name").textContent = about?.role ? `${name}: ${about.role}${about.confirmed ? "" : "?"}` : name;
     $("one-description").textContent =
-      about?.description ?? "The checkpoint has no text that is long enough to find out what this head does.";
+      about?.sentence ?? "The checkpoint has no text that is long enough to find out what this head does.";
   }
 
   async #draw({ answer, drawn, inContext, labels, state }) {
