@@ -18,8 +18,8 @@ OLD_NAMES = {"rotate": "queries_and_keys", "ways": "extension_methods", "undecay
 class Position(nn.Module):
     """A scheme that changes nothing (NoPE): the order comes from the causal mask alone (Haviv et al. 2022).
 
-    A model builds one instance for its embedding, and another one for each layer. A scheme acts in one of these two
-    places and overrides the hooks of that place:
+    A model has an instance for its embedding and an instance for every layer. A scheme acts in one of these two places
+    and overrides the hooks of that place:
 
     - embedding: `init_embedding` creates weights and tables, `embed` adds vectors to the token embeddings.
     - layer: `init_layer` creates weights and tables, `queries_and_keys`, `keys` and `bias` change the attention scores.
