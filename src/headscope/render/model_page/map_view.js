@@ -1,4 +1,5 @@
-// One attention map, large. The map has one pixel per weight, and the browser enlarges it: long contexts scroll smoothly.
+// One attention map, large. The canvas has one pixel per weight and the browser enlarges it, so that long contexts scroll
+// smoothly.
 import { drawBytes, onSchemeChange, ramp, toBytes } from "./colours.js";
 import { element, hasModifier } from "./elements.js";
 

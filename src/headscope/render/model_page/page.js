@@ -1,7 +1,8 @@
 // The page: reads the description, starts the worker, and updates the panels after every change of the state.
 //
-// A panel is a module that exports `panel`: `needs`, names in `available` that the panel requires, and `create(page)`,
-// which returns a view. A view has up to two methods. `update(page, changed)` draws the view again. `changed` is a Set of
+// A panel is a module that exports `panel`, an object with `needs`, the names in `available` that the panel requires,
+// and `create(page)`, which returns a view. To add a panel to the page, add the name of its module to PANELS in
+// `headscope/render/model_page.py`; the panel makes its own elements, or uses elements of `model.html`. A view has up to two methods. `update(page, changed)` draws the view again. `changed` is a Set of
 // the names in the state that changed, "text" if the worker has read the text again, and "position" if `page.position()`
 // has a new answer. `look(page, at)` shows immediately where the chosen head looks from position `at`, or which
 // positions look at it.
