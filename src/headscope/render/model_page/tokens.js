@@ -2,14 +2,8 @@
 
 /** The tokenizer of a vocabulary (see `headscope.show.page`), by its rule for splitting a text. */
 export function tokenizerOf(vocabulary) {
-  const Rule = RULES[ruleOf(vocabulary)] ?? LabelsOnly;
+  const Rule = RULES[vocabulary.split_rule] ?? LabelsOnly;
   return new Rule(vocabulary);
-}
-
-function ruleOf(vocabulary) {
-  if ("split_rule" in vocabulary) return vocabulary.split_rule;
-  if (vocabulary.merges) return "byte pairs"; // descriptions without the key
-  return vocabulary.unit === "word" ? "words" : "characters";
 }
 
 class Characters {
