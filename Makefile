@@ -1,14 +1,15 @@
-# Set up and run everything. `make help` lists what there is.
+# Sets up and runs everything. `make help` lists the targets.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
-# A thread for each worker: two that share two cores are slower than one after the other.
+DOCS_READY := .venv/.docs-ready
+# One thread per test process: two processes with two threads each on two cores are slower than one after the other.
 FAST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help train test check test-slow test-browser tensorboard pictures demo notebooks clean .venv
+.PHONY: help train test check test-slow test-browser tensorboard docs pictures demo notebooks clean .venv
 
-help:  ## this list
+help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml constraints.txt
@@ -18,13 +19,17 @@ $(READY): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --editable '.[all]' --group dev --constraint constraints.txt
 	@touch $@
 
-.venv: $(READY)  ## the environment alone, pinned
+$(DOCS_READY): $(READY)
+	$(PY) -m pip install --quiet --group docs --constraint constraints.txt
+	@touch $@
 
-train: $(READY)  ## set up, then train the quickstart, write a sample and a page that holds the model (about 2 minutes)
+.venv: $(READY)  ## set up the environment only, with pinned versions
+
+train: $(READY)  ## set up, train the quickstart, write a sample and a page that runs the model (about 2 minutes)
 	$(PY) train.py experiment=quickstart
 	$(PY) generate.py show=page
 
-test: $(READY)  ## set up, then run the tests
+test: $(READY)  ## set up, run the tests
 	$(FAST)
 
 check: $(READY)  ## format, lint, types, tests; warnings are errors
@@ -33,24 +38,31 @@ check: $(READY)  ## format, lint, types, tests; warnings are errors
 	.venv/bin/mypy
 	$(FAST)
 
-test-slow: $(READY)  ## the tests that take minutes
+test-slow: $(READY)  ## run the tests that take minutes
 	$(FAST) -m slow
 
-test-browser: $(READY)  ## the tests that look at pages in headless Chromium
+test-browser: $(READY)  ## run the tests that open pages in headless Chromium
 	$(PY) -m pytest -m browser
 
-tensorboard: $(READY)  ## the dashboard over all runs, every picture kept
+tensorboard: $(READY)  ## open the dashboard of all runs, with every picture
 	$(PY) -m tensorboard.main --logdir outputs --samples_per_plugin images=200,text=200
 
-pictures: $(READY)  ## two pictures of the README, from `train.py sweep=positions seed=1 hydra.sweep.dir=outputs/positions`
-	$(PY) -m docs.pictures outputs/positions
+docs: $(DOCS_READY)  ## build the documentation site into site/; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
+	@echo "open site/index.html"
 
-demo: $(READY)  ## docs/demo.html, the quickstart's page, and its photographs
+pictures: $(READY)  ## draw the pictures of the README (about 10 minutes)
+	test -f outputs/repeated/summary.json || $(PY) train.py experiment=repeated hydra.run.dir=outputs/repeated
+	test -d outputs/extrapolation || $(PY) train.py -m experiment=extrapolation position=rope,alibi,fox seed=1,2,3 trainer.threads=1 hydra.launcher.n_jobs=2 hydra.sweep.dir=outputs/extrapolation
+	$(PY) -m docs.pictures induction outputs/repeated
+	$(PY) -m docs.pictures extrapolation outputs/extrapolation
+
+demo: $(READY)  ## build docs/demo.html, the page of the quickstart, and its screenshots
 	test -f outputs/demo/summary.json || $(PY) train.py experiment=quickstart hydra.run.dir=outputs/demo
 	$(PY) -m docs.demo outputs/demo
 
-notebooks: $(READY)  ## notebooks/*.ipynb, of their sources
+notebooks: $(READY)  ## build notebooks/*.ipynb from notebooks/source
 	$(PY) notebooks/build.py
 
-clean:  ## remove the environment and caches, never runs or data
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache src/*.egg-info
+clean:  ## remove the environment, the site and caches; runs and data stay
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

@@ -1,11 +1,12 @@
-"""A machine on which another process computes: `experiment=quickstart` alone and beside it, by how threads wait.
+"""Training speed next to another computing process, for several ways in which threads wait.
 
-    python benchmarks/busy.py            150 steps, three rounds, about 15 minutes on 2 cores
-    python benchmarks/busy.py 50 1       steps, rounds
+    python benchmarks/busy.py            150 steps, three rounds: about 15 minutes on 2 cores
+    python benchmarks/busy.py 50 1       number of steps, number of rounds
 
-Threads of OpenMP wait for each other many times a step. While they spin they hold the core that the other process
-could be done with. GOMP_SPINCOUNT is how long libgomp's threads, which PyTorch brings along on Linux, spin before they
-sleep. Figures are the best of the rounds, in seconds of training.
+`experiment=quickstart` trains alone and next to a process that computes. OpenMP's threads wait for each other many
+times per step. A spinning thread occupies a core that the other process needs. GOMP_SPINCOUNT sets how long the threads
+of libgomp, which is part of PyTorch on Linux, spin before they sleep. The table shows the best round, in seconds of
+training.
 """
 
 import json
@@ -17,33 +18,33 @@ from pathlib import Path
 
 from common import run, save, table
 
-#: By name: environment, and more of the command.
-WAYS = {
+#: By name: environment variables, and additional overrides.
+SETTINGS = {
     "ours": ({}, ()),
     "GOMP_SPINCOUNT=100": ({"GOMP_SPINCOUNT": "100"}, ()),
     "GOMP_SPINCOUNT=1000": ({"GOMP_SPINCOUNT": "1000"}, ()),
     "GOMP_SPINCOUNT=10000": ({"GOMP_SPINCOUNT": "10000"}, ()),
-    "libgomp's own (300000)": ({"GOMP_SPINCOUNT": "300000"}, ()),
+    "libgomp's default (300000)": ({"GOMP_SPINCOUNT": "300000"}, ()),
     "OMP_WAIT_POLICY=PASSIVE": ({"OMP_WAIT_POLICY": "PASSIVE"}, ()),
     "one thread": ({}, ("trainer.threads=1",)),
 }
 BUSY = "while True: sum(range(100000))"
 
 
-def seconds(steps, environment, more):
-    """Seconds of training."""
+def seconds(steps, environment, overrides):
+    """Returns the seconds of training."""
     with tempfile.TemporaryDirectory() as folder:
         lengths = (f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}", "data=pydoc")
         where = (f"hydra.run.dir={folder}/run", "callbacks=none", "logger=none")
-        run("train.py", "experiment=quickstart", *lengths, *where, *more, environment=environment)
+        run("train.py", "experiment=quickstart", *lengths, *where, *overrides, environment=environment)
         return json.loads((Path(folder) / "run" / "summary.json").read_text())["train_seconds"]
 
 
-def beside(*measured):
-    """The same beside a process that computes without end."""
+def seconds_beside_another(*arguments):
+    """Returns the seconds of training while another process computes."""
     other = subprocess.Popen([sys.executable, "-c", BUSY])
     try:
-        return seconds(*measured)
+        return seconds(*arguments)
     finally:
         other.kill()
         other.wait()
@@ -51,12 +52,12 @@ def beside(*measured):
 
 def main(steps=150, rounds=3):
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-        os.environ.pop(name, None)  # what is measured is what we set
-    figures = {name: {"alone": [], "beside another": []} for name in WAYS}
+        os.environ.pop(name, None)  # so that only the settings above apply
+    figures = {name: {"alone": [], "beside another": []} for name in SETTINGS}
     for _ in range(rounds):
-        for name, way in WAYS.items():
-            figures[name]["alone"].append(seconds(steps, *way))
-            figures[name]["beside another"].append(beside(steps, *way))
+        for name, setting in SETTINGS.items():
+            figures[name]["alone"].append(seconds(steps, *setting))
+            figures[name]["beside another"].append(seconds_beside_another(steps, *setting))
     rows = [(f"seconds for {steps} steps", "alone", "beside another", "ratio")]
     for name, taken in figures.items():
         alone, other = min(taken["alone"]), min(taken["beside another"])

@@ -1,4 +1,4 @@
-"""What the benchmarks share: running a command, a small table, results with hardware and commit."""
+"""Shared by the benchmarks: runs commands, prints tables, saves results with hardware and commit."""
 
 import json
 import os
@@ -12,9 +12,9 @@ sys.path.insert(0, str(ROOT / "src"))
 
 
 def run(*command, environment=None):
-    """Runs a Python command of the project; returns its output, the most memory it used in MB, and its seconds.
+    """Runs a Python command of the project; returns its output, its peak memory in MB, and its seconds.
 
-    The code that runs is that beside this folder, whatever is installed.
+    The command runs the code of this checkout, not an installed version.
     """
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -33,7 +33,7 @@ def run(*command, environment=None):
 
 
 def table(rows):
-    """Prints rows of text under a header row."""
+    """Prints rows of text; the first row is the header."""
     widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print(
@@ -44,7 +44,7 @@ def table(rows):
 
 
 def save(name, figures):
-    """Writes figures with the machine and the commit they were measured on."""
+    """Writes measurements with the machine and the commit."""
     from headscope.installed import commit
     from headscope.training.hardware import Machine
 

@@ -1,11 +1,12 @@
-"""Tokens a second of writing, against nanoGPT's way: the whole context again for every token, in fp32.
+"""Generated tokens per second, against nanoGPT's method, which recomputes the whole context for every token in fp32.
 
     python benchmarks/decode.py                about 3 minutes on 2 cores
-    python benchmarks/decode.py nano 20        one size, turns
+    python benchmarks/decode.py nano 20        one size, number of turns
 
-Models of random weights, of the shapes in `conf/model`. Each turn of ours starts from a full context and draws half a
-context of tokens, which is the whole cycle: the older half is dropped, the rest read in one pass. The contestants take
-turns in one process, because the speed of a shared machine drifts; each turn is compared with its neighbour's.
+The models have random weights and the sizes in `conf/model`. Each of our turns starts from a full context and draws
+half a context of tokens. That is one whole cycle, in which the model drops the older half and reads the rest in one
+pass. The contestants take turns in one process, because the speed of a shared machine drifts. Neighbouring turns are
+compared.
 """
 
 import os
@@ -17,15 +18,18 @@ from common import save, table
 
 from headscope.waiting import SPIN
 
-os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # as `generate.py` has it on a quiet machine; torch comes later
+os.environ.setdefault(
+    "GOMP_SPINCOUNT", SPIN
+)  # as `generate.py` sets it on a quiet machine; must precede the import of torch
 
-#: width, heads, layers, context; tokens a turn of the plain loop, turns
+#: width, heads, layers, context, tokens per turn of the plain loop, turns
 SIZES = {"nano": (128, 4, 4, 64, 32, 40), "part4": (256, 8, 6, 128, 8, 40), "baby": (384, 6, 6, 256, 4, 30)}
-PLAIN, OURS, SINE, UNDRAFTED, MANY = "plain loop", "ours", "ours, Part 4's block", "ours, no draft", "ours, 16 at once"
+PLAIN, OURS, PART4_BLOCK = "plain loop", "ours", "ours, Part 4's block"
+UNDRAFTED, MANY = "ours, no draft", "ours, 16 at once"
 
 
 def plain(model, block_size, ids, n):
-    """nanoGPT's `generate`: crop, forward, temperature, softmax, one draw."""
+    """Generates as nanoGPT does: crop, forward, temperature, softmax, one draw."""
     import torch
     import torch.nn.functional as F
 
@@ -36,7 +40,7 @@ def plain(model, block_size, ids, n):
 
 
 def contestants(size):
-    """For each name: what a turn does, and how many tokens it draws."""
+    """Returns for each name a function that plays one turn, and the number of tokens that it draws."""
     import torch
     from nanogpt import build
 
@@ -68,7 +72,7 @@ def contestants(size):
     found = {
         PLAIN: (lambda: plain(theirs, t, ids[:1], few), few),
         OURS: (turn(recipe, 1, draft(recipe)), t // 2),
-        SINE: (turn(part4, 1, draft(part4)), t // 2),
+        PART4_BLOCK: (turn(part4, 1, draft(part4)), t // 2),
         UNDRAFTED: (turn(recipe, 1, None), t // 2),
         MANY: (turn(recipe, 16, None), 16 * (t // 2)),
     }

@@ -1,13 +1,12 @@
 """Time to nanoGPT's published loss on one GPU: `experiment=speed_gpu` against its GPU recipe in a plain PyTorch loop.
 
     python benchmarks/gpu.py               seeds 1, 2 and 3
-    python benchmarks/gpu.py 1             seeds
-    python benchmarks/gpu.py --recipe 1    nanoGPT's recipe alone; a line of JSON for each validation
+    python benchmarks/gpu.py 1             seed 1 only
+    python benchmarks/gpu.py --recipe 1    only nanoGPT's recipe, with seed 1; prints one line of JSON per validation
 
-The recipe is that of nanoGPT's README: 6 layers, 6 heads, width 384, context 256, batches of 64, dropout 0.2, a
-schedule of 5000 steps, bf16, compiled. It is stopped at step 1750, since its loss rises from there on. Losses are
-over the whole validation split, in windows of 256. Seconds are of the whole command, Python's start and compiling
-included.
+The recipe is from nanoGPT's README: 6 layers, 6 heads, width 384, context 256, batches of 64, dropout 0.2, a schedule
+of 5000 steps, bf16, compiled. It stops at step 1750, because its loss rises from there on. Losses cover the whole
+validation split, in windows of 256. Seconds cover the whole command, including the start of Python and compiling.
 """
 
 import json
@@ -19,11 +18,12 @@ from common import ROOT, run, save, table
 from nanogpt import adamw, build, rate
 from speed import ours
 
-PUBLISHED = 1.4697  #: nats per character, nanoGPT's README
+PUBLISHED = 1.4697  #: nats per character, from nanoGPT's README
 T, BATCH, STEPS, STOP, EVERY = 256, 64, 5000, 1750, 250
 
 
 def recipe(seed):
+    """Trains nanoGPT's model; prints losses and seconds at each validation."""
     began = time.perf_counter()
     import torch
     import torch.nn.functional as F
@@ -48,8 +48,8 @@ def recipe(seed):
                     nats += F.cross_entropy(logits.float().flatten(0, 1), y.cuda().flatten(), reduction="sum").item()
                     count += int((y >= 0).sum())
             model.train()
-            said = {"steps": step, "val_loss": nats / count, "seconds": trained}
-            print(json.dumps(said | {"wall_seconds": time.perf_counter() - began}), flush=True)
+            measured = {"steps": step, "val_loss": nats / count, "seconds": trained}
+            print(json.dumps(measured | {"wall_seconds": time.perf_counter() - began}), flush=True)
             start = time.perf_counter()
         for group in optimizer.param_groups:
             group["lr"] = rate(step, STEPS)
@@ -68,7 +68,7 @@ def recipe(seed):
 
 
 def nanogpt(seed):
-    """Its first validation at the published loss; else its best."""
+    """Returns the recipe's first validation at or below the published loss, or its best validation."""
     output, _, _ = run("benchmarks/gpu.py", "--recipe", seed)
     validations = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     reached = [v for v in validations if v["val_loss"] <= PUBLISHED]

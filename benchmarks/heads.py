@@ -1,10 +1,10 @@
-"""What describing every head costs at the default interval of validation, as a share of training.
+"""Cost of describing every head at the default validation interval, as a share of training.
 
     python benchmarks/heads.py            nano and part4, about 2 minutes on 2 cores
     python benchmarks/heads.py nano
 
-One process trains and describes in turn, so that both meet the same machine. A description is everything that
-`callbacks.heads` does at a validation; the interval is that of `trainer=auto`.
+One process trains and describes in turn, so that both run at the same speed of the machine. A description is everything
+that `callbacks.heads` does at a validation. The interval is the default of `trainer=auto`.
 """
 
 import itertools
@@ -17,17 +17,17 @@ import time
 
 from common import ROOT, run, save, table
 
-#: what is asked of train.py, steps between two descriptions, descriptions
+#: overrides for train.py, steps between two descriptions, number of descriptions
 WORK = {
     "nano": (("model=nano",), 50, 16),
     "part4": (("model=part4", "batch_size=64"), 4, 8),
 }
-INTERVAL = 100  #: steps, of trainer=auto
+INTERVAL = 100  #: steps; val_check_interval of trainer=auto
 FOUND = "found "
 
 
 def train(name):
-    """Trains, and prints the seconds of every step and of every description."""
+    """Trains; prints the seconds of every step and of every description."""
     from headscope.run.history import History
     from headscope.watch.heads import Heads
 
@@ -59,13 +59,15 @@ def train(name):
 
 
 def main(names):
-    figures, rows = {}, [("", "ms a step", "ms a description", f"of {INTERVAL} steps")]
+    figures, rows = {}, [("", "ms per step", "ms per description", f"of {INTERVAL} steps")]
     for name in names:
         output, _, _ = run("benchmarks/heads.py", "--train", name)
         (line,) = [line for line in output.splitlines() if line.startswith(FOUND)]
         steps, described = json.loads(line.removeprefix(FOUND))
         step = statistics.median(steps)
-        description = statistics.median(described[len(described) // 2 :])  # heads have roles then, which cost passes
+        description = statistics.median(
+            described[len(described) // 2 :]
+        )  # by then heads have roles, which cost extra passes
         figures[name] = {"step": step, "description": description, "share": description / (INTERVAL * step)}
         rows.append((name, f"{step * 1e3:.1f}", f"{description * 1e3:.0f}", f"{figures[name]['share']:.2%}"))
     table(rows)

@@ -1,7 +1,7 @@
-"""nanoGPT's CPU recipe in a plain PyTorch loop of our own: the opponent of `speed.py`.
+"""nanoGPT's CPU recipe in our own plain PyTorch loop, the opponent in `speed.py`.
 
-    python benchmarks/nanogpt.py 1           seed; prints {"seconds", "val_loss", "step_ms", ...}
-    python benchmarks/nanogpt.py 1 200       steps
+    python benchmarks/nanogpt.py 1           seed 1; prints {"seconds", "val_loss", "step_ms", ...}
+    python benchmarks/nanogpt.py 1 200       200 steps only
 
 The model of github.com/karpathy/nanoGPT as its README runs it on a CPU: 4 layers, 4 heads, width 128, context 64,
 batches of 12 random windows, 2000 steps of AdamW 1e-3 to 1e-4, no dropout, no biases, tied embeddings, fp32.
@@ -18,7 +18,7 @@ C, H, LAYERS, T, BATCH, STEPS = 128, 4, 4, 64, 12, 2000
 
 
 def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T, dropout=0.0):
-    """The model, with nanoGPT's initialisation."""
+    """Returns the model with nanoGPT's initialisation."""
     import torch.nn.functional as F
     from torch import nn
 
@@ -33,8 +33,8 @@ def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T, dropout=0.0):
             b, t, c = x.shape
             q, k, v = (u.view(b, t, heads, -1).transpose(1, 2) for u in self.qkv(self.norm1(x)).split(c, 2))
             p = dropout if self.training else 0.0
-            mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)  # (B, H, T, D)
-            x = x + F.dropout(self.out(mixed.transpose(1, 2).reshape(b, t, c)), p)
+            z = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)  # (B, H, T, D)
+            x = x + F.dropout(self.out(z.transpose(1, 2).reshape(b, t, c)), p)
             return x + F.dropout(self.down(F.gelu(self.up(self.norm2(x)))), p)
 
     class GPT(nn.Module):
@@ -45,11 +45,11 @@ def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T, dropout=0.0):
             self.norm = nn.LayerNorm(width, bias=False)
             for name, p in self.named_parameters():
                 if p.ndim == 2:
-                    into_stream = name.endswith(("out.weight", "down.weight"))
-                    nn.init.normal_(p, std=0.02 / math.sqrt(2 * layers) if into_stream else 0.02)
+                    into_residual = name.endswith(("out.weight", "down.weight"))
+                    nn.init.normal_(p, std=0.02 / math.sqrt(2 * layers) if into_residual else 0.02)
 
         def forward(self, ids, last=False):
-            """Logits (B, T, V); when it writes, those of the last position alone."""
+            """Returns logits (B, T, V), or (B, 1, V) for the last position if `last` is true."""
             x = F.dropout(self.tokens(ids) + self.places.weight[: ids.shape[1]], dropout, self.training)
             for block in self.blocks:
                 x = block(x)
@@ -59,17 +59,17 @@ def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T, dropout=0.0):
 
 
 def rate(step, steps=STEPS):
-    """nanoGPT's learning rate: 100 steps of warmup, then half a cosine."""
+    """Returns nanoGPT's learning rate: 100 steps of warmup, then half a cosine."""
     if step < 100:
         return 1e-3 * (step + 1) / 101
     return 1e-4 + 0.5 * (1 + math.cos(math.pi * (step - 100) / (steps - 100))) * 9e-4
 
 
 def adamw(model, **options):
-    """nanoGPT's optimizer: matrices decay, vectors do not."""
+    """Returns nanoGPT's optimizer: matrices decay, vectors do not."""
     import torch
 
-    matrices, vectors = ([p for p in model.parameters() if (p.ndim > 1) is many] for many in (True, False))
+    matrices, vectors = ([p for p in model.parameters() if (p.ndim > 1) is matrix] for matrix in (True, False))
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99), **options)
 

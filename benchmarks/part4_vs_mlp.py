@@ -1,9 +1,9 @@
-"""Part 4's comparison, with measured numbers: its transformer against the fixed-context network before it.
+"""Part 4's transformer against the fixed-context network of Parts 1 to 3, with measured numbers.
 
     python benchmarks/part4_vs_mlp.py          about 12 minutes on 2 cores
-    python benchmarks/part4_vs_mlp.py 50       steps of the transformer
+    python benchmarks/part4_vs_mlp.py 50       50 steps of the transformer
 
-Same data, batches and optimizer, learning rate and all. The network trains until it has had the transformer's seconds.
+Data, batches, optimizer and learning rate are the same. The network trains for as many seconds as the transformer.
 """
 
 import json
@@ -15,7 +15,7 @@ from common import run, save, table
 
 
 def train(experiment, steps, interval):
-    """The summary of a run."""
+    """Trains; returns the summary of the run."""
     with tempfile.TemporaryDirectory() as folder:
         lengths = (f"trainer.max_steps={steps}", f"trainer.val_check_interval={interval}")
         run(

@@ -1,10 +1,10 @@
-"""Training speed of each positional scheme relative to none: `nano`, one step each in turn.
+"""Training speed of each positional scheme relative to `position=none`, for `model=nano`.
 
-    python benchmarks/positions.py        60 rounds, a minute on 2 cores
-    python benchmarks/positions.py 200 fox alibi   200 rounds of these and none alone
+    python benchmarks/positions.py                 60 rounds of all schemes, one minute on 2 cores
+    python benchmarks/positions.py 200 fox alibi   200 rounds of fox, alibi and none
 
-A shared machine drifts within seconds: each step is compared with that of no positions in its round, and the median
-quoted.
+The schemes take turns, one step each, because the speed of a shared machine drifts within seconds. Each step is
+compared with the step of `none` in the same round. The result is the median of these ratios.
 """
 
 import os
@@ -16,11 +16,11 @@ from common import ROOT, save, table
 
 from headscope.waiting import SPIN
 
-os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # as our commands set it
+os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # as the commands set it
 
 
 def contestants(names=()):
-    """For each option of `position`, or for those named and none, a function that trains one step."""
+    """Returns a function that trains one step, for `none` and each named option of `position`, or for all options."""
     import torch
     import torch.nn.functional as F
     from hydra import compose, initialize_config_dir
@@ -66,13 +66,13 @@ def main(rounds=60, *names):
             began = time.perf_counter()
             step()
             seconds[name].append(time.perf_counter() - began)
-    seconds = {name: values[3:] for name, values in seconds.items()}  # the first ones warm up
+    seconds = {name: values[3:] for name, values in seconds.items()}  # the first steps warm up
     ratio = {
         name: statistics.median(b / a for a, b in zip(values, seconds["none"], strict=True))
         for name, values in seconds.items()
     }
     rows = [(name, f"{1e3 * statistics.median(seconds[name]):.1f}", f"{ratio[name]:.2f}") for name in seconds]
-    table([("position", "ms a step", "speed of none"), *sorted(rows, key=lambda row: row[2], reverse=True)])
+    table([("position", "ms per step", "speed relative to none"), *sorted(rows, key=lambda row: row[2], reverse=True)])
     save("positions", {"seconds": seconds, "ratio": ratio})
 
 

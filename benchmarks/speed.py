@@ -1,11 +1,11 @@
 """Time to a good model: `experiment=speed_cpu` and `quickstart` against nanoGPT's CPU recipe in a plain PyTorch loop.
 
     python benchmarks/speed.py           three seeds, about 11 minutes on 2 cores
-    python benchmarks/speed.py 1 2       seeds
+    python benchmarks/speed.py 1 2       seeds 1 and 2
 
-A round is one seed of each, one after the other: nanoGPT's recipe; `speed_cpu`, to its loss; `quickstart`, with as many
-steps as fit into the recipe's time at the pace of its first 100. Losses are over the whole validation split, in windows
-of 64.
+Each round runs three trainings with one seed, one after the other: nanoGPT's recipe; `speed_cpu`; and `quickstart` with
+as many steps as fit into the recipe's time, estimated from 100 steps. Losses cover the whole validation split, in
+windows of 64.
 """
 
 import json
@@ -18,13 +18,13 @@ from common import run, save, table
 
 
 def nanogpt(seed):
-    """What the recipe took, and its loss."""
+    """Runs the recipe; returns its seconds, its loss and further figures."""
     output, _, _ = run("benchmarks/nanogpt.py", seed)
     return json.loads(output.splitlines()[-1])
 
 
 def ours(experiment, seed, *more):
-    """The same figures of a run of `train.py`, with nothing watched beside what every run has."""
+    """Runs `train.py` without optional callbacks and loggers; returns the same figures."""
     with tempfile.TemporaryDirectory() as folder:
         where = (f"hydra.run.dir={folder}/run", "callbacks=none", "logger=none")
         _, _, wall = run("train.py", f"experiment={experiment}", f"seed={seed}", *where, *more)
@@ -49,7 +49,9 @@ def main(seeds):
         long = ours("quickstart", seed, f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}")
         rounds.append({"seed": seed, "nanoGPT": recipe, "speed_cpu": quick, "quickstart, as long": long})
         print(json.dumps(rounds[-1]), flush=True)
-    rows = [("mean of seeds " + " ".join(map(str, seeds)), "val/loss", "steps", "ms a step", "training s", "command s")]
+    rows = [
+        ("mean of seeds " + " ".join(map(str, seeds)), "val/loss", "steps", "ms per step", "training s", "command s")
+    ]
     for name in ("nanoGPT", "speed_cpu", "quickstart, as long"):
         figures = {key: mean(r[name][key] for r in rounds) for key in rounds[0]["nanoGPT"]}
         rows.append(

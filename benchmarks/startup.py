@@ -1,4 +1,4 @@
-"""Seconds until something happens, and the memory of a run: the best of three, in processes of their own.
+"""Seconds until the first output of each command, best of three, and the peak memory of a run.
 
 python benchmarks/startup.py
 """
@@ -12,7 +12,7 @@ from common import ROOT, run, save, table
 
 
 def until(text, *command, more=0):
-    """Seconds until a command's standard output holds a text and some more characters behind it."""
+    """Returns the seconds until a command has printed a text and `more` characters after it."""
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -1,10 +1,10 @@
-"""Tokens a second of `train.py` against a plain PyTorch loop of the same model, batch, precision and optimizer.
+"""Tokens per second of `train.py` against a plain PyTorch loop with the same model, batch, precision and optimizer.
 
     python benchmarks/train_step.py                  all, about 8 minutes on 2 cores
-    python benchmarks/train_step.py quickstart 60    one, turns
+    python benchmarks/train_step.py quickstart 60    one recipe, number of turns
 
-The contestants are processes that stand side by side and take turns of half a second or so, one at a time, because the
-speed of a shared machine drifts within seconds: each turn is compared with its neighbour's, and the median quoted.
+The contestants are running processes that take turns of about half a second, because the speed of a shared machine
+drifts within seconds. Neighbouring turns are compared, and the result is the median of the ratios.
 """
 
 import os
@@ -19,7 +19,7 @@ from common import ROOT, save, table
 
 from headscope.waiting import SPIN
 
-#: what is asked of train.py, steps a turn, turns
+#: overrides for train.py, steps per turn, number of turns
 WORK = {
     "quickstart": (("experiment=quickstart",), 20, 60),
     "nano": (("model=nano",), 10, 200),
@@ -29,7 +29,7 @@ TURN = "turn took "
 
 
 class Turns:
-    """Before each step: after as many as a turn has, says how long they took and waits for the next turn."""
+    """Called before each step; at the end of a turn, prints its seconds and waits for the next turn."""
 
     def __init__(self, steps):
         self.steps, self.done, self.began = steps, 0, 0.0
@@ -44,7 +44,7 @@ class Turns:
 
 
 def config(name):
-    """The checked config of a work."""
+    """Returns the checked config of an entry of `WORK`."""
     from hydra import compose, initialize_config_dir
 
     from headscope.config.composed import plain
@@ -57,7 +57,7 @@ def config(name):
 
 
 def plain_loop(name):
-    """The loop that everyone writes: gather, forward, backward, clip, step."""
+    """Trains in a plain loop: gather, forward, backward, clip, step."""
     import torch
     import torch.nn.functional as F
 
@@ -87,7 +87,7 @@ def plain_loop(name):
 
 
 def ours(name, *more):
-    """`train.py` with the same work; a turn is everything from one step's start to another's."""
+    """Runs `train.py` on the same work. A turn lasts from the start of one step to the start of a later one."""
     from headscope.run.history import History
 
     overrides, steps, n_turns = WORK[name]
@@ -98,14 +98,14 @@ def ours(name, *more):
         start(*args)
 
     History.on_train_batch_start = step
-    many = 10 * steps * n_turns  # it is ended before
+    many = 10 * steps * n_turns  # more steps than the measurement needs; the process is killed first
     sys.argv = ["train.py", *overrides, "data=pydoc", f"trainer.max_steps={many}", f"trainer.val_check_interval={many}"]
     sys.argv += more
     runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
 
 
 class Contestant:
-    """A process that works when it is told to."""
+    """A process that waits for its turns."""
 
     def __init__(self, *arguments):
         pipe = subprocess.PIPE
@@ -116,23 +116,23 @@ class Contestant:
             stdout=pipe,
             stderr=subprocess.STDOUT,
             text=True,
-            env={"GOMP_SPINCOUNT": SPIN} | os.environ,  # as our commands set it: the loop is what is compared
+            env={"GOMP_SPINCOUNT": SPIN} | os.environ,  # as the commands set it, because only the loops are compared
         )
 
     def turn(self):
-        """Gives it a turn; the seconds that it took."""
+        """Lets the process play one turn; returns its seconds."""
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
-        said = []
+        output = []
         for line in self.process.stdout:
             if line.startswith(TURN):
                 return float(line.removeprefix(TURN))
-            said.append(line)
-        raise SystemExit("".join(said[-20:]))
+            output.append(line)
+        raise SystemExit("".join(output[-20:]))
 
 
 def measure(name, turns):
-    """Seconds a turn of each contestant, after one turn to warm up."""
+    """Returns the seconds of each contestant's turns, after one turn to warm up."""
     with tempfile.TemporaryDirectory() as folder:
         contestants = {
             "plain loop": Contestant("--plain", name),
@@ -151,7 +151,7 @@ def measure(name, turns):
 
 
 def main(names, turns=None):
-    figures, rows = {}, [("", "tokens/s", "of the plain loop", "of nothing watched")]
+    figures, rows = {}, [("", "tokens/s", "relative to the plain loop", "relative to nothing watched")]
     for name in names:
         _, steps, usual = WORK[name]
         seconds, work = measure(name, turns or usual), config(name)

@@ -1,6 +1,6 @@
-"""Makes the demo of the README: `python -m docs.demo RUN`, or `make demo`.
+"""Builds docs/demo.html, the page of a run's best model, and its screenshots.
 
-The page of the run's best model, with a text to begin with, and photographs of it by the browser of the tests.
+`make demo` trains the run and calls `python -m docs.demo RUN`.
 """
 
 import subprocess
@@ -14,22 +14,22 @@ from tests.browser import Page, browser
 
 DOCS = Path(__file__).parent
 PROMPT = "ROMEO:\nBut soft, what light through yonder window breaks?"
-VIEW = "#at=50&head=L1H0&off=L1H0&by=mean"  #: of the photographs: a head is off
+VIEW = "#at=50&head=L1H0&off=L1H0&by=mean"  #: the state of the page in the screenshots: one head is switched off
 LARGEST = 3_000_000  #: bytes
 
 
 def write(checkpoint: Path) -> Path:
-    """The page, by the command that people use."""
+    """Writes the page with `generate.py show=page`; returns its path."""
     page = DOCS / "demo.html"
-    given = (f"checkpoint={checkpoint}", "show=page", f"out={page}", f"prompt={PROMPT}")
-    subprocess.run([sys.executable, str(DOCS.parent / "generate.py"), *given], check=True)
+    overrides = (f"checkpoint={checkpoint}", "show=page", f"out={page}", f"prompt={PROMPT}")
+    subprocess.run([sys.executable, str(DOCS.parent / "generate.py"), *overrides], check=True)
     if page.stat().st_size > LARGEST:
         sys.exit(f"error: {page} has {page.stat().st_size:,} bytes, more than {LARGEST:,}")
     return page
 
 
 def photograph(tab: Page, page: Path, picture: str, width: int, height: int, dark: bool) -> None:
-    """A picture of the page as it opens, in 256 colours."""
+    """Takes a screenshot of the page in 256 colours."""
     tab.size(width, height, dark)
     tab.open(page, VIEW)
     tab.run("modules.page.settled().then(() => true)")

@@ -1,46 +1,95 @@
-"""Makes two pictures of the README from a sweep of positions: `python -m docs.pictures SWEEP`, or `make pictures`.
+"""Draws the pictures of the README and the documentation, each from a run or a sweep.
 
-The heads are those of its first run, the dashboard is TensorBoard in the browser of the tests.
+    python -m docs.pictures induction RUN        docs/induction.png, from `python train.py experiment=repeated`
+    python -m docs.pictures extrapolation SWEEP  docs/extrapolation.png, from a sweep of `experiment=extrapolation`
+    python -m docs.pictures dashboard SWEEP      docs/dashboard.png, from `python train.py sweep=positions seed=1`
+
+`make pictures` trains the models and draws the first two.
 """
 
+import json
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 import headscope
-from headscope.data.shakespeare import TinyShakespeare
 from headscope.heads.capture import look
-from headscope.render.maps import head_names, maps_picture
+from headscope.render.figures import COLOURS, averaged, pixels
+from headscope.render.maps import maps_picture
 from tests.browser import browser
 from tests.dashboard import tensorboard
 
 DOCS = Path(__file__).parent
-TEXT, LAYER = slice(0, 28), 2  #: of the validation text; the third layer
+WORD, TIMES = "dragonfly", 3  #: nine different letters, repeated: the period that an induction head must find
+CAPTIONS = {
+    "previous token": "attends to the letter before",
+    "induction": "attends to the letter that followed last time",
+}
+POINTS = 32  #: of each line in the figure of the losses
 
 
-def heads(checkpoint: Path) -> None:
-    """Every head of one layer over the beginning of the validation text."""
-    model, tokenizer, about = headscope.load(checkpoint)
-    text = TinyShakespeare().read()
-    ids = tokenizer.encode(text[len(text) * 9 // 10 :])[TEXT]
-    maps = look(model, ids[None], "maps").maps[LAYER, 0]  # (H, T, T)
+def induction(run: Path) -> None:
+    """Draws the best previous-token head and the best induction head of a run on a repeated word."""
+    model, tokenizer, _ = headscope.load(run)
+    ids = tokenizer.encode(WORD * TIMES)
+    found = json.loads((run / "summary.json").read_text())["heads"]
+    maps, captions = [], []
+    weights = look(model, ids[None], "maps").maps[:, 0].double().numpy()  # (L, H, T, T)
+    for role, caption in CAPTIONS.items():
+        best = max((h for h in found if h["role"] == role), key=lambda h: h["score"])["head"]
+        layer, head = map(int, best[1:].split("H"))
+        maps.append(weights[layer, head])
+        captions.append(f"{best}, {role}: {caption}")
     tokens = [tokenizer.show(i) for i in ids.tolist()]
-    title = f"{about['name']}, layer {LAYER}"
-    picture = maps_picture(maps.double().numpy(), tokens, title, head_names(LAYER, len(maps)))
-    save(Image.fromarray(picture), "heads.png")
+    title = "Two heads of one model: each row shows where one letter attends"
+    save(Image.fromarray(maps_picture(np.stack(maps), tokens, title, captions)), "induction.png")
+
+
+def extrapolation(sweep: Path) -> None:
+    """Draws the loss by tokens of context: one labelled line per scheme, with one standard deviation over seeds."""
+    losses, trained = defaultdict(list), 0
+    for file in sorted(sweep.glob("*/summary.json")):
+        summary = json.loads(file.read_text())
+        measured = summary["loss_by_position"]
+        losses[summary["position"]].append(measured["non_overlapping"]["as trained"])
+        trained = measured["trained"]
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    for colour, (position, runs) in zip(COLOURS, losses.items(), strict=False):
+        lines = [averaged(position, run, POINTS) for run in runs]
+        x, y = lines[0].x, np.array([line.y for line in lines])  # y (seeds, points)
+        mean, deviation = y.mean(0), y.std(0, ddof=1)
+        axes.plot(x, mean, color=colour, linewidth=1.8)
+        axes.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
+        axes.annotate(position, (x[-1], mean[-1]), xytext=(5, 0), textcoords="offset points", color=colour, va="center")
+    axes.axvline(trained, color="#555555", linestyle=":")
+    axes.annotate(
+        f"trained on {trained}",
+        (trained, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, -12),
+        textcoords="offset points",
+        color="#555555",
+    )
+    axes.set(xlabel="position of the predicted character", ylabel="nats per character")
+    axes.spines[["top", "right"]].set_visible(False)
+    save(Image.fromarray(pixels(figure)), "extrapolation.png")
 
 
 def dashboard(sweep: Path) -> None:
-    """TensorBoard's losses of all runs."""
+    """Photographs TensorBoard with the losses of all runs."""
     runs = len([*sweep.glob("*/summary.json")])
     with tensorboard(sweep, runs) as address, tempfile.TemporaryDirectory() as profile, browser(profile) as tab:
         tab.size(1280, 640)
         tab.call("Page.navigate", url=f"{address}/?smoothing=0&tagFilter=loss%24#timeseries")
-        time.sleep(15)  # nothing on the page says that its curves are drawn
+        time.sleep(15)  # the page gives no sign when its curves are drawn
         tab.run("document.querySelector('[aria-label=\"Close side pane\"]').click()")
         time.sleep(5)
         shot = Path(profile) / "shot.png"
@@ -49,15 +98,16 @@ def dashboard(sweep: Path) -> None:
 
 
 def save(picture: Image.Image, name: str) -> None:
-    """A small file: 1000 pixels wide, 64 colours."""
+    """Writes a small file: at most 1000 pixels wide, 64 colours."""
     picture.thumbnail((1000, 1000), Image.Resampling.LANCZOS)
     picture.quantize(64).save(DOCS / name, optimize=True)
     print(f"{DOCS / name}: {(DOCS / name).stat().st_size // 1024} kB")
 
 
+PICTURES = {"induction": induction, "extrapolation": extrapolation, "dashboard": dashboard}
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if len(sys.argv) != 2:
-        sys.exit("error: give the folder of a sweep of positions: python -m docs.pictures SWEEP")
-    heads(Path(sys.argv[1]) / "00-rope" / "checkpoints" / "best.ckpt")
-    dashboard(Path(sys.argv[1]))
+    if len(sys.argv) != 3 or sys.argv[1] not in PICTURES:
+        sys.exit(f"error: give a picture ({', '.join(PICTURES)}) and a folder: python -m docs.pictures induction RUN")
+    PICTURES[sys.argv[1]](Path(sys.argv[2]))

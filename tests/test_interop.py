@@ -1,4 +1,4 @@
-"""The commands of docs/INTEROP.md, one after the other, in an empty folder."""
+"""Runs the commands of docs/INTEROP.md, one after the other, in an empty folder."""
 
 import re
 import shlex
@@ -15,14 +15,14 @@ BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "docs" / "INTEROP.md"
 
 @pytest.mark.slow
 def test_every_command_runs_as_written(tmp_path):
-    """With fewer steps, and where tiny Shakespeare is asked for, on another text of the same characters."""
+    """Runs fewer steps, and a generated text of the same characters instead of tiny Shakespeare."""
     (tmp_path / "names.txt").write_text("\n".join(a + b for a in ("em", "av", "mi", "lu") for b in ("a", "ia", "na")))
     (tmp_path / "text.txt").write_text(("\n !$&',-.3:;?" + string.ascii_letters) * 60)
     folder = tmp_path / "nanoGPT" / "out-shakespeare-char"
     folder.mkdir(parents=True)
     torch.manual_seed(0)
     nanogpt.save(nanogpt.GPT(n_embd=128, n_layer=4, block_size=64), folder / "ckpt.pt", compiled=True)
-    said = []
+    printed = []
     for language, code in BLOCKS:
         commands = [["-c", code]]
         if language == "bash":
@@ -36,10 +36,10 @@ def test_every_command_runs_as_written(tmp_path):
                     command += ["data=text", "data.path=text.txt"]
             done = shell(*command, cwd=tmp_path)
             assert done.returncode == 0, (command, done.stderr)
-            said.append(done.stdout)
-    assert len(said) == 11
-    assert said[1].count("\n") == 5
-    assert said[2].startswith("em")
-    assert said[4].startswith("\nem")
+            printed.append(done.stdout)
+    assert len(printed) == 11
+    assert printed[1].count("\n") == 5
+    assert printed[2].startswith("em")
+    assert printed[4].startswith("\nem")
     assert (tmp_path / "nanogpt.html").exists()
-    assert "a GPT-2 for transformers" in said[-1]
+    assert "a GPT-2 for transformers" in printed[-1]
