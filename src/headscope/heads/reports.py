@@ -180,13 +180,16 @@ def _costs(
         heads = [head for head, role in enumerate(roles) if role != NO_ROLE and ROLE_RULES[role].probe == probe]
         if not heads:
             continue
-        found |= {head: _cost(rise) for head, rise in zip(heads, rises(probe, [[h] for h in heads]), strict=True)}
-        alike = {h: [o for o in heads if roles[o] == roles[h]] for h in heads if not _matters(*found[h])}
+        alone = [(head,) for head in heads]
+        rise = dict(zip(alone, rises(probe, alone), strict=True))  # by the group of heads that is ablated
+        found |= {head: _cost(rise[head,]) for head in heads}
+        alike = {h: tuple(o for o in heads if roles[o] == roles[h]) for h in heads if not _matters(*found[h])}
         alike = {head: group for head, group in alike.items() if len(group) > 1}
-        if alike:
-            others = [[o for o in group if o != head] for head, group in alike.items()]
-            without = rises(probe, [*alike.values(), *others]).view(2, len(alike), -1)  # (2, G, N)
-            found |= {h: found[h] + _cost(rise) for h, rise in zip(alike, without[0] - without[1], strict=True)}
+        others = {head: tuple(o for o in group if o != head) for head, group in alike.items()}
+        groups = [g for g in dict.fromkeys((*alike.values(), *others.values())) if g not in rise]
+        if groups:
+            rise |= zip(groups, rises(probe, groups), strict=True)
+        found |= {h: found[h] + _cost(rise[alike[h]] - rise[others[h]]) for h in alike}
     return found
 
 
