@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -101,3 +102,27 @@ def test_both_panels_of_the_page(run, tmp_path):
     assert frame["roles"] == [[titles.get((layer, head), "") for head in range(4)] for layer in range(2)]
     first = headscope.load(run.last).about["passages"][0]
     assert page["film"]["ids"] == page["text"] == first
+
+
+def test_a_resumed_run_keeps_its_probe_texts(run, tmp_path):
+    folder = tmp_path / "resumed"
+    shutil.copytree(run.folder, folder)
+    last = folder / "checkpoints" / "last.ckpt"
+    saved = torch.load(last, weights_only=True)
+    texts = [list(range(i, i + 32)) for i in range(8)]  # as many as runs of earlier versions keep
+    saved["headscope"]["about"]["passages"] = texts
+    torch.save(saved, last)
+    done = shell("train.py", f"resume={folder}", f"trainer.max_steps={STEPS + 1}")
+    assert done.returncode == 0, done.stderr
+    trained = headscope.load(last)
+    assert trained.about["step"] == STEPS + 1
+    assert trained.about["passages"] == texts
+
+
+@pytest.mark.parametrize("key", ["texts", "longest"])
+def test_the_removed_keys_have_a_message(key):
+    done = shell("train.py", f"callbacks.heads.{key}=8")
+    assert done.returncode == 2
+    assert (
+        f"there is no key callbacks.heads.{key} any more, because every command describes heads on the" in done.stderr
+    )
