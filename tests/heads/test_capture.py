@@ -175,7 +175,7 @@ def test_edits_act_in_their_order(ids):
     assert (look(model, ids, "z", edits=[twice, put]).z[0, :, 0] == 1).all()
 
 
-def test_what_was_not_asked_for_is_not_there(ids):
+def test_a_field_that_is_not_recorded_raises(ids):
     model = small()
     with pytest.raises(ValueError, match="'map' cannot be captured; these can: queries"), capture(model, "map"):
         pass

@@ -19,8 +19,8 @@ def test_a_head_that_others_stand_in_for():
     text = sentences(HeadReport(1, 0, "induction", {}, evidence, True), "character")
     assert text.endswith(
         "Without it, the loss on repeated random characters rises by 0.00 ± 0.00 nats: other heads of its layer with"
-        " this role replace it. Once they are removed too, the loss rises by 5.16 ± 0.14 more: the model needs one of"
-        " them."
+        " this role replace it. Once they are removed too, the loss rises by 5.16 ± 0.14 more: the model needs"
+        " one of them."
     )
 
 

@@ -76,7 +76,7 @@ def test_people_read_the_role_with_its_evidence():
     assert none == "L1H4  none"
 
 
-def test_the_table_says_what_a_head_costs_as_the_last_where_that_was_asked():
+def test_the_table_has_the_cost_as_the_last_head_if_it_was_measured():
     alone = report(0, 0, "sink")
     shared = replace(alone, head=1, evidence=replace(alone.evidence, cost=0.002, last=1.5, last_error=0.25))
     header, one, other, *_ = table.as_text([alone, shared]).splitlines()

@@ -11,6 +11,7 @@ from PIL import Image
 from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
 from headscope.heads import look
+from headscope.heads.probes import TEXTS
 from headscope.heads.roles import captions
 from headscope.render.grid import scores_picture
 from headscope.show.heads import head_titles, passages, show
@@ -42,7 +43,7 @@ def test_every_head_is_described(scheme, tmp_path, capsys):
 
 def test_a_checkpoint_without_text_is_described_on_what_it_writes(tmp_path, capsys):
     request = ShowRequest(small().eval(), TOKENIZER, "", tmp_path / "a.ckpt")
-    assert passages(request).shape == (8, 16)
+    assert passages(request).shape == (TEXTS, 16)
     assert "has no validation text" in capsys.readouterr().err
     assert torch.equal(passages(request), passages(request)), "the same every time"
     assert head_titles(request) == {}

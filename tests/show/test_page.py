@@ -30,9 +30,9 @@ def described(html):
 def test_a_run_has_a_page_that_names_no_other_file(toy_run, tmp_path, capsys):
     checkpoint = str(toy_run[0] / "checkpoints" / "best.ckpt")
     write(GenerateConfig(checkpoint=checkpoint, show="page", out=str(tmp_path / "model.html")), "I love")
-    said = capsys.readouterr()
-    assert said.out == f"{tmp_path / 'model.html'}\n"
-    assert "weights in float16" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == f"{tmp_path / 'model.html'}\n"
+    assert "weights in float16" in printed.err
     html = (tmp_path / "model.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", html)
     assert not re.search(r"<(link|script|img)[^>]*\b(src|href)=(?!\"data:)", html)

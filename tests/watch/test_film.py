@@ -22,8 +22,8 @@ def test_a_run_keeps_its_film_with_the_roles_of_heads_csv(pydoc_run):
         for row in rows:
             if int(row["step"]) == frame.step:
                 role = row["role"] + "?" * (row["confirmed"] == "False")
-                said = frame.roles[int(row["layer"])][int(row["head"])]
-                assert said == ("" if row["role"] == "none" else role)
+                label = frame.roles[int(row["layer"])][int(row["head"])]
+                assert label == ("" if row["role"] == "none" else role)
     model, _, _ = headscope.load(folder / "checkpoints" / "last.ckpt")
     maps = look(model, torch.tensor([kept.ids]), "maps").maps
     found = filmed(kept.frames[-1], 3, 2, len(kept.ids))

@@ -78,7 +78,7 @@ def ablate_groups(
 ) -> Tensor:
     """Mean-ablates several groups of one layer's heads in a single pass; equals `ablate` called once per group.
 
-    The pass starts at that layer, because earlier layers do not change.
+    The pass starts at the output of that layer's heads, because nothing before it changes.
 
     Args:
         model: left unchanged.
@@ -91,13 +91,15 @@ def ablate_groups(
         Nats (G, B, T - 1): the rise of each target's loss without each group.
     """
     g, b = len(groups), len(ids)
-    where = torch.zeros(model.n_layers, g, b, model.n_heads, 1, dtype=torch.bool, device=ids.device)
+    removed = torch.zeros(g, 1, model.n_heads, 1, 1, dtype=torch.bool, device=ids.device)
     for i, heads in enumerate(groups):
-        where[layer, i, :, list(heads)] = True
-    edit = Replace("z", mean(cache.z), where.flatten(1, 2))  # (L, G B, H, 1)
-    with evaluating(model), capture(model, edits=[edit]):
-        x = cache.resid[layer].repeat(g, 1, 1)  # (G B, T, C)
-        for block in model.layers()[layer:]:
+        removed[i, :, list(heads)] = True
+    first, *later = model.layers()[layer:]
+    with evaluating(model):  # without dropout, a block is `first` as written out here
+        z = torch.where(removed, mean(cache.z)[layer], cache.z[layer]).flatten(0, 1)  # (G B, H, T, D)
+        x = cache.resid[layer].repeat(g, 1, 1) + first.attention.merge(z)  # (G B, T, C)
+        x = x + first.feedforward(first.norm2(x))
+        for block in later:
             x = block(x)
         logits = model.head(model.norm(x))  # (G B, T, V)
     return losses(logits, ids.repeat(g, 1)).view(g, b, -1) - losses(cache.logits, ids)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headscope.heads.scores import earlier_equals
 
-TEXTS = 8  #: passages, and as many repeated random texts
+TEXTS = 6  #: passages, and as many repeated random texts
 LONGEST = 64  #: tokens of each, at most
 
 

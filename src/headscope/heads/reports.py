@@ -3,7 +3,7 @@
 Shapes: B texts, T positions, H heads, L layers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, get_args
@@ -16,7 +16,7 @@ from headscope.heads.ablation import ablate_groups, look_with_importance
 from headscope.heads.activation_cache import ActivationCache
 from headscope.heads.capture import look
 from headscope.heads.probes import foreseeable
-from headscope.heads.roles import NO_ROLE, ROLE_RULES, Measurement, Probe, ProbeMaps, Role, measure, name_roles
+from headscope.heads.roles import NO_ROLE, ROLE_RULES, Probe, ProbeMaps, Role, measure, name_roles
 from headscope.model.transformer import TransformerLM
 
 COSTS = 0.01  #: nats per token; the least cost of a head that matters
@@ -79,10 +79,8 @@ class ScoreInputs(NamedTuple):
 #: Scores that give no role, by name: a row here suffices for a new one. Each returns (L, H).
 OTHER_SCORES: dict[str, Callable[[ScoreInputs], Tensor]] = {
     "distance": lambda x: scores.distance(x.maps),
-    "copying": lambda x: torch.stack([circuits.copying(x.model, i, x.tokens) for i in range(x.model.n_layers)]),
-    "ov_eigenvalues": lambda x: torch.stack(
-        [circuits.ov_eigenvalue_score(x.model, i) for i in range(x.model.n_layers)]
-    ),
+    "copying": lambda x: torch.stack([circuits.copying(x.model, i, x.tokens) for i in range(len(x.maps))]),
+    "ov_eigenvalues": lambda x: torch.stack([circuits.ov_eigenvalue_score(x.model, i) for i in range(len(x.maps))]),
     "importance": lambda x: x.importance,
 }
 
@@ -151,19 +149,15 @@ def inspect(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0)
     for layer, roles in enumerate(name_roles(measured)):
         costs = _costs(roles, partial(rises, layer))
         for head, role in enumerate(roles):
-            evidence = _evidence(role, measured, layer, head, costs[head]) if role != NO_ROLE else None
+            evidence = None
+            if role != NO_ROLE:
+                rule, found = ROLE_RULES[role], measured[role]
+                value, shuffled = found.value[layer, head].item(), found.shuffled[layer, head].item()
+                evidence = Evidence(rule.score, value, found.uniform, shuffled, rule.probe, *costs[head])
             own = {name: column[layer][head] for name, column in columns.items()}
             confirmed = evidence is not None and (evidence.needed or evidence.shared)
             reports.append(HeadReport(layer, head, role, own, evidence, confirmed))
     return Inspection(reports, on_text)
-
-
-def _evidence(
-    role: Role, measured: Mapping[Role, Measurement], layer: int, head: int, costs: tuple[float, ...]
-) -> Evidence:
-    rule, found = ROLE_RULES[role], measured[role]
-    value, shuffled = found.value[layer, head].item(), found.shuffled[layer, head].item()
-    return Evidence(rule.score, value, found.uniform, shuffled, rule.probe, *costs)
 
 
 def _costs(
@@ -180,13 +174,16 @@ def _costs(
         heads = [head for head, role in enumerate(roles) if role != NO_ROLE and ROLE_RULES[role].probe == probe]
         if not heads:
             continue
-        found |= {head: _cost(rise) for head, rise in zip(heads, rises(probe, [[h] for h in heads]), strict=True)}
-        alike = {h: [o for o in heads if roles[o] == roles[h]] for h in heads if not _matters(*found[h])}
+        alone: list[tuple[int, ...]] = [(head,) for head in heads]
+        rise = dict(zip(alone, rises(probe, alone), strict=True))  # by the group of heads that is ablated
+        found |= {head: _cost(rise[head,]) for head in heads}
+        alike = {h: tuple(o for o in heads if roles[o] == roles[h]) for h in heads if not _matters(*found[h])}
         alike = {head: group for head, group in alike.items() if len(group) > 1}
-        if alike:
-            others = [[o for o in group if o != head] for head, group in alike.items()]
-            without = rises(probe, [*alike.values(), *others]).view(2, len(alike), -1)  # (2, G, N)
-            found |= {h: found[h] + _cost(rise) for h, rise in zip(alike, without[0] - without[1], strict=True)}
+        others = {head: tuple(o for o in group if o != head) for head, group in alike.items()}
+        groups = [g for g in dict.fromkeys((*alike.values(), *others.values())) if g not in rise]
+        if groups:
+            rise |= zip(groups, rises(probe, groups), strict=True)
+        found |= {h: found[h] + _cost(rise[alike[h]] - rise[others[h]]) for h in alike}
     return found
 
 

@@ -93,11 +93,6 @@ def stands_out(measured: Measurement) -> Tensor:
     return measured.excess() >= STANDS_OUT
 
 
-def is_even(measured: Measurement) -> Tensor:
-    """Returns where the evenness is that of a uniform head, bool (L, H)."""
-    return measured.value >= EVEN
-
-
 class RoleRule(NamedTuple):
     """A score, and the role of a head where this score is high."""
 
@@ -110,53 +105,32 @@ class RoleRule(NamedTuple):
     is_fallback: bool = False  #: the role is given only if no other role applies; the first fallback wins
 
 
+# fmt: off
 ROLE_RULES: dict[Role, RoleRule] = {
     "previous token": RoleRule(
-        "previous_token",
-        "text",
-        by_place(scores.previous_token),
-        "puts {share} of its attention on the {unit} just before",
-        "weight on the token before",
-    ),
+        "previous_token", "text", by_place(scores.previous_token),
+        "puts {share} of its attention on the {unit} just before", "weight on the token before"),
     "duplicate token": RoleRule(
-        "duplicate_token",
-        "repeated",
-        by_tokens(scores.duplicate_token),
+        "duplicate_token", "repeated", by_tokens(scores.duplicate_token),
         "puts {share} of its attention on earlier copies of the same {unit}",
-        "weight on earlier equal tokens, in repeated random text",
-    ),
+        "weight on earlier equal tokens, in repeated random text"),
     "induction": RoleRule(
-        "induction",
-        "repeated",
-        by_tokens(scores.induction),
+        "induction", "repeated", by_tokens(scores.induction),
         "puts {share} of its attention on what followed the same {unit} earlier",
-        "weight on what followed earlier equal tokens, in repeated random text",
-    ),
+        "weight on what followed earlier equal tokens, in repeated random text"),
     "sink": RoleRule(
-        "sink",
-        "text",
-        by_place(scores.sink),
-        "puts {share} of its attention on the first {unit} of the text",
-        "weight on the first token",
-    ),
-    "local": RoleRule(
-        "local",
-        "text",
-        by_place(scores.local),
-        "puts {share} of its attention on the last five {unit}s",
-        "weight on the last five tokens",
-        is_fallback=True,  # a previous-token head is local too
-    ),
+        "sink", "text", by_place(scores.sink),
+        "puts {share} of its attention on the first {unit} of the text", "weight on the first token"),
+    "local": RoleRule(  # a fallback, because a previous-token head is local too
+        "local", "text", by_place(scores.local),
+        "puts {share} of its attention on the last five {unit}s", "weight on the last five tokens", is_fallback=True),
     "uniform": RoleRule(
-        "evenness",
-        "text",
-        by_place(scores.evenness),
+        "evenness", "text", by_place(scores.evenness),
         "attends to its whole past evenly: {share} of the largest possible entropy",
         "entropy as a share of its maximum: 1 attends to all tokens equally",
-        is_even,
-        is_fallback=True,
-    ),
+        is_high=lambda measured: measured.value >= EVEN, is_fallback=True),
 }
+# fmt: on
 
 
 def captions() -> dict[str, str]:

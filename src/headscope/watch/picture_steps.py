@@ -28,7 +28,7 @@ def picture_steps(steps: Sequence[int], pictures: int = PICTURES) -> list[int]:
 
 
 def is_picture_step(trainer: Trainer) -> bool:
-    """Returns whether pictures are drawn at the current step, which is step 0 or that of a finished validation."""
+    """Returns whether pictures are drawn at the current step."""
     interval = max(int(trainer.val_check_interval) // trainer.accumulate_grad_batches, 1)  # 0 in a trial run
     planned = picture_steps(validations(trainer.max_steps, interval))
     return trainer.state.fn == "fit" and trainer.global_step in planned

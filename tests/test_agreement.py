@@ -1,0 +1,128 @@
+"""Every place that describes the heads of one checkpoint gives the same roles, scores and costs."""
+
+import json
+import re
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTHING_SIZE_GUIDANCE, EventAccumulator
+
+import headscope
+from headscope.heads import table
+from headscope.heads.sentences import sentences
+from tests.conftest import shell
+
+STEPS = 200
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of two layers, its last checkpoint, and the reports that Python gives for it."""
+    folder, threads = tmp_path_factory.mktemp("agreement"), torch.get_num_threads()
+    done = shell(
+        "train.py",
+        *("data=pydoc", "model.d_model=32", "model.n_layers=2", "model.block_size=32"),
+        *(
+            "position=alibi",
+            "optimizer.lr=3e-3",
+            f"trainer.max_steps={STEPS}",
+            "trainer.val_check_interval=100",
+            "trainer.threads=1",
+        ),
+        f"hydra.run.dir={folder}",
+    )
+    assert done.returncode == 0, done.stderr
+    last = folder / "checkpoints" / "last.ckpt"
+    torch.set_num_threads(1)
+    reports = headscope.load(last).heads().reports
+    torch.set_num_threads(threads)
+    assert {report.role for report in reports} > {"none"}, "a run without any role compares nothing"
+    assert any(report.confirmed for report in reports)
+    return SimpleNamespace(folder=folder, last=last, reports=reports)
+
+
+def test_the_text_in_tensorboard(run):
+    events = EventAccumulator(str(run.folder), size_guidance=STORE_EVERYTHING_SIZE_GUIDANCE).Reload()
+    logged = events.Tensors("watch_heads/text_summary")[-1]
+    assert logged.step == STEPS
+    lines = [line.strip() for line in logged.tensor_proto.string_val[0].decode().splitlines()]
+    for line in table.as_text(run.reports).splitlines():
+        assert line in lines
+
+
+def test_the_scalars_in_tensorboard(run):
+    events = EventAccumulator(str(run.folder), size_guidance=STORE_EVERYTHING_SIZE_GUIDANCE).Reload()
+    for report in run.reports:
+        for score in ("previous_token", "induction", "local"):
+            logged = events.Scalars(f"watch_heads/{report.name}/{score}")[-1]
+            assert (logged.step, f"{logged.value:.6g}") == (STEPS, f"{report.scores[score]:.6g}")
+
+
+def test_the_table_in_the_runs_folder(run):
+    header, *lines = (run.folder / "heads.csv").read_text(encoding="utf-8").splitlines()
+    wanted = table.to_csv(table.rows(run.reports, STEPS)).splitlines()
+    assert [header, *lines[-len(run.reports) :]] == wanted
+
+
+def test_the_summary(run):
+    heads = json.loads((run.folder / "summary.json").read_text())["heads"]
+    assert heads == [
+        {"head": r.name, "role": r.role, "confirmed": r.confirmed, "score": r.evidence.value if r.evidence else None}
+        for r in run.reports
+    ]
+
+
+def test_show_heads(run, tmp_path):
+    done = shell("generate.py", f"checkpoint={run.last}", "show=heads", f"out={tmp_path}", "threads=1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(table.as_text(run.reports) + "\n")
+    assert (tmp_path / "heads.csv").read_text(encoding="utf-8") == table.to_csv(table.rows(run.reports, STEPS))
+
+
+def test_both_panels_of_the_page(run, tmp_path):
+    done = shell("generate.py", f"checkpoint={run.last}", "show=page", f"out={tmp_path / 'page.html'}", "threads=1")
+    assert done.returncode == 0, done.stderr
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = json.loads(re.search(r'<script type="application/json" id="described">(.*?)</script>', html)[1])
+    assert page["heads"] == [
+        {
+            "layer": r.layer,
+            "head": r.head,
+            "role": "" if r.role == "none" else r.role,
+            "confirmed": r.confirmed,
+            "cost": r.evidence.cost if r.evidence else 0,
+            "sentence": sentences(r, "character"),
+        }
+        for r in run.reports
+    ]
+    frame, titles = page["film"]["frames"][-1], table.titles(run.reports)
+    assert frame["step"] == STEPS
+    assert frame["roles"] == [[titles.get((layer, head), "") for head in range(4)] for layer in range(2)]
+    first = headscope.load(run.last).about["passages"][0]
+    assert page["film"]["ids"] == page["text"] == first
+
+
+def test_a_resumed_run_keeps_its_probe_texts(run, tmp_path):
+    folder = tmp_path / "resumed"
+    shutil.copytree(run.folder, folder)
+    last = folder / "checkpoints" / "last.ckpt"
+    saved = torch.load(last, weights_only=True)
+    texts = [list(range(i, i + 32)) for i in range(8)]  # as many as runs of earlier versions keep
+    saved["headscope"]["about"]["passages"] = texts
+    torch.save(saved, last)
+    done = shell("train.py", f"resume={folder}", f"trainer.max_steps={STEPS + 1}")
+    assert done.returncode == 0, done.stderr
+    trained = headscope.load(last)
+    assert trained.about["step"] == STEPS + 1
+    assert trained.about["passages"] == texts
+
+
+@pytest.mark.parametrize("key", ["texts", "longest"])
+def test_the_removed_keys_have_a_message(key):
+    done = shell("train.py", f"callbacks.heads.{key}=8")
+    assert done.returncode == 2
+    assert (
+        f"there is no key callbacks.heads.{key} any more, because every command describes heads on the" in done.stderr
+    )
