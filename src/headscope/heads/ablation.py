@@ -22,7 +22,7 @@ Ablation = Callable[[Tensor], Tensor]  #: head outputs (L, B, H, T, D) to their 
 
 
 def zero(z: Tensor) -> Tensor:
-    """Zero ablation: replaces head outputs by zeros (Michel et al. 2019, section 2.2)."""
+    """Zero ablation: zeros (Michel et al. 2019, section 2.2)."""
     return z.new_zeros(())
 
 

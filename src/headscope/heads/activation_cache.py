@@ -75,13 +75,12 @@ class ActivationCache:
 
     @property
     def heads(self) -> Tensor:
-        """What each head adds to the residual stream, before dropout: (L, B, H, T, C). Attention's output is the sum
-        over heads."""
+        """Each head's part of attention's output, before dropout: (L, B, H, T, C)."""
         return self._stack("heads")
 
     @property
     def feedforward(self) -> Tensor:
-        """What each feed-forward adds to the residual stream, before dropout: (L, B, T, C)."""
+        """The output of each feed-forward, before dropout: (L, B, T, C)."""
         return self._stack("feedforward")
 
     @property

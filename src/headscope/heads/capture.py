@@ -21,8 +21,7 @@ Point = Literal["queries", "keys", "values", "z", "feedforward", "resid"]  #: te
 
 
 class Edit(Protocol):
-    """A change to the tensor at one point of the pass, called once per layer. "resid" has one more call, after the last
-    layer."""
+    """A change to the tensor at one point of the pass. It is called once per layer, and for "resid" also at the end."""
 
     @property
     def at(self) -> Point: ...
