@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from headscope.cli import command
 from headscope.cli.arguments import for_hydra
 from headscope.errors import Interrupted
+from headscope.run.outcome import outcome
 from headscope.sweep import jobs
 from tests.conftest import ROOT
 
@@ -30,18 +31,19 @@ def train(*argv, cwd=ROOT):
         patch.dict(os.environ),
         patch.object(jobs, "begun", []),
         patch.object(command, "begun", []),
+        patch.object(jobs, "resumed", []),
         contextlib.chdir(cwd),
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(said),
     ):
         try:
             for_hydra(resume=True)
-            command._main_and_report(main)
+            command.call_and_report(main)
             code = 0
         except SystemExit as e:
             code = e.code
         except (Exception, Interrupted) as e:
-            found = command.outcome(e)
+            found = outcome(e)
             if found is None:
                 raise
             code, message = found

@@ -26,7 +26,7 @@ MAY = {
     "sweep": {"config", "run"},
     "report": {"config", "run", "sweep", "render"},
     "cli": ROOMS - {"python"},
-    "python": ROOMS,
+    "python": ROOMS - {"cli"},
 }
 HYDRA = {"config", "cli", "sweep", "python"}
 SHARED = {"errors", "files", "installed", "plugins", "shell", "waiting"}  #: what every room may use

@@ -72,8 +72,8 @@ class OurSweeper(Sweeper):
         )
 
     def check(self, jobs: Sequence[Sequence[str]]) -> None:
-        """Tries jobs, without data, before any of them starts; see `headscope.cli.grid.check`."""
-        from headscope.cli.grid import check
+        """Tries jobs, without data, before any of them starts; see `headscope.sweep.grid_check.check`."""
+        from headscope.sweep.grid_check import check
 
         assert self.hydra_context is not None
         assert self.config is not None
@@ -160,20 +160,27 @@ class Record(Callback):
     """Remembers that this process runs a sweep, and writes down why a job failed.
 
     Hydra turns an exception in a callback into a warning, so nothing can be refused here.
+
+    Args:
+        resume: the folder of the run or sweep to resume, from `resume=DIR`.
     """
+
+    def __init__(self, resume: str | None = None) -> None:
+        self.resume = resume
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """For the report, which `headscope.cli.command` writes when the sweep ends, whatever ran it."""
-        from headscope.sweep.jobs import begun
+        from headscope.sweep.jobs import begun, resumed
 
         begun.append(Path(config.hydra.sweep.dir))
+        resumed.extend([self.resume] if self.resume else [])
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """The traceback goes into `train.log`; the message into the log of a job that another launcher runs."""
         if job_return.status != JobStatus.FAILED or os.environ.get("LOCAL_RANK", "0") != "0":
             return
-        from headscope.cli.command import outcome
         from headscope.run.folder import RunFolder
+        from headscope.run.outcome import outcome
         from headscope.sweep.jobs import note
 
         try:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from headscope.errors import UserError
-from headscope.run.folder import RESUMING, Lock, RunFolder
+from headscope.run.folder import Lock, RunFolder, is_resumed
 from tests.inside import train
 
 HOLD = "import sys, time; from pathlib import Path; from headscope.run.folder import Lock\n"
@@ -78,7 +78,7 @@ def test_what_is_recorded_is_read_back(tmp_path):
 def test_a_change_is_recorded_once(tmp_path):
     run = RunFolder(tmp_path)
     for step in (20, 20, 30):
-        run.record_changes(step, {"optimizer.lr": ("0.1", "0.2")})
+        run.record({}, [], step, {"optimizer.lr": ("0.1", "0.2")})
     assert [c["step"] for c in run.changes()] == [20, 30]
 
 
@@ -103,16 +103,23 @@ def test_status_is_read_from_the_files(tmp_path, files, log, running, state):
     assert RunFolder(tmp_path).status(running).state == state
 
 
-def test_resuming_is_asked_for_by_the_environment(tmp_path, monkeypatch):
+def test_a_run_is_resumed_by_its_folder_by_its_sweep_or_by_slurm(tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "sweep" / "job")
-    monkeypatch.delenv(RESUMING, raising=False)
-    assert not run.resuming
-    monkeypatch.setenv(RESUMING, str(run.path.resolve()))
-    assert run.resuming
-    monkeypatch.setenv(RESUMING, str(run.path.resolve().parent))
-    assert not run.resuming, "a job that has not begun starts"
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+
+    def resumed(resume):
+        return is_resumed(run.path, run.overrides_file, resume)
+
+    assert not resumed(None)
+    assert resumed(str(run.path))
+    assert not resumed(str(run.path.parent)), "a job that has not begun starts"
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert not resumed(None), "a job that has not begun starts"
     run.record({}, [])
-    assert run.resuming
+    assert resumed(None)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+    assert resumed(str(run.path.parent))
+    assert not resumed(str(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", ": [bad", "3", "a: [1", "\x00", "[a]"])
@@ -122,7 +129,7 @@ def test_a_record_that_is_damaged_is_none(tmp_path, content):
     run.config_file.write_text(content)
     run.changes_file.write_text('{"changes": 3}')
     assert (run.config(), run.changes()) == ({}, [])
-    run.record_changes(2, {"seed": ("1", "2")})
+    run.record({}, [], 2, {"seed": ("1", "2")})
     assert len(run.changes()) == 1
 
 

@@ -46,7 +46,7 @@ def test_a_run_without_its_folder_stops_and_writes_no_other(how, logger, tmp_pat
     code, said = taken(folder, monkeypatch, how, f"logger={logger}")
     assert code == 3, said
     assert said.splitlines()[-1].startswith(f"error: {folder} was removed while the run trained")
-    assert "go on with" not in said
+    assert "continue with" not in said
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 

@@ -1,4 +1,4 @@
-"""What a run records about itself when it ends: `summary.json`."""
+"""The summary of a run, `summary.json`, written when it ends."""
 
 import logging
 import math
@@ -17,7 +17,7 @@ Outcome = Literal["completed", "interrupted", "failed"]
 
 
 def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
-    """Writes `summary.json` into the run's folder, from rank 0; returns it."""
+    """Writes `summary.json` into the run's folder, from rank 0, and returns its content."""
     about, corpus = run.module.card["about"], run.data.corpus
     history = run.history.history
     losses = [h["val_loss"] for h in history]
@@ -71,10 +71,10 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
             summary |= callback.facts(history)
     if run.trainer.is_global_zero:
         try:
-            if run.folder.started:  # else it was removed, which was reported
+            if run.folder.started:  # otherwise the folder was removed, which has been reported
                 write_json(run.folder.summary_file, summary)
         except (RunFailed, UserError) as e:
             if status != "failed":
                 raise
-            log.warning("%s", e)  # the run's own failure is the error to report
+            log.warning("%s", e)  # the run's own failure is reported instead
     return summary

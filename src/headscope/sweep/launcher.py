@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from headscope.config.overrides import quoted, split
+from headscope.config.overrides import RESUME, quoted, split
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import STARTED, RunFolder
 from headscope.sweep.display import JobDisplay
@@ -80,7 +80,7 @@ def with_names(
 
 def command() -> tuple[str, ...]:
     """What was typed after the script, without the folder."""
-    return tuple(a for a in sys.argv[1:] if split(a)[0] != "hydra.sweep.dir")
+    return tuple(a for a in sys.argv[1:] if split(a)[0] not in ("hydra.sweep.dir", RESUME))
 
 
 def as_trained(asked: Job, old: Job, folder: Path) -> Job:
