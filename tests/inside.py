@@ -20,11 +20,11 @@ from tests.conftest import ROOT
 
 
 def train(*argv, cwd=ROOT):
-    """The exit code and what was said, output then error; anything unforeseen is raised."""
+    """The exit code and what was printed, output then error; anything unforeseen is raised."""
     with patch.object(command, "run") as run:
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")  # Hydra looks for conf beside it
     main = run.call_args.args[0]
-    said, root = io.StringIO(), logging.getLogger()
+    printed, root = io.StringIO(), logging.getLogger()
     handlers, level, loud = list(root.handlers), root.level, logging.raiseExceptions
     with (
         patch.object(sys, "argv", [str(ROOT / "train.py"), *map(str, argv)]),
@@ -33,8 +33,8 @@ def train(*argv, cwd=ROOT):
         patch.object(command, "begun", []),
         patch.object(jobs, "resumed", []),
         contextlib.chdir(cwd),
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
     ):
         try:
             for_hydra(resume=True)
@@ -47,7 +47,7 @@ def train(*argv, cwd=ROOT):
             if found is None:
                 raise
             code, message = found
-            said.write(f"error: {message}")
+            printed.write(f"error: {message}")
         finally:
             GlobalHydra.instance().clear()
             HydraConfig.instance().cfg = None
@@ -57,4 +57,4 @@ def train(*argv, cwd=ROOT):
                     handler.close()
             root.handlers, logging.raiseExceptions = handlers, loud
             root.setLevel(level)
-    return code, said.getvalue()
+    return code, printed.getvalue()

@@ -124,7 +124,7 @@ def test_the_folder_is_free_afterwards_and_refused_while_it_is_used(trained, tmp
 
 
 @pytest.mark.parametrize(
-    ("overrides", "error", "said"),
+    ("overrides", "error", "printed"),
     [
         (["task=validate"], "UserError", "task=validate is for the command line: python train.py"),
         (["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"], "UserError", "add trainer.devices=1"),
@@ -135,10 +135,10 @@ def test_the_folder_is_free_afterwards_and_refused_while_it_is_used(trained, tmp
         (["optimizer.lr=1e30", "+trainer.detect_anomaly=false"], "RunFailed", "not finite"),
     ],
 )
-def test_what_cannot_be_is_an_exception_and_leaves_nothing(overrides, error, said, tmp_path, monkeypatch):
+def test_what_cannot_be_is_an_exception_and_leaves_nothing(overrides, error, printed, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = process()
-    with pytest.raises(getattr(headscope, error), match=said):
+    with pytest.raises(getattr(headscope, error), match=printed):
         headscope.train(*TINY, *overrides)
     assert process() == before
     if error == "UserError":

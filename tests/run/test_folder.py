@@ -37,7 +37,7 @@ def test_a_second_owner_is_refused_and_a_dead_one_gives_way(tmp_path):
     ended(process)
     lock = Lock(tmp_path / "run")
     lock.acquire()
-    lock.acquire()  # twice is once
+    lock.acquire()  # has no further effect
     assert f"process {os.getpid()}" in (tmp_path / "run" / ".lock").read_text()
     lock.release()
     again = owner(tmp_path / "run")
@@ -146,17 +146,17 @@ def test_a_run_that_failed_before_its_first_step_leaves_its_folder_free(tmp_path
     assert run.occupied
 
 
-@pytest.mark.parametrize("asked", ["hydra.run.dir=", "resume=", "resume=./"])
-def test_a_run_that_is_alive_is_left_alone_however_it_is_asked_for(asked, tmp_path):
+@pytest.mark.parametrize("given", ["hydra.run.dir=", "resume=", "resume=./"])
+def test_a_run_that_is_alive_is_left_alone_by_every_way_of_naming_it(given, tmp_path):
     RunFolder(tmp_path / "run").record({}, ["data=pydoc", "trainer.max_steps=1"])
     process = owner(tmp_path / "run")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     try:
-        code, said = train("data=pydoc", f"{asked}{'' if './' in asked else f'{tmp_path}/'}run", cwd=tmp_path)
+        code, printed = train("data=pydoc", f"{given}{'' if './' in given else f'{tmp_path}/'}run", cwd=tmp_path)
     finally:
         process.kill()
         ended(process)
     assert code == 2
-    assert f"run is in use by process {process.pid} on " in said.splitlines()[-1]
+    assert f"run is in use by process {process.pid} on " in printed.splitlines()[-1]
     after = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p.name != "train.log"}
     assert after == before

@@ -27,7 +27,7 @@ def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[s
 
     Args:
         before: the values of the earlier config by dotted key.
-        now: those of the new config. A key that only a newer version has counts as changed only if it was typed.
+        now: the values of the new config. A key that the earlier version lacked is a change only if it was typed.
         typed: the keys that the user typed.
 
     Raises:

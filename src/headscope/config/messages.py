@@ -24,7 +24,7 @@ def explain(error: BaseException, script: str | None = None, typed: Sequence[str
 
     Args:
         error: from composing a config.
-        script: the name of the config, train or generate; by default that of the running script.
+        script: the name of the config, train or generate; by default the running script.
         typed: the overrides; by default the command line.
     """
     wrong_type = isinstance(error, ValueError) and "Config group override" in str(error)

@@ -17,7 +17,7 @@ TEXTS = {"name", *PATHS}
 STARTED_FROM = {"data.path", "init"}  #: recorded as absolute paths, so that a run can be resumed from another folder
 RESUME = "hydra.callbacks.record.resume"  #: how Hydra, jobs and ranks receive the folder of `resume=DIR`
 
-#: Hydra's flags, except the one for a rerun, which unpickles a file; tests/config/test_overrides.py compares them.
+#: Hydra's flags, except --experimental-rerun, which unpickles a file; tests/config/test_overrides.py compares them.
 FLAGS = {"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "--resolve", "-p", "--package", "-r", "--run"}
 FLAGS |= {"-m", "--multirun", "-sc", "--shell-completion", "-cp", "--config-path", "-cn", "--config-name"}
 FLAGS |= {"-cd", "--config-dir", "-i", "--info"}

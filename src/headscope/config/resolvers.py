@@ -1,4 +1,4 @@
-"""Resolvers for `${…}` in `conf/`, in addition to those of Hydra. Importing this module registers them.
+"""Resolvers for `${…}` in `conf/`, in addition to Hydra's own. Importing this module registers them.
 
 `${free:outputs/DAY/TIME-NAME}` is a new folder for a run or a sweep; `${command:train}` is the command for the shell.
 """
@@ -35,7 +35,7 @@ def _remove_empty(path: Path) -> None:
     for folder in (
         path,
         path.parent,
-    ):  # the folder of the run, which a refused run may have removed, and that of the day
+    ):  # the run's folder, unless a refused run has removed it, and the day's folder
         with contextlib.suppress(OSError):
             folder.rmdir()
 

@@ -221,7 +221,7 @@ def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
     Args:
         folder: of the run or of the sweep.
         marker: a file that exists once it has started.
-        resume: from `resume=DIR`: this folder, or that of the sweep that contains it. SLURM requeues a job without it.
+        resume: from `resume=DIR`: this folder, or the sweep's folder around it. None if SLURM requeued the job.
     """
     here, named = folder.resolve(), Path(resume).resolve() if resume is not None else None
     requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
@@ -230,7 +230,7 @@ def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
 
 @contextmanager
 def removed_if_refused(run: RunFolder, started: float) -> Iterator[None]:
-    """Deletes what a run wrote if it is refused before its first step, and its folder if this process created it.
+    """Deletes all files of a run that is refused before its first step, and its folder if this process created it.
 
     Hydra may have created the folder already, so a folder counts as new if it is empty and younger than `started`, the
     value of `time.monotonic()` when the process began.
