@@ -204,7 +204,8 @@ def test_every_command_takes_a_run_s_folder(pydoc_run, tmp_path):
         )
         assert code == 0, printed
     unlike = ("data=pydoc", "position=rope", "position.base=500", "trainer.max_steps=1", "trainer.val_check_interval=1")
-    code, printed = train(*unlike, f"init={folder}", "logger=none", "callbacks=none", f"hydra.run.dir={tmp_path}/unlike")
+    more = ("logger=none", "callbacks=none", f"hydra.run.dir={tmp_path}/unlike")
+    code, printed = train(*unlike, f"init={folder}", *more)
     assert code == 0
     assert "was trained with position=Rotary(base=10000.0), here Rotary(base=500.0)" in printed
 

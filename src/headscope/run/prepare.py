@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from lightning import Trainer, seed_everything
+from lightning import Trainer
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.pytorch.utilities import rank_zero_only
 
-from headscope import checkpoint
 from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
 from headscope.config.schema import parse
@@ -18,7 +17,6 @@ from headscope.data.datamodule import CorpusData
 from headscope.data.windows import share
 from headscope.errors import UserError
 from headscope.files import remove_incomplete
-from headscope.installed import commit
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.folder import RunFolder
 from headscope.run.history import History
@@ -85,7 +83,7 @@ def prepare(composed: Composed, folder: RunFolder) -> Run:
     changed = folder.compare(composed.config, composed.overrides) if resumed else {}
     begin = start(config, folder, resumed)
     data = begin.data(config)
-    module = _module(composed, config, choice, begin, data)
+    module = begin.module(composed, config, choice, data.corpus)
     history, trainer = _trainer(composed, config, choice, folder, data, plugins)
     if trainer.is_global_zero:
         if config.task == "fit":
@@ -112,35 +110,6 @@ def _set_up_process() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         logging.getLogger().setLevel(logging.WARNING)  # only the first process logs
-
-
-def _module(composed: Composed, config: TrainConfig, choice: Choice, begin: Start, data: CorpusData) -> LanguageModule:
-    """Builds the model and its training module."""
-    corpus = data.corpus
-    seed_everything(config.seed, verbose=False)
-    model = begin.model(config, len(corpus.tokenizer))
-    if choice.precision == "64-true":
-        model.double()  # Lightning converts the model only after it has restored, and so rounded, the weights
-    fell_back = corpus.name == composed.config["data"].get("fallback")  # the requested corpus was unavailable
-    card = checkpoint.card(
-        model,
-        corpus.tokenizer,
-        name=f"{config.name}-{corpus.name}" if fell_back else config.name,
-        data={"name": corpus.name, "sha256": corpus.sha256},
-        passages=corpus.passages().tolist(),  # the probe texts for heads, which are kept without the corpus
-        position=composed.choices["position"],
-        commit=commit(),
-        overrides=composed.overrides,
-        config=composed.config,
-    )
-    return LanguageModule(
-        model,
-        lambda model: config.optimizer(model, choice.fused),
-        config.schedule(),
-        card,
-        config.trainer.log_every_n_steps,
-        choice.compile,
-    )
 
 
 def _trainer(

@@ -1,17 +1,26 @@
-"""The start of a run: random weights, its own last checkpoint, or the weights of another run."""
+"""The start of a run: random weights, its own last checkpoint, or the weights of another run.
+
+The checkpoint decides the tokenizer and the weights, so the data and the model are built here too.
+"""
 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+from lightning import seed_everything
+
 from headscope import checkpoint
+from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
-from headscope.data.corpus import TextSource
+from headscope.data.corpus import Corpus, TextSource
 from headscope.data.datamodule import CorpusData
 from headscope.errors import UserError
+from headscope.installed import commit
 from headscope.model.transformer import LanguageModel
 from headscope.run.folder import RunFolder
 from headscope.shell import argument
+from headscope.training.hardware import Choice
+from headscope.training.module import LanguageModule
 
 log = logging.getLogger(__name__)
 
@@ -56,24 +65,55 @@ class Start:
             )
         return data
 
-    def model(self, config: TrainConfig, vocab_size: int) -> LanguageModel:
-        """Returns a model, with the checkpoint's weights if there is one.
+    def module(self, composed: Composed, config: TrainConfig, choice: Choice, corpus: Corpus) -> LanguageModule:
+        """Returns the training module, and in it the model with the checkpoint's weights if there is one.
+
+        Raises:
+            UserError: see `_model`.
+        """
+        seed_everything(config.seed, verbose=False)
+        model = self._model(config, len(corpus.tokenizer))
+        if choice.precision == "64-true":
+            model.double()  # Lightning converts the model only after it has restored, and so rounded, the weights
+        fell_back = corpus.name == composed.config["data"].get("fallback")  # the requested corpus was unavailable
+        card = checkpoint.card(
+            model,
+            corpus.tokenizer,
+            name=f"{config.name}-{corpus.name}" if fell_back else config.name,
+            data={"name": corpus.name, "sha256": corpus.sha256},
+            passages=corpus.passages().tolist(),  # the probe texts for heads, which are kept without the corpus
+            position=composed.choices["position"],
+            commit=commit(),
+            overrides=composed.overrides,
+            config=composed.config,
+        )
+        return LanguageModule(
+            model,
+            lambda model: config.optimizer(model, choice.fused),
+            config.schedule(),
+            card,
+            config.trainer.log_every_n_steps,
+            choice.compile,
+        )
+
+    def _model(self, config: TrainConfig, vocab_size: int) -> LanguageModel:
+        """Returns the model.
 
         Raises:
             UserError: the checkpoint's weights have other shapes than the model.
         """
-        if self.earlier and config.task == "validate":
+        if self.earlier is None:
+            return config.model(vocab_size)
+        if config.task == "validate":
             return self.earlier.model
-        model = config.model(vocab_size)
-        if self.earlier:
-            weights = self.earlier.model.state_dict()
-            ours, theirs = ({k: tuple(v.shape) for k, v in state.items()} for state in (model.state_dict(), weights))
-            if wrong := next((name for name in ours | theirs if ours.get(name) != theirs.get(name)), None):
-                sizes = f"{theirs.get(wrong, 'absent')} there and {ours.get(wrong, 'absent')} here"
-                raise UserError(f"{self.path} does not fit: {wrong} is {sizes}; use the same model")
-            model.load_state_dict(weights)
-            if unlike := checkpoint.unlike(self.earlier.model, model):
-                log.warning(f"{self.path} was trained with {unlike}")
+        model, weights = config.model(vocab_size), self.earlier.model.state_dict()
+        ours, theirs = ({k: tuple(v.shape) for k, v in state.items()} for state in (model.state_dict(), weights))
+        if wrong := next((name for name in ours | theirs if ours.get(name) != theirs.get(name)), None):
+            sizes = f"{theirs.get(wrong, 'absent')} there and {ours.get(wrong, 'absent')} here"
+            raise UserError(f"{self.path} does not fit: {wrong} is {sizes}; use the same model")
+        model.load_state_dict(weights)
+        if unlike := checkpoint.unlike(self.earlier.model, model):
+            log.warning(f"{self.path} was trained with {unlike}")
         return model
 
 
