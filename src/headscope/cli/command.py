@@ -1,4 +1,4 @@
-"""The frame of train.py and generate.py: errors become messages and exit codes, a sweep ends with its report."""
+"""Runs the main function of train.py or generate.py: handles errors, and reports on a sweep at its end."""
 
 import atexit
 import gc
@@ -24,11 +24,11 @@ from headscope.run.processes import end_with_parent
 from headscope.sweep.jobs import Manifest, begun
 
 started = time.monotonic()  #: about when this process began
-_errors_of_jobs: list[BaseException] = []  # that Hydra has raised again in this process
+_errors_of_jobs: list[BaseException] = []  # re-raised by Hydra in this process
 
 
 def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
-    """Calls a function decorated with `hydra.main`, and exits with the code of its `outcome`.
+    """Calls a function decorated with `hydra.main`, and exits with a code; see `outcome` for the codes.
 
     With `resume`, the command also accepts `resume=DIR` and `sweep=NAME`.
     """

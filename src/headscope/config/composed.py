@@ -56,7 +56,7 @@ def compose_with_hydra(name: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def as_data(cfg: DictConfig, hydra: Any, started: float = 0.0, command: str = "") -> Composed:
-    """Returns a job's config as plain data, together with what `hydra`, Hydra's own node, records about it."""
+    """Returns a job's config as plain data, with the overrides and choices in `hydra`, Hydra's own node."""
     resume = OmegaConf.select(hydra, RESUME.removeprefix("hydra."))
     return Composed(plain(cfg), list(hydra.overrides.task), dict(hydra.runtime.choices), resume, started, command)
 

@@ -80,6 +80,6 @@ def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
     cfg = compose_with_hydra(script, groups)
     tree = cast(dict[str, Any], OmegaConf.to_container(cfg))
     known = [k for k in flat(tree) if not k.startswith("hydra.")]
-    if key in known:  # with the defaults, but not with every option that is swept
+    if key in known:  # present with the default options, but not with every swept option
         return f"not every option that is swept has the key {key}; sweep those that have it in a sweep of their own"
     return str(unknown_key(key, [*known, *addable, "prompt", "resume"]))

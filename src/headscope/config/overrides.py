@@ -59,7 +59,7 @@ def as_text(arguments: Sequence[str]) -> list[str]:
         values = several and "," in value and not key.startswith("hydra.")
         read_as_meant = value in ("", "null", "???") or re.fullmatch(r"'.*'|\".*\"", value, re.S)
         if (CONF / key).is_dir() and (value.isdigit() or value == "null"):
-            argument = f"{typed}={quoted(value)}"  # as the name of an option, Hydra's error lists the others
+            argument = f"{typed}={quoted(value)}"  # makes Hydra's error list the options
         if key in TEXTS and not values and not read_as_meant:
             if key in PATHS:
                 value = expanded(value)

@@ -32,10 +32,8 @@ def free(wanted: str) -> str:
 
 
 def _remove_empty(path: Path) -> None:
-    for folder in (
-        path,
-        path.parent,
-    ):  # the run's folder, unless a refused run has removed it, and the day's folder
+    # The day's folder is removed too, and the run's folder may be gone already.
+    for folder in (path, path.parent):
         with contextlib.suppress(OSError):
             folder.rmdir()
 

@@ -10,7 +10,7 @@ class ConsoleHandler(logging.Handler):
         import rich
 
         if record.exc_info:
-            return  # a traceback belongs into the log file; the terminal gets a message
+            return  # the log file gets the traceback; the terminal gets a message
         try:
             rich.get_console().print(self.format(record), soft_wrap=True, highlight=False, markup=False)
         except Exception:

@@ -12,7 +12,7 @@ from headscope.run.folder import RunFolder
 from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 
-SECONDS = 1.0  #: at least, between two times that progress.json is written
+SECONDS = 1.0  #: minimum interval between two writes of progress.json
 
 
 class History(Callback):

@@ -15,7 +15,7 @@ from headscope.shell import argument
 from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 
-AGREE_EVERY = 10  #: steps between two times that the ranks compare their flags
+AGREE_EVERY = 10  #: steps between two comparisons of the ranks' flags
 
 
 class SignalCheckpoint(Callback):

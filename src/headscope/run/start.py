@@ -66,7 +66,7 @@ class Start:
         return data
 
     def module(self, composed: Composed, config: TrainConfig, choice: Choice, corpus: Corpus) -> LanguageModule:
-        """Returns the training module, and in it the model with the checkpoint's weights if there is one.
+        """Returns the training module with its model, which has the checkpoint's weights if there is a checkpoint.
 
         Raises:
             UserError: see `_model`.
@@ -81,7 +81,7 @@ class Start:
             corpus.tokenizer,
             name=f"{config.name}-{corpus.name}" if fell_back else config.name,
             data={"name": corpus.name, "sha256": corpus.sha256},
-            passages=corpus.passages().tolist(),  # the probe texts for heads, which are kept without the corpus
+            passages=corpus.passages().tolist(),  # the probe texts, so that heads can be described without the corpus
             position=composed.choices["position"],
             commit=commit(),
             overrides=composed.overrides,
