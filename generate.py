@@ -1,4 +1,4 @@
-"""Writes text with a trained model. `python generate.py prompt="ROMEO:" max_new_tokens=500`; `--help` lists the rest."""
+"""Writes text with a trained model: `python generate.py prompt="ROMEO:" max_new_tokens=500`. See also `--help`."""
 
 import hydra
 from omegaconf import DictConfig
