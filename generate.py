@@ -1,11 +1,11 @@
-"""Writes with a trained model. `python generate.py prompt="ROMEO:" max_new_tokens=500`; `--help` lists the rest."""
+"""Writes text with a trained model: `python generate.py prompt="ROMEO:" max_new_tokens=500`. See also `--help`."""
 
 import hydra
 from omegaconf import DictConfig
 
 from headscope.cli import arguments, command
 
-typed = arguments.take_prompt()  # past Hydra's grammar: commas, quotes, ${} and newlines are text
+typed = arguments.take_prompt()  # before Hydra, which would interpret commas, quotes, ${} and newlines
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="generate")
@@ -13,7 +13,7 @@ def main(cfg: DictConfig) -> None:
     from headscope.cli.generate import write
     from headscope.config.composed import plain
     from headscope.config.generate_keys import GenerateConfig
-    from headscope.config.schema import parse  # these import torch: `--help` answers without it
+    from headscope.config.schema import parse  # here, because --help needs no torch
 
     write(parse(plain(cfg), GenerateConfig), typed)
 

@@ -10,7 +10,7 @@ from headscope.cli import command
 def main(cfg: DictConfig) -> float | None:
     from headscope.cli import lean
 
-    lean.import_lightning()  # and torch: `--help` and `--cfg job` answer without them
+    lean.import_lightning()  # here, because --help and --cfg job need neither Lightning nor torch
     from headscope.cli.train import train
 
     return train(cfg)

@@ -14,38 +14,40 @@ from hydra.core.hydra_config import HydraConfig
 from headscope.cli import command
 from headscope.cli.arguments import for_hydra
 from headscope.errors import Interrupted
+from headscope.run.outcome import outcome
 from headscope.sweep import jobs
 from tests.conftest import ROOT
 
 
 def train(*argv, cwd=ROOT):
-    """The exit code and what was said, output then error; anything unforeseen is raised."""
+    """The exit code and what was printed, output then error; anything unforeseen is raised."""
     with patch.object(command, "run") as run:
         runpy.run_path(str(ROOT / "train.py"), run_name="__main__")  # Hydra looks for conf beside it
     main = run.call_args.args[0]
-    said, root = io.StringIO(), logging.getLogger()
+    printed, root = io.StringIO(), logging.getLogger()
     handlers, level, loud = list(root.handlers), root.level, logging.raiseExceptions
     with (
         patch.object(sys, "argv", [str(ROOT / "train.py"), *map(str, argv)]),
         patch.dict(os.environ),
         patch.object(jobs, "begun", []),
         patch.object(command, "begun", []),
+        patch.object(jobs, "resumed", []),
         contextlib.chdir(cwd),
-        contextlib.redirect_stdout(said),
-        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(printed),
     ):
         try:
             for_hydra(resume=True)
-            command._main_and_report(main)
+            command.call_and_report(main)
             code = 0
         except SystemExit as e:
             code = e.code
         except (Exception, Interrupted) as e:
-            found = command.outcome(e)
+            found = outcome(e)
             if found is None:
                 raise
             code, message = found
-            said.write(f"error: {message}")
+            printed.write(f"error: {message}")
         finally:
             GlobalHydra.instance().clear()
             HydraConfig.instance().cfg = None
@@ -55,4 +57,4 @@ def train(*argv, cwd=ROOT):
                     handler.close()
             root.handlers, logging.raiseExceptions = handlers, loud
             root.setLevel(level)
-    return code, said.getvalue()
+    return code, printed.getvalue()

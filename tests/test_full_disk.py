@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from headscope.checkpoint.__main__ import main as export
-from headscope.cli.command import outcome
 from headscope.files import write_json
 from headscope.report.writing import write_report
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.folder import RunFolder
+from headscope.run.outcome import outcome
 from headscope.run.rng_state import RngState
 from headscope.sweep.jobs import Job, Manifest
 from headscope.walkthrough.__main__ import main as walk
@@ -129,7 +129,7 @@ def test_a_run_ends_with_3_and_goes_on_from_its_last_checkpoint(options, tmp_pat
         code, output = train(*TINY, *options, "trainer.max_steps=3", f"hydra.run.dir={folder}")
     assert code == 3, output
     assert "the disk is full" in output.splitlines()[-1]
-    assert f"last.ckpt is kept; go on with: python train.py resume={folder}" in output
+    assert f"last.ckpt is kept; continue with: python train.py resume={folder}" in output
     assert not list(folder.rglob("*.beside"))
     code, output = train(f"resume={folder}")
     assert code == 0, output

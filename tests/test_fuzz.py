@@ -16,11 +16,9 @@ from hypothesis import strategies as st
 
 import headscope
 from headscope.checkpoint.export import export
-from headscope.cli.resume import merged
-from headscope.config.changes import changes, honoured
+from headscope.config.changes import as_typed, changes, honoured
 from headscope.config.composed import plain
 from headscope.config.keys import TrainConfig
-from headscope.config.leaves import as_typed
 from headscope.config.overrides import as_text
 from headscope.config.schema import parse
 from headscope.data.textfiles import TextFiles
@@ -28,6 +26,7 @@ from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordToke
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder
 from headscope.shell import make_streams_safe
+from headscope.sweep.resume import merged
 from tests.config.test_schema import composed
 from tests.inside import train
 from tests.test_full_disk import TINY

@@ -27,7 +27,7 @@ MAY = {
     "sweep": {"config", "run"},
     "report": {"config", "run", "sweep", "render"},
     "cli": ROOMS - {"python"},
-    "python": ROOMS,
+    "python": ROOMS - {"cli"},
 }
 HYDRA = {"config", "cli", "sweep", "python"}
 #: Rooms that never import Lightning.

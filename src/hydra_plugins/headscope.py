@@ -63,8 +63,8 @@ class OurSweeper(Sweeper):
         )
 
     def check(self, jobs: Sequence[Sequence[str]]) -> None:
-        """Builds jobs without data, to find mistakes before any job starts; see `headscope.cli.grid.check`."""
-        from headscope.cli.grid import check
+        """Builds jobs without data, to find mistakes before any job starts; see `headscope.sweep.grid_check.check`."""
+        from headscope.sweep.grid_check import check
 
         assert self.config is not None
         check(jobs, self.config, self.loader)
@@ -149,20 +149,27 @@ class Record(Callback):
     """Records which sweep this process runs, and why a job failed.
 
     Hydra turns exceptions in a callback into warnings, so a callback cannot refuse anything.
+
+    Args:
+        resume: the folder of the run or sweep to resume, from `resume=DIR`.
     """
+
+    def __init__(self, resume: str | None = None) -> None:
+        self.resume = resume
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Records the sweep's folder, where `headscope.cli.command` writes the report at the end."""
-        from headscope.sweep.jobs import begun
+        from headscope.sweep.jobs import begun, resumed
 
         begun.append(Path(config.hydra.sweep.dir))
+        resumed.extend([self.resume] if self.resume else [])
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Writes the traceback to `train.log`, and the message to the log of the job in a sweep."""
         if job_return.status != JobStatus.FAILED or os.environ.get("LOCAL_RANK", "0") != "0":
             return
-        from headscope.cli.command import outcome
         from headscope.run.folder import RunFolder
+        from headscope.run.outcome import outcome
         from headscope.sweep.jobs import append_to_log
 
         try:

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from headscope.cli.arguments import for_hydra, take_prompt
-from headscope.cli.resume import merged
 from headscope.errors import UserError
+from headscope.sweep.resume import merged
 from tests.conftest import ROOT
 
 

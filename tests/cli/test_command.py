@@ -1,7 +1,6 @@
 """Where a command ends: what Hydra sees and says of an error, where its cause is kept, how the process exits."""
 
 import logging
-import sys
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
@@ -9,7 +8,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from headscope.cli import command
-from headscope.errors import RunFailed, UserError
+from headscope.errors import JobsFailed, RunFailed, UserError
 from headscope.run.folder import RunFolder
 from hydra_plugins.headscope import Record
 from tests.conftest import shell
@@ -26,21 +25,23 @@ def test_hydras_line_stays_off_the_terminal(capsys):
     with pytest.raises(KeyError):
         failed(KeyError("x")).return_value  # noqa: B018
     assert capsys.readouterr().err == "Error executing job with overrides: ['heads=h6']\n"
-    with command.without_hydras_line(), pytest.raises(KeyError):
-        failed(KeyError("x")).return_value  # noqa: B018
-    with command.without_hydras_line():
-        print("a line of ours", file=sys.stderr)
-    assert capsys.readouterr().err == "a line of ours\n"
+    with pytest.raises(KeyError):
+        command.call_and_report(lambda: failed(KeyError("x")).return_value)
+    assert capsys.readouterr().err == ""
 
 
-def test_what_a_job_raised_is_told_from_what_a_sweeper_raised():
-    for error in (UserError("x"), KeyError("x")):
-        with pytest.raises(type(error)) as of_a_sweeper:
-            raise error
-        assert not command._raised_by_a_job(of_a_sweeper.value)
-        with pytest.raises(type(error)) as of_a_job:
-            failed(error).return_value  # noqa: B018
-        assert command._raised_by_a_job(of_a_job.value)
+@pytest.mark.parametrize("error", [UserError("x"), KeyError("x")])
+def test_an_error_of_a_job_and_an_error_of_a_sweeper_are_distinguished(error, monkeypatch):
+    monkeypatch.setattr(command, "begun", ["a sweep"])
+    monkeypatch.setattr(command, "_report", lambda: JobsFailed(1, {"a": "b"}))
+
+    def of_a_sweeper():
+        raise error
+
+    with pytest.raises(type(error)):
+        command.call_and_report(of_a_sweeper)
+    with pytest.raises(JobsFailed):
+        command.call_and_report(lambda: failed(error).return_value)
 
 
 @pytest.mark.parametrize(

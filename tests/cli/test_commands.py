@@ -150,9 +150,9 @@ def test_a_model_whose_loss_is_not_finite_is_measured_in_one_line(toy_run, tmp_p
     saved = torch.load(best, weights_only=True)
     saved["state_dict"] = {name: weight * float("nan") for name, weight in saved["state_dict"].items()}
     torch.save(saved, tmp_path / "bad.ckpt")
-    code, said = train("experiment=toy", "task=validate", f"checkpoint={tmp_path}/bad.ckpt", cwd=tmp_path)
+    code, printed = train("experiment=toy", "task=validate", f"checkpoint={tmp_path}/bad.ckpt", cwd=tmp_path)
     assert code == 3
-    assert "error: the validation loss is not finite: the model's weights are damaged" in said
+    assert "error: the validation loss is not finite: the model's weights are damaged" in printed
 
 
 def test_a_new_run_starts_from_old_weights(pydoc_run, tmp_path):
@@ -194,19 +194,20 @@ def test_a_folder_without_a_run_is_no_checkpoint(tmp_path):
 
 def test_every_command_takes_a_run_s_folder(pydoc_run, tmp_path):
     folder = pydoc_run[0]
-    said = shell("generate.py", "The", f"checkpoint={folder}", "max_new_tokens=5")
-    assert said.stdout.startswith("The"), said.stderr
-    assert f"{folder}/checkpoints/best.ckpt" in said.stderr
+    printed = shell("generate.py", "The", f"checkpoint={folder}", "max_new_tokens=5")
+    assert printed.stdout.startswith("The"), printed.stderr
+    assert f"{folder}/checkpoints/best.ckpt" in printed.stderr
     small = ("data=pydoc", "position=rope", "trainer.max_steps=1", "trainer.val_check_interval=1")
     for arguments in ((f"init={folder}",), ("task=validate", f"checkpoint={folder}")):
-        code, said = train(
+        code, printed = train(
             *small, *arguments, "logger=none", "callbacks=none", f"hydra.run.dir={tmp_path}/{len(arguments)}"
         )
-        assert code == 0, said
+        assert code == 0, printed
     unlike = ("data=pydoc", "position=rope", "position.base=500", "trainer.max_steps=1", "trainer.val_check_interval=1")
-    code, said = train(*unlike, f"init={folder}", "logger=none", "callbacks=none", f"hydra.run.dir={tmp_path}/unlike")
+    more = ("logger=none", "callbacks=none", f"hydra.run.dir={tmp_path}/unlike")
+    code, printed = train(*unlike, f"init={folder}", *more)
     assert code == 0
-    assert "was trained with position=Rotary(base=10000.0), here Rotary(base=500.0)" in said
+    assert "was trained with position=Rotary(base=10000.0), here Rotary(base=500.0)" in printed
 
 
 def test_generate_reads_a_prompt_from_a_file_and_a_pipe(pydoc_run, tmp_path):

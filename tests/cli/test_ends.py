@@ -11,7 +11,7 @@ TINY = (
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said", "unsaid"),
+    ("overrides", "printed", "unprinted"),
     [
         (["logger=none", "trainer.max_steps=2"], "next:", ["tensorboard", "ended before"]),
         (["logger=csv", "trainer.max_steps=2"], "next:", ["tensorboard"]),
@@ -33,8 +33,8 @@ TINY = (
     ],
     ids=["none", "csv", "two", "time", "early"],
 )
-def test_the_end_is_said(overrides, said, unsaid, tmp_path):
+def test_the_last_lines_name_what_happened(overrides, printed, unprinted, tmp_path):
     code, output = train(*TINY, "callbacks=none", *overrides, f"hydra.run.dir={tmp_path}/run")
     assert code == 0
-    assert said in output
-    assert not [words for words in unsaid if words in output]
+    assert printed in output
+    assert not [words for words in unprinted if words in output]

@@ -118,9 +118,9 @@ def test_what_is_printed_when_a_run_or_a_sweep_is_stopped_or_has_ended(tmp_path)
             time.sleep(0.1)
         time.sleep(2)
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=60)[1]
-        assert process.returncode == 143, said
-        resume = re.search(r" with (.*)$", said.strip())[1]
+        printed = process.communicate(timeout=60)[1]
+        assert process.returncode == 143, printed
+        resume = re.search(r" with (.*)$", printed.strip())[1]
         again = pasted(f"python train.py {resume} trainer.max_steps=2 trainer.val_check_interval=1", here)
         steps = re.search(r"has done (\d+) steps", again.stderr + again.stdout)
         assert steps, (again.stdout, again.stderr)

@@ -8,7 +8,7 @@ from headscope.config.messages import explain
 
 
 @pytest.mark.parametrize(
-    ("script", "typed", "said"),
+    ("script", "typed", "printed"),
     [
         ("train", "quickstart", "'quickstart' has no value; write experiment=quickstart"),
         (
@@ -21,7 +21,7 @@ from headscope.config.messages import explain
         ("generate", "to", "'to' has no key; put quotes around a whole prompt: prompt='to …'"),
     ],
 )
-def test_a_word_alone_is_told_its_key(script, typed, said):
+def test_the_message_for_a_single_word_names_its_key(script, typed, printed):
     with pytest.raises(OverrideParseException) as error:
         OverridesParser.create().parse_overrides([typed])
-    assert explain(error.value, script, [typed]) == said
+    assert explain(error.value, script, [typed]) == printed

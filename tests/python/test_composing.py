@@ -50,7 +50,7 @@ def test_it_is_the_config_that_the_command_line_composes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "printed"),
     [
         (["-m", "seed=1,2"], r"one run at a time; python train.py -m seed=1,2 trains many"),
         (["sweep=positions"], r"one run at a time; python train.py sweep=positions trains many"),
@@ -59,8 +59,8 @@ def test_it_is_the_config_that_the_command_line_composes(tmp_path):
         ([3], r"3 is no override; give text, as in 'seed=1'"),
     ],
 )
-def test_what_only_the_command_line_does_is_named(overrides, said):
-    with pytest.raises(headscope.UserError, match=said):
+def test_what_only_the_command_line_does_is_named(overrides, printed):
+    with pytest.raises(headscope.UserError, match=printed):
         headscope.compose(*overrides)
 
 

@@ -38,15 +38,15 @@ def test_it_is_saved_as_it_is(shown, tmp_path):
 
 
 PROBE = """<script>
-const told = [];
-addEventListener("error", (e) => told.push(String(e.message)));
-addEventListener("unhandledrejection", (e) => told.push(String(e.reason)));
+const errors = [];
+addEventListener("error", (e) => errors.push(String(e.message)));
+addEventListener("unhandledrejection", (e) => errors.push(String(e.reason)));
 addEventListener("load", async () => {
   await modules.page.settled();
   let outside = "";
   try { outside = parent.document.title; } catch (e) { outside = e.name; }
   const loss = document.querySelector("#loss").textContent;
-  parent.postMessage({ tokens: document.querySelector("#tokens").textContent, told, outside, loss }, "*");
+  parent.postMessage({ tokens: document.querySelector("#tokens").textContent, errors, outside, loss }, "*");
 });
 </script>"""
 
@@ -62,7 +62,7 @@ def test_in_its_frame_the_page_runs_its_model_and_reaches_nothing_outside(shown,
         heard = tab.run("Promise.race([heard, new Promise(done => setTimeout(() => done(null), 20000))])")
         tab.photograph(tmp_path / "frame.png")
     assert heard is not None, "the page did not say that it runs"
-    assert heard["told"] == []
+    assert heard["errors"] == []
     assert heard["outside"] == "SecurityError"
     assert heard["tokens"] == TEXT.replace(" ", "·")
     assert "nats" in heard["loss"]

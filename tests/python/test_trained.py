@@ -25,7 +25,7 @@ def test_it_writes_what_the_command_writes(trained):
 
 
 @pytest.mark.parametrize(
-    ("ask", "said"),
+    ("ask", "printed"),
     [
         (lambda t: t.generate(temperature=-1), "temperature=-1 must be at least 0"),
         (lambda t: t.generate(max_new_tokens=0), "max_new_tokens=0 must be at least 1"),
@@ -36,10 +36,10 @@ def test_it_writes_what_the_command_writes(trained):
         (lambda t: t.page("x").save("/proc/x/page.html"), "/proc/x/page.html cannot be used"),
     ],
 )
-def test_what_it_cannot_do_is_one_line(ask, said, trained):
+def test_what_it_cannot_do_is_one_line(ask, printed, trained):
     with pytest.raises(headscope.UserError) as error:
         ask(trained)
-    assert str(error.value).startswith(said)
+    assert str(error.value).startswith(printed)
     assert "\n" not in str(error.value)
 
 

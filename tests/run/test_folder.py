@@ -10,7 +10,7 @@ import time
 import pytest
 
 from headscope.errors import UserError
-from headscope.run.folder import RESUMING, Lock, RunFolder
+from headscope.run.folder import Lock, RunFolder, is_resumed
 from tests.inside import train
 
 HOLD = "import sys, time; from pathlib import Path; from headscope.run.folder import Lock\n"
@@ -37,7 +37,7 @@ def test_a_second_owner_is_refused_and_a_dead_one_gives_way(tmp_path):
     ended(process)
     lock = Lock(tmp_path / "run")
     lock.acquire()
-    lock.acquire()  # twice is once
+    lock.acquire()  # has no further effect
     assert f"process {os.getpid()}" in (tmp_path / "run" / ".lock").read_text()
     lock.release()
     again = owner(tmp_path / "run")
@@ -78,7 +78,7 @@ def test_what_is_recorded_is_read_back(tmp_path):
 def test_a_change_is_recorded_once(tmp_path):
     run = RunFolder(tmp_path)
     for step in (20, 20, 30):
-        run.record_changes(step, {"optimizer.lr": ("0.1", "0.2")})
+        run.record({}, [], step, {"optimizer.lr": ("0.1", "0.2")})
     assert [c["step"] for c in run.changes()] == [20, 30]
 
 
@@ -103,16 +103,23 @@ def test_status_is_read_from_the_files(tmp_path, files, log, running, state):
     assert RunFolder(tmp_path).status(running).state == state
 
 
-def test_resuming_is_asked_for_by_the_environment(tmp_path, monkeypatch):
+def test_a_run_is_resumed_by_its_folder_by_its_sweep_or_by_slurm(tmp_path, monkeypatch):
     run = RunFolder(tmp_path / "sweep" / "job")
-    monkeypatch.delenv(RESUMING, raising=False)
-    assert not run.resuming
-    monkeypatch.setenv(RESUMING, str(run.path.resolve()))
-    assert run.resuming
-    monkeypatch.setenv(RESUMING, str(run.path.resolve().parent))
-    assert not run.resuming, "a job that has not begun starts"
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+
+    def resumed(resume):
+        return is_resumed(run.path, run.overrides_file, resume)
+
+    assert not resumed(None)
+    assert resumed(str(run.path))
+    assert not resumed(str(run.path.parent)), "a job that has not begun starts"
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert not resumed(None), "a job that has not begun starts"
     run.record({}, [])
-    assert run.resuming
+    assert resumed(None)
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+    assert resumed(str(run.path.parent))
+    assert not resumed(str(tmp_path))
 
 
 @pytest.mark.parametrize("content", ["", ": [bad", "3", "a: [1", "\x00", "[a]"])
@@ -122,7 +129,7 @@ def test_a_record_that_is_damaged_is_none(tmp_path, content):
     run.config_file.write_text(content)
     run.changes_file.write_text('{"changes": 3}')
     assert (run.config(), run.changes()) == ({}, [])
-    run.record_changes(2, {"seed": ("1", "2")})
+    run.record({}, [], 2, {"seed": ("1", "2")})
     assert len(run.changes()) == 1
 
 
@@ -139,17 +146,17 @@ def test_a_run_that_failed_before_its_first_step_leaves_its_folder_free(tmp_path
     assert run.occupied
 
 
-@pytest.mark.parametrize("asked", ["hydra.run.dir=", "resume=", "resume=./"])
-def test_a_run_that_is_alive_is_left_alone_however_it_is_asked_for(asked, tmp_path):
+@pytest.mark.parametrize("given", ["hydra.run.dir=", "resume=", "resume=./"])
+def test_a_run_that_is_alive_is_left_alone_by_every_way_of_naming_it(given, tmp_path):
     RunFolder(tmp_path / "run").record({}, ["data=pydoc", "trainer.max_steps=1"])
     process = owner(tmp_path / "run")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     try:
-        code, said = train("data=pydoc", f"{asked}{'' if './' in asked else f'{tmp_path}/'}run", cwd=tmp_path)
+        code, printed = train("data=pydoc", f"{given}{'' if './' in given else f'{tmp_path}/'}run", cwd=tmp_path)
     finally:
         process.kill()
         ended(process)
     assert code == 2
-    assert f"run is in use by process {process.pid} on " in said.splitlines()[-1]
+    assert f"run is in use by process {process.pid} on " in printed.splitlines()[-1]
     after = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p.name != "train.log"}
     assert after == before

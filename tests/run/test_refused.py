@@ -46,8 +46,8 @@ def test_nothing_is_left(overrides, message, tmp_path):
     if there:
         (run / "notes").mkdir(parents=True)
         (run / "notes" / "mine.txt").write_text("mine")
-    code, said = train(*TINY, *given, f"hydra.run.dir={run}")
-    assert code == 2, said
-    assert message in said.splitlines()[-1]
+    code, printed = train(*TINY, *given, f"hydra.run.dir={run}")
+    assert code == 2, printed
+    assert message in printed.splitlines()[-1]
     assert sorted(run.rglob("*")) == ([run / "notes", run / "notes" / "mine.txt"] if there else [])
     assert run.exists() == bool(there)

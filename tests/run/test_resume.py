@@ -155,11 +155,11 @@ def test_where_no_checkpoint_can_be_read_nothing_begins_again(there, undisturbed
         file = folder / "checkpoints" / f"{name}.ckpt"
         file.write_bytes(file.read_bytes()[:5000]) if name in there else file.unlink()
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "train.log")}
-    code, said = train(f"resume={folder}", "trainer.max_steps=100")
+    code, printed = train(f"resume={folder}", "trainer.max_steps=100")
     assert code == 2
     files = " and ".join(f"{folder}/checkpoints/{name}.ckpt" for name in there or ("last", "previous"))
-    assert f"error: {files} cannot be read, so there is nothing to resume" in said.splitlines()[-1]
-    assert f"start again init={folder}/checkpoints/best.ckpt in a new folder" in said
+    assert f"error: {files} cannot be read, so there is nothing to resume" in printed.splitlines()[-1]
+    assert f"start again init={folder}/checkpoints/best.ckpt in a new folder" in printed
     after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "train.log")}
     assert after == before
 

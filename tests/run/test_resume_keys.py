@@ -42,7 +42,7 @@ def another(key, value):
 def keys():
     from omegaconf import OmegaConf
 
-    from headscope.config.leaves import flat
+    from headscope.config.changes import flat
 
     found = flat(OmegaConf.to_container(composed(*TINY), resolve=True))
     marks = {key: () if key in FAST else pytest.mark.slow for key in found}
@@ -56,8 +56,8 @@ def keys():
 @pytest.fixture(scope="module")
 def one_step(tmp_path_factory):
     folder = tmp_path_factory.mktemp("one") / "run"
-    code, said = train(*TINY, f"hydra.run.dir={folder}")
-    assert code == 0, said
+    code, printed = train(*TINY, f"hydra.run.dir={folder}")
+    assert code == 0, printed
     return folder
 
 
@@ -67,19 +67,19 @@ def test_a_key_beside_resume_is_used_and_recorded_or_refused(key, value, one_ste
     shutil.copytree(one_step, folder)
     before = RunFolder(folder).config()
     files = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "train.log")}
-    code, said = train(f"resume={folder}", "trainer.max_steps=2", f"{key}={value}", cwd=tmp_path)
+    code, printed = train(f"resume={folder}", "trainer.max_steps=2", f"{key}={value}", cwd=tmp_path)
     run = RunFolder(folder)
     if code == 2:
-        assert said.splitlines()[-1].startswith("error: ")
+        assert printed.splitlines()[-1].startswith("error: ")
         assert {
             p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "train.log")
         } == files
         return
-    assert code == 0, said
+    assert code == 0, printed
     if run.config() == before | {"trainer.max_steps": "2"}:
         assert run.config()[key] == value, "typed, and not taken"
         return
     recorded = {c["key"]: (c["step"], c["after"]) for c in run.changes()}
-    assert recorded[key] == (1, run.config()[key]), said
+    assert recorded[key] == (1, run.config()[key]), printed
     assert run.config()[key] != before[key]
     assert json.loads(run.summary_file.read_text())["steps"] == max(2, int(run.config()["trainer.max_steps"]))

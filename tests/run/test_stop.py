@@ -33,9 +33,9 @@ def on_a_terminal(*command, prepare=hangs_up):
         preexec_fn=lambda: (prepare(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),  # closing it hangs up
     )  # fmt: skip
     os.close(its)
-    said = b""
-    while b"val/loss" not in said and (more := os.read(ours, 4096)):
-        said += more
+    printed = b""
+    while b"val/loss" not in printed and (more := os.read(ours, 4096)):
+        printed += more
     os.close(ours)
     return process.wait(60)
 

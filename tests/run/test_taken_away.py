@@ -43,10 +43,10 @@ def taken(folder, monkeypatch, how, *options):
 @pytest.mark.parametrize("how", [removed, replaced])
 def test_a_run_without_its_folder_stops_and_writes_no_other(how, logger, tmp_path, monkeypatch):
     folder = tmp_path / "run"
-    code, said = taken(folder, monkeypatch, how, f"logger={logger}")
-    assert code == 3, said
-    assert said.splitlines()[-1].startswith(f"error: {folder} was removed while the run trained")
-    assert "go on with" not in said
+    code, printed = taken(folder, monkeypatch, how, f"logger={logger}")
+    assert code == 3, printed
+    assert printed.splitlines()[-1].startswith(f"error: {folder} was removed while the run trained")
+    assert "continue with" not in printed
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
@@ -54,9 +54,9 @@ def test_a_run_without_its_folder_stops_and_writes_no_other(how, logger, tmp_pat
 def test_a_place_that_cannot_be_written_any_more_is_a_failure_of_the_run(how, tmp_path, monkeypatch):
     """Read-only folders say the same, but not to root."""
     folder = tmp_path / "run"
-    code, said = taken(folder, monkeypatch, how, "logger=none")
-    assert code == 3, said
-    assert "cannot be used: " in said.splitlines()[-1]
+    code, printed = taken(folder, monkeypatch, how, "logger=none")
+    assert code == 3, printed
+    assert "cannot be used: " in printed.splitlines()[-1]
     assert RunFolder(folder).summary()["status"] == "failed"
     assert RunFolder(folder).occupied, "what was there is kept"
 
@@ -71,10 +71,10 @@ def test_a_clock_that_is_set_back_takes_no_second_away(tmp_path, monkeypatch):
 def test_a_run_while_the_clock_is_set_back(tmp_path, monkeypatch):
     now = time.time
     folder = tmp_path / "run"
-    code, said = taken(
+    code, printed = taken(
         folder, monkeypatch, lambda _: monkeypatch.setattr(time, "time", lambda: now() - 86400), "logger=tensorboard"
     )
-    assert code == 0, said
+    assert code == 0, printed
     summary = RunFolder(folder).summary()
     assert 0 <= summary["train_seconds"] <= summary["wall_seconds"] < 600
     seconds = [h["seconds"] for h in summary["history"]]
@@ -83,6 +83,6 @@ def test_a_run_while_the_clock_is_set_back(tmp_path, monkeypatch):
 
 def test_a_refused_run_leaves_nothing_whatever_the_clock_says(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 0.0)
-    code, said = train(*TINY, "model.n_heads=3", f"hydra.run.dir={tmp_path}/run")
-    assert code == 2, said
+    code, printed = train(*TINY, "model.n_heads=3", f"hydra.run.dir={tmp_path}/run")
+    assert code == 2, printed
     assert not list(tmp_path.iterdir())

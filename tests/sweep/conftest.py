@@ -8,7 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 
 from headscope.files import write_json
-from headscope.run.folder import RESUMING, RunFolder
+from headscope.run.folder import RunFolder
 from headscope.run.lock import Lock
 from headscope.sweep import jobs
 from tests.conftest import shell
@@ -83,6 +83,6 @@ def next_process(monkeypatch):
     def forget(folder):
         Lock(folder).release()
         monkeypatch.setattr(jobs, "_launched", {})
-        monkeypatch.setenv(RESUMING, str(folder.resolve()))
+        monkeypatch.setattr(jobs, "resumed", [str(folder)])
 
     return forget

@@ -449,6 +449,6 @@ def test_a_folder_has_one_owner(tmp_path, sweeper, next_process):
     before = (folder / "sweep.json").read_bytes()
     assert f"{folder} is in use by process" in refused(shell("train.py", f"resume={folder}"))
     next_process(folder)
-    assert "holds results already; resume them" in refused(shell(*command, HEADSCOPE_RESUMING=""))
+    assert "holds results already; resume them" in refused(shell(*command))
     assert (folder / "sweep.json").read_bytes() == before
     assert not (folder / "report.md").exists()

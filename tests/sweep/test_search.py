@@ -13,17 +13,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState
 
-from headscope.cli import grid
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder, Status
+from headscope.sweep import grid_check
 from headscope.sweep import search as search_module
 from headscope.sweep.jobs import Manifest
 from headscope.sweep.search import SearchPlan, corners, distribution, search
 from tests.cli.test_commands import refused
-from tests.cli.test_grid import TINY, Here
 from tests.conftest import ROOT, shell
 from tests.inside import train
 from tests.sweep.conftest import JOB, Pretend
+from tests.sweep.test_grid_check import TINY, Here
 
 
 def parsed(text):
@@ -201,7 +201,7 @@ ALONE = (*TINY, "experiment=quickstart", "position=rope", "heads=h2", "optimizer
     ],
 )
 def test_a_search_that_cannot_build_anything_starts_nothing(space, message, tmp_path):
-    with patch.object(grid, "ProcessPoolExecutor", Here):
+    with patch.object(grid_check, "ProcessPoolExecutor", Here):
         code, output = train("-m", "sweep=search", *ALONE, *space, f"hydra.sweep.dir={tmp_path}/s")
     assert code == 2, output
     assert message in output.splitlines()[-1]
@@ -209,7 +209,7 @@ def test_a_search_that_cannot_build_anything_starts_nothing(space, message, tmp_
 
 
 def test_a_search_names_what_will_fail_before_its_first_trial(tmp_path):
-    with patch.object(grid, "ProcessPoolExecutor", Here), patch.object(search_module, "run_plan"):
+    with patch.object(grid_check, "ProcessPoolExecutor", Here), patch.object(search_module, "run_plan"):
         code, output = train("-m", "sweep=search", *ALONE, "model.n_heads=2,3", f"hydra.sweep.dir={tmp_path}/s")
     assert code == 0, output
     assert "model.n_heads=3 cannot be built and will fail: 3 heads do not divide" in output

@@ -12,11 +12,11 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Timer
 
-from headscope.config.composed import plain
+from headscope.config.composed import Composed, plain
 from headscope.data.windows import IGNORE
 from headscope.errors import UserError
-from headscope.run.folder import RESUMING
-from headscope.run.prepare import Composed, prepare
+from headscope.run.folder import RunFolder
+from headscope.run.prepare import prepare
 from headscope.run.summary import write_summary
 from headscope.training.hardware import Machine, choose
 from headscope.training.options import TrainerOptions
@@ -49,12 +49,12 @@ def trainer_of(folder, *overrides):
     return build_trainer(config.trainer, choice, config.trainer.last_step(100, config.batch_size), folder, [], [])
 
 
-def fit(folder, *overrides):
+def fit(folder, *overrides, resume=None):
     """A run in this process, as `train.py` does it."""
     cfg = composed(*TINY, *overrides)
     cfg.paths.run_dir = str(folder)
-    config = plain(cfg)
-    run = prepare(Composed(config, list(overrides), {"position": "sinusoidal"}, 0.0))
+    composed_run = Composed(plain(cfg), list(overrides), {"position": "sinusoidal"}, resume)
+    run = prepare(composed_run, RunFolder(folder))
     run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
     summary = write_summary(run, "completed")
     run.folder.lock.release()
@@ -217,12 +217,11 @@ def test_a_run_ends_when_its_time_is_up(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
-def test_a_resumed_run_in_another_precision_is_the_same_to_the_bit(precision, tmp_path, monkeypatch):
+def test_a_resumed_run_in_another_precision_is_the_same_to_the_bit(precision, tmp_path):
     options = (f"trainer.precision={precision}", "schedule=constant")
     whole, summary = fit(tmp_path / "whole", *options)
     fit(tmp_path / "parts", *options, "trainer.max_steps=10")
-    monkeypatch.setenv(RESUMING, str(tmp_path / "parts"))
-    parts, again = fit(tmp_path / "parts", *options)
+    parts, again = fit(tmp_path / "parts", *options, resume=str(tmp_path / "parts"))
     assert weights(whole).dtype == {"bf16-true": torch.bfloat16, "64-true": torch.float64}[precision]
     assert torch.equal(weights(whole), weights(parts))
     assert [h["val_loss"] for h in summary["history"]] == [h["val_loss"] for h in again["history"]]

@@ -1,1 +1,1 @@
-"""What the root scripts call. No room imports it."""
+"""The command lines of train.py and generate.py."""

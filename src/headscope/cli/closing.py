@@ -1,4 +1,4 @@
-"""The last lines of a run for people: a sample, its losses, where it was saved, what to try next."""
+"""The last lines of a run's log: a sample, the losses, the folder, and commands to try next."""
 
 import logging
 import shlex
@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 LENGTH = 300  #: tokens of the sample
 
 
-def say(run: Run, summary: dict[str, Any]) -> None:
-    """Logs them, on rank 0."""
+def log_summary(run: Run, summary: dict[str, Any]) -> None:
+    """Logs the last lines, from rank 0."""
     if not run.trainer.is_global_zero:
         return
     here, folder, tokenizer = Path.cwd(), run.folder.path, run.data.corpus.tokenizer
@@ -40,8 +40,8 @@ def say(run: Run, summary: dict[str, Any]) -> None:
         log.info(f"ended before step {run.trainer.max_steps}: {reason}")
     log.info(f"run saved to {folder}\n\nnext:")
     best = argument("checkpoint=", f"{folder}/checkpoints/best.ckpt")
-    for asked in ("max_new_tokens=500", "show=next", "show=page"):
-        log.info(f"  {command('generate')} {best} {asked}")
+    for override in ("max_new_tokens=500", "show=next", "show=page"):
+        log.info(f"  {command('generate')} {best} {override}")
     if any(isinstance(logger, TensorBoardLogger) for logger in run.trainer.loggers):
         log.info(f"  tensorboard --logdir {argument('', folder.parent)}")
     again = [o for o in summary["overrides"] if not o.startswith("seed=")]

@@ -1,4 +1,4 @@
-"""What `generate.py` does: finds a checkpoint and a prompt, and writes or shows."""
+"""The task of generate.py: finds a checkpoint and a prompt, and writes text or shows the model."""
 
 import select
 import sys
@@ -17,11 +17,11 @@ from headscope.run.folder import RunFolder
 from headscope.shell import own_standard_input
 from headscope.show.request import ShowRequest
 
-PATIENCE = 1.0  #: seconds to wait for standard input before saying so
+PATIENCE = 1.0  #: seconds to wait for standard input before printing a hint
 
 
 def write(config: GenerateConfig, typed: str | None) -> None:
-    """Text to standard output as it is made; what it is made from to standard error.
+    """Writes text to standard output, token by token; writes the names of the run and its data to standard error.
 
     Raises:
         UserError: no checkpoint, no readable prompt, a token that the vocabulary lacks.
@@ -56,12 +56,12 @@ def write(config: GenerateConfig, typed: str | None) -> None:
 
 
 def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
-    """The prompt as typed, of the file, or of a pipe into standard input; None where there is none.
+    """Returns the prompt: as typed, from the file, or from a pipe into standard input; None if there is none.
 
-    One line end at the end of a file or pipe is dropped: editors and `echo` put it there.
+    One line break at the end of a file or pipe is removed, because editors and `echo` add it.
 
     Raises:
-        UserError: the file cannot be read, or is not UTF-8; two prompts.
+        UserError: the file cannot be read, or is not UTF-8; there are two prompts.
     """
     if typed is not None:
         if config.prompt_file is not None:
@@ -70,8 +70,8 @@ def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
     if config.prompt_file not in (None, "-"):
         path = Path(str(config.prompt_file))
         if not path.is_file():
-            what = "is no file" if path.exists() else "does not exist"
-            raise UserError(f"prompt_file={path} {what}; give a UTF-8 text file, or - for standard input")
+            reason = "is no file" if path.exists() else "does not exist"
+            raise UserError(f"prompt_file={path} {reason}; give a UTF-8 text file, or - for standard input")
         return read_text(path).removesuffix("\n")
     if config.prompt_file == "-" or own_standard_input():
         return _standard_input()
@@ -79,7 +79,7 @@ def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
 
 
 def _standard_input() -> str | None:
-    """All of standard input as text; says so if nothing has arrived yet, rather than wait in silence."""
+    """Returns all of standard input as text; prints a hint if nothing has arrived yet."""
     if not (sys.platform == "win32" or select.select([0], [], [], PATIENCE)[0]):
         print("reading the prompt from standard input; end it with Ctrl-D, or give prompt=…", file=sys.stderr)
     with open(0, "rb", closefd=False) as f:

@@ -1,27 +1,28 @@
-"""Lightning without what its dependency torchmetrics loads for sound and plots, a quarter of the time until a run."""
+"""Imports Lightning without scipy and matplotlib, which saves a quarter of the time until a run starts."""
 
 from importlib.metadata import PackageNotFoundError
 from unittest.mock import patch
 
-UNUSED = ("scipy", "matplotlib")  #: by torchmetrics; what we use of them is imported where it is used
+UNUSED = ("scipy", "matplotlib")  #: torchmetrics imports them for sound and plots; we import them where we need them
 
 
 def import_lightning() -> None:
-    """Imports Lightning while torchmetrics cannot find scipy and matplotlib, which it would import if it could.
+    """Imports Lightning while torchmetrics cannot find scipy and matplotlib.
 
-    It asks two functions of lightning_utilities, of which the second has no public name; a test fails if they change.
+    torchmetrics looks for them with two functions of lightning_utilities, one of them private; a test fails if they
+    change.
     """
     from lightning_utilities.core import imports
 
     available, version = imports.package_available, imports._version  # type: ignore[attr-defined]
 
-    def seen_version(package: str) -> str:
+    def version_if_used(package: str) -> str:
         if package in UNUSED:
             raise PackageNotFoundError(package)
         return version(package)
 
     with (
         patch.object(imports, "package_available", lambda package: package not in UNUSED and available(package)),
-        patch.object(imports, "_version", seen_version),
+        patch.object(imports, "_version", version_if_used),
     ):
         import lightning  # noqa: F401

@@ -1,1 +1,1 @@
-"""From overrides to a checked config: its keys, their values, what a resume may change, what is said of a mistake."""
+"""From overrides to a checked config: keys, types, error messages, and the changes that a resume allows."""

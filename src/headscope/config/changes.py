@@ -1,58 +1,42 @@
-"""What may change in a run that is resumed: one table over the keys of its config.
+"""The keys of a config that may change when a run is resumed.
 
 A changed key either takes effect from the step of the resume on, and is recorded with that step, or is refused.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from headscope.errors import UserError
 
-#: Keys, or beginnings of keys up to a dot, that take effect; the longest that fits decides.
-HONOURED = {
-    "name": True,
-    "batch_size": True,
-    "same_batch": True,
-    "callbacks": True,
-    "callbacks.early_stopping": False,  # Lightning restores its patience and its best loss
-    "checkpoint": True,  # read by task=validate only
-    "data": True,  # the text itself is compared by its sha256
-    "data.tokenizer": False,
-    "data.vocab_size": False,
-    "feedforward": False,
-    "init": False,
-    "logger": True,
-    "model": False,
-    "model.dropout": True,
-    "optimizer": True,
-    "optimizer._target_": False,
-    "paths": True,
-    "position": False,
-    "qk_norm": False,
-    "schedule": True,
-    "seed": False,
-    "task": False,
-    "trainer": True,
-}
+#: Keys, or prefixes of keys up to a dot; the longest prefix of a key decides.
+HONOURED = {"batch_size", "callbacks", "checkpoint", "data", "logger", "model.dropout", "name", "optimizer", "paths"}
+HONOURED |= {"same_batch", "schedule", "trainer"}  # `data` may move, because its text is compared by its hash
+REFUSED = {"data.tokenizer", "data.vocab_size", "feedforward", "init", "model", "optimizer._target_", "position"}
+REFUSED |= {"qk_norm", "seed", "task", "callbacks.early_stopping"}  # Lightning restores the patience of the last
 
 
 def honoured(key: str) -> bool:
     """Whether a changed value of a key takes effect when a run is resumed."""
-    while key not in HONOURED:
-        key = key.rpartition(".")[0]  # every top-level key of the config is in the table
-    return HONOURED[key]
+    while key not in HONOURED | REFUSED:
+        key = key.rpartition(".")[0]  # ends, because every top-level key of the config is in one of the sets
+    return key in HONOURED
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """What a resumed run does differently from here on: old and new value by key.
+    """Returns the old and the new value of each key that a resume changes.
 
-    Both configs are given by dotted key. A key that only a newer version has is a change only if it was typed.
+    Args:
+        before: the values of the earlier config by dotted key.
+        now: the values of the new config. A key that the earlier version lacked is a change only if it was typed.
+        typed: the keys that the user typed.
 
     Raises:
-        UserError: a key changed that cannot take effect any more.
+        UserError: a changed key cannot take effect any more.
     """
     found = {}
     for key, value in now.items():
-        old = before.get(key, "unset" if _typed(key, typed) else value)
+        is_typed = any(key == t or key.startswith(f"{t}.") for t in typed)
+        old = before.get(key, "unset" if is_typed else value)
         if key.endswith("_target_"):  # a class may move to another module from one version to the next
             old, value = old.rpartition(".")[2], value.rpartition(".")[2]
         if old == value or key == "paths.run_dir":
@@ -66,5 +50,15 @@ def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[s
     return found
 
 
-def _typed(key: str, typed: Sequence[str]) -> bool:
-    return any(key == t or key.startswith(f"{t}.") for t in typed)
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns the leaves of nested mappings by dotted key; an empty mapping is a leaf."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        nested = isinstance(value, Mapping) and value
+        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return found
+
+
+def as_typed(config: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the leaves of a config as they would be typed, to compare them."""
+    return {key: "null" if value is None else str(value) for key, value in flat(config).items()}

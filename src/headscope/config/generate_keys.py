@@ -1,4 +1,4 @@
-"""The schema of `conf/generate.yaml`: what a text is written with, and what is shown of it."""
+"""The schema of `conf/generate.yaml`: the keys of generate.py and the type of each value."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -11,17 +11,17 @@ from headscope.generation.sampling import Sampling
 
 @dataclass(frozen=True)
 class RunsPath:
-    """Where runs lie."""
+    """The folder that contains the runs."""
 
     runs: str
 
 
 @dataclass(frozen=True)
 class GenerateConfig(Sampling):
-    """The keys beside those of sampling.
+    """The config of generate.py, including the sampling options.
 
     Raises:
-        UserError: a file is asked for that would not be written.
+        UserError: `out` was given without a `show` that writes files.
     """
 
     checkpoint: str | None = None

@@ -1,7 +1,8 @@
-"""The schema of `conf/train.yaml`: the keys of a run's config, and what each may hold."""
+"""The schema of `conf/train.yaml`: the keys of a run's config and the type of each value."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Literal
 
 import torch
@@ -23,7 +24,7 @@ from headscope.training.schedule import Schedule
 
 @dataclass(frozen=True)
 class Paths:
-    """Folders: of downloaded data, and of the run."""
+    """The folder of downloaded data and the folder of the run."""
 
     data_dir: str
     run_dir: str
@@ -31,12 +32,13 @@ class Paths:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The config of a run. Of a `Callable`, the run passes the arguments and the config fills in the rest.
+    """The config of a run. A run calls each `Callable` with the arguments in its type; the config sets the others.
 
-    What costs neither data nor memory is built once, so that each class can refuse its options before anything starts.
+    Whatever needs neither data nor memory is built once here, so that each class checks its options before the run
+    starts.
 
     Raises:
-        UserError: options that do not fit each other.
+        UserError: options do not fit each other.
     """
 
     name: str
@@ -62,8 +64,7 @@ class TrainConfig:
         if self.task == "validate" and self.checkpoint is None:
             raise UserError("task=validate needs a model; add checkpoint=outputs/…/checkpoints/best.ckpt")
         try:
-            with torch.device("meta"):
-                self.model(1)
+            self.meta_model  # noqa: B018, built to check its options
             self.optimizer(nn.Linear(1, 1), False)
             self.schedule()
             self.data()
@@ -72,3 +73,9 @@ class TrainConfig:
         for name, build in self.callbacks.items():
             if (monitor := getattr(build, "keywords", {}).get("monitor")) not in (None, "val/loss"):
                 raise UserError(f"callbacks.{name}.monitor={monitor} is never measured; use val/loss")
+
+    @cached_property
+    def meta_model(self) -> LanguageModel:
+        """The model without weights, for a vocabulary of one token."""
+        with torch.device("meta"):
+            return self.model(1)

@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's errors in one line, with what is allowed."""
+"""Hydra's and OmegaConf's most common errors in one line, with the allowed values; others keep Hydra's first line."""
 
 import re
 import sys
@@ -7,58 +7,57 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from headscope.config.composed import composed
-from headscope.config.leaves import flat
-from headscope.config.mistakes import unknown_key
+from headscope.config.changes import flat
+from headscope.config.composed import compose_with_hydra
 from headscope.config.overrides import is_key
-from headscope.installed import CONF, command, extra
+from headscope.installed import CONF, extra
 from headscope.plugins import conf_folders
 from headscope.training.options import TrainerOptions
 
 
-def explain(error: Exception, script: str | None = None, typed: Sequence[str] | None = None) -> str:
-    """A composition error as a line for people.
+def explain(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> str | None:
+    """Returns the message for an error of Hydra's or OmegaConf's; None for any other error.
 
     Args:
-        error: Hydra's or OmegaConf's.
-        script: the name of the config, train or generate; None is that of the script that was started.
-        typed: the overrides; None is the command line.
+        error: from composing a config.
+        script: the name of the config, train or generate; by default the running script.
+        typed: the overrides; by default the command line.
     """
+    wrong_type = isinstance(error, ValueError) and "Config group override" in str(error)
+    if not (wrong_type or isinstance(error, HydraException | OmegaConfBaseException)):
+        return None
     script, typed = script or Path(sys.argv[0]).stem, sys.argv[1:] if typed is None else typed
     text = " ".join(f"{error} {error.__cause__ or ''}".split())
-    if m := re.search(r"Could not (?:find|load) '([\w/]+)/([^/']*)'(?:.*?Available options in '[\w/]+': (.*))?", text):
-        group, option, options = m.groups()
-        if options is None:  # Hydra lists none for one of several, as in logger=[csv,foo]
-            options = " ".join({file.stem for conf in (CONF, *conf_folders()) for file in conf.glob(f"{group}/*.yaml")})
-        if option == "null":
-            return f"{group}=null is not possible; ~{group} leaves the group out"
-        names = re.findall(r"[\w.-]+", options.split(" Config search path")[0])
-        names.sort(key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
-        return f"there is no {group}={option}; conf/{group} has {', '.join(names)}"
+    if m := re.search(r"Could not (?:find|load) '([\w/]+)/([^/']*)'", text):
+        return _no_option(*m.groups())
     if m := re.search(r"Could not override '([\w.]+)'.*Key '\w+' is not in struct", text):
-        return nearest(m[1], script, typed)
-    if m := re.search(r"Could not override '([\w/]+)'\. No match in the defaults list", text):
-        return f"there is no group {m[1]} to choose from; {command('train')} --help lists the groups"
-    if m := re.search(r"Config group override must be a string", text):
-        return "an option's name cannot be a number"
-    if isinstance(error, OverrideParseException) and "=" not in error.override:
-        return _no_value(error.override, script)
+        return _no_key(m[1], script, typed)
     if isinstance(error, OverrideParseException):
+        if "=" not in error.override:
+            return _no_value(error.override, script)
         return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
     if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
         return f"{m[1]} has a comma: add -m for a sweep over its values, or write a list as [a, b]"
     if "hydra_submitit_launcher" in text:
         return f"hydra/launcher=submitit_slurm needs an extra: {extra('slurm')}"
-    if m := re.search(r"Environment variable '(\w+)' not found", text):
-        return f"the environment variable {m[1]} is not set; quote the text in single quotes to keep ${{}} as it is"
-    return re.sub(r" full_key: \S*| object_type=\S*| Config search path.*| See https?\S*", "", text)[:300]
+    return re.split(r" full_key:| object_type=| Config search path| See https?:", text)[0][:300]
+
+
+def _no_option(group: str, option: str) -> str:
+    """Returns the message for `position=ropee`."""
+    if option == "null":
+        return f"{group}=null is not possible; ~{group} leaves the group out"
+    names = {file.stem for conf in (CONF, *conf_folders()) for file in conf.glob(f"{group}/*.yaml")}
+    by_number = sorted(names, key=lambda name: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", name)])
+    return f"there is no {group}={option}; conf/{group} has {', '.join(by_number)}"
 
 
 def _no_value(typed: str, script: str) -> str:
-    """`train.py quickstart`, `generate.py to be or not`."""
+    """Returns the message for `train.py quickstart` or `generate.py to be or not`."""
     if script == "generate" and is_key(typed, script):
         return f"{typed!r} has no value; write {typed}=…, or prompt={typed} if that is the prompt"
     if script == "generate":
@@ -68,17 +67,19 @@ def _no_value(typed: str, script: str) -> str:
     return f"{typed!r} has no value; write " + (meant or "KEY=VALUE, as --help shows")
 
 
-def nearest(key: str, script: str, typed: Sequence[str]) -> str:
-    """One line on an unknown key, naming the key that was probably meant."""
+def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
+    """Returns the message for an unknown key; it names the key that was probably meant."""
+    from headscope.config.schema import unknown_key  # imports pydantic, which --help does without
+
     addable = [f"trainer.{f.name}" for f in fields(TrainerOptions)] if script == "train" else []
     if key in addable:
         return f"{key} is not in conf/trainer; add it with a +, as in +{key}=…"
     if reason := TrainerOptions.REFUSED.get(key.removeprefix("trainer.")) if key.startswith("trainer.") else None:
         return f"{key} cannot be set: {reason}"
     groups = [a for a in typed if re.fullmatch(r"\+*[\w/]+=[^,]*", a) and not a.startswith(f"{key}=")]
-    cfg = composed(script, groups)
+    cfg = compose_with_hydra(script, groups)
     tree = cast(dict[str, Any], OmegaConf.to_container(cfg))
     known = [k for k in flat(tree) if not k.startswith("hydra.")]
-    if key in known:  # with the defaults, but not with every option that is swept
+    if key in known:  # present with the default options, but not with every swept option
         return f"not every option that is swept has the key {key}; sweep those that have it in a sweep of their own"
     return str(unknown_key(key, [*known, *addable, "prompt", "resume"]))

@@ -1,6 +1,6 @@
-"""What `${…}` in `conf/` may ask for beside what Hydra offers. Importing this registers it.
+"""Resolvers for `${…}` in `conf/`, in addition to Hydra's own. Importing this module registers them.
 
-`${free:outputs/DAY/TIME-NAME}` is a folder of its own for a run or a sweep; `${command:train}`, how to type a command.
+`${free:outputs/DAY/TIME-NAME}` is a new folder for a run or a sweep; `${command:train}` is the command for the shell.
 """
 
 import atexit
@@ -14,9 +14,9 @@ from headscope.installed import command
 
 
 def free(wanted: str) -> str:
-    """The folder `wanted`, created here; with -2, -3… at its end if another process has created it.
+    """Creates the folder `wanted`, with the suffix -2, -3… if it already exists, and returns its path.
 
-    It is removed at exit if nothing was written to it.
+    At exit the folder is removed if it is empty.
     """
     for number in count(1):
         path = Path(wanted if number == 1 else f"{wanted}-{number}")
@@ -25,14 +25,15 @@ def free(wanted: str) -> str:
         except FileExistsError:
             continue
         except OSError:
-            break  # it cannot be written to, which the run reports
+            break  # the run reports that it cannot write there
         atexit.register(_remove_empty, path)
         return str(path)
     return wanted
 
 
 def _remove_empty(path: Path) -> None:
-    for folder in (path, path.parent):  # the run's, which a refused run may have removed, and the day's
+    # The day's folder is removed too, and the run's folder may be gone already.
+    for folder in (path, path.parent):
         with contextlib.suppress(OSError):
             folder.rmdir()
 

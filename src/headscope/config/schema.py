@@ -1,26 +1,30 @@
-"""Checks a composed config against the annotations of what it builds, before anything is called.
+"""Checks a composed config against the annotations of the classes that it builds, before any of them is called.
 
-The signatures of dataclasses and constructors are the schema; pydantic checks each value, in strict mode. A mapping
-with a `_target_` becomes a constructor with its options filled in (a `functools.partial`), which its owner calls.
+The signatures of dataclasses and constructors are the schema; pydantic checks each value in strict mode. A mapping
+with a `_target_` becomes a constructor with its options filled in (a `functools.partial`), which its owner calls. Each
+error is one line that names the key, the given value and the allowed values.
 """
 
+import difflib
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache, partial
 from types import ModuleType, NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
+import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from headscope import plugins
-from headscope.config.mistakes import must_be, of_options, unknown_key, wrong
 from headscope.errors import UnknownKey, UserError
+from headscope.installed import CONF, command
 
 T = TypeVar("T")
 
-#: Where the class of a `_target_` must be defined, or in a plugin: its own module decides, not the path to it.
+#: Modules, besides plugins, whose classes a `_target_` may name. The class must be defined there, not only imported.
 ALLOWED = (
     *("headscope.model.", "headscope.data.", "headscope.training.", "headscope.watch."),
     *("lightning.pytorch.callbacks.", "lightning.pytorch.loggers."),
@@ -28,30 +32,32 @@ ALLOWED = (
 
 
 def parse(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any] = {}) -> T:
-    """Turns a composed config into an instance of its schema.
+    """Checks a composed config and returns an instance of its schema.
 
     Args:
         config: plain data, resolved.
-        schema: a dataclass with a field for each key. In a field of type `Callable[[A, B], Base]` goes a class below
-            `Base`; the owner of the config passes its first two arguments.
-        choices: the option of each group, for the message on two that do not fit.
+        schema: a dataclass with one field per key. A field of type `Callable[[A, B], Base]` accepts a subclass of
+            `Base`; the owner of the config passes the constructor's first two arguments.
+        choices: the chosen option of each group, for the message about two options that do not fit each other.
 
     Raises:
         UserError: an unknown or missing key, a value that is not allowed, a class that may not be built there.
-        TypeError: our own mistake, an annotation that cannot be checked.
+        TypeError: an annotation in our own code cannot be checked.
     """
     try:
         return schema(**_arguments(config, schema, ""))
     except UnknownKey as e:
-        raise of_options(e, choices) from e
+        raise _conflict(e, choices) from e
 
 
 def _arguments(values: Any, cls: type, at: str, passed: int = 0) -> dict[str, Any]:
-    """Checks named values against the parameters of a class, except the first ones, which its owner passes."""
+    """Checks named values against the parameters of a class, without its first `passed` parameters."""
     if not isinstance(values, dict):
         raise wrong(at, values, "a mapping")
     prefix, options = at and f"{at}.", _options(cls, passed, values)
-    for name in values:
+    for name, value in values.items():
+        if value == "???":
+            raise UserError(f"{prefix}{name} is not given; add {prefix}{name}=… to the command")
         if reason := getattr(cls, "REFUSED", {}).get(name):
             raise UserError(f"{prefix}{name} cannot be set: {reason}")
         if name not in options:
@@ -63,10 +69,10 @@ def _arguments(values: Any, cls: type, at: str, passed: int = 0) -> dict[str, An
 
 
 def _options(cls: type, passed: int, names: Iterable[str]) -> dict[str, inspect.Parameter]:
-    """The parameters that a config may fill in; `**others` stands for every further name that it has."""
+    """Returns the parameters that a config may fill in; `**others` accepts every remaining name in `names`."""
     foreign = getattr(cls.__init__, "__module__", "").startswith("lightning.")  # type: ignore[misc]
     of_a_plugin = plugins.belongs(cls.__module__)
-    mistake = UserError if of_a_plugin else TypeError  # theirs, or ours
+    mistake = UserError if of_a_plugin else TypeError
     try:
         parameters = list(inspect.signature(cls, eval_str=of_a_plugin).parameters.values())[passed:]
     except NameError as e:
@@ -91,7 +97,7 @@ def _is_checked(kind: Any) -> bool:
 
 
 def _check(value: Any, kind: Any, at: str) -> Any:
-    """Checks a value against an annotation; `at` is its dotted key."""
+    """Checks a value against the annotation `kind` and returns it; `at` is its dotted key."""
     nullable = NoneType in get_args(kind)
     if nullable and value is None:
         return None
@@ -106,7 +112,7 @@ def _check(value: Any, kind: Any, at: str) -> Any:
     try:
         return _adapter(kind).validate_python(value)
     except ValidationError as e:
-        errors = e.errors(include_url=False)  # several for a union; the deepest is of the type that fits best
+        errors = e.errors(include_url=False)  # one per member of a union; the deepest is from the best-fitting member
         loc, given = max(((error["loc"], error["input"]) for error in errors), key=lambda place: len(place[0]))
         allowed = dict.fromkeys(must_be(error) for error in errors if error["input"] is given)
         index = "".join(f"[{i}]" for i in loc if isinstance(i, int))
@@ -116,11 +122,12 @@ def _check(value: Any, kind: Any, at: str) -> Any:
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     adapter = TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True))
-    return adapter if adapter.pydantic_complete else TypeAdapter(Any)  # Lightning's, of a package not installed
+    # An annotation of Lightning's may name a class of a package that is not installed.
+    return adapter if adapter.pydantic_complete else TypeAdapter(Any)
 
 
 def _constructor(value: Any, passed: int, base: type, at: str) -> partial[Any]:
-    """A mapping with a `_target_` as that class with its options filled in, not called."""
+    """Returns the class that `_target_` names, with its options filled in."""
     if not isinstance(value, dict) or not isinstance(value.get("_target_"), str):
         raise wrong(at, value, f"a mapping with a _target_, a class below {base.__name__}")
     cls = _resolve(value["_target_"], base, f"{at}._target_")
@@ -129,7 +136,7 @@ def _constructor(value: Any, passed: int, base: type, at: str) -> partial[Any]:
 
 
 def _resolve(path: str, base: type, at: str) -> type:
-    """The class behind a dotted path, if it may be built in this place. Imports nothing but allowed modules."""
+    """Imports the class at a dotted path if a config may build it in this place. Imports only allowed modules."""
     allowed = (*ALLOWED, *(f"{name}." for name in plugins.names()))
     places = ", ".join(module.rstrip(".") for module in allowed)
     wanted = f"a class below {base.__name__}, defined in one of {places}, or in a package that {plugins.NAMED} names"
@@ -145,3 +152,80 @@ def _resolve(path: str, base: type, at: str) -> type:
 
 def _module(name: str) -> ModuleType:
     return plugins.imported(name) if plugins.belongs(name) else importlib.import_module(name)
+
+
+#: What a value must be, for each type of error that pydantic reports.
+MUST_BE = {
+    "int_type": "an integer",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "dict_type": "a mapping",
+    "sequence_str": "a list, as in [a, b]",
+    "is_instance_of": "a list, as in [a, b]",
+    "too_short": "a list of at least {min_length}",
+    "too_long": "a list of at most {max_length}",
+    "greater_than": "above {gt:.10g}",
+    "greater_than_equal": "at least {ge:.10g}",
+    "less_than": "below {lt:.10g}",
+    "less_than_equal": "at most {le:.10g}",
+}
+
+PROBES = "every command describes heads on the same texts; leave the key out, also in .hydra/overrides.yaml of a run"
+#: Keys of earlier versions, and the reason why each was removed.
+REMOVED = {"callbacks.heads.texts": PROBES, "callbacks.heads.longest": PROBES}
+
+
+def must_be(error: Any) -> str:
+    """Returns the condition that a pydantic error is about, in plain words."""
+    if error["type"] == "literal_error":
+        expected = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        return f"one of {expected}" if "," in expected else expected
+    words = MUST_BE.get(error["type"], error["msg"].removeprefix("Input should be "))
+    return str(words.format(**error.get("ctx", {})))
+
+
+def wrong(key: str, value: Any, allowed: str) -> UserError:
+    """Returns the error for a value that its key does not allow."""
+    given = value if isinstance(value, str) else json.dumps(value, default=str)
+    return UserError(f"{key}={' '.join(given.split())} must be {allowed}")
+
+
+def unknown_key(key: str, known: Sequence[str]) -> UnknownKey:
+    """Returns the error for a key that does not exist; its message names the key that was probably meant."""
+    if key in REMOVED:
+        return UnknownKey(key, f"there is no key {key} any more, because {REMOVED[key]}")
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    last = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
+    meant = f"did you mean {(near or last)[0]}?" if near or last else f"{command('train')} --cfg job prints all keys"
+    return UnknownKey(key, f"there is no key {key}; {meant}")
+
+
+def _conflict(error: UnknownKey, choices: Mapping[str, Any]) -> UserError:
+    """Returns an error that names both options if the unknown key is set by the option of another group."""
+    group = error.key.partition(".")[0]
+    for other, option in choices.items():
+        if option and other not in (group, f"{group}s") and _sets(other, option, error.key):
+            return UserError(
+                f"{other}={option} sets {error.key}, which {group}={choices.get(group)} does not have; leave one out"
+            )
+    return error
+
+
+def _sets(group: str, option: str, key: str) -> bool:
+    """Whether an option's file, or a file in its defaults list, sets a key."""
+    folders = (CONF, *plugins.conf_folders())
+    file = next((file for conf in folders if (file := conf / group / f"{option}.yaml").exists()), None)
+    if file is None:
+        return False
+    text = file.read_text(encoding="utf-8")
+    content = yaml.safe_load(text) or {}
+    package = text.partition("# @package ")[2].partition("\n")[0] or group
+    place = content if package == "_global_" else {package: content}
+    for name in key.split("."):
+        if not isinstance(place, dict) or name not in place:
+            bases = [base for base in content.get("defaults", ()) if isinstance(base, str) and base != "_self_"]
+            return any(_sets(group, base, key) for base in bases)
+        place = place[name]
+    return True

@@ -1,1 +1,1 @@
-"""Headscope for programs and notebooks. `headscope` itself exports what is public here; docs/PYTHON.md shows it."""
+"""Headscope for programs and notebooks. The package `headscope` exports the public names; see docs/PYTHON.md."""

@@ -1,4 +1,4 @@
-"""A page that holds a model, in a notebook or as a file."""
+"""A page that contains a model, in a notebook or as a file."""
 
 from dataclasses import dataclass, field
 from html import escape
@@ -13,7 +13,7 @@ HEIGHT = 800  #: pixels of the frame in a notebook
 class Page:
     """One HTML document that runs the model as you type, without a network.
 
-    A notebook shows it in a frame where its script runs, and reaches neither the notebook nor what it stores.
+    A notebook shows it in a sandboxed frame: its script has no access to the notebook.
 
     >>> page = headscope.load(folder).page("I love")
     >>> page

@@ -1,4 +1,4 @@
-"""A trained model from a file: what it writes, what it expects, what its heads do.
+"""A trained model from a file: its text, its next tokens, its loss, its heads.
 
 Shapes: L layers, H heads, T positions, V vocabulary.
 """
@@ -14,8 +14,7 @@ from torch import Tensor
 
 from headscope import checkpoint
 from headscope.config.generate_keys import GenerateConfig
-from headscope.config.mistakes import wrong
-from headscope.config.schema import parse
+from headscope.config.schema import parse, wrong
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.generation.next import next_tokens
@@ -29,13 +28,13 @@ from headscope.show.request import ShowRequest
 
 
 class Heads:
-    """What every head of a model does on a text.
+    """The attention maps of every head on a text, and the role of every head.
 
     >>> heads = headscope.load(folder).heads("I love")
     >>> heads.tokens, tuple(heads.maps.shape)
     (['I', 'love'], (1, 1, 2, 2))
 
-    Printed, it is the table of `show=heads`.
+    `print(heads)` prints the table of `show=heads`.
 
     Attributes:
         tokens: T labels.
@@ -50,10 +49,10 @@ class Heads:
 
     @cached_property
     def reports(self) -> list[HeadReport]:
-        """The role of each head with its evidence, on the texts that the checkpoint keeps for this.
+        """The role of each head with its evidence, measured on the probe texts in the checkpoint.
 
         Raises:
-            UserError: those are too short to tell.
+            UserError: the probe texts are too short.
         """
         return heads.reports(self._request)
 
@@ -66,9 +65,7 @@ class Heads:
 
 
 class Trained:
-    """A model with its tokenizer, as `load` gives it.
-
-    It unpacks to `model, tokenizer, about`.
+    """A model with its tokenizer, from `load`. It unpacks to `model, tokenizer, about`.
 
     >>> trained = headscope.load(folder)
     >>> trained.generate("I", max_new_tokens=2, temperature=0)
@@ -97,12 +94,12 @@ class Trained:
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """`encode` takes text and gives ids (T,); `decode` takes ids, in a list or a tensor, and gives text."""
+        """`encode` maps text to ids (T,); `decode` maps ids, in a list or a tensor, to text."""
         return self._loaded.tokenizer
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the file says of its run: name, data, step, config, versions."""
+        """The description of the run in the file: name, data, step, config, versions."""
         return self._loaded.about
 
     def __iter__(self) -> Iterator[Any]:
@@ -121,15 +118,15 @@ class Trained:
         top_p: float | None = None,
         seed: int = 1,
     ) -> str:
-        """Returns a text with what the model writes after it, as `generate.py` prints it.
+        """Returns a text and its continuation by the model, as `generate.py` prints them.
 
         Args:
-            text: to continue; without tokens, the model begins.
-            max_new_tokens: how many tokens to draw.
-            temperature: 0 takes the most likely token.
-            top_k: draws from the k most likely.
-            top_p: draws from the most likely that together reach this probability.
-            seed: the same draws the same.
+            text: to continue; it may be empty.
+            max_new_tokens: the number of tokens to draw.
+            temperature: 0 always takes the most likely token.
+            top_k: draw only from the k most likely tokens.
+            top_p: draw only from the most likely tokens that together have this probability.
+            seed: of the draws.
 
         Raises:
             UserError: an option is out of range, or the vocabulary lacks a token of the text.
@@ -140,7 +137,7 @@ class Trained:
         return "".join(write_text(self.model, self.tokenizer, text, writing.max_new_tokens, writing, generator))
 
     def next(self, text: str = "", most: int = 10) -> list[tuple[str, float]]:
-        """Returns the tokens that are most likely to come next, with their probabilities at temperature 1.
+        """Returns the `most` likely next tokens, with their probabilities at temperature 1.
 
         >>> [(token, round(p, 1)) for token, p in headscope.load(folder).next("I love", 1)]
         [('cats', 1.0)]
@@ -154,9 +151,9 @@ class Trained:
 
     @torch.inference_mode()
     def loss(self, text: str) -> float:
-        """Returns the mean loss in nats per token over all tokens of a text but the first.
+        """Returns the mean loss in nats per token over all tokens of a text except the first.
 
-        Like a run's validation loss: in windows of the model's context that share no target.
+        Like a run's validation loss, it is computed in windows of the model's context that share no target.
 
         >>> headscope.load(folder).loss("I love cats") < 0.1
         True
@@ -175,7 +172,7 @@ class Trained:
         return total / (len(ids) - 1)
 
     def heads(self, text: str = "") -> Heads:
-        """Returns what every head does: its map of a text, and its role with the evidence for it.
+        """Returns the attention maps of every head on a text, and the role of every head with its evidence.
 
         Raises:
             UserError: the model has no heads, or the vocabulary lacks a token of the text.
@@ -183,10 +180,10 @@ class Trained:
         return Heads(self._request(text))
 
     def page(self, text: str = "") -> Page:
-        """Returns a page that holds the model and begins with a text; a notebook shows it.
+        """Returns a page that contains the model and starts with a text; a notebook shows the page.
 
         Raises:
-            UserError: it would be too large, or the vocabulary lacks a token of the text.
+            UserError: the page would be too large, or the vocabulary lacks a token of the text.
         """
         return Page(page.page(self._request(text)))
 
@@ -202,11 +199,11 @@ def load(path: str | Path) -> Trained:
     'toy'
 
     Args:
-        path: a run's folder, whose best checkpoint is meant, or a file: a `*.ckpt`, or an export.
+        path: a run's folder, for its best checkpoint, or a file: a `*.ckpt` or an export.
 
     Raises:
-        UserError: there is none, it is damaged, is no checkpoint of ours, or would run code.
+        UserError: the file is missing, damaged, not a checkpoint, or would run code.
     """
     trained = Trained(path)
-    trained._loaded  # noqa: B018, so that a mistake is said here
+    trained._loaded  # noqa: B018, raises an error now, not at the first use
     return trained

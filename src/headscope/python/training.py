@@ -1,4 +1,7 @@
-"""A run from Python: the same folder, lock, files and words as from the command line, and the process as it was."""
+"""A run from Python: the same folder, lock, files and messages as from the command line.
+
+Afterwards the state of the process is restored.
+"""
 
 import logging
 import os
@@ -16,28 +19,24 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from headscope.cli.console import ConsoleHandler
-from headscope.cli.resume import continued
-from headscope.cli.train import fit
-from headscope.config.composed import apart
-from headscope.config.keys import TrainConfig
+from headscope.config.composed import split_off_hydra
 from headscope.config.overrides import as_text, expanded, split
-from headscope.config.schema import parse
 from headscope.errors import Interrupted, UserError
-from headscope.python.composing import asked, by_command, in_the_same_words
+from headscope.python.composing import command_line, compose_overrides, same_errors
 from headscope.python.trained import Trained
-from headscope.run.folder import RunFolder, nothing_left
-from headscope.run.prepare import Composed, prepare
+from headscope.run.console import ConsoleHandler
+from headscope.run.execute import execute
+from headscope.run.folder import RunFolder
 from headscope.run.processes import stopping
 from headscope.sweep.jobs import MANIFEST
-from headscope.training.hardware import Machine, choose
+from headscope.sweep.resume import continued
 
-TIMED = "%(asctime)s %(levelname)s %(name)s: %(message)s"  #: the lines of train.log
-_training = threading.Lock()  #: a run sets seeds and threads of the whole process
+TIMED = "%(asctime)s %(levelname)s %(name)s: %(message)s"  #: the format of train.log
+_training = threading.Lock()  #: one run at a time, because a run sets seeds and threads of the whole process
 
 
 class Run(Trained):
-    """A run, read from its folder; its model is that of `best.ckpt`.
+    """A run, read from its folder; the model comes from `best.ckpt`.
 
     >>> run = headscope.Run(folder)
     >>> run.summary["status"], run.summary["steps"], len(run.losses)
@@ -60,7 +59,10 @@ class Run(Trained):
 
     @property
     def summary(self) -> dict[str, Any]:
-        """`summary.json`: losses, seconds, parameters, hardware, roles of heads; empty until the run has ended."""
+        """The content of `summary.json`: losses, seconds, parameters, hardware, roles of heads.
+
+        Empty until the run has ended.
+        """
         return RunFolder(self.folder).summary()
 
     @property
@@ -77,29 +79,29 @@ class Run(Trained):
 def train(*overrides: str) -> Run:
     """Trains a model in this process, and returns its run.
 
-    Its folder is that of the command line, `outputs/DAY/TIME-NAME` or `hydra.run.dir=…`, with the same files: any run
-    may be resumed here or there by `resume=DIR`. Log lines go to `train.log`, and are printed, unless your program has
-    set up logging, which then decides. Ctrl-C, a notebook's stop button, saves a checkpoint first. Afterwards seeds,
-    threads, logging, warnings, signal handlers and the environment are as they were.
+    As on the command line, the run's folder is `outputs/DAY/TIME-NAME` or `hydra.run.dir=…`, with the same files. Any
+    run may be resumed from Python or from the command line with `resume=DIR`. Log lines go to `train.log`, and are
+    printed unless your program has set up logging. Ctrl-C, a notebook's stop button, saves a checkpoint first.
+    Afterwards seeds, threads, logging, warnings, signal handlers and the environment are as before.
 
     >>> run = headscope.train("experiment=toy", "trainer.max_steps=4", "callbacks=none", "hydra.run.dir=short")
     >>> run.folder.name, run.summary["steps"]
     ('short', 4)
 
     Args:
-        overrides: as after `train.py`, but for one run on one device.
+        overrides: as after `train.py`, for one run on one device.
 
     Raises:
-        UserError: the command line would refuse them, in the same words.
-        RunFailed: the run failed in a way we foresee, such as a loss that is not finite.
+        UserError: the command line would refuse them, with the same message.
+        RunFailed: an expected failure, such as a loss that is not finite.
         KeyboardInterrupt: Ctrl-C; the checkpoint is saved.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     if not _training.acquire(blocking=False):
         raise UserError("another run trains in this process; wait until it has ended")
     try:
-        with in_the_same_words(overrides), _as_it_was():
-            return Run(_train(overrides, began))
+        with same_errors(overrides), _process_restored():
+            return Run(_train(overrides, started))
     except Interrupted as e:
         if e.signum == signal.SIGINT:
             raise KeyboardInterrupt(str(e)) from e
@@ -108,89 +110,78 @@ def train(*overrides: str) -> Run:
         _training.release()
 
 
-def _train(overrides: Sequence[str], began: float) -> Path:
-    """The folder of a run that has completed."""
-    known = {split(o)[0]: split(o)[1] for o in overrides if isinstance(o, str)}
+def _train(typed: Sequence[str], started: float) -> Path:
+    """Trains, and returns the folder of the completed run."""
+    overrides, by_shell = typed, command_line([str(o) for o in typed])
+    known = dict(split(o) for o in typed if isinstance(o, str))
     if "resume" in known:
-        folder = expanded(known["resume"])
-        if (Path(folder) / MANIFEST).exists():
-            raise UserError(f"{folder} holds a sweep, which the command line resumes: {by_command(overrides)}")
-        resumed = continued(folder, as_text([o for o in overrides if split(o)[0] != "resume"]))
+        earlier = expanded(known["resume"])
+        if (Path(earlier) / MANIFEST).exists():
+            raise UserError(f"{earlier} holds a sweep, which the command line resumes: {by_shell}")
+        resumed = continued(earlier, as_text([o for o in typed if split(o)[0] != "resume"]))
         if resumed is None:
-            return Path(folder)
+            return Path(earlier)
         overrides = resumed
     if "paths.run_dir" in known:
         raise UserError("paths.run_dir follows from the run's folder; give hydra.run.dir=…")
-    cfg = asked(overrides)
+    cfg = compose_overrides(overrides)
     if cfg.task == "validate":
-        raise UserError(
-            f"task=validate is for the command line: {by_command(overrides)}; here there is load(…).loss(…)"
-        )
-    typed, run = list(cfg.hydra.overrides.task), RunFolder(cfg.hydra.run.dir)
-    try:
-        with nothing_left(run, began), _logged(run.path / "train.log"):
-            config, choices = apart(cfg, str(run.path.absolute()))
-            choice = choose(Machine.here(), parse(config, TrainConfig, choices).trainer)
-            if choice.devices * config["trainer"].get("num_nodes", 1) > 1:
-                raise UserError(
-                    f"{choice.devices} devices take as many processes, which the command line starts:"
-                    f" {by_command(overrides)}; in Python add trainer.devices=1"
-                )
-            fit(prepare(Composed(config, typed, choices, began)))
-    finally:
-        run.lock.release()
-    return run.path
+        raise UserError(f"task=validate is for the command line: {by_shell}; here there is load(…).loss(…)")
+    folder = Path(cfg.hydra.run.dir)
+    with _logged(folder / "train.log"):
+        execute(split_off_hydra(cfg, str(folder.absolute()), started, by_shell))
+    return folder
 
 
 @contextmanager
-def _as_it_was() -> Iterator[None]:
-    """Whatever a run sets for its whole process is put back."""
-    loud = [logging.getLogger(name) for name in ("", "lightning.pytorch", "lightning.fabric")]
-    levels, raising = [logger.level for logger in loud], logging.raiseExceptions
+def _process_restored() -> Iterator[None]:
+    """Restores everything that a run sets for its whole process."""
+    loggers = [logging.getLogger(name) for name in ("", "lightning.pytorch", "lightning.fabric")]
+    levels, raising = [logger.level for logger in loggers], logging.raiseExceptions
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    exact = torch.are_deterministic_algorithms_enabled()
-    dice = random.getstate(), np.random.get_state()
-    here = threading.current_thread() is threading.main_thread()
-    handlers = {s: signal.getsignal(s) for s in stopping()} if here else {}
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    generators = random.getstate(), np.random.get_state()
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = {s: signal.getsignal(s) for s in stopping()} if is_main else {}
     try:
         with patch.dict(os.environ), warnings.catch_warnings(), torch.random.fork_rng():
             yield
     finally:
-        for signum, handler in handlers.items():  # Lightning puts its own back, after ours
+        for signum, handler in handlers.items():  # Lightning restores its own handlers after ours
             signal.signal(signum, handler)
-        random.setstate(dice[0])
-        np.random.set_state(dice[1])
-        torch.use_deterministic_algorithms(exact)
+        random.setstate(generators[0])
+        np.random.set_state(generators[1])
+        torch.use_deterministic_algorithms(deterministic)
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision(precision)
         logging.raiseExceptions = raising
-        for logger, level in zip(loud, levels, strict=True):
+        for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
 
 @contextmanager
 def _logged(file: Path) -> Iterator[None]:
-    """Our log lines go to a file, all of them, and on to the program's own handlers as its levels say.
+    """Writes all log lines of Headscope to a file, and passes them to the handlers of the program at its levels.
 
-    Where a program has none, as a notebook, they are printed, as on the command line.
+    In a program without handlers, such as a notebook, the lines are printed, as on the command line.
     """
     ours, root = logging.getLogger("headscope"), logging.getLogger()
-    onwards: logging.Handler = ConsoleHandler()
+    shown: logging.Handler = ConsoleHandler()
     if ours.hasHandlers():
-        onwards = logging.Handler(ours.getEffectiveLevel())
-        onwards.emit = root.handle  # type: ignore[method-assign]
+        shown = logging.Handler(ours.getEffectiveLevel())
+        shown.emit = root.handle  # type: ignore[method-assign]
     to_file = logging.FileHandler(file, encoding="utf-8", delay=True)
     to_file.setFormatter(logging.Formatter(TIMED))
     level, propagates = ours.level, ours.propagate
     ours.setLevel(min(logging.INFO, ours.getEffectiveLevel()))
     ours.propagate = False
-    for handler in (to_file, *([onwards] if propagates else [])):
+    for handler in (to_file, *([shown] if propagates else [])):
         ours.addHandler(handler)
     try:
         yield
     finally:
         ours.setLevel(level)
         ours.propagate = propagates
-        for handler in (to_file, onwards):
+        for handler in (to_file, shown):
             ours.removeHandler(handler)
         to_file.close()

@@ -1,1 +1,1 @@
-"""One run: its folder, its parts put together, and the callbacks that it cannot do without."""
+"""One run: its folder, its parts, its execution, and the callbacks that every run needs."""

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: the last to resume from, the one before it, and the best."""
+"""The checkpoints of a run: the last, the one before it, and the best."""
 
 import os
 import shutil
@@ -15,10 +15,10 @@ from headscope.training.module import LanguageModule
 
 
 class Checkpoints(Callback):
-    """Saved after each validation, and never before, so that none is lost when a run is resumed.
+    """Saves a checkpoint after each validation, so that a resumed run has lost no validation.
 
-    Every file appears whole or not at all: it is written beside, then renamed. The one that was last until then stays
-    as `previous.ckpt`. `best.ckpt` has the lowest `val/loss` so far.
+    Each file is written under a temporary name and then renamed, so it is never incomplete. The former `last.ckpt`
+    becomes `previous.ckpt`. `best.ckpt` has the lowest `val/loss` so far.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -36,34 +36,34 @@ class Checkpoints(Callback):
     def save(self, trainer: Trainer, is_best: bool = False) -> None:
         """Saves the whole state of the run; all ranks call it together.
 
-        The best goes to `best.ckpt` first: a kill in between leaves nothing that is not saved again.
+        `best.ckpt` is written first: if the process is killed before `last.ckpt`, the resumed run repeats both.
 
         Raises:
-            RunFailed: the disk is full; what was saved before is still there.
+            RunFailed: the disk is full; the earlier checkpoints are unchanged.
         """
         for logger in trainer.loggers:
-            logger.save()  # a resumed run does not log again what came before its checkpoint
-        beside = self.folder.last.with_suffix(BESIDE)
+            logger.save()  # a resumed run logs only the steps after its checkpoint
+        temporary = self.folder.last.with_suffix(BESIDE)
         try:
-            trainer.save_checkpoint(beside)
+            trainer.save_checkpoint(temporary)
             if trainer.is_global_zero:
-                sync_file(beside)
+                sync_file(temporary)
         except OSError as e:
             with suppress(OSError):
-                beside.unlink()
+                temporary.unlink()
             raise not_written(e, self.folder.last) from e
         if trainer.is_global_zero:
             if is_best:
-                second = self.folder.best.with_suffix(BESIDE)
-                second.unlink(missing_ok=True)
+                best = self.folder.best.with_suffix(BESIDE)
+                best.unlink(missing_ok=True)
                 try:
-                    os.link(beside, second)
-                except OSError:  # a file system without links
-                    shutil.copyfile(beside, second)
-                second.replace(self.folder.best)
+                    os.link(temporary, best)
+                except OSError:  # the file system has no hard links
+                    shutil.copyfile(temporary, best)
+                best.replace(self.folder.best)
             if self.folder.last.exists():
                 self.folder.last.replace(self.folder.previous)
-            beside.replace(self.folder.last)
+            temporary.replace(self.folder.last)
             sync_folder(self.folder.checkpoints)
         trainer.strategy.barrier("checkpoint")
 

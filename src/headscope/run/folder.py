@@ -1,6 +1,6 @@
-"""A run's folder: every file in it by name, who owns it, and how the run is doing.
+"""A run's folder: the names of its files, the lock of its owner, and the progress of the run.
 
-Imports no torch: a sweep and its report read hundreds of these.
+Imports no torch, because a sweep and its report read hundreds of folders.
 """
 
 import os
@@ -15,25 +15,26 @@ from typing import Any, Literal
 
 import yaml
 
-from headscope.config.leaves import as_typed
+from headscope.config.changes import as_typed, changes
+from headscope.config.overrides import split
 from headscope.errors import UserError
 from headscope.files import read_json, write_atomically, write_json
 from headscope.run.lock import Lock
+from headscope.shell import argument
 
-RESUMING = "HEADSCOPE_RESUMING"  #: environment variable: the folder to resume, for this process and its ranks
-STARTED = "=== "  #: begins the line of `job.log` that each process of a job writes first
+STARTED = "=== "  #: begins the first line that each process of a job writes to `job.log`
 
 State = Literal["waiting", "running", "completed", "interrupted", "failed", "pruned"]
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a run is doing.
+    """The progress of a run.
 
     Args:
-        state: in one word.
-        reason: why it failed, in a few lines.
-        steps: steps done and steps planned; 0 where not known yet.
+        state: one of `State`.
+        reason: why the run failed, in a few lines.
+        steps: completed steps and planned steps; 0 if not known yet.
         history: step, seconds and val_loss of each validation.
         summary: `summary.json`; empty until the run ends.
     """
@@ -46,7 +47,7 @@ class Status:
 
     @property
     def val_loss(self) -> float | None:
-        """At the last validation, in nats per token."""
+        """The last validation loss, in nats per token."""
         return self.history[-1]["val_loss"] if self.history else None
 
 
@@ -54,23 +55,23 @@ class RunFolder:
     """Names, reads and writes the files of a run.
 
     Args:
-        path: the folder; it need not exist yet.
+        path: of the folder, which may not exist yet.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.summary_file = self.path / "summary.json"
-        self.progress_file = self.path / "progress.json"  #: how far it is, while it goes on
+        self.progress_file = self.path / "progress.json"  #: rewritten while the run trains
         self.config_file = self.path / ".hydra" / "config.yaml"
         self.overrides_file = self.path / ".hydra" / "overrides.yaml"
         self.checkpoints = self.path / "checkpoints"
         self.last, self.previous, self.best = (self.checkpoints / f"{n}.ckpt" for n in ("last", "previous", "best"))
-        self.job_log = self.path / "job.log"  #: output of a sweep's job
+        self.job_log = self.path / "job.log"  #: the output of a job of a sweep
         self.changes_file = self.path / "changes.json"
-        self.heads_file = self.path / "heads.csv"  #: what every head did at each validation
-        self.film_file = self.path / "film.gz"  #: maps and roles of every head at some of them
-        self.pictures = self.path / "pictures"  #: what loggers that keep files were given: TAG_STEP.png
-        self.by_position_figure = self.path / "loss_by_position"  #: with .png and .pdf
+        self.heads_file = self.path / "heads.csv"  #: the scores of every head at each validation
+        self.film_file = self.path / "film.gz"  #: attention maps and roles of every head at some validations
+        self.pictures = self.path / "pictures"  #: TAG_STEP.png, from loggers that write files
+        self.by_position_figure = self.path / "loss_by_position"  #: without its suffix, .png or .pdf
         self.pruned_file = self.path / "pruned.json"  #: the validation after which a search stopped the run
 
     def __str__(self) -> str:
@@ -83,23 +84,67 @@ class RunFolder:
 
     @property
     def occupied(self) -> bool:
-        """Whether a run has left results here that must not be overwritten."""
+        """Whether the folder contains results of a run, which must not be overwritten."""
         ended = self.summary_file.exists() and self.summary().get("steps") != 0
         return ended or any(self.checkpoints.glob("*.ckpt"))
 
-    @property
-    def resuming(self) -> bool:
-        """Whether this process was asked to resume what lies here."""
-        return resuming(self.path, self.overrides_file)
+    def claim(self, resume: str | None, train: bool, first: bool) -> bool:
+        """Locks the folder for a run, and returns whether the run is resumed.
 
-    def record(self, config: dict[str, Any], overrides: Sequence[str]) -> None:
-        """Saves the resolved config and the overrides that gave it."""
-        for file, content in ((self.config_file, config), (self.overrides_file, list(overrides))):
-            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-            write_atomically(file, text.encode())
+        Args:
+            resume: see `is_resumed`.
+            train: the run trains; a validation only reads the folder and takes no lock.
+            first: this is the first process of the run, which takes the lock.
+
+        Raises:
+            UserError: the folder belongs to another run, or is the current folder.
+        """
+        resumed = is_resumed(self.path, self.overrides_file, resume)
+        if not resumed and self.path.resolve() == Path.cwd():
+            raise UserError("hydra.run.dir is the current folder; choose one of its own, such as outputs/NAME")
+        if not resumed and train and self.occupied:
+            again = argument("resume=", self)
+            raise UserError(f"{self} holds a run already; resume it with {again}, or choose another folder")
+        if train and first:
+            self.lock.acquire()
+        return resumed
+
+    def compare(self, config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Returns the old and the new value of each key that changes if the run is resumed with this config.
+
+        Raises:
+            UserError: see `config.changes.changes`; no run was started here.
+        """
+        known, before = set(self.overrides()), self.config()
+        typed = [split(o)[0] for o in overrides if o not in known]
+        return changes(before, as_typed(config), typed)
+
+    def record(
+        self,
+        config: Mapping[str, Any],
+        overrides: Sequence[str],
+        step: int = 0,
+        changed: Mapping[str, tuple[str, str]] = {},
+    ) -> None:
+        """Saves the resolved config and the overrides that it was composed from.
+
+        Args:
+            config: plain data.
+            overrides: as typed.
+            step: that the run starts at.
+            changed: see `compare`; a resume that is killed and repeated records them once.
+        """
+        summary, known = self.summary(), self.changes()
+        if summary:  # an extended run counts as interrupted until it completes again
+            write_json(self.summary_file, summary | {"status": "interrupted"})
+        new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in changed.items()]
+        if new := [change for change in new if change not in known]:
+            write_json(self.changes_file, {"changes": [*known, *new]})
+        for file, content in ((self.config_file, dict(config)), (self.overrides_file, list(overrides))):
+            write_atomically(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
 
     def overrides(self) -> list[str]:
-        """The overrides that were recorded.
+        """Returns the recorded overrides.
 
         Raises:
             UserError: no run was started here.
@@ -112,36 +157,29 @@ class RunFolder:
         return [str(o) for o in saved]
 
     def config(self) -> dict[str, str]:
-        """The resolved config as text by dotted key; empty if none was recorded, or it is damaged."""
+        """Returns the resolved config as text by dotted key; empty if the record is missing or damaged."""
         try:
             return as_typed(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return {}
 
     def summary(self) -> dict[str, Any]:
-        """`summary.json`; empty if the run has not ended."""
+        """Returns `summary.json`; empty if the run has not ended."""
         return read_json(self.summary_file)
 
     def changes(self) -> list[dict[str, Any]]:
-        """What was changed when the run was resumed: step, key, before and after of each."""
+        """Returns the changes made by resumes, each with its step, key, before and after."""
         found = read_json(self.changes_file).get("changes")
         return found if isinstance(found, list) else []
 
-    def record_changes(self, step: int, changed: Mapping[str, tuple[str, str]]) -> None:
-        """Adds changed keys with the step from which they hold; once, if a resume is killed and repeated."""
-        known = self.changes()
-        new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in changed.items()]
-        if new := [change for change in new if change not in known]:
-            write_json(self.changes_file, {"changes": [*known, *new]})
-
     def status(self, running: bool = False) -> Status:
-        """How the run is doing, from its files alone.
+        """Returns the progress of the run, from its files alone.
 
         Args:
             running: its process is alive, so its log is still being written.
         """
         summary, progress = self.summary(), read_json(self.progress_file)
-        # The longer: a summary may be that of an interruption, before the run went on.
+        # The longer history: an interrupted run writes a summary, and may be resumed afterwards.
         history = max(summary.get("history") or [], progress.get("history") or [], key=len)
         steps = int(progress.get("step", summary.get("steps", 0))), int(progress.get("max_steps", 0))
         reason = "" if running else self.failure()
@@ -159,7 +197,7 @@ class RunFolder:
         return Status(state, reason if state == "failed" else "", steps, history, summary)
 
     def failure(self) -> str:
-        """Why the last process of a job failed: its error message, or the end of its traceback."""
+        """Returns why the last process of a job failed: its error message, or the last line of its traceback."""
         try:
             text = self.job_log.read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -173,29 +211,33 @@ class RunFolder:
 
     @cached_property
     def lock(self) -> Lock:
-        """The right to write here; see `Lock`."""
+        """The lock of this folder."""
         return Lock(self.path)
 
 
-def resuming(folder: Path, marker: Path) -> bool:
-    """Whether this process resumes a run or a sweep: it or its sweep was asked to, or SLURM requeued the job.
+def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
+    """Whether a run or a sweep continues in its folder.
 
-    The marker is the file that shows that one was started.
+    Args:
+        folder: of the run or of the sweep.
+        marker: a file that exists once it has started.
+        resume: from `resume=DIR`: this folder, or the sweep's folder around it. None if SLURM requeued the job.
     """
-    asked, here = os.environ.get(RESUMING), folder.resolve()
+    here, named = folder.resolve(), Path(resume).resolve() if resume is not None else None
     requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
-    return asked == str(here) or ((requeued or asked == str(here.parent)) and marker.exists())
+    return named == here or ((requeued or named == here.parent) and marker.exists())
 
 
 @contextmanager
-def nothing_left(run: RunFolder, since: float) -> Iterator[None]:
-    """Takes back what a run wrote that is refused before its first step; and its folder, if Hydra created it.
+def removed_if_refused(run: RunFolder, started: float) -> Iterator[None]:
+    """Deletes all files of a run that is refused before its first step, and its folder if this process created it.
 
-    That was not there yet when `time.monotonic()` was `since`.
+    Hydra may have created the folder already, so a folder counts as new if it is empty and younger than `started`, the
+    value of `time.monotonic()` when the process began.
     """
     before = set(run.path.iterdir()) if run.path.is_dir() else set()
     age = time.time() - run.path.stat().st_mtime if run.path.is_dir() else 0.0
-    new = not before and age <= time.monotonic() - since
+    new = not before and age <= time.monotonic() - started
     try:
         yield
     except UserError:

@@ -1,4 +1,4 @@
-"""Who may write to a folder."""
+"""The lock of a folder: only its owner may write there."""
 
 import os
 import platform
@@ -8,15 +8,15 @@ from filelock import FileLock, Timeout
 
 from headscope.errors import UserError, not_written
 
-_held: dict[Path, FileLock] = {}  # by this process, whatever becomes of the objects that took them
+_held: dict[Path, FileLock] = {}  # by this process, independently of the lifetime of `Lock` objects
 
 
 class Lock:
-    """One owner at a time for a folder, of a run or of a sweep.
+    """The lock of the folder of a run or of a sweep, which has one owner at a time.
 
-    The operating system holds the lock on the file `.lock` and drops it with the process, however that ends, so a dead
-    owner's lock is free. It works across machines where the network file system supports `flock`; where it does not,
-    `filelock` creates and removes a file instead.
+    The operating system holds a lock on the file `.lock` and releases it when the process ends, also after a crash.
+    It works across machines if the network file system supports `flock`; otherwise `filelock` creates and removes a
+    file instead.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,10 +29,10 @@ class Lock:
         return self.folder.resolve() in _held
 
     def acquire(self) -> None:
-        """Takes the folder until `release` or the end of the process; twice is once.
+        """Locks the folder until `release` or the end of the process; locking it twice has no further effect.
 
         Raises:
-            UserError: another process owns it, or it cannot be written to.
+            UserError: another process owns the folder, or it cannot be written to.
         """
         if self.held:
             return
@@ -49,6 +49,6 @@ class Lock:
             raise not_written(e, self.folder) from e
 
     def release(self) -> None:
-        """Gives the folder back."""
+        """Unlocks the folder."""
         if self.held:
             _held.pop(self.folder.resolve()).release()

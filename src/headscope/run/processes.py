@@ -1,8 +1,8 @@
 """Processes that end together: the jobs of a sweep with their sweep, the ranks of a run with each other.
 
-A process that is killed tells nobody, so each child looks for its parent, and the first rank for the others. Imports no
-Lightning: a sweep's own process uses this too. Windows reports a parent's number even after its end, so a killed sweep
-leaves its jobs running there, and stopping a job ends it without a checkpoint.
+A killed process cannot notify others, so each child watches its parent, and the first rank watches the other ranks.
+Imports no Lightning, because a sweep's own process uses this module too. Windows keeps reporting the number of a parent
+that has ended, so there the jobs of a killed sweep keep running, and a job that is stopped saves no checkpoint.
 """
 
 import contextlib
@@ -17,16 +17,16 @@ from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 
-PARENT = "HEADSCOPE_PARENT"  #: environment variable: the process that started this one, and without which it ends
-GRACE = 5.0  #: seconds in which a rank that lost another should report that itself
-KILLED = 137  #: the exit code of a process that SIGKILL ended, as shells report it
+PARENT = "HEADSCOPE_PARENT"  #: environment variable: the number of the process that started this one
+GRACE = 5.0  #: seconds for a rank to report by itself that another rank is lost
+KILLED = 137  #: the exit code that shells report for a process that SIGKILL ended
 DIED = "another process of this run died; resume=DIR continues from its last checkpoint"
 
 _ranks: list[subprocess.Popen[bytes]] = []  #: started by this process
 
 
 def stopping() -> list[int]:
-    """Signals at which work is saved and ends: Ctrl-C, SIGTERM, and a closed terminal unless `nohup` ignores it."""
+    """Returns the signals that stop a run: Ctrl-C, SIGTERM, and a closed terminal unless `nohup` ignores it."""
     found: list[int] = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # Windows has none
         found.append(signal.SIGHUP)
@@ -34,7 +34,7 @@ def stopping() -> list[int]:
 
 
 def end_with_parent() -> None:
-    """Lets this process end when the one of ours that started it has ended, and its own children with it."""
+    """Ends this process, and so its children, when the process of ours that started it has ended."""
     parent = os.environ.get(PARENT)
     os.environ[PARENT] = str(os.getpid())  # for the ranks that this process may start
     if parent is None or sys.platform == "win32":
@@ -49,7 +49,7 @@ def end_with_parent() -> None:
 
 
 def end_together(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Watches the ranks that the first one started: if one fails, all end, soon, and with an error message."""
+    """Watches the ranks that this process, the first rank, started: if one fails, ends all with an error message."""
     _ranks.extend(ranks)
 
     def watch() -> None:
@@ -66,7 +66,10 @@ def end_together(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def a_rank_died() -> bool:
-    """Whether a rank that this process started has failed. Its end may be noticed a moment after its connections."""
+    """Whether a rank that this process started has failed.
+
+    Waits a second, because a rank's connections may close before its process has ended.
+    """
     deadline = time.monotonic() + 1
     while _ranks and time.monotonic() < deadline:
         if any(rank.poll() for rank in _ranks):
@@ -76,10 +79,10 @@ def a_rank_died() -> bool:
 
 
 def replace_observer() -> None:
-    """Lets Lightning call `end_together` where it would start its own observer.
+    """Makes Lightning call `end_together` instead of its own observer.
 
-    That one looks every five seconds and then kills every rank, the first among them, without a message. The name is
-    private to Lightning; tests/run/test_processes.py fails first if it changes.
+    Lightning's observer checks every five seconds and then kills all ranks, including the first, without a message.
+    The name is private to Lightning; tests/run/test_processes.py fails if it changes.
     """
     from lightning.pytorch.strategies.launchers import subprocess_script
 
@@ -87,7 +90,7 @@ def replace_observer() -> None:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process that was started with `start_new_session`, and its ranks."""
+    """Kills a process that was started with `start_new_session`, and its ranks."""
     if sys.platform == "win32":
         process.kill()
     else:

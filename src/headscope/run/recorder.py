@@ -1,7 +1,6 @@
-"""What a run shows beside scalars, through one interface: no callback asks which logger it writes to.
+"""The interface of loggers that record more than scalars, so that callbacks work with any logger.
 
-Scalars and the config go through Lightning's own `Logger.log_metrics` and `Logger.log_hyperparams`, which any Lightning
-logger has.
+Scalars and the config go through `Logger.log_metrics` and `Logger.log_hyperparams` of Lightning.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,41 +14,41 @@ from headscope.training.callback import Callback
 
 
 class Recorder:
-    """Mixed into a Lightning `Logger`, which overrides what it can show. Only the main process calls it."""
+    """A mixin for Lightning loggers, which override the methods that they support. Only the first process calls it."""
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
         """Records a picture (height, width, 3)."""
 
     def record_text(self, tag: str, text: str, step: int) -> None:
-        """Records a text, shown as it is whatever it contains."""
+        """Records a text, to be shown verbatim."""
 
     def record_chart(self, title: str, tags: Sequence[str]) -> None:
-        """Asks for one chart of several scalars."""
+        """Requests one chart of several scalars."""
 
     def record_embedding(self, tag: str, vectors: NDArray[np.float32], points: Sequence[tuple[str, str]]) -> None:
-        """Records vectors (N, C), to be explored in fewer dimensions, each with a label and a class."""
+        """Records vectors (N, C) for a projector, each with a label and a class."""
 
     def record_end(self, choices: Mapping[str, int | float | str], metrics: Mapping[str, float], step: int) -> None:
-        """Records the final metrics, beside the choices that tell this run from others."""
+        """Records the final metrics and the choices that distinguish this run from others."""
 
     def resume_at(self, step: int) -> None:
         """Continues the record of an earlier process; called before anything else is recorded.
 
-        The run will log again whatever it logged after `step`, which is 0 if nothing was saved.
+        The run logs every step after `step` again; `step` is 0 if the earlier process saved no checkpoint.
         """
 
 
 def recorders(trainer: Trainer) -> list[Recorder]:
-    """The loggers of a run that show more than scalars; none on processes other than the main one."""
+    """Returns the loggers of a run that record more than scalars; none on processes other than the first."""
     loggers: list[Any] = trainer.loggers if trainer.is_global_zero else []
     return [logger for logger in loggers if isinstance(logger, Recorder)]
 
 
 class SummaryCallback(Callback):
-    """A callback that has something to say in `summary.json` when the run ends."""
+    """A callback that adds keys to `summary.json` when the run ends."""
 
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-        """Keys of the summary, plain data.
+        """Returns keys of the summary, with plain data.
 
         Args:
             history: step, seconds and val_loss of each validation.

@@ -1,4 +1,4 @@
-"""Random numbers that continue where a run was stopped."""
+"""The state of the random number generators in the checkpoint."""
 
 import random
 from typing import Any
@@ -12,14 +12,14 @@ from headscope.training.module import LanguageModule
 
 
 class RngState(Callback):
-    """Keeps the state of every rank's generators in the checkpoint, and restores them on resume.
+    """Saves the state of every rank's generators in the checkpoint, and restores it on resume.
 
-    Lightning does not; without it dropout differs after a resume.
+    Lightning does not, so dropout would differ after a resume.
     """
 
     @property
     def state_key(self) -> str:
-        """The name in the checkpoint, which older checkpoints use too."""
+        """The key in the checkpoint; older checkpoints have the same."""
         return "Randomness"
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Stopped by a signal: saves a checkpoint at the next step and exits."""
+"""Saves a checkpoint at the next step after a signal, and ends the run."""
 
 import signal
 import threading
@@ -15,14 +15,14 @@ from headscope.shell import argument
 from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 
-AGREE_EVERY = 10  #: steps between two times that the ranks ask each other
+AGREE_EVERY = 10  #: steps between two comparisons of the ranks' flags
 
 
 class SignalCheckpoint(Callback):
-    """The signals of `stopping` set a flag; between two steps the ranks agree on it, save together, and exit.
+    """Each signal of `stopping` sets a flag; between two steps all ranks compare it, save together, and exit.
 
-    The handler does nothing else: Lightning's own broadcasts inside the signal and can hang. Leaving is an exception,
-    because `should_stop` would validate once more.
+    The handler only sets the flag: Lightning's own handler communicates inside the signal handler and can hang. The
+    run ends by an exception, because `should_stop` would validate once more.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -35,7 +35,7 @@ class SignalCheckpoint(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         if threading.current_thread() is not threading.main_thread():
-            return  # Python lets no other thread handle signals
+            return  # only the main thread may set signal handlers
         self._before = {signum: signal.signal(signum, self._remember) for signum in stopping()}
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
@@ -45,15 +45,16 @@ class SignalCheckpoint(Callback):
         if trainer.world_size > 1:
             if trainer.global_step % AGREE_EVERY:
                 return
-            asked = torch.tensor(float(signum), device=module.device)
-            signum = int(trainer.strategy.reduce(asked, reduce_op="max"))
+            flag = torch.tensor(float(signum), device=module.device)
+            signum = int(trainer.strategy.reduce(flag, reduce_op="max"))
         if signum:
             progress = trainer.fit_loop.epoch_loop.batch_progress
-            progress.total.ready -= 1  # Lightning has counted the batch that will not begin,
-            progress.current.ready -= 1  # and would validate that much earlier after a resume
+            # Lightning has already counted the batch that will not begin, and would validate too early after a resume.
+            progress.total.ready -= 1
+            progress.current.ready -= 1
             self.checkpoints.save(trainer)
             again = argument("resume=", self.checkpoints.folder)
-            raise Interrupted(signum, f"the checkpoint is saved; go on with {again}")
+            raise Interrupted(signum, f"the checkpoint is saved; continue with {again}")
 
     def teardown(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
         for signum, handler in self._before.items():

@@ -1,4 +1,4 @@
-"""What a run records about itself when it ends: `summary.json`."""
+"""The summary of a run, `summary.json`, written when it ends."""
 
 import logging
 import math
@@ -13,11 +13,25 @@ from headscope.run.recorder import SummaryCallback
 
 log = logging.getLogger(__name__)
 
-Outcome = Literal["completed", "interrupted", "failed"]
+FinalState = Literal["completed", "interrupted", "failed"]
 
 
-def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
-    """Writes `summary.json` into the run's folder, from rank 0; returns it."""
+def write_summary(run: Run, status: FinalState) -> dict[str, Any]:
+    """Writes `summary.json` into the run's folder, from rank 0, and returns its content."""
+    summary = summarise(run, status)
+    if run.trainer.is_global_zero:
+        try:
+            if run.folder.started:  # otherwise the folder was removed, which has been reported
+                write_json(run.folder.summary_file, summary)
+        except (RunFailed, UserError) as e:
+            if status != "failed":
+                raise
+            log.warning("%s", e)  # the run's own failure is reported instead
+    return summary
+
+
+def summarise(run: Run, status: FinalState) -> dict[str, Any]:
+    """Returns the summary: losses in nats per token, times in seconds, and the origin of the run."""
     about, corpus = run.module.card["about"], run.data.corpus
     history = run.history.history
     losses = [h["val_loss"] for h in history]
@@ -69,12 +83,4 @@ def write_summary(run: Run, status: Outcome) -> dict[str, Any]:
     for callback in run.trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, SummaryCallback):
             summary |= callback.facts(history)
-    if run.trainer.is_global_zero:
-        try:
-            if run.folder.started:  # else it was removed, which was reported
-                write_json(run.folder.summary_file, summary)
-        except (RunFailed, UserError) as e:
-            if status != "failed":
-                raise
-            log.warning("%s", e)  # the run's own failure is the error to report
     return summary

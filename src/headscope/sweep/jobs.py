@@ -12,7 +12,7 @@ from pathlib import Path
 from headscope.config.overrides import split
 from headscope.errors import UserError
 from headscope.files import write_atomically
-from headscope.run.folder import RunFolder, resuming
+from headscope.run.folder import RunFolder, is_resumed
 from headscope.run.lock import Lock
 from headscope.shell import argument
 
@@ -20,6 +20,7 @@ MANIFEST = "sweep.json"
 LONGEST_NAME = 60
 
 begun: list[Path] = []  #: folders of sweeps that this process has begun; filled by `hydra_plugins.headscope.Record`
+resumed: list[str] = []  #: the folder in `resume=DIR`, if it was given; filled by `hydra_plugins.headscope.Record`
 _launched: dict[Path, list["Job"]] = {}  # folders that this process owns until it ends, and the jobs launched there
 
 
@@ -123,7 +124,9 @@ def own(folder: Path) -> list[Job]:
     lock = Lock(folder)
     lock.acquire()
     manifest = folder / MANIFEST
-    if RunFolder(folder).occupied or (manifest.exists() and not resuming(folder, manifest)):
+    if RunFolder(folder).occupied or (
+        manifest.exists() and not is_resumed(folder, manifest, resumed[-1] if resumed else None)
+    ):
         lock.release()
         again = argument("resume=", folder)
         raise UserError(f"{folder} holds results already; resume them with {again}, or choose another folder")

@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from headscope.config.overrides import quoted, split
+from headscope.config.overrides import RESUME, quoted, split
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import STARTED
 from headscope.sweep.display import JobDisplay
@@ -125,7 +125,7 @@ def named_jobs(
 
 def typed_command() -> tuple[str, ...]:
     """Returns the arguments of this process's script, without the sweep's folder."""
-    return tuple(a for a in sys.argv[1:] if split(a)[0] != "hydra.sweep.dir")
+    return tuple(a for a in sys.argv[1:] if split(a)[0] not in ("hydra.sweep.dir", RESUME))
 
 
 def _as_trained(job: Job, earlier: Job, folder: Path) -> Job:

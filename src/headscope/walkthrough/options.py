@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from headscope.config.mistakes import must_be
+from headscope.config.schema import must_be
 from headscope.errors import UserError
 from headscope.walkthrough.step import Answered, Change, Walk, WalkResult
 

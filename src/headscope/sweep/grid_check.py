@@ -1,26 +1,25 @@
-"""The jobs of a sweep are tried before the first one starts: a mistake in the last would be found hours later."""
+"""Checks the jobs of a sweep before the first one starts, so that a mistake in the last job is found early."""
 
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
 
-from headscope.config.composed import apart
+from headscope.config.composed import Composed, split_off_hydra
 from headscope.errors import UserError
 
 
 def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoader) -> None:
-    """Composes each job and builds what it can without data, in a process that ends with the memory it needs for that.
+    """Composes each job and builds what needs no data, in a separate process whose memory is freed afterwards.
 
-    What cannot be built is said at once; the other jobs are trained, as they are when one fails for another reason.
+    Prints the jobs that cannot be built; the sweep trains the others.
 
     Raises:
         UserError: no job can be built.
     """
-    composed = [apart(loader.load_sweep_config(master, list(job))) for job in jobs]
+    composed = [split_off_hydra(loader.load_sweep_config(master, list(job))) for job in jobs]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         messages = process.submit(_mistakes, composed).result()
     wrong = [(job, message) for job, message in zip(jobs, messages, strict=True) if message]
@@ -31,15 +30,15 @@ def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoade
         print(f"{' '.join(o for o in job if o not in shared)} cannot be built and will fail: {message}", flush=True)
 
 
-def _mistakes(composed: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
-    """What is wrong with each config; empty if nothing was found. Hardware and data are for the job to look at."""
+def _mistakes(jobs: Sequence[Composed]) -> list[str]:
+    """Returns the error message for each config, empty if there is none. Does not look at hardware or data."""
     from headscope.config.keys import TrainConfig
     from headscope.config.schema import parse
 
     found = []
-    for config, choices in composed:
+    for job in jobs:
         try:
-            parse(config, TrainConfig, choices)
+            parse(job.config, TrainConfig, job.choices)
             found.append("")
         except UserError as e:
             found.append(str(e))

@@ -1,16 +1,16 @@
-"""Log lines above a progress bar: one rich console writes both."""
+"""The log handler of the terminal: the progress bar and the log lines share one rich console."""
 
 import logging
 
 
 class ConsoleHandler(logging.Handler):
-    """Writes plain lines to standard output."""
+    """Writes plain log lines to standard output, above the progress bar if there is one."""
 
     def emit(self, record: logging.LogRecord) -> None:
         import rich
 
         if record.exc_info:
-            return  # a traceback is for the log file; the terminal gets a message
+            return  # the log file gets the traceback; the terminal gets a message
         try:
             rich.get_console().print(self.format(record), soft_wrap=True, highlight=False, markup=False)
         except Exception:

@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 import pytest
 
-from headscope.cli import grid
+from headscope.sweep import grid_check
 from tests.inside import train
 
 TINY = ("data=pydoc", "model.n_layers=1", "model.d_model=32", "model.block_size=16", "trainer.max_steps=2")
@@ -38,7 +38,7 @@ class Here:
     ],
 )
 def test_where_no_job_can_be_built_none_starts(overrides, message, tmp_path):
-    with patch.object(grid, "ProcessPoolExecutor", Here):
+    with patch.object(grid_check, "ProcessPoolExecutor", Here):
         code, said = train("-m", *TINY, *overrides, f"hydra.sweep.dir={tmp_path}/sweep")
     assert code == 2
     assert message in said.splitlines()[-1]

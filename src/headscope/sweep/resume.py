@@ -1,30 +1,30 @@
-"""`resume=DIR`: the command line that continues a run or a sweep."""
+"""`resume=DIR`: the overrides that continue a run or a sweep."""
 
-import os
 from collections.abc import Sequence
 
-from headscope.config.overrides import quoted, split
+from headscope.config.overrides import RESUME, quoted, split
 from headscope.errors import UserError
-from headscope.run.folder import RESUMING, RunFolder
+from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import MANIFEST, Manifest
 
 
 def continued(folder: str, overrides: Sequence[str]) -> list[str] | None:
-    """The recorded overrides, then new ones, with the folder fixed; None if the run has completed.
+    """Returns the recorded overrides, then the new ones, then the folder; None if the run has completed.
 
-    The run records the union once it has checked it, so the next resume knows it too.
+    The run records all of them after it has checked them, so they apply to the next resume too.
 
     Raises:
-        UserError: no run was started there, or a completed run is asked for something else than more steps.
+        UserError: no run was started there, or a completed run was given other overrides than more steps.
     """
     if not folder:
         raise UserError("resume= is empty; give the folder of a run")
     if {"-h", "--help"} & set(overrides):
         return ["--help"]
     run = RunFolder(folder)
-    os.environ[RESUMING] = str(run.path.resolve())
+    resume = f"{RESUME}={quoted(str(run.path.resolve()))}"
     if (run.path / MANIFEST).exists():
-        return [*merged(Manifest.read(run.path).command, overrides), f"hydra.sweep.dir={quoted(str(run))}"]
+        command = Manifest.read(run.path).command
+        return [*merged(command, overrides), resume, f"hydra.sweep.dir={quoted(str(run))}"]
     before = run.overrides()
     if moved := [o for o in overrides if split(o)[0] in ("hydra.run.dir", "hydra.sweep.dir", "paths.run_dir")]:
         raise UserError(f"{moved[0]} cannot be used with resume={folder}; a run is resumed in its own folder")
@@ -36,11 +36,11 @@ def continued(folder: str, overrides: Sequence[str]) -> list[str] | None:
         return None
     if overrides:
         print(f"resuming {run} with {' '.join(overrides)}")
-    return [*merged(before, overrides), f"hydra.run.dir={quoted(str(run))}", "hydra.mode=RUN"]
+    return [*merged(before, overrides), resume, f"hydra.run.dir={quoted(str(run))}", "hydra.mode=RUN"]
 
 
 def merged(before: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Overrides with new ones in place of those that have the same key, or after them."""
+    """Returns the earlier overrides without those whose key has a new override, followed by the new overrides."""
     keys = [split(o)[0] for o in new]
     kept = [o for o in before if split(o)[0] not in keys or "=" not in o]
     return [*kept, *(o for o in new if "=" in o or o not in kept)]

@@ -8,9 +8,9 @@ import pytest
 import torch
 from hydra.errors import HydraException
 
-from headscope.cli.command import outcome
 from headscope.errors import Interrupted, JobsFailed, RunFailed, UserError
 from headscope.run import processes
+from headscope.run.outcome import outcome
 
 
 @pytest.mark.parametrize(
