@@ -13,7 +13,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
 from headscope.config.schema import parse
-from headscope.data.corpus import Corpus
 from headscope.data.datamodule import CorpusData
 from headscope.data.windows import share
 from headscope.errors import UserError
