@@ -17,7 +17,7 @@ from headscope.walkthrough.notebook import show
 # %% [markdown]
 # ## Train
 #
-# The arguments are those of the command line: `python train.py experiment=quickstart data=pydoc …`.
+# On the command line this is `python train.py experiment=quickstart data=pydoc …`.
 
 # %%
 run = headscope.train(
@@ -49,8 +49,8 @@ show(*(Matrix(n, n, m, heads.tokens, heads.tokens, "weights") for n, m in maps))
 # %% [markdown]
 # ## Explain one head
 #
-# A pattern shows one text. To give a head a role, one needs many texts and a control. The following sentences describe
-# each head on held-out text. The evidence is a comparison with chance, and the loss without the head.
+# A pattern shows one text, but a role needs many texts and a control. The following sentences describe each head on
+# held-out text. The evidence is a comparison with chance, and the loss without the head.
 
 # %%
 for report in heads.reports:

@@ -14,7 +14,7 @@ from torch import Tensor
 from headscope.errors import UserError
 from headscope.model.attention import attention
 from headscope.render.labels import label
-from headscope.walkthrough.numbers import Numbers
+from headscope.walkthrough.matrix import Numbers
 from headscope.walkthrough.plain import compare, mix, scale, take, weigh
 from headscope.walkthrough.walk import Walk
 
@@ -50,11 +50,7 @@ def predictions(by_weight: Tensor, by_values: Tensor, words: int) -> list[str]:
 
 
 def split(sentences: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Returns the words of the last sentence, and the vocabulary of all sentences.
-
-    Raises:
-        UserError: the last sentence has less than two words, or all have more words than tables can show.
-    """
+    """Returns the words of the last sentence, and the vocabulary of all; raises `UserError` for too few or many."""
     texts = [[label(word) for word in sentence.split()] for sentence in sentences]
     words, n = texts[-1], sum(map(len, texts))
     if len(words) < 2:
@@ -71,11 +67,7 @@ def compute(
     window: Annotated[int, Ge(1), Le(LONGEST)] = WINDOW,
     width: Annotated[int, Ge(1), Le(300)] = D,
 ) -> Numbers:
-    """Walks through the last sentence; the others only add words to the vocabulary.
-
-    Raises:
-        UserError: see `split`.
-    """
+    """Walks through the last sentence; the others only add words to the vocabulary."""
     numbers = Numbers(window=window, width=width, sentences=len(sentences), has_more=len(sentences) > 1)
     # %% Words to vectors
     words, vocabulary = split(sentences)
@@ -123,13 +115,9 @@ def compute(
 
 
 def _lookups(words: list[str], vocabulary: list[str], at: int, place: int) -> dict[str, Any]:
-    """The errors of a program that takes a place in the sentence for a place in the vocabulary.
+    """The errors of a program that looks up words by wrong places.
 
-    Args:
-        words: the sentence.
-        vocabulary: the distinct words.
-        at: the place of the current word in the sentence.
-        place: the place of the largest weight in the sentence.
+    `at` and `place` are the places of the current word and of the largest weight in the sentence.
     """
     found, first = vocabulary[place] if place < len(vocabulary) else "", words.index(words[at])
     wrong = {"finds_another": found not in ("", words[place]), "finds_none": not found, "is_repeated": first < at}

@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 
 from headscope.model.attention import attention, attention_weights
-from headscope.walkthrough.numbers import Numbers
+from headscope.walkthrough.matrix import Numbers
 from headscope.walkthrough.plain import compare, mix, project, scale, take, weigh
 from headscope.walkthrough.walk import Walk
 

@@ -1,8 +1,10 @@
-"""Labelled matrices: the numbers that a walk shows. R rows, N columns."""
+"""Labelled matrices, and the named numbers of a walk. R rows, N columns."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor
@@ -10,6 +12,8 @@ from torch import Tensor
 Kind = Literal["signed", "weights", "table"]
 Shade = tuple[str, float]  #: p above zero, n below zero, h hidden, empty for none; and the strength, from 0 to 1
 REDUCTIONS = {"min", "max", "sum"}
+#: One matrix of an equation: [title], [title]ᵀ for its transpose, or [title][-1] for one of its rows.
+REFERENCE = re.compile(r"\[([^\]]+)\](?:\[(-?\d+)\])?(ᵀ?)")
 MAX_COLUMNS, MAX_ROWS = 9, 12  #: of a matrix that a page shows as numbers; larger ones are shown as colours
 
 
@@ -84,7 +88,7 @@ class Matrix:
         return _index(self.rows, row), _index(self.header, column)
 
     def cell(self, row: str, column: str) -> float:
-        """The number in a cell. `min`, `max` or `sum` as the row, the column or both stands for all of them."""
+        """The number in a cell. Instead of a row or column, `min`, `max` or `sum` combines all of them."""
         labels = ((self.rows, row), (self.header, column))
         values = self.values[*(slice(None) if name in REDUCTIONS else _index(found, name) for found, name in labels)]
         for name in {row, column} & REDUCTIONS:
@@ -103,3 +107,41 @@ def format_number(x: Any) -> str:
     if x == float("-inf"):
         return "-∞"
     return f"{x:.0e}" if 0 < abs(x) < 5e-5 else f"{x:.4f}"
+
+
+class Numbers(dict[str, Any]):
+    """The matrices and values of a walk by name; its text refers to them."""
+
+    page: Path | None = None  #: the page that holds the model that was walked through, if there is one
+
+    def matrix(
+        self,
+        title: str,
+        symbol: str,
+        values: Tensor,
+        rows: Sequence[str],
+        columns: Sequence[str] = (),
+        kind: Kind = "signed",
+        **options: Any,
+    ) -> None:
+        """Adds a matrix under its title, or under the option `name`; `Matrix` describes the other arguments.
+
+        `values` (R,) is shown as one column, and (B, R, N) by its first batch element.
+        """
+        name = options.pop("name", title)
+        if values.ndim != 2:
+            part = ", batch element 0 of it" if values.ndim == 3 and len(values) > 1 else ""
+            options = {"shape": f"{tuple(values.shape)}{part}"} | options
+            values = values[0] if values.ndim == 3 else values[:, None]
+        self[name] = Matrix(title, symbol, values, rows, columns, kind, **options)
+
+    def equation(self, text: str) -> list[Matrix | str]:
+        """Reads `[queries] × [keys]ᵀ = [scores]` as matrices with the signs between them."""
+        parts: list[Matrix | str] = []
+        end = 0
+        for match in REFERENCE.finditer(text):
+            name, row, turned = match.groups()
+            matrix = self[name].row(int(row)) if row else self[name]
+            parts += [text[end : match.start()].strip(), matrix.turned if turned else matrix]
+            end = match.end()
+        return [part for part in (*parts, text[end:].strip()) if part != ""]

@@ -26,7 +26,7 @@ from headscope.show import heads as show_heads
 from headscope.show.attribution import largest
 from headscope.show.page import target
 from headscope.show.request import ShowRequest
-from headscope.walkthrough.numbers import Numbers
+from headscope.walkthrough.matrix import Numbers
 from headscope.walkthrough.plain import Three, hide_later, mix, weigh
 from headscope.walkthrough.walk import Walk
 
@@ -93,10 +93,10 @@ def compute(
     head: str = "",
     instead: Literal["zero", "mean"] = "zero",
 ) -> Numbers:
-    """Walks through one head of a checkpoint.
+    """Walks through one head of a checkpoint. Nothing is random, so the seed is not used.
 
     Args:
-        seed: not used, because nothing is random.
+        seed: not used.
         checkpoint: a file or a run's folder; if empty, the best checkpoint of the newest run in `outputs`.
         prompt: a text; if empty, the beginning of a text from the checkpoint, chosen so that a head matters.
         head: such as L1H2; if empty, the head whose removal changes the next token's probability most.
@@ -105,21 +105,24 @@ def compute(
     Raises:
         UserError: there is no checkpoint, no such head, or no text of two tokens.
     """
-    path = checkpoints.find(checkpoint) if checkpoint else _newest(RUNS)
-    request, ids = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
-    model, show = request.transformer(), request.tokenizer.show
-    at = _find_head(model, ids, head)
-    numbers, text = _describe(request, at), [label(show(i)) for i in ids.tolist()]
+    path = checkpoints.find(checkpoint) if checkpoint else checkpoints.newest(RUNS)
+    if path is None:
+        hint = "train one with make train, or name one: --set checkpoint=…"
+        raise UserError(f"no run in {RUNS}/ has a checkpoint; {hint}")
+    request, ids, reports = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
+    model, text = request.transformer(), [label(request.tokenizer.show(i)) for i in ids.tolist()]
+    at = layer, index = _find_head(model, ids, head)
+    numbers = _describe(request, at, reports)
     numbers.update(text="".join(text), last=text[-1], length=len(text), is_zero=instead == "zero")
 
     numbers.matrix("ids", "ids", ids[None], ("id",), text, "table", shape=f"({len(text)},)")
     numbers.matrix("embeddings", "x", embed(model, ids), text)
-    resid = look(model, ids[None], "resid").resid[at[0], 0]  # (T, C)
-    numbers.matrix(f"stream before layer {at[0]}", "x", resid, text, name="stream", is_view=at[0] == 0)
+    resid = look(model, ids[None], "resid").resid[layer, 0]  # (T, C)
+    numbers.matrix(f"stream before layer {layer}", "x", resid, text, name="stream", is_view=layer == 0)
     q, k, v = project(model, ids, at)
     for title, symbol, values in (("queries", "Q", q), ("keys", "K", k), ("values", "V", v)):
         numbers.matrix(title, symbol, values, text)
-    scores = score(model.layers()[at[0]], resid, q, k, at[1])
+    scores = score(model.layers()[layer], resid, q, k, index)
     weights = weigh(scores)  # (T, T)
     numbers.matrix("scores", "S", scores, text, text)
     numbers.matrix("weights", "A", weights, text, text, "weights")
@@ -127,8 +130,8 @@ def compute(
     written = write(model, z, at)  # (1, C)
     numbers.matrix("head output", "y", z, text[-1:])
     numbers.matrix("written", "w", written, text[-1:])
-    best, moved = int(weights[-1].argmax()), views(model, ids[None]).moved[at[0], 0, at[1], -1]  # (T,)
-    most = int(moved.argmax())
+    moved = views(model, ids[None]).moved[layer, 0, index, -1]  # (T,)
+    best, most = int(weights[-1].argmax()), int(moved.argmax())
     numbers.update(best=best, best_label=text[best], back=len(text) - 1 - best, is_same=best == most)
     numbers.update(most=most, most_label=text[most], moved=moved[most], width=resid.shape[1], head_width=v.shape[1])
     numbers.update(length_written=written.norm(), length_stream=resid[-1].norm())
@@ -156,51 +159,37 @@ def _add_prediction(numbers: Numbers, request: ShowRequest, ids: Tensor, at: Hea
     numbers.update(first=tokens[0], vocabulary=len(p), change=float(p_without[top[0]].log() - p[top[0]].log()))
 
 
-def _describe(request: ShowRequest, at: Head) -> Numbers:
+def _describe(request: ShowRequest, at: Head, reports: dict[Head, str]) -> Numbers:
     """What is known about the model, the head, and the next head, which is suggested as a change."""
     model, about = request.transformer(), request.about
-    layer, head = divmod((at[0] * model.n_heads + at[1] + 1) % (model.n_layers * model.n_heads), model.n_heads)
-    reports = _reports(request)
-    report, other_report = reports.get(at, ""), reports.get((layer, head), "")
+    layer, index = divmod((at[0] * model.n_heads + at[1] + 1) % (model.n_layers * model.n_heads), model.n_heads)
+    other = f"head=L{layer}H{index}" if (layer, index) != at else ""
     run, data = about.get("name", request.checkpoint.stem), about.get("data", {}).get("name", "an unnamed text")
     numbers = Numbers(run=run, data=data, when=request.when, path=str(request.checkpoint), unit=request.tokenizer.unit)
     numbers.update(head=f"L{at[0]}H{at[1]}", layer=at[0], index=at[1], layers=model.n_layers, heads=model.n_heads)
-    numbers.update(report=report, has_report=bool(report), other_report=other_report, has_other=bool(other_report))
+    numbers.update(report=reports.get(at, ""), set_head=other, other_report=reports.get((layer, index), ""))
     numbers.update(is_first=at[0] == 0, adds_position=model.position.table() is not None)
-    numbers["set_head"] = f"head=L{layer}H{head}" if (layer, head) != at else ""
-    page = target(request)
-    numbers.page = page if page.is_file() else None
+    numbers.page = page if (page := target(request)).is_file() else None
     return numbers
 
 
-def _reports(request: ShowRequest) -> dict[Head, str]:
-    """A text about each head, measured on the texts in the checkpoint; empty if these are too short."""
-    try:
-        reports = show_heads.reports(request)
-    except UserError:
-        return {}
-    return {(r.layer, r.head): sentences(r, request.tokenizer.unit) for r in reports}
-
-
-def _newest(runs: Path) -> Path:
-    """The best checkpoint of the newest run in a folder; raises `UserError` if there is none."""
-    if (found := checkpoints.newest(runs)) is None:
-        raise UserError(
-            f"no run in {runs}/ has a checkpoint; train one with make train, or name one: --set checkpoint=…"
-        )
-    return found
-
-
 @lru_cache(maxsize=8)  # the suggested changes walk through the same model again
-def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor]:
-    """The model and the ids (T,) of the text. A file that changed has another time of modification."""
+def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor, dict[Head, str]]:
+    """The model, the ids (T,) of the text, and a text about each head.
+
+    `modified`, the time when the file was written, makes the cache forget a file that has changed.
+    """
     model, tokenizer, about = checkpoints.load(path)
     request = ShowRequest(model, tokenizer, prompt, path, about)
-    request.transformer()
+    request.transformer()  # refuses a model without heads
     ids = request.context()[0] if prompt else _choose_text(request)
     if len(ids) < 2:
         raise UserError(f"--set prompt={prompt}: that is 1 {tokenizer.unit}, and a head needs two to choose from")
-    return request, ids
+    try:
+        reports = show_heads.reports(request)
+    except UserError:  # the texts in the checkpoint are too short
+        reports = []
+    return request, ids, {(r.layer, r.head): sentences(r, tokenizer.unit) for r in reports}
 
 
 @torch.no_grad()

@@ -23,11 +23,7 @@ class TriedChange(NamedTuple):
 
 
 def read(walk: Walk, given: Sequence[str]) -> dict[str, Any]:
-    """Values by name from texts `name=value`; the last value of a name counts.
-
-    Raises:
-        UserError: the walk has no such option, or the option does not allow the value.
-    """
+    """Values by name from texts `name=value`; raises `UserError` for a wrong name or value."""
     for text in given:
         if "=" not in text:
             raise UserError(f"--set {text}: a name and a value are needed, such as {defaults(walk)[0]}")
@@ -63,13 +59,8 @@ def try_changes(
 ) -> list[TriedChange | None]:
     """Runs the walk again with the suggested change of each step.
 
-    A change to the current value of an option goes back to the default.
-
-    Args:
-        walk: the walk.
-        result: its result.
-        arguments: the arguments of that run.
-        typed: the flags and values of the command line that gave these arguments.
+    `arguments` and `typed` are the arguments of the run with this result, as values and as typed flags. If an option
+    has the suggested value already, it goes back to its default.
     """
     return [_try(walk, result, step.change, arguments, typed) if step.change else None for step in result.steps]
 

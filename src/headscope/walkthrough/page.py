@@ -20,9 +20,7 @@ Link = tuple[str, str]  #: a text and a relative address; an empty address is th
 def write(walk: Walk, html: str, result: WalkResult, folder: Path) -> Path:
     """Writes the page and NAME-NN-TITLE.png for every matrix into the folder; returns the page.
 
-    Raises:
-        UserError: the folder cannot be created or written to.
-        RunFailed: the disk is full.
+    Raises `UserError` if the folder cannot be used, and `RunFailed` if the disk is full.
     """
     for i, matrix in enumerate((m for m in result.matrices if m.kind != "table"), 1):
         name = re.sub("[^a-z0-9]+", "-", matrix.title).strip("-")
@@ -50,14 +48,9 @@ def html(
 def links(
     walk: Walk, walks: Sequence[Walk], written: Sequence[Walk], folder: Path, model_page: Path | None
 ) -> list[Link]:
-    """Links to the pages of other walks that are in the folder or will be, and to a page that holds the model.
+    """Links from the page of a walk to the pages of other walks, and to a page that holds the model.
 
-    Args:
-        walk: the walk of this page.
-        walks: all walks.
-        written: the walks whose pages are written now.
-        folder: the folder of the pages.
-        model_page: the page of the model that was walked through, if there is one.
+    A link needs a file in the folder, or a walk that is written now.
     """
     present = [w for w in walks if w in (walk, *written) or (folder / w.file).is_file()]
     found = [(w.name, "" if w is walk else w.file) for w in present]

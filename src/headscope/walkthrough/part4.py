@@ -14,7 +14,7 @@ from headscope.errors import UserError
 from headscope.model.attention import attention, attention_scores, attention_weights
 from headscope.model.position import Sinusoidal
 from headscope.model.transformer import Block, TransformerLM
-from headscope.walkthrough.numbers import Numbers
+from headscope.walkthrough.matrix import Numbers
 from headscope.walkthrough.plain import compare, hide_later, mix, scale, weigh
 from headscope.walkthrough.walk import Walk
 

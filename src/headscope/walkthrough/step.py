@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from headscope.walkthrough.matrix import Matrix
-from headscope.walkthrough.numbers import Numbers
+from headscope.walkthrough.matrix import Matrix, Numbers
 
 
 class Change(NamedTuple):
@@ -30,7 +29,7 @@ class Step:
     formula: str  #: in the symbols of the matrices; four spaces separate formulas
     code: Sequence[Callable[..., Any]]  #: functions of a few lines that the walk ran
     equation: Sequence[Matrix | str]  #: matrices, with the signs between them
-    matrices: Sequence[Matrix]  #: those of the equation that no earlier step showed
+    matrices: Sequence[Matrix]  #: the matrices of the equation that no earlier step showed
     notice: str
     change: Change | None = None
 

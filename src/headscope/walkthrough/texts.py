@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from headscope.walkthrough.matrix import Matrix, format_number
-from headscope.walkthrough.numbers import REFERENCE, Numbers
+from headscope.walkthrough.matrix import REFERENCE, Matrix, Numbers, format_number
 from headscope.walkthrough.step import Change, Mistake, Step, WalkResult
 
 MISTAKES, CHECKS, NOTEBOOK = "Common mistakes", "Three questions", "In a notebook"
@@ -59,15 +58,10 @@ def fill_values(text: str, numbers: Numbers) -> str:
 
 
 def fill(markdown: str, functions: Mapping[str, Any], numbers: Numbers) -> WalkResult:
-    """A text with numbers.
-
-    Args:
-        markdown: the text.
-        functions: by name; those that the text shows are among them.
-        numbers: every name of the text, and no other.
+    """Fills a text with numbers, and with the functions that it names.
 
     Raises:
-        ValueError: a name is missing or is not used.
+        ValueError: the text names a number that is missing, or does not use one of the numbers.
     """
     walk, _, _ = markdown.partition(f"## {NOTEBOOK}\n")
     _check_names(walk, numbers)
@@ -89,7 +83,7 @@ def fill(markdown: str, functions: Mapping[str, Any], numbers: Numbers) -> WalkR
 def _step(
     title: str, body: str, functions: Mapping[str, Callable[..., Any]], numbers: Numbers, shown: set[str]
 ) -> Step:
-    """One step; `shown` has the titles of the matrices of earlier steps, and gets those of this one."""
+    """One step. `shown` has the titles of the matrices of earlier steps; the titles of this step are added."""
     text = fields(body, numbers)
     equation = numbers.equation(text["Matrices"])
     matrices = [m for m in equation if isinstance(m, Matrix) and not m.is_view and m.title not in shown]
@@ -124,7 +118,8 @@ def _entries(body: str, numbers: Numbers) -> list[tuple[str, str]]:
 
 
 def _check_names(markdown: str, numbers: Numbers) -> None:
-    names = {field.partition("[")[0] for _, field, _, _ in Formatter().parse(markdown) if field}
+    unwrapped = re.sub(r"\n(?=\S)", " ", markdown)  # a name may be on two lines
+    names = {field.partition("[")[0] for _, field, _, _ in Formatter().parse(unwrapped) if field}
     names |= set(re.findall(r"^(?:If|Unless) (\w+): ", markdown, flags=re.M))
     names |= set(re.findall(r"^Watch: ([^\[]+)", markdown, flags=re.M))
     for equation in re.findall(r"^Matrices: (.*)", markdown, flags=re.M):

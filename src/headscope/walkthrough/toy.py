@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from headscope.model.attention import attention, attention_weights
-from headscope.walkthrough.numbers import Numbers
+from headscope.walkthrough.matrix import Numbers
 from headscope.walkthrough.plain import Three, compare, hide_later, mix, scale, take, weigh
 from headscope.walkthrough.walk import Walk
 

@@ -11,7 +11,7 @@ from importlib import resources
 from typing import Any
 
 from headscope.walkthrough import texts
-from headscope.walkthrough.numbers import Numbers
+from headscope.walkthrough.matrix import Numbers
 from headscope.walkthrough.step import WalkResult
 
 
