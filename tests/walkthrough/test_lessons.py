@@ -157,3 +157,10 @@ def test_part_4_of_another_shape_is_counted(walk):
     total = embedding + 2 * block + 2 * 64 + 65 * 64 + 65
     assert shown(result, "parameters").values[-1, 0].item() == total
     assert double(shown(result, "parameters").values)[:-1].sum() == total
+
+
+def test_a_change_that_does_not_fit_the_other_options_is_not_suggested(walk):
+    code, out, _ = walk("part4", "--set", "width=30", "--set", "heads=6")
+    assert code == 0
+    assert "--set layers=12" in out
+    assert "--set heads=4" not in out

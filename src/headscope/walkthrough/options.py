@@ -67,13 +67,16 @@ def try_changes(
 
 def _try(
     walk: Walk, result: WalkResult, change: Change, arguments: Mapping[str, Any], typed: Sequence[tuple[str, str]]
-) -> TriedChange:
+) -> TriedChange | None:
     default = walk.options[change.option].default
     value, ask = _value(walk, change.option, change.value), change.ask
     if arguments.get(change.option, default) == value:
         value, ask = default, "What if the option has its default value again?"
+    try:
+        after = walk.run(**{**arguments, change.option: value})
+    except UserError:  # it does not fit the other options
+        return None
     title, i, j = change.at
-    after = walk.run(**{**arguments, change.option: value})
     old, new = (next(m for m in found.matrices if m.title == title) for found in (result, after))
     before, then = old.cells[i][j], new.cells[i][j]
     column = old.header[j] if old.columns else f"channel {j}"

@@ -50,7 +50,7 @@ def links(
 ) -> list[Link]:
     """Links from the page of a walk to the pages of other walks, and to a page that holds the model.
 
-    A link needs a file in the folder, or a walk that is written now.
+    Only pages that are in the folder, or are written now, get a link.
     """
     present = [w for w in walks if w in (walk, *written) or (folder / w.file).is_file()]
     found = [(w.name, "" if w is walk else w.file) for w in present]

@@ -12,7 +12,7 @@ from headscope.walkthrough.step import Change, Mistake, Step, WalkResult
 
 MISTAKES, CHECKS, NOTEBOOK = "Common mistakes", "Three questions", "In a notebook"
 LABELS = "Question|Formula|Code|Matrices|Notice|Change|Set|Watch|Because"
-PARAGRAPH = re.compile(rf"(?:({LABELS}|If|Unless)(?: (\w+))?: )?(.*)")
+PARAGRAPH = re.compile(rf"(?:(?:({LABELS})|(If|Unless) (\w+)): )?(.*)")
 
 
 class _Filler(Formatter):
@@ -30,7 +30,7 @@ class _Filler(Formatter):
 
 
 def sections(markdown: str, level: int = 2) -> dict[str, str]:
-    """The sections below the headings of a level, by heading; what precedes the first is under an empty one."""
+    """The sections below the headings of a level, by heading; the text before the first heading has an empty one."""
     before, *rest = re.split(rf"^{'#' * level} ", markdown, flags=re.M)
     return {"": before} | {title.strip(): body for title, _, body in (part.partition("\n") for part in rest)}
 
@@ -42,11 +42,10 @@ def fields(body: str, numbers: Numbers) -> dict[str, str]:
     for paragraph in re.split(r"\n\s*\n", body.strip()):
         match = PARAGRAPH.fullmatch(" ".join(paragraph.split()))
         assert match is not None
-        label, name, text = match.groups()
-        if label in ("If", "Unless"):
-            if bool(numbers[name]) != (label == "If"):
-                continue
-        else:
+        label, condition, name, text = match.groups()
+        if condition and bool(numbers[name]) != (condition == "If"):
+            continue
+        if not condition:
             latest = label or "Text"
         filled = fill_values(text, numbers)
         found[latest] = f"{found[latest]} {filled}" if latest in found else filled
