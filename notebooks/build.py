@@ -1,39 +1,115 @@
-"""`python notebooks/build.py`: makes NAME.ipynb of every source/NAME.py, without outputs.
+"""`python notebooks/build.py` writes NAME.ipynb, without outputs, for every walk without a checkpoint and every source.
 
-A source is plain Python in the percent format that Jupytext, VS Code and Spyder read: `# %%` begins a cell of code,
-`# %% [markdown]` one of text, whose lines are comments.
+The notebook of a walk comes from its text and its Python file. A source, `source/NAME.py`, is plain Python in the
+percent format that Jupytext, VS Code and Spyder read: `# %%` begins a code cell, and `# %% [markdown]` a text cell,
+whose lines are comments.
 """
 
+import inspect
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from headscope.walkthrough import options, texts
+from headscope.walkthrough.__main__ import WALKS
+from headscope.walkthrough.step import Step, source_of
+from headscope.walkthrough.walk import Walk
+
 HERE = Path(__file__).resolve().parent
-SOURCES = sorted((HERE / "source").glob("*.py"))
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+IMPORTS = """\
+import torch
+from headscope import Page
+from headscope.walkthrough.notebook import mistakes, notice, questions, show, whole
+from headscope.walkthrough.plain import *
+from headscope.walkthrough.{module} import *
+
+{parameters}
+numbers, result = Numbers(), WALK.run(seed)
+_ = torch.set_grad_enabled(False)"""
+Cell = tuple[str, bool]  #: a text, and whether it is code
 
 
-def notebook(source: Path) -> nbformat.NotebookNode:
-    """The notebook of a source, the same each time."""
+def of_source(source: Path) -> list[Cell]:
+    """The cells of a percent-format file."""
     cells = []
     for text in re.split(r"^# %%", source.read_text(encoding="utf-8"), flags=re.M)[1:]:
         kind, _, body = text.partition("\n")
-        if markdown := kind.strip() == "[markdown]":
-            body = re.sub(r"^# ?", "", body, flags=re.M)
-        make = new_markdown_cell if markdown else new_code_cell
-        cells.append(make(body.strip(), id=f"{source.stem}-{len(cells)}"))
+        is_code = kind.strip() != "[markdown]"
+        cells.append((body if is_code else re.sub(r"^# ?", "", body, flags=re.M), is_code))
+    return cells
+
+
+def of_walk(walk: Walk) -> list[Cell]:
+    """The cells of a walk: for each step the text, the functions, the lines that compute, and something to change."""
+    result = walk.run(walk.seed)
+    parameters = inspect.signature(walk.compute).parameters
+    values = [repr(walk.seed if name == "seed" else p.default) for name, p in parameters.items()]
+    setup = IMPORTS.format(module=walk.module, parameters=f"{', '.join(parameters)} = {', '.join(values)}")
+    same = f"`python -m headscope.walkthrough {walk.name}` runs the same code in the terminal."
+    cells, lines = [(f"# {result.question}\n\n{same}", False), (setup, True)], computing(walk)
+    equations = re.findall(r"^Matrices: (.*)", walk.markdown, flags=re.M)
+    defined = set()
+    for i, (step, equation) in enumerate(zip(result.steps, equations, strict=True), 1):
+        formulas = "\n".join(f"    {formula}" for formula in step.formula.split("    "))
+        text = step.text.replace("<", "&lt;")
+        cells.append((f"## {i}. {step.title}\n\n**{step.question}** {text}\n\n{formulas}", False))
+        cells += [(source_of(function), True) for function in step.code if function not in defined]
+        defined.update(step.code)
+        shown = texts.fill_values(equation, result.numbers)
+        cells.append((f'{lines[step.title]}show(*numbers.equation("{shown}"))', True))
+        cells.append((f'notice(result, "{step.title}")', True))
+        cells += changing(walk, step)
+    cells += [(f"## {texts.MISTAKES}", False), ("mistakes(result)", True), ("## Can you answer these?", False)]
+    cells += [("questions(result)", True), *extra(walk)]
+    return [*cells, ("## The whole walk", False), ("Page(whole(WALK))", True)]
+
+
+def computing(walk: Walk) -> dict[str, str]:
+    """The lines of `compute` for each step, by title."""
+    parts = re.split(r"^ *# %% ?(.*)\n", inspect.getsource(walk.compute), flags=re.M)
+    return {title: textwrap.dedent(body) for title, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def changing(walk: Walk, step: Step) -> list[Cell]:
+    """The cells of a suggested change."""
+    if not (change := step.change):
+        return []
+    value = options.read(walk, [f"{change.option}={change.value}"])[change.option]
+    ask = f"### Change something\n\n{change.ask} Guess the answer before you run the next cell."
+    code = f'show(*compute(seed, {change.option}={value!r}).equation("[{change.at[0]}]"))'
+    return [(ask, False), (code, True), (change.because, False)]
+
+
+def extra(walk: Walk) -> list[Cell]:
+    """The cells that only the notebook of a walk has."""
+    section = texts.sections(walk.markdown).get(texts.NOTEBOOK, "")
+    parts = re.split(r"^```python\n(.*?)^```\n", section.strip() + "\n", flags=re.M | re.S)
+    return [(part, bool(i % 2)) for i, part in enumerate(parts) if part.strip()]
+
+
+#: Functions that return the cells of each notebook.
+BOOKS = {walk.module: lambda walk=walk: of_walk(walk) for walk in WALKS.values() if not walk.needs_checkpoint}
+BOOKS |= {source.stem: lambda source=source: of_source(source) for source in (HERE / "source").glob("*.py")}
+
+
+def notebook(name: str) -> nbformat.NotebookNode:
+    """The notebook of a name, the same each time."""
+    make = {True: new_code_cell, False: new_markdown_cell}
+    cells = [make[is_code](text.strip(), id=f"{name}-{i}") for i, (text, is_code) in enumerate(BOOKS[name]())]
     return new_notebook(cells=cells, metadata=KERNEL)
 
 
-def text(source: Path) -> str:
-    """What stands in the notebook's file."""
-    return nbformat.writes(notebook(source), indent=1) + "\n"
+def content(name: str) -> str:
+    """The content of a notebook's file."""
+    return nbformat.writes(notebook(name), indent=1) + "\n"
 
 
 if __name__ == "__main__":
-    for source in SOURCES:
-        (HERE / f"{source.stem}.ipynb").write_text(text(source), encoding="utf-8")
-    sys.stdout.write(f"{len(SOURCES)} notebooks\n")
+    for name in BOOKS:
+        (HERE / f"{name}.ipynb").write_text(content(name), encoding="utf-8")
+    sys.stdout.write(f"{len(BOOKS)} notebooks\n")

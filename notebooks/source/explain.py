@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Train a model, look at its heads, explain one
 #
-# Half a minute of training on Python's own documentation, without a network. Then: what does each head do, how do we
-# know, and what happens without it?
+# Train for half a minute on Python's own documentation, without a network. Then see what each head does, what the
+# evidence is, and what happens without the head.
 
 # %%
 import torch
@@ -11,13 +11,13 @@ import headscope
 from headscope.heads import ablate, look, mean
 from headscope.heads.attribution import attribute
 from headscope.heads.sentences import sentences
+from headscope.walkthrough.matrix import Matrix
 from headscope.walkthrough.notebook import show
-from headscope.walkthrough.step import Matrix
 
 # %% [markdown]
 # ## Train
 #
-# The words after `train` are those of the command line: `python train.py experiment=quickstart data=pydoc …`.
+# On the command line this is `python train.py experiment=quickstart data=pydoc …`.
 
 # %%
 run = headscope.train(
@@ -28,8 +28,8 @@ steps = [f"step {entry['step']}" for entry in run.history]
 show(Matrix("validation loss", "nats per character", torch.tensor(run.losses)[:, None], steps, ("loss",), "table"))
 
 # %% [markdown]
-# **Notice.** It falls. A guess over all V characters costs ln V nats, so this is how much the model has come to
-# expect of the text. It is no good writer yet:
+# **Notice.** The loss falls. A uniform guess over V characters has a loss of ln V nats. The difference shows how well
+# the model predicts the text. It does not write well yet:
 
 # %%
 print(run.generate("def ", max_new_tokens=200))
@@ -37,7 +37,8 @@ print(run.generate("def ", max_new_tokens=200))
 # %% [markdown]
 # ## Look
 #
-# One map a head: a row is a character that looks, its columns are where it looks, and a row adds up to 1.
+# There is one attention pattern for each head. Each row is a character, and its columns show where it looks. Each row
+# adds up to 1.
 
 # %%
 heads = run.heads("return the name")
@@ -48,16 +49,16 @@ show(*(Matrix(n, n, m, heads.tokens, heads.tokens, "weights") for n, m in maps))
 # %% [markdown]
 # ## Explain one head
 #
-# A map is one text; a role takes many, and a control. This is what each head does on text that the training did not
-# see, with the evidence: chance, and what the loss loses without the head.
+# A pattern shows one text, but a role needs many texts and a control. The following sentences describe each head on
+# held-out text. The evidence is a comparison with chance, and the loss without the head.
 
 # %%
 for report in heads.reports:
     print(sentences(report, run.tokenizer.unit))
 
 # %% [markdown]
-# **Notice.** Each sentence compares a head with one that looks evenly, and with its own weights on the wrong keys.
-# Only a role whose head the model needs is confirmed. We go on with the one that it needs most:
+# **Notice.** Each sentence compares a head with a head that looks evenly, and with its own weights on the wrong keys. A
+# role is confirmed only if the model needs the head. The next cells use the head that the model needs most:
 
 # %%
 chosen = max((report for report in heads.reports if report.evidence), key=lambda report: report.evidence.cost)
@@ -66,8 +67,8 @@ print(chosen.name, chosen.role)
 # %% [markdown]
 # ## What happens without it?
 #
-# Its output is replaced by its mean over the text, which leaves a constant part and takes away what it found. What each
-# character's loss rises by:
+# The output of the head is replaced by its mean over the text. The constant part of the output stays, and the
+# differences between positions are removed. The picture shows by how much the loss of each character rises:
 
 # %%
 ids = run.tokenizer.encode("return the name")
@@ -77,7 +78,7 @@ show(Matrix("loss without it, minus with it", "nats", rises, (chosen.name,), hea
 # %% [markdown]
 # ## Which part made the next character likely?
 #
-# A logit is a sum: the embedding, each head and each feed-forward has its share.
+# A logit is a sum of contributions of the embedding, each head and each feed-forward layer.
 
 # %%
 first = look(run.model, ids[None]).logits[0, -1].argmax()
@@ -87,12 +88,13 @@ print(f"most likely after “return the name”: {run.tokenizer.show(int(first))
 show(Matrix("what each part adds to the logit", "Σ", torch.tensor(adds)[:, None], parts, ("adds",), "table"))
 
 # %% [markdown]
-# **Common mistake.** A direct share is not the whole effect: later layers read what a head wrote, too. And a large
-# weight on a short value moves little. Only the loss without the head says whether the model needs it.
+# **Common mistake.** The direct contribution of a head is not its whole effect, because later layers also read what the
+# head wrote. A large weight on a short value has little effect. Only the loss without the head shows whether the model
+# needs it.
 #
 # ## Change something
 #
-# What if all heads are taken away at once? Guess: is it the sum of what each costs alone?
+# What if all heads are removed at once? Guess first: does the loss rise by the sum of the rises for single heads?
 
 # %%
 every = [(layer, head) for layer in range(2) for head in range(2)]
@@ -101,12 +103,12 @@ together = float(ablate(run.model, ids[None], every, by=mean).mean())
 print(f"one at a time, added up: {sum(alone):+.4f} nats; all at once: {together:+.4f}")
 
 # %% [markdown]
-# It need not be, though it may come near. Where one head could do what another does, each alone seems to cost little;
-# where one reads what another wrote, they are counted twice. Try a longer text.
+# It need not be the sum. If one head can replace another, the removal of either alone has little effect. If one head
+# reads what another wrote, their effects are counted twice. Try a longer text.
 #
 # ## Try it yourself
 #
-# The page holds the model: type, look at a head, switch it off. It needs no network and no Python.
+# The page holds the model: type a text, look at a head, and switch it off. The page needs no network and no Python.
 
 # %%
 run.page("return the name")
@@ -114,9 +116,10 @@ run.page("return the name")
 # %% [markdown]
 # ## Can you answer these?
 #
-# 1. <details><summary>Why is a map of one text no evidence for a role?</summary>Another text may show another picture.
-#    The scores are of many texts, beside chance and beside the head's own weights on the wrong keys.</details>
-# 2. <details><summary>What makes a role confirmed?</summary>Without the head the loss on held-out text rises, by far
-#    more than the error of that number: the model needs it.</details>
-# 3. <details><summary>A part adds a lot to a logit. Does it make the character likely?</summary>Only if it adds less to
-#    the others: a probability depends on differences of logits.</details>
+# 1. <details><summary>Why is the pattern of one text not enough evidence for a role?</summary>Another text may show
+#    another pattern. Scores come from many texts, and are compared with chance and with the head's own weights on the
+#    wrong keys.</details>
+# 2. <details><summary>What makes a role confirmed?</summary>Without the head, the loss on held-out text rises by
+#    much more than the error of that number. So the model needs the head.</details>
+# 3. <details><summary>A part adds a lot to a logit. Does it make the character likely?</summary>Only if it adds less
+#    to the other logits. A probability depends on differences between logits.</details>

@@ -21,24 +21,24 @@ def double(tensor):
     return tensor.detach().double().numpy()
 
 
-def matrices(told):
+def matrices(result):
     """Every matrix, by its title."""
-    return {matrix.title: matrix.values.double().numpy() for matrix in told.matrices}
+    return {matrix.title: matrix.values.double().numpy() for matrix in result.matrices}
 
 
-def shown(told, title):
+def shown(result, title):
     """The matrix of a title."""
-    return next(matrix for matrix in told.matrices if matrix.title == title)
+    return next(matrix for matrix in result.matrices if matrix.title == title)
 
 
-def warned(told):
-    """What is said of mistakes."""
-    return " ".join(mistake.text for mistake in told.mistakes)
+def warned(result):
+    """The texts about common mistakes."""
+    return " ".join(mistake.text for mistake in result.mistakes)
 
 
-def agree(told, expected, atol):
+def agree(result, expected, atol):
     """Every expected matrix is shown, and shows those numbers."""
-    found = matrices(told)
+    found = matrices(result)
     for title, values in expected.items():
         np.testing.assert_allclose(
             found[title], np.reshape(values, found[title].shape), rtol=0, atol=atol, err_msg=title

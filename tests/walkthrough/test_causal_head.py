@@ -31,10 +31,10 @@ X = """
 
 
 def test_the_document_s_printed_numbers():
-    told = causal_head.tell(1337)
-    assert shown(told, "weights").cells == [row.split() for row in WEIGHTS.split("\n") if row]
+    result = causal_head.WALK.run(1337)
+    assert shown(result, "weights").cells == [row.split() for row in WEIGHTS.split("\n") if row]
     printed = np.array(X.split(), dtype=float).reshape(2, 32)
-    np.testing.assert_allclose(matrices(told)["embeddings"][:2], printed, rtol=5e-5, atol=5e-7)
+    np.testing.assert_allclose(matrices(result)["embeddings"][:2], printed, rtol=5e-5, atol=5e-7)
 
 
 def test_every_number_again_in_float64():
@@ -57,16 +57,16 @@ def test_every_number_again_in_float64():
             "weighted values": right["weights"][-1, :, None] * v,
             "output by v": right["output"],
         }
-        told = causal_head.tell(seed)
-        agree(told, expected, 2e-6)
-        assert expected.keys() == matrices(told).keys()
+        result = causal_head.WALK.run(seed)
+        agree(result, expected, 2e-6)
+        assert expected.keys() == matrices(result).keys()
 
 
 def test_another_seed_says_whose_numbers_are_well_known():
     def text(seed):
-        return next(step.text for step in causal_head.tell(seed).steps if step.matrices[0].title == "weights")
+        return next(step.text for step in causal_head.WALK.run(seed).steps if step.matrices[0].title == "weights")
 
     assert "These are the 64 weights that Andrej Karpathy" in text(1337)
     assert "seed 1337" in text(5)
-    assert "(4, 8, 32)" in warned(causal_head.tell(1337))
-    assert "(4, 8, 16)" in warned(causal_head.tell(1337))
+    assert "(4, 8, 32)" in warned(causal_head.WALK.run(1337))
+    assert "(4, 8, 16)" in warned(causal_head.WALK.run(1337))

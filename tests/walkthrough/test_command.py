@@ -39,7 +39,7 @@ def test_a_walk_tells_its_steps_its_mistakes_and_its_questions(walk, name):
     code, out, err = walk(name, columns=80)
     assert (code, err) == (0, "")
     assert time.process_time() - start < 10
-    assert out.count("Notice: ") == len(WALKS[name].tell(WALKS[name].seed).steps) >= 6
+    assert out.count("Notice: ") == len(WALKS[name].run(WALKS[name].seed).steps) >= 6
     assert out.count("Change: ") >= 2
     assert out.index("Common mistakes") < out.index("Can you answer these?") < out.index("Answers")
     assert "document" not in out
@@ -66,7 +66,7 @@ def test_a_word_is_shown_as_typed(walk):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["nobody"], "there is no walk 'nobody'; there are toy, friends, fox, causal-head, part4, model"),
         (["toy", "--seed", "x"], "--seed 'x' is not a whole number from 0 to 4294967295"),
@@ -100,11 +100,11 @@ def test_a_word_is_shown_as_typed(walk):
         (["toy", "friends"], "--help lists"),
     ],
 )
-def test_a_mistake_is_one_line(walk, arguments, said):
+def test_a_mistake_is_one_line(walk, arguments, expected):
     code, out, err = walk(*arguments)
     assert code == 2
     assert out == ""
-    assert said in err
+    assert expected in err
     assert err.count("\n") == 1
 
 
@@ -137,9 +137,9 @@ def test_the_page_holds_everything_and_needs_nothing(walk, name, tmp_path):
     for picture in pictures:
         pixels = np.asarray(Image.open(picture))
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 8, picture.name
-    told = WALKS[name].tell(WALKS[name].seed)
+    result = WALKS[name].run(WALKS[name].seed)
     cells = set(re.findall(r"<td class=\"n[^>]*>([^<]*)</td>", page))
-    for matrix in told.matrices:
+    for matrix in result.matrices:
         assert {cell for row in matrix.cells for cell in row} <= cells, matrix.title
     for number in WEIGHTS.split() if name == "causal-head" else ():
         assert number in cells
@@ -156,7 +156,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 
 
 def photograph(page, picture, *flags):
-    """Opens a page in headless Chromium; returns what its console said."""
+    """Opens a page in headless Chromium; returns the messages of its console."""
     assert CHROMIUM, "these tests need Chromium"
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0", *flags]
     command += [f"--user-data-dir={picture.parent}/profile", f"--screenshot={picture}", page.as_uri()]

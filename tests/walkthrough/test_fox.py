@@ -40,7 +40,7 @@ def test_every_number_again_in_float64(seed, sentences):
     embeddings, query, keys, exps, theirs, _ = document(seed, sentences)
     right = attend(query[None], keys, keys)
     context = right["output"]
-    told = fox.tell(seed, sentences)
+    result = fox.WALK.run(seed, sentences=sentences)
     expected = {
         "embeddings": embeddings,
         "exponentials": exps,
@@ -49,66 +49,72 @@ def test_every_number_again_in_float64(seed, sentences):
         "weighted values": np.concatenate((right["weights"][0][:, None] * keys, context)),
         "distances": np.sqrt(((embeddings - context) ** 2).sum(-1)),
     }
-    agree(told, expected, 1e-12)
-    shown = matrices(told)
+    agree(result, expected, 1e-12)
+    shown = matrices(result)
     np.testing.assert_allclose(shown["query"][-1], query, atol=1e-12)
     np.testing.assert_allclose(shown["probabilities"].sum(0), 1, atol=1e-12)
     assert shown.keys() == expected.keys() | {"tokens", "query", "probabilities"}
 
 
-def notes(told):
-    step = told.matrices[-1]
+def notes(result):
+    step = result.matrices[-1]
     return {note: word for word, note in zip(step.rows, step.notes, strict=True) if note}
 
 
 def test_the_default_is_the_document_s_sentence_word_and_window():
-    told = fox.tell(0)
-    tokens = told.matrices[0]
+    result = fox.WALK.run(0)
+    tokens = result.matrices[0]
     assert dict(zip(tokens.notes, tokens.rows, strict=True))["current word"] == "jumps"
     assert [w for w, note in zip(tokens.rows, tokens.notes, strict=True) if note == "context"] == ["brown", "fox"]
     *_, prediction = document(0, DEFAULT)
-    assert notes(told) == {"predicted by the largest weight": prediction, "predicted by the values": "The"}
+    assert notes(result) == {"predicted by the largest weight": prediction, "predicted by the values": "The"}
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_document_s_prediction_is_told_even_where_its_code_looks_it_up_wrongly(seed):
+def test_the_document_s_prediction_is_shown_even_where_its_code_looks_it_up_wrongly(seed):
     for sentences in (DEFAULT, [DEFAULT[0], "over and over we go on and on"], ["so so so it goes so"]):
         *_, theirs, prediction = document(seed, sentences)
         words = sentences[-1].split()
-        told = fox.tell(seed, sentences)
+        result = fox.WALK.run(seed, sentences=sentences)
         best = words[int(np.argmax(theirs))]
-        assert f"the largest weight, “{best}”" in warned(told)
-        assert ("but then answers" in warned(told)) == (prediction is not None and prediction != best)
-        assert ("and then fails" in warned(told)) == (prediction is None)
+        assert f"the largest weight, “{best}”" in warned(result)
+        assert ("the program answers" in warned(result)) == (prediction is not None and prediction != best)
+        assert ("a place in the vocabulary, the program fails" in warned(result)) == (prediction is None)
         if prediction:
-            assert any(w == prediction and "largest weight" in note for note, w in notes(told).items())
+            assert any(w == prediction and "largest weight" in note for note, w in notes(result).items())
 
 
-def test_a_place_beyond_the_vocabulary_is_told():
+def test_a_place_beyond_the_vocabulary_is_explained():
     sentence = "a a a a b a a c"  # places 4 and 7 of a vocabulary of 3
     failing = [seed for seed in range(30) if document(seed, [sentence])[-1] is None]
     assert failing
     for seed in failing:
-        assert re.search("and then fails, as place [47] is not in a vocab", warned(fox.tell(seed, [sentence])))
+        assert re.search(
+            "its place in the sentence, [47], is used as a place in the vocabulary, the program fails",
+            warned(fox.WALK.run(seed, sentences=[sentence])),
+        )
 
 
 @pytest.mark.parametrize(
-    ("sentence", "said"),
+    ("sentence", "expected"),
     [
-        ("no I said no you did", "in place 0, not of this one, and fail"),
-        ("I say no no no way", "in place 2, not of"),
+        (
+            "no I said no you did",
+            "in place 0, and uses the context of that place. In place 0 the context is empty, and",
+        ),
+        ("I say no no no way", "in place 2, and uses"),
     ],
 )
-def test_a_current_word_that_came_before_is_told(sentence, said):
-    assert said in warned(fox.tell(0, [sentence]))
+def test_a_current_word_that_came_before_is_explained(sentence, expected):
+    assert expected in warned(fox.WALK.run(0, sentences=[sentence]))
 
 
-@pytest.mark.parametrize(("sentences", "said"), [([""], "0 words"), (["one"], "1 word"), (["a b", "c"], "1 word")])
-def test_too_short_a_sentence_is_refused(sentences, said):
-    with pytest.raises(UserError, match=said):
-        fox.tell(0, sentences)
+@pytest.mark.parametrize(("sentences", "expected"), [([""], "0 words"), (["one"], "1 word"), (["a b", "c"], "1 word")])
+def test_too_short_a_sentence_is_refused(sentences, expected):
+    with pytest.raises(UserError, match=expected):
+        fox.WALK.run(0, sentences=sentences)
 
 
 def test_too_long_a_sentence_is_refused():
     with pytest.raises(UserError, match="1,000"):
-        fox.tell(0, ["a " * 1001])
+        fox.WALK.run(0, sentences=["a " * 1001])

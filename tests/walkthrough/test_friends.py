@@ -30,15 +30,15 @@ def test_every_number_again_in_float64(seed):
         "weighted values": right["weights"][0, :, None] * v,
         "output": right["output"],
     }
-    told = friends.tell(seed)
-    agree(told, expected, 1e-6)
-    assert {title for title in matrices(told).keys() - expected.keys() if not title.startswith("chosen ")} == set()
+    result = friends.WALK.run(seed)
+    agree(result, expected, 1e-6)
+    assert {title for title in matrices(result).keys() - expected.keys() if not title.startswith("chosen ")} == set()
 
 
 def test_the_mistakes_count():
-    told = friends.tell(0)
-    weights = matrices(told)["weights"]
-    low, high = (float(x) for x in re.search(r"between (\S+) and (\S+), about", warned(told)).groups())
+    result = friends.WALK.run(0)
+    weights = matrices(result)["weights"]
+    low, high = (float(x) for x in re.search(r"between (\S+) and (\S+), about", warned(result)).groups())
     assert low == pytest.approx(weights.min(), abs=6e-5)
     assert high == pytest.approx(weights.max(), abs=6e-5)
-    assert "weight 1.0000 in place of" in warned(told)
+    assert "weight 1.0000 in place of" in warned(result)

@@ -10,7 +10,7 @@ import torch
 from headscope.model import attention as models
 from headscope.walkthrough import friends, options, plain, toy
 from headscope.walkthrough.__main__ import WALKS
-from headscope.walkthrough.step import Matrix
+from headscope.walkthrough.matrix import Matrix
 from tests.walkthrough.reference import attend, double, matrices, shown
 
 SMALL = ["toy", "friends", "fox", "causal-head", "part4"]
@@ -41,7 +41,7 @@ def number_at(out, answer):
 def test_every_change_shows_what_its_answer_says(walk, name):
     _, out, _ = walk(name, columns=200)
     found = list(changes(out))
-    assert len(found) == sum(step.change is not None for step in WALKS[name].tell(WALKS[name].seed).steps) >= 2
+    assert len(found) == sum(step.change is not None for step in WALKS[name].run(WALKS[name].seed).steps) >= 2
     for arguments, answer in found:
         code, after, err = walk(*arguments, columns=200)
         assert (code, err) == (0, "")
@@ -64,7 +64,7 @@ def test_options_are_kept_in_what_is_proposed(walk):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_code_that_is_shown_is_short_and_is_what_stands_in_the_file(name):
-    for step in WALKS[name].tell(WALKS[name].seed).steps:
+    for step in WALKS[name].run(WALKS[name].seed).steps:
         for function in step.code:
             assert function.__name__ in step.source
         lines = step.source.splitlines()
@@ -76,19 +76,21 @@ def test_the_code_that_is_shown_is_short_and_is_what_stands_in_the_file(name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_every_step_is_whole_and_three_questions_close(name):
-    told = WALKS[name].tell(WALKS[name].seed)
-    for step in told.steps:
+    result = WALKS[name].run(WALKS[name].seed)
+    for step in result.steps:
         assert step.question.endswith("?")
         assert step.text
         assert step.formula
         assert step.notice
         assert step.matrices
-    assert len(told.checks) == 3
-    assert all(question.endswith("?") and answer for question, answer in told.checks)
-    assert len(told.mistakes) >= 2
-    assert sum(bool(re.search(r"\d", mistake.text)) for mistake in told.mistakes) >= 2
-    said = repr(told.mistakes) + repr([(s.question, s.text, s.notice) for s in told.steps]) + repr(told.checks)
-    assert "document" not in said
+    assert len(result.checks) == 3
+    assert all(question.endswith("?") and answer for question, answer in result.checks)
+    assert len(result.mistakes) >= 2
+    assert sum(bool(re.search(r"\d", mistake.text)) for mistake in result.mistakes) >= 2
+    expected = (
+        repr(result.mistakes) + repr([(s.question, s.text, s.notice) for s in result.steps]) + repr(result.checks)
+    )
+    assert "document" not in expected
 
 
 def test_plain_is_what_the_models_compute():
@@ -110,24 +112,24 @@ def test_the_chosen_friends_again_in_float64(sharpness, keys):
     x = np.array(list(friends.FRIENDS.values()))
     taste = x[:, 2:] - x[:, :1]  # travel minus music
     right = attend(sharpness * taste, taste * (1 if keys == "alike" else -1), x, scale=1)
-    found = matrices(friends.tell(0, sharpness=sharpness, keys=keys))
+    found = matrices(friends.WALK.run(0, sharpness=sharpness, keys=keys))
     np.testing.assert_allclose(found["chosen scores"], right["scores"], atol=1e-5)
     np.testing.assert_allclose(found["chosen weights"], right["weights"], atol=1e-5)
     np.testing.assert_allclose(found["chosen output"], right["output"], atol=1e-5)
 
 
 def test_the_chosen_friends_form_two_camps_and_the_random_ones_none():
-    found = matrices(friends.tell(0))
+    found = matrices(friends.WALK.run(0))
     assert abs(found["weights"] - 0.25).max() < 0.03
     assert found["chosen weights"][2, 2] > 0.99, "Charlie listens to himself"
     assert found["chosen weights"][[0, 1, 3], 2].max() < 0.05, "and nobody else to Charlie"
-    turned = matrices(friends.tell(0, keys="opposite"))["chosen weights"]
+    turned = matrices(friends.WALK.run(0, keys="opposite"))["chosen weights"]
     assert (turned[[0, 1, 3]].argmax(1) == 2).all(), "opposites meet"
-    assert (matrices(friends.tell(0, sharpness=0.0))["chosen weights"] == 0.25).all()
+    assert (matrices(friends.WALK.run(0, sharpness=0.0))["chosen weights"] == 0.25).all()
 
 
 def test_a_mask_leaves_the_last_word_s_answer_alone():
-    free, masked = (matrices(toy.tell(0, mask=mask))["probabilities"] for mask in (False, True))
+    free, masked = (matrices(toy.WALK.run(0, mask=mask))["probabilities"] for mask in (False, True))
     np.testing.assert_allclose(masked, free, atol=1e-6)
 
 
@@ -150,8 +152,15 @@ def test_the_list_names_every_option(walk):
 
 
 def test_part_4_of_another_shape_is_counted(walk):
-    told = WALKS["part4"].tell(42, layers=2, width=64, heads=4)
+    result = WALKS["part4"].run(42, layers=2, width=64, heads=4)
     embedding, block = 65 * 64, 4 * 64 * 64 + 2 * 2 * 64 + 8 * 64 * 64 + 5 * 64
     total = embedding + 2 * block + 2 * 64 + 65 * 64 + 65
-    assert shown(told, "parameters").values[-1, 0].item() == total
-    assert double(shown(told, "parameters").values)[:-1].sum() == total
+    assert shown(result, "parameters").values[-1, 0].item() == total
+    assert double(shown(result, "parameters").values)[:-1].sum() == total
+
+
+def test_a_change_that_does_not_fit_the_other_options_is_not_suggested(walk):
+    code, out, _ = walk("part4", "--set", "width=30", "--set", "heads=6")
+    assert code == 0
+    assert "--set layers=12" in out
+    assert "--set heads=4" not in out

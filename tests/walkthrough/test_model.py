@@ -25,10 +25,10 @@ def test_every_number_is_the_model_s(tmp_path, position, head):
     trained, tokenizer = save(path, position)
     layer, index = head
     text = "the cat sat"
-    told = model.tell(checkpoint=str(path), prompt=text, head=f"L{layer}H{index}")
+    result = model.WALK.run(None, checkpoint=str(path), prompt=text, head=f"L{layer}H{index}")
     ids = tokenizer.encode(text)[None]
     seen = look(trained, ids, "queries", "keys", "values", "maps", "z", "heads", "resid")
-    found = {title: torch.tensor(values) for title, values in matrices(told).items()}
+    found = {title: torch.tensor(values) for title, values in matrices(result).items()}
 
     def same(title, expected):
         torch.testing.assert_close(found[title], expected.double(), rtol=0, atol=2e-5, msg=title)
@@ -46,7 +46,7 @@ def test_every_number_is_the_model_s(tmp_path, position, head):
     same("written", seen.heads[layer, 0, index, -1:])
     if layer:
         same(f"stream before layer {layer}", seen.resid[layer, 0])
-    assert max(len(line) for step in told.steps for line in step.source.splitlines()) <= 76
+    assert max(len(line) for step in result.steps for line in step.source.splitlines()) <= 76
     assert torch.equal(found["scores"].softmax(-1).isclose(found["weights"], atol=1e-6), torch.ones(11, 11).bool())
 
     p = seen.logits[0, -1].double().softmax(-1)
@@ -56,35 +56,35 @@ def test_every_number_is_the_model_s(tmp_path, position, head):
     same("probabilities", torch.stack((p[top], without[top]), -1))
     shares = attribute(trained, ids, top[:1])
     assert found["next"][0, 1].item() == pytest.approx(shares.heads[layer, 0, index].item(), abs=2e-5)
-    adds = next(m for m in told.matrices if m.columns == ("adds",))
+    adds = next(m for m in result.matrices if m.columns == ("adds",))
     assert adds.values[:-1].sum().item() == pytest.approx(float(shares.logit), abs=1e-3)
-    assert f"P({tokenizer.show(int(top[0])).replace(' ', '·')}) = {p[top[0]]:.4f} with" in told.steps[-1].notice
+    assert f"P({tokenizer.show(int(top[0])).replace(' ', '·')}) = {p[top[0]]:.4f} with" in result.steps[-1].notice
 
 
 def test_a_head_that_says_its_mean(tmp_path):
     path = tmp_path / "best.ckpt"
     trained, tokenizer = save(path)
-    told = model.tell(checkpoint=str(path), prompt="the cat", head="l0h1", instead="mean")
+    result = model.WALK.run(None, checkpoint=str(path), prompt="the cat", head="l0h1", instead="mean")
     ids = tokenizer.encode("the cat")[None]
     edit = Replace("z", mean(look(trained, ids, "z").z), heads_at(trained, (0, 1)))
     p = look(trained, ids, edits=[edit]).logits[0, -1].double().softmax(-1)
-    shares = shown(told, "probabilities")
+    shares = shown(result, "probabilities")
     first = tokenizer.encode(shares.rows[0].replace("·", " "))[0]
     assert shares.values[0, 1].item() == pytest.approx(p[first].item(), abs=1e-6)
 
 
 def test_without_a_name_the_head_that_matters_most_is_taken(run_folder, walk):
     _, trained, tokenizer = run_folder
-    told = model.tell(prompt="the dog")
+    result = model.WALK.run(None, prompt="the dog")
     ids = tokenizer.encode("the dog")
-    p = model.likely(trained, ids)
+    p = model.predict(trained, ids)
     moved = {
         (layer, head): abs(float((model.remove(trained, ids, (layer, head), zero) - p)[p.argmax()]))
         for layer in range(2)
         for head in range(2)
     }
     layer, head = max(moved, key=moved.get)
-    assert f"head L{layer}H{head} make of it" in told.steps[2].question
+    assert f"head L{layer}H{head} make of it" in result.steps[2].question
 
 
 def test_the_newest_checkpoint_is_taken_and_named_first(run_folder, walk):
@@ -113,7 +113,7 @@ def test_every_change_shows_what_its_answer_says(run_folder, walk):
 
 
 def test_mistakes_are_one_line(run_folder, walk, tmp_path):
-    for given, said in (
+    for given, expected in (
         (["head=L9H9"], "there is no such head; there are L0H0 L0H1 L1H0 L1H1"),
         (["prompt=Q"], "Q"),
         (["prompt=t"], "1 character, and a head needs two"),
@@ -122,7 +122,7 @@ def test_mistakes_are_one_line(run_folder, walk, tmp_path):
     ):
         code, out, err = walk("model", *[word for x in given for word in ("--set", x)])
         assert (code, out) == (2, "")
-        assert said in err
+        assert expected in err
         assert err.count("\n") == 1
 
 
@@ -164,7 +164,7 @@ def test_texts_too_short_to_choose_from_ask_for_a_prompt(tmp_path, walk, monkeyp
 def test_one_head_alone_has_no_other_to_follow(tmp_path):
     path = tmp_path / "one.ckpt"
     save(path, n_heads=1, n_layers=1)
-    told = model.tell(checkpoint=str(path), prompt="the cat")
-    assert [step.change and step.change.option for step in told.steps].count("head") == 0
-    assert len(told.checks) == 3
+    result = model.WALK.run(None, checkpoint=str(path), prompt="the cat")
+    assert [step.change and step.change.option for step in result.steps].count("head") == 0
+    assert len(result.checks) == 3
     assert WALKS["model"].seed is None

@@ -116,4 +116,4 @@ def test_a_request_would_be_seen(pages, tmp_path):
     page.write_text(page.read_text().replace("<main>", '<main><img src="http://example.invalid/x.png">'))
     with browser(tmp_path / "profile") as tab:
         tab.open(page)
-        assert any("Content Security Policy" in said for said in tab.complaints)
+        assert any("Content Security Policy" in message for message in tab.complaints)

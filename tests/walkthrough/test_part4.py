@@ -24,13 +24,13 @@ def test_the_example_again_in_float64():
             "masked weights": masked["weights"],
             "masked output": masked["output"],
         }
-        told = part4.tell(seed)
-        agree(told, expected, 1e-6)
-        assert matrices(told).keys() - expected.keys() == {"sinusoidal positions", "tour of a block", "parameters"}
+        result = part4.WALK.run(seed)
+        agree(result, expected, 1e-6)
+        assert matrices(result).keys() - expected.keys() == {"sinusoidal positions", "tour of a block", "parameters"}
 
 
 def test_the_sinusoidal_table():
-    shown = matrices(part4.tell(42))["sinusoidal positions"]  # (32 channels, 50 positions)
+    shown = matrices(part4.WALK.run(42))["sinusoidal positions"]  # (32 channels, 50 positions)
     rates = np.exp(np.arange(0, 64, 2) * (-np.log(10000) / 64))  # as the document has them
     table = np.zeros((100, 64))
     table[:, 0::2] = np.sin(np.arange(100)[:, None] * rates)
@@ -40,7 +40,7 @@ def test_the_sinusoidal_table():
 
 
 def test_where_the_parameters_sit():
-    step = shown(part4.tell(42), "parameters")
+    step = shown(part4.WALK.run(42), "parameters")
     counts = dict(zip(step.rows, step.values[:, 0].tolist(), strict=True))
     assert counts == {
         "embedding": 65 * 256,
@@ -58,10 +58,10 @@ def test_where_the_parameters_sit():
 
 
 def test_the_tour_is_the_block_itself():
-    told = part4.tell(42)
-    notice = next(s.notice for s in told.steps if s.matrices[0].title == "tour of a block")
+    result = part4.WALK.run(42)
+    notice = next(s.notice for s in result.steps if s.matrices[0].title == "tour of a block")
     assert float(re.search(r"as a whole; the largest difference is (\S+)\. ", notice).group(1)) < 1e-5
-    step = shown(told, "tour of a block")
+    step = shown(result, "tour of a block")
     shapes = dict(zip(step.rows, (note.split("  ")[0] for note in step.notes), strict=True))
     assert shapes["queries"] == "(1, 8, 3, 32)"
     assert shapes["weights"] == "(1, 8, 3, 3)"
@@ -70,8 +70,8 @@ def test_the_tour_is_the_block_itself():
 
 
 def test_what_goes_wrong_is_counted():
-    said = warned(part4.tell(42))
+    expected = warned(part4.WALK.run(42))
     batches = -(-(1_115_394 - 128) // 64)
-    assert f"{500 * batches:,} steps, 8.7 million" in said
-    assert "about 400K" in said
-    assert "4,766,273" in said
+    assert f"{500 * batches:,} steps, 8.7 million" in expected
+    assert "about 400K" in expected
+    assert "4,766,273" in expected

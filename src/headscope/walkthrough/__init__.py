@@ -1,1 +1,1 @@
-"""Small systems and your own model, step by step: `python -m headscope.walkthrough`."""
+"""Small systems and a head of your own model, step by step: `python -m headscope.walkthrough`."""

@@ -1,9 +1,7 @@
-"""`python -m headscope.walkthrough [NAME] [--set NAME=VALUE] [--out DIR]`; alone the list, with --out all pages."""
+"""`python -m headscope.walkthrough [NAME]`: runs a walk; without a name, lists all walks or writes all their pages."""
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
@@ -12,97 +10,95 @@ from headscope.errors import UserError
 from headscope.installed import command
 from headscope.shell import Parser, run
 from headscope.walkthrough import causal_head, fox, friends, model, options, page, part4, terminal, toy
-from headscope.walkthrough.step import Walk
 
 WALKS = {walk.name: walk for walk in (toy.WALK, friends.WALK, fox.WALK, causal_head.WALK, part4.WALK, model.WALK)}
-SEEDS = 2**32  #: what NumPy and PyTorch both take
+SEEDS = 2**32  #: NumPy and PyTorch both accept smaller seeds
 
 
 class _Console(Console):
-    """One whose reader, `head` say, may leave early."""
+    """A console whose reader, such as `head`, may stop early."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = Parser(prog=command("walk"), description="A small system, step by step.")
-    parser.add_argument("name", nargs="?", help=f"which: {', '.join(WALKS)}; none lists them, or with --out writes all")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the walk; may be repeated"
+    with_sentences = ", ".join(walk.name for walk in WALKS.values() if walk.takes_sentences)
+    parser = Parser(prog=command("walk"), description="Goes through a small system step by step.")
+    add = parser.add_argument
+    add("name", nargs="?", help=f"{', '.join(WALKS)}; without a name: a list, or all pages with --out")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the walk; may be repeated")
+    add("--seed", help="a whole number from 0; each walk has its own default")
+    add("--out", help="a folder for pictures and a page")
+    add(
+        "--sentence", action="append", default=[], help=f"{with_sentences} only: replaces its sentence; may be repeated"
     )
-    parser.add_argument("--seed", help="a whole number from 0; each walk has its own")
-    parser.add_argument("--out", help="a folder for pictures and a page")
-    parser.add_argument("--sentence", action="append", help="fox only: a sentence in place of its own; may be repeated")
     return parser.parse_args(argv)
 
 
 def walk(argv: list[str] | None = None) -> None:
-    """Runs what the command line asks for.
+    """Runs the command.
 
     Raises:
-        UserError: something on it cannot be used.
+        UserError: an argument cannot be used.
     """
     given, console = _arguments(argv), _Console(highlight=False)
     if given.out == "":
         raise UserError("--out is empty; give it the name of a folder")
-    if given.name is None:
-        if given.seed or given.set or given.sentence:
-            raise UserError(f"which walk? the name is missing; there are {', '.join(WALKS)}")
-        return _write_all(console, Path(given.out)) if given.out else _list(console)
+    if given.name is None and (given.seed or given.set or given.sentence):
+        raise UserError(f"which walk? the name is missing; there are {', '.join(WALKS)}")
+    if given.name is not None:
+        _run(console, given)
+    elif given.out:
+        _write_all(console, Path(given.out))
+    else:
+        for walk in WALKS.values():
+            defaults = " ".join(options.defaults(walk))
+            console.print(f"{walk.name:<12} {walk.summary} · --set {defaults}", soft_wrap=True, markup=False)
+
+
+def _run(console: Console, given: argparse.Namespace) -> None:
     if given.name not in WALKS:
         raise UserError(f"there is no walk {given.name!r}; there are {', '.join(WALKS)}")
-    chosen = WALKS[given.name]
-    arguments, others = options.read(chosen, given.set), []
-    if given.sentence and chosen is not fox.WALK:
-        raise UserError(f"{chosen.name} has sentences of its own; only fox takes --sentence")
-    if given.seed is not None:
-        if chosen.seed is None:
-            raise UserError(f"nothing in {chosen.name} is random; it takes no --seed")
-        others += ["--seed", given.seed]
-    arguments["seed"] = chosen.seed if given.seed is None else _seed(given.seed)
+    walk = WALKS[given.name]
+    arguments = options.read(walk, given.set)
+    if given.sentence and not walk.takes_sentences:
+        names = ", ".join(other.name for other in WALKS.values() if other.takes_sentences)
+        raise UserError(f"{walk.name} has sentences of its own; only {names} takes --sentence")
+    if given.seed is not None and walk.seed is None:
+        raise UserError(f"nothing in {walk.name} is random; it takes no --seed")
+    arguments["seed"] = seed = walk.seed if given.seed is None else _seed(given.seed)
     if given.sentence:
         arguments["sentences"] = given.sentence
-        others += [word for sentence in given.sentence for word in ("--sentence", sentence)]
-    _run(console, chosen, arguments, given.set, others, given.out)
-    return None
-
-
-def _run(
-    console: Console, chosen: Walk, arguments: Mapping[str, Any], sets: list[str], others: list[str], out: str | None
-) -> None:
-    told = chosen.tell(**arguments)
-    changes = options.answered(chosen, told, arguments, sets, others)
-    written = None
-    if out is not None:
-        folder = Path(out)
-        links = page.links(chosen, list(WALKS.values()), [], folder, told.page)
-        written = page.write(chosen, arguments["seed"], told, changes, folder, links)
-    terminal.show(console, chosen, arguments["seed"], told, changes)
-    if written:
-        console.print(f"\nthe page, beside its pictures: {written}", soft_wrap=True, markup=False)
-
-
-def _list(console: Console) -> None:
-    for walk in WALKS.values():
-        console.print(f"{walk.name:<12} {walk.summary} · --set {options.listed(walk)}", soft_wrap=True, markup=False)
+    typed = [*(("--set", text) for text in given.set), *(("--sentence", text) for text in given.sentence)]
+    typed += [("--seed", given.seed)] * (given.seed is not None)
+    result = walk.run(**arguments)
+    changes = options.try_changes(walk, result, arguments, typed)
+    if given.out is not None:
+        folder = Path(given.out)
+        links = page.links(walk, list(WALKS.values()), [], folder, result.numbers.page)
+        written = page.write(walk, page.html(walk, seed, result, changes, links), result, folder)
+    terminal.show(console, walk.name if seed is None else f"{walk.name}  seed {seed}", result, changes)
+    if given.out is not None:
+        console.print(f"\nthe page and its pictures: {written}", soft_wrap=True, markup=False)
 
 
 def _write_all(console: Console, folder: Path) -> None:
-    """Every walk's page, each with links to all; without a checkpoint, all but that of the model."""
-    told = {}
+    """Writes the page of every walk, with links between them; without a checkpoint, one walk is left out."""
+    results = {}
     for walk in WALKS.values():
         try:
-            told[walk] = walk.tell(walk.seed)
+            results[walk] = walk.run(walk.seed)
         except UserError as e:
-            if walk is not model.WALK:
+            if not walk.needs_checkpoint:
                 raise
             console.print(f"without the walk through your own model: {e}", soft_wrap=True, markup=False)
-    model_page = next((t.page for t in told.values() if t.page), None)
-    for walk, story in told.items():
-        links = page.links(walk, list(WALKS.values()), list(told), folder, model_page)
-        changes = options.answered(walk, story, {"seed": walk.seed}, [], [])
-        console.print(str(page.write(walk, walk.seed, story, changes, folder, links)), soft_wrap=True, markup=False)
+    model_page = next((result.numbers.page for result in results.values() if result.numbers.page), None)
+    for walk, result in results.items():
+        links = page.links(walk, list(WALKS.values()), list(results), folder, model_page)
+        changes = options.try_changes(walk, result, {"seed": walk.seed}, [])
+        html = page.html(walk, walk.seed, result, changes, links)
+        console.print(str(page.write(walk, html, result, folder)), soft_wrap=True, markup=False)
 
 
 def _seed(text: str) -> int:

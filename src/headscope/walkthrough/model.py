@@ -1,10 +1,9 @@
-"""model: one head of a trained model on a text, from characters to the probability that it changes.
+"""model: one head of a trained model on a text, from characters to the probability that the head changes.
 
 Shapes: T positions, C = d_model, D = head width, V vocabulary, L layers, H heads.
 """
 
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -23,42 +22,24 @@ from headscope.heads.flow import views
 from headscope.heads.sentences import sentences
 from headscope.model.transformer import Block, TransformerLM
 from headscope.render.labels import label
-from headscope.show import heads as described
+from headscope.show import heads as show_heads
 from headscope.show.attribution import largest
 from headscope.show.page import target
 from headscope.show.request import ShowRequest
+from headscope.walkthrough.matrix import Numbers
 from headscope.walkthrough.plain import Three, hide_later, mix, weigh
-from headscope.walkthrough.step import Change, Matrix, Mistake, Step, Walk, WalkResult
+from headscope.walkthrough.walk import Walk
 
 RUNS = Path("outputs")
-SHORTEST, LONGEST = 5, 8  #: tokens of the text where none is given: a map that one can read
-TOP = 6  #: next tokens that are followed
-PARTS = 9  #: of the model, in the table of who adds what
+SHORTEST, LONGEST = 5, 8  #: tokens of the text if the user gives none: short enough to read its attention pattern
+TOP = 6  #: most likely next tokens to show
+PARTS = 9  #: of the model, in the table of contributions to a logit
 INSTEAD: dict[str, Ablation] = {"zero": zero, "mean": mean}
 Head = tuple[int, int]  #: layer and head, from 0
 P = Tensor  #: probabilities, (V,)
 
 
-@dataclass
-class Opened:
-    """A checkpoint and a text."""
-
-    request: ShowRequest
-    model: TransformerLM
-    ids: Tensor  #: (T,)
-    shown: list[str]  #: T labels
-
-    @cached_property
-    def said(self) -> dict[tuple[int, int], str]:
-        """What is known of each head (layer, head), from the texts that the checkpoint keeps."""
-        try:
-            found = described.reports(self.request)
-        except UserError:  # its texts are too short to tell
-            return {}
-        return {(r.layer, r.head): sentences(r, self.request.tokenizer.unit) for r in found}
-
-
-def read(tokenizer: Tokenizer, text: str) -> Tensor:
+def encode(tokenizer: Tokenizer, text: str) -> Tensor:
     return tokenizer.encode(text)  # (T,)
 
 
@@ -67,24 +48,24 @@ def embed(model: TransformerLM, ids: Tensor) -> Tensor:
 
 
 def project(model: TransformerLM, ids: Tensor, at: Head) -> Three:
-    seen = look(model, ids[None], "queries", "keys", "values")
+    cache = look(model, ids[None], "queries", "keys", "values")
     place = (at[0], 0, at[1])  # in (L, 1, H, T, D); positions are applied
-    return seen.queries[place], seen.keys[place], seen.values[place]
+    return cache.queries[place], cache.keys[place], cache.values[place]
 
 
 def score(block: Block, x: Tensor, q: Tensor, k: Tensor, h: int) -> Tensor:
     attention = block.attention
     scores = q @ k.T * attention.position.scale  # (T, T)
     _, keys, _ = attention.heads(block.norm1(x[None]))
-    _, bias = attention.score_inputs(keys)  # of positional schemes that have one
+    _, bias = attention.score_inputs(keys)  # None for most positions
     if bias is not None:
         scores = scores + bias.expand(1, attention.n_heads, -1, -1)[0, h]
     return hide_later(scores)
 
 
-def write(model: TransformerLM, mixed: Tensor, at: Head) -> Tensor:
+def write(model: TransformerLM, z: Tensor, at: Head) -> Tensor:
     out = model.layers()[at[0]].attention.out.weight
-    return mixed @ output_matrices(out, model.n_heads)[at[1]]  # (T, C)
+    return z @ output_matrices(out, model.n_heads)[at[1]]  # (T, C)
 
 
 def push(model: TransformerLM, ids: Tensor, to: Tensor, at: Head) -> Tensor:
@@ -92,89 +73,136 @@ def push(model: TransformerLM, ids: Tensor, to: Tensor, at: Head) -> Tensor:
     return found.heads[at[0], :, at[1]]  # added to the logit of each token
 
 
-def likely(model: TransformerLM, ids: Tensor, *edits: Replace) -> P:
+def predict(model: TransformerLM, ids: Tensor, *edits: Replace) -> P:
     logits = look(model, ids[None], edits=edits).logits[0, -1]
     return finite(logits).double().softmax(-1)  # (V,)
 
 
 def remove(model: TransformerLM, ids: Tensor, at: Head, by: Ablation) -> P:
-    mixed = look(model, ids[None], "z").z  # (L, 1, H, T, D)
-    edit = Replace("z", by(mixed), heads_at(model, at))
-    return likely(model, ids, edit)  # (V,)
+    z = look(model, ids[None], "z").z  # (L, 1, H, T, D)
+    edit = Replace("z", by(z), heads_at(model, at))
+    return predict(model, ids, edit)  # (V,)
 
 
 @torch.no_grad()
-def tell(
+def compute(
     seed: int | None = None,
     *,
     checkpoint: str = "",
     prompt: str = "",
     head: str = "",
     instead: Literal["zero", "mean"] = "zero",
-) -> WalkResult:
-    """The walk through a head of a checkpoint.
+) -> Numbers:
+    """Walks through one head of a checkpoint. Nothing is random, so the seed is not used.
 
     Args:
-        seed: not used, nothing is drawn.
-        checkpoint: a file or a run's folder; empty is the best of the newest run in `outputs`.
-        prompt: a text; empty is the beginning of one that the checkpoint keeps, where a head matters.
-        head: such as L1H2; empty is the one without which the next token's probability changes most.
-        instead: what takes the head's place where it is taken away.
+        seed: not used.
+        checkpoint: a file or a run's folder; if empty, the best checkpoint of the newest run in `outputs`.
+        prompt: a text; if empty, the beginning of a text from the checkpoint, chosen so that a head matters.
+        head: such as L1H2; if empty, the head whose removal changes the next token's probability most.
+        instead: replaces the head's output when the head is removed.
 
     Raises:
-        UserError: no checkpoint, no such head, no text of two tokens.
+        UserError: there is no checkpoint, no such head, or no text of two tokens.
     """
-    path = checkpoints.find(checkpoint) if checkpoint else _newest(RUNS)
-    opened = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
-    page = target(opened.request)
-    told = _Told(opened, _head(opened, head), instead)
-    kept = opened.request.about
-    trained = f"{kept.get('name', path.stem)}, trained on {kept.get('data', {}).get('name', 'an unnamed text')}"
-    about = f"{trained}, {opened.request.when}: {path}"
-    question = f"What does one head of this model do to the next {opened.request.tokenizer.unit}?"
-    return WalkResult(question, told.steps(), told.mistakes(), told.checks(), about, page if page.is_file() else None)
+    path = checkpoints.find(checkpoint) if checkpoint else checkpoints.newest(RUNS)
+    if path is None:
+        hint = "train one with make train, or name one: --set checkpoint=…"
+        raise UserError(f"no run in {RUNS}/ has a checkpoint; {hint}")
+    request, ids, reports = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
+    model, text = request.transformer(), [label(request.tokenizer.show(i)) for i in ids.tolist()]
+    at = layer, index = _find_head(model, ids, head)
+    numbers = _describe(request, at, reports)
+    numbers.update(text="".join(text), last=text[-1], length=len(text), is_zero=instead == "zero")
+
+    numbers.matrix("ids", "ids", ids[None], ("id",), text, "table", shape=f"({len(text)},)")
+    numbers.matrix("embeddings", "x", embed(model, ids), text)
+    resid = look(model, ids[None], "resid").resid[layer, 0]  # (T, C)
+    numbers.matrix(f"stream before layer {layer}", "x", resid, text, name="stream", is_view=layer == 0)
+    q, k, v = project(model, ids, at)
+    for title, symbol, values in (("queries", "Q", q), ("keys", "K", k), ("values", "V", v)):
+        numbers.matrix(title, symbol, values, text)
+    scores = score(model.layers()[layer], resid, q, k, index)
+    weights = weigh(scores)  # (T, T)
+    numbers.matrix("scores", "S", scores, text, text)
+    numbers.matrix("weights", "A", weights, text, text, "weights")
+    z = mix(weights, v)[-1:]  # (1, D)
+    written = write(model, z, at)  # (1, C)
+    numbers.matrix("head output", "y", z, text[-1:])
+    numbers.matrix("written", "w", written, text[-1:])
+    moved = views(model, ids[None]).moved[layer, 0, index, -1]  # (T,)
+    best, most = int(weights[-1].argmax()), int(moved.argmax())
+    numbers.update(best=best, best_label=text[best], back=len(text) - 1 - best, is_same=best == most)
+    numbers.update(most=most, most_label=text[most], moved=moved[most], width=resid.shape[1], head_width=v.shape[1])
+    numbers.update(length_written=written.norm(), length_stream=resid[-1].norm())
+    _add_prediction(numbers, request, ids, at, INSTEAD[instead])
+    return numbers
 
 
-def _newest(runs: Path) -> Path:
-    """The best checkpoint of the newest run in a folder.
+def _add_prediction(numbers: Numbers, request: ShowRequest, ids: Tensor, at: Head, by: Ablation) -> None:
+    """Adds the likeliest next tokens, their logits, and their probabilities with and without the head."""
+    model, name = request.transformer(), f"L{at[0]}H{at[1]}"
+    p, p_without = predict(model, ids), remove(model, ids, at, by)  # (V,) each
+    top = p.topk(min(TOP, len(p))).indices
+    tokens = [label(request.tokenizer.show(i)) for i in top.tolist()]
+    pushed, logits = push(model, ids, top, at), look(model, ids[None]).logits[0, -1][top]
+    both, shape = torch.stack((logits.double(), pushed), -1), f"({len(p)},), the likeliest"
+    numbers.matrix("next", "z", both, tokens, ("logit", f"from {name}"), shape=shape)
+    found = attribute(model, ids[None], top[:1])
+    rows = [*largest([(part, x, 0.0) for part, x in found.named()], PARTS), ("logit", float(found.logit), 0.0)]
+    adds, parts = torch.tensor([[x] for _, x, _ in rows]), [part for part, _, _ in rows]
+    notes, title = ["this head" * (part == name) for part in parts], f"contributions to the logit of “{tokens[0]}”"
+    numbers.matrix(title, "Σ", adds, parts, ("adds",), notes=notes, whole=True, name="contributions")
+    both, shape = torch.stack((p[top], p_without[top]), -1), f"({len(p)},) each, the likeliest"
+    columns = ("with", "without")
+    numbers.matrix("probabilities", "P", both, tokens, columns, "weights", shape=shape, whole=True)
+    numbers.update(first=tokens[0], vocabulary=len(p), change=float(p_without[top[0]].log() - p[top[0]].log()))
 
-    Raises:
-        UserError: there is none.
+
+def _describe(request: ShowRequest, at: Head, reports: dict[Head, str]) -> Numbers:
+    """What is known about the model, the head, and the next head, which is suggested as a change."""
+    model, about = request.transformer(), request.about
+    layer, index = divmod((at[0] * model.n_heads + at[1] + 1) % (model.n_layers * model.n_heads), model.n_heads)
+    other = f"head=L{layer}H{index}" if (layer, index) != at else ""
+    run, data = about.get("name", request.checkpoint.stem), about.get("data", {}).get("name", "an unnamed text")
+    numbers = Numbers(run=run, data=data, when=request.when, path=str(request.checkpoint), unit=request.tokenizer.unit)
+    numbers.update(head=f"L{at[0]}H{at[1]}", layer=at[0], index=at[1], layers=model.n_layers, heads=model.n_heads)
+    numbers.update(report=reports.get(at, ""), set_head=other, other_report=reports.get((layer, index), ""))
+    numbers.update(is_first=at[0] == 0, adds_position=model.position.table() is not None)
+    numbers.page = page if (page := target(request)).is_file() else None
+    return numbers
+
+
+@lru_cache(maxsize=8)  # the suggested changes walk through the same model again
+def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor, dict[Head, str]]:
+    """The model, the ids (T,) of the text, and a text about each head.
+
+    `modified`, the time when the file was written, makes the cache forget a file that has changed.
     """
-    if (found := checkpoints.newest(runs)) is None:
-        raise UserError(
-            f"no run in {runs}/ has a checkpoint; train one with make train, or name one: --set checkpoint=…"
-        )
-    return found
-
-
-@lru_cache(maxsize=8)  # the answers to what one may change walk through the same model again
-def _open(path: Path, prompt: str, stamp: float) -> Opened:
-    """The model and the text. A file that was written anew has another stamp."""
     model, tokenizer, about = checkpoints.load(path)
     request = ShowRequest(model, tokenizer, prompt, path, about)
-    transformer = request.transformer()
-    ids = request.context()[0] if prompt else _telling(transformer, _texts(request)[:, : LONGEST + 1])
+    request.transformer()  # refuses a model without heads
+    ids = request.context()[0] if prompt else _choose_text(request)
     if len(ids) < 2:
         raise UserError(f"--set prompt={prompt}: that is 1 {tokenizer.unit}, and a head needs two to choose from")
-    return Opened(request, transformer, ids, [label(tokenizer.show(i)) for i in ids.tolist()])
-
-
-def _texts(request: ShowRequest) -> Tensor:
-    """Texts (B, T) to choose from: those that the checkpoint keeps, or what its model writes."""
-    kept = request.about.get("passages")
-    texts = torch.tensor(kept) if kept else described.passages(request)
-    if texts.shape[1] < 3:
-        raise UserError(f"{request.checkpoint} keeps texts of {texts.shape[1]} tokens only; give one: --set prompt=…")
-    return texts
+    try:
+        reports = show_heads.reports(request)
+    except UserError:  # the texts in the checkpoint are too short
+        reports = []
+    return request, ids, {(r.layer, r.head): sentences(r, tokenizer.unit) for r in reports}
 
 
 @torch.no_grad()
-def _telling(model: TransformerLM, texts: Tensor) -> Tensor:
-    """Of texts (B, T) the beginning after which a head matters most: its true next token is the likeliest, and less so
-    without the head."""
-    logits = look(model, texts).logits[:, :-1]  # (B, T - 1, V)
-    right = logits.argmax(-1) == texts[:, 1:]
+def _choose_text(request: ShowRequest) -> Tensor:
+    """The beginning of a text, (T,), after which a head matters most.
+
+    There the true next token is the model's first choice, and without the head it is less likely.
+    """
+    model, kept = request.transformer(), request.about.get("passages")
+    texts = (torch.tensor(kept) if kept else show_heads.passages(request))[:, : LONGEST + 1]  # (B, T)
+    if texts.shape[1] < 3:
+        raise UserError(f"{request.checkpoint} keeps texts of {texts.shape[1]} tokens only; give one: --set prompt=…")
+    right = look(model, texts).logits[:, :-1].argmax(-1) == texts[:, 1:]  # (B, T - 1)
     right[:, : min(SHORTEST, texts.shape[1] - 1) - 1] = False
     heads = [(layer, head) for layer in range(model.n_layers) for head in range(model.n_heads)]
     rises = torch.stack([ablate(model, texts, [at], zero) for at in heads]).amax(0)  # (B, T - 1)
@@ -182,212 +210,16 @@ def _telling(model: TransformerLM, texts: Tensor) -> Tensor:
     return texts[row, : end + 1] if right.any() else texts[0, :-1]
 
 
-def _head(opened: Opened, name: str) -> Head:
-    """The head of a name; of an empty one, that without which the likeliest next token's probability changes most."""
-    model = opened.model
+def _find_head(model: TransformerLM, ids: Tensor, name: str) -> Head:
+    """The head with a name; for an empty name, the head that changes the probability of the likeliest token most."""
     names = {f"L{i}H{j}": (i, j) for i in range(model.n_layers) for j in range(model.n_heads)}
     if name:
         if name.upper() not in names:
             raise UserError(f"--set head={name}: there is no such head; there are {' '.join(names)}")
         return names[name.upper()]
-    p = likely(model, opened.ids)
+    p = predict(model, ids)
     first = int(p.argmax())
-    return max(names.values(), key=lambda at: abs(float(remove(model, opened.ids, at, zero)[first] - p[first])))
+    return max(names.values(), key=lambda at: abs(float(remove(model, ids, at, zero)[first] - p[first])))
 
 
-class _Told:
-    """The story of one head on one text."""
-
-    def __init__(self, opened: Opened, at: Head, instead: str) -> None:
-        self.opened, self.at, self.instead = opened, at, instead
-        layer, head = at
-        self.name, self.unit = f"L{layer}H{head}", opened.request.tokenizer.unit
-        model, ids = opened.model, opened.ids
-        self.x = embed(model, ids)
-        self.stream = look(model, ids[None], "resid").resid[layer, 0]  # (T, C)
-        self.q, self.k, self.v = project(model, ids, at)
-        self.scores = score(model.layers()[layer], self.stream, self.q, self.k, head)
-        self.weights = weigh(self.scores)  # (T, T)
-        self.z = mix(self.weights, self.v)  # (T, D)
-        self.written = write(model, self.z, at)  # (T, C)
-        self.p = likely(model, ids)  # (V,)
-        self.p_without = remove(model, ids, at, INSTEAD[instead])
-        self.top = self.p.topk(min(TOP, len(self.p))).indices
-        self.logits = look(model, ids[None]).logits[0, -1][self.top]
-        self.pushed = push(model, ids, self.top, at)
-        self.parts = attribute(model, ids[None], self.top[:1])
-        self.names = [label(opened.request.tokenizer.show(i)) for i in self.top.tolist()]
-        self.moved = views(model, ids[None]).moved[layer, 0, head, -1]  # (T,)
-
-    def steps(self) -> list[Step]:
-        shown, unit, name, layer = self.opened.shown, self.unit, self.name, self.at[0]
-        at, first = len(shown) - 1, self.names[0]
-        here = f"“{shown[-1]}”, the last {unit}"
-        m_x = Matrix("embeddings", "x", self.x, shown)
-        m_stream = Matrix(f"stream before layer {layer}", "x", self.stream, shown)
-        m_q, m_k, m_v = (
-            Matrix(title, symbol, u, shown)
-            for title, symbol, u in (("queries", "Q", self.q), ("keys", "K", self.k), ("values", "V", self.v))
-        )
-        m_scores = Matrix("scores", "S", self.scores, shown, shown)
-        m_weights = Matrix("weights", "A", self.weights, shown, shown, "weights")
-        m_mixed = Matrix("head output", "y", self.z[-1:], shown[-1:])
-        m_written = Matrix("written", "w", self.written[-1:], shown[-1:])
-        best = int(self.weights[-1].argmax())
-        said = self.opened.said.get(self.at, "")
-        adds_position = self.opened.model.position.table() is not None
-        width, d = self.x.shape[1], self.q.shape[1]
-        gone = "writes nothing" if self.instead == "zero" else "writes its mean over this text"
-        after = float(self.p_without[self.top[0]])
-        before = float(self.p[self.top[0]])
-        return [
-            Step(
-                f"{unit.capitalize()}s to numbers", f"What does the model get of “{''.join(shown)}”?",
-                f"The tokenizer replaces every {unit} by its place in a vocabulary of {len(self.p)}. (A dot is a "
-                f"space, ↵ a new line.)",
-                "text → ids", (read,), (),
-                (Matrix("ids", "ids", self.opened.ids[None], ("id",), shown, "table", f"({len(shown)},)"),),
-                f"The model sees {len(shown)} whole numbers. What follows is about what {here}, makes of the others "
-                f"through head {name}: head {self.at[1]} of layer {layer}, both counted from 0, of "
-                f"{self.opened.model.n_layers} layers with {self.opened.model.n_heads} heads each.",
-            ),
-            Step(
-                "Embedding", "How does a number become something to calculate with?",
-                f"Each id picks a row of {width} numbers from a table that was trained. They are the beginning of the "
-                f"stream, the {width} numbers of a position that every layer reads and adds to.",
-                "x = E[ids]" + adds_position * " + position", (embed,), (), (m_x,),
-                f"Equal {unit}s have {'other rows, as positions were added' if adds_position else 'equal rows'}. Head "
-                f"{name} reads the stream "
-                f"before layer {layer}"
-                + (", which is this embedding." if layer == 0 else ", to which the layers below have added already."),
-            ),
-            Step(
-                "Query, key, value", f"What does head {name} make of it?",
-                f"It norms each row of the stream and multiplies it with three matrices of its own, {width} channels "
-                f"to {d}: what a {unit} looks for, what it offers, and what it hands over.",
-                "Q = norm(x) Wqᵀ    K = norm(x) Wkᵀ    V = norm(x) Wvᵀ", (project,), (m_stream, "→"),
-                (m_stream, m_q, m_k, m_v) if layer else (m_q, m_k, m_v),
-                "The code does not compute them again: it listens at the layer while the model runs, so these are the "
-                "vectors that the model uses, with positions applied.",
-            ),
-            Step(
-                "Scores and weights", f"Where does “{shown[-1]}” look?",
-                f"Every query times every key, divided by √{self.v.shape[1]}, plus a bias where the positional scheme "
-                f"has one; what comes later is hidden. The softmax of each row makes the weights.",
-                f"S = Q Kᵀ / √{self.v.shape[1]} + bias    A = softmax of each row of S", (score, weigh),
-                (m_q, "×", m_k.turned, "→"), (m_scores, "softmax →", m_weights),
-                f"The last row gives most, {self.weights[-1, best]:.4f}, to “{shown[best]}”, {at - best} back."
-                + (f" That is one row of one text. On the texts that the checkpoint keeps: {said} (On the wrong keys: "
-                   f"the same weights, dealt to other {unit}s. That is what chance scores.)" if said else ""),
-                self._other_head(("weights", -1, best)),
-            ),
-            Step(
-                "What it writes", "What does the head add to the stream?",
-                f"The values, weighted by the last row of A and added up, are {self.v.shape[1]} numbers. The head's "
-                f"part of the layer's output projection, Wo, makes {width} of them, and they are added to the stream "
-                f"of “{shown[-1]}”.",
-                "y = A V    w = y Wo", (mix, write), (m_weights.row(at), "×", m_v, "="), (m_mixed, "Wo →", m_written),
-                f"What is written is {float(self.written[-1].norm()):.2f} long; the stream that it is added to, "
-                f"{float(self.stream[-1].norm()):.2f}.",
-            ),
-            Step(
-                "Direct attribution", f"What does that do to the next {unit}?",
-                f"After the last layer the stream is normed and multiplied with the matrix U, which has a row for each "
-                f"{unit} of the vocabulary: that gives the logits. The stream is a sum of all that was written into "
-                f"it, so each part has its share of each logit: what the head wrote, divided by the spread σ by which "
-                f"the norm divides the stream, times the {unit}'s row of U.",
-                "share of a logit = w / σ · U", (push,), (m_written, "× U ="),
-                (Matrix("next", "z", torch.stack((self.logits.double(), self.pushed), -1), self.names,
-                        ("logit", f"from {name}"), shape=f"({len(self.p)},), the likeliest"),
-                 self._shares()),
-                f"Head {name} adds {float(self.pushed[0]):+.4f} to the logit of “{first}”, the likeliest next "
-                f"{unit}. Only differences between logits change a probability: what is added to all alike does "
-                "nothing.",
-            ),
-            Step(
-                "With and without", "What if the head were not there?",
-                f"The model runs again, and the head {gone}; everything after it reads what is left.",
-                "P = softmax(logits)", (likely, remove), (),
-                (Matrix("probabilities", "P", torch.stack((self.p[self.top], self.p_without[self.top]), -1), self.names,
-                        ("with", "without"), "weights", f"({len(self.p)},) each, the likeliest", whole=True),),
-                f"P({first}) = {before:.4f} with the head and {after:.4f} without. Through the head ln P changes by "
-                f"{self._nats():+.4f}. The {float(self.pushed[0]):+.4f} that it adds to this logit directly is one of "
-                f"several causes: it moves the other logits too, and later layers read what it wrote.",
-                Change("instead", "mean" if self.instead == "zero" else "zero",
-                       "What if the head is not silent, but says what it says on average?" if self.instead == "zero"
-                       else "What if the head is silent?",
-                       ("probabilities", 0, 1),
-                       "Silence takes away all that the head writes, a constant part included that later layers may "
-                       "rely on; its mean leaves that part, and takes away only what differs from place to place."),
-            ),
-        ]  # fmt: skip
-
-    def _nats(self) -> float:
-        """By how much the head raises ln P of the likeliest."""
-        return float(self.p[self.top[0]].log() - self.p_without[self.top[0]].log())
-
-    def _shares(self) -> Matrix:
-        """Who adds what to the logit of the likeliest."""
-        rows = largest([(name, x, 0.0) for name, x in self.parts.named()], PARTS)
-        rows.append(("logit", float(self.parts.logit), 0.0))
-        notes = ["this head" * (part == self.name) for part, _, _ in rows]
-        values = torch.tensor([[x] for _, x, _ in rows])
-        title = f"who makes “{self.names[0]}” likely"
-        return Matrix(title, "Σ", values, [part for part, _, _ in rows], ("adds",), notes=notes, whole=True)
-
-    def _other_head(self, at: tuple[str, int, int]) -> Change | None:
-        model = self.opened.model
-        if model.n_heads * model.n_layers == 1:
-            return None
-        following = self.at[0] * model.n_heads + self.at[1] + 1
-        layer, head = divmod(following % (model.n_layers * model.n_heads), model.n_heads)
-        because = self.opened.said.get((layer, head), "Each head has matrices of its own, so each looks elsewhere.")
-        return Change("head", f"L{layer}H{head}", "What if we follow another head?", at, because)
-
-    def mistakes(self) -> list[Mistake]:
-        shown, name = self.opened.shown, self.name
-        look_at, move = int(self.weights[-1].argmax()), int(self.moved.argmax())
-        same = "the same place here, and it need not be" if look_at == move else "another place"
-        return [
-            Mistake(
-                "Taking a weight for an influence",
-                f"The largest weight of the last row is {self.weights[-1, look_at]:.4f}, on “{shown[look_at]}” at "
-                f"position {look_at}. A large weight on a short value moves little: by weight times the length of "
-                f"what is written, the most comes from “{shown[move]}” at position {move}, "
-                f"{float(self.moved[move]):.4f}: {same}. (What comes from all positions can be shorter in sum, where "
-                f"parts cancel.)",
-            ),
-            Mistake(
-                "Taking a direct share for the whole effect",
-                f"{name} adds {float(self.pushed[0]):+.4f} to the logit of “{self.names[0]}”, but ln P changes by "
-                f"{-self._nats():+.4f} when it is taken away: the other logits move too, and later layers read what "
-                f"the head wrote and make something else of it.",
-            ),
-            Mistake(
-                "Judging a head by one text",
-                f"All this is about {len(shown)} {self.unit}s. What a head does in general takes many texts and a "
-                "control: " + self.opened.said.get(self.at, "this checkpoint keeps no texts long enough for that."),
-            ),
-        ]
-
-    def checks(self) -> list[tuple[str, str]]:
-        shown = self.opened.shown
-        best = int(self.weights[-1].argmax())
-        return [
-            (
-                f"Which {self.unit} does head {self.name} look at most from the last position, and with what weight?",
-                f"“{shown[best]}”, with {self.weights[-1, best]:.4f}.",
-            ),
-            (
-                "By what way does what the head found reach the prediction?",
-                "Its weighted values go through Wo into the stream, which later layers read too; after the last one "
-                "the stream, normed, times U gives the logits.",
-            ),
-            (
-                f"How likely is “{self.names[0]}” with the head, and how likely without?",
-                f"P is {float(self.p[self.top[0]]):.4f} with it and {float(self.p_without[self.top[0]]):.4f} without.",
-            ),
-        ]
-
-
-WALK = Walk("model", "one head of your own model, from text to the probability that it changes", None, tell)
+WALK = Walk("model", "one head of your own model, from text to the probability that it changes", None, compute)

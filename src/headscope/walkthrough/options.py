@@ -1,34 +1,33 @@
-"""`--set name=value`: the options of a walk, checked against the annotations of its `tell`; and what they change."""
+"""Options of a walk: `--set name=value`, checked against the annotations of its `compute`, and suggested changes."""
 
 import difflib
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from headscope.config.schema import must_be
 from headscope.errors import UserError
-from headscope.walkthrough.step import Answered, Change, Walk, WalkResult
+from headscope.installed import command
+from headscope.walkthrough.step import Change, WalkResult
+from headscope.walkthrough.walk import Walk
+
+
+class TriedChange(NamedTuple):
+    """A suggested change after the walk ran with it."""
+
+    command: str
+    ask: str
+    answer: str  #: the number before and after, and why
 
 
 def read(walk: Walk, given: Sequence[str]) -> dict[str, Any]:
-    """Values of options by name; the last counts.
-
-    Args:
-        walk: whose options they are.
-        given: `name=value` each.
-
-    Raises:
-        UserError: one that the walk does not have, or a value that it cannot take.
-    """
-    found = {}
+    """Values by name from texts `name=value`; raises `UserError` for a wrong name or value."""
     for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set {text}: a name and a value are needed, such as {_example(walk)}")
-        found[name] = _value(walk, name, value)
-    return found
+        if "=" not in text:
+            raise UserError(f"--set {text}: a name and a value are needed, such as {defaults(walk)[0]}")
+    return {name: _value(walk, name, value) for name, _, value in (text.partition("=") for text in given)}
 
 
 def _value(walk: Walk, name: str, text: str) -> Any:
@@ -43,64 +42,53 @@ def _value(walk: Walk, name: str, text: str) -> Any:
         raise UserError(f"--set {name}={' '.join(text.split())} must be {allowed}") from None
 
 
-def shown(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """A value as one types it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def listed(walk: Walk) -> str:
-    """All options with their defaults, to be read."""
-    return " ".join(f"{name}={shown(p.default) or '…'}" for name, p in walk.options.items())
+def defaults(walk: Walk) -> list[str]:
+    """`name=default` for each option."""
+    return [f"{name}={as_typed(p.default) or '…'}" for name, p in walk.options.items()]
 
 
-def _example(walk: Walk) -> str:
-    name, parameter = next(iter(walk.options.items()))
-    return f"{name}={shown(parameter.default) or '…'}"
+def try_changes(
+    walk: Walk, result: WalkResult, arguments: Mapping[str, Any], typed: Sequence[tuple[str, str]]
+) -> list[TriedChange | None]:
+    """Runs the walk again with the suggested change of each step.
 
-
-def answered(
-    walk: Walk, told: WalkResult, arguments: Mapping[str, Any], sets: Sequence[str], others: Sequence[str]
-) -> list[Answered | None]:
-    """For each step its change, tried: the walk is run once more with it.
-
-    A change to what is set already goes back to the default.
-
-    Args:
-        walk: that was run.
-        told: what it told.
-        arguments: that `tell` was called with.
-        sets: the command line's `name=value`.
-        others: its other words that `tell` depends on.
+    `arguments` and `typed` are the arguments of the run with this result, as values and as typed flags. If an option
+    has the suggested value already, it goes back to its default.
     """
-    changes = [step.change for step in told.steps]
-    return [_try(walk, told, change, arguments, sets, others) if change else None for change in changes]
+    return [_try(walk, result, step.change, arguments, typed) if step.change else None for step in result.steps]
 
 
 def _try(
-    walk: Walk,
-    told: WalkResult,
-    change: Change,
-    arguments: Mapping[str, Any],
-    sets: Sequence[str],
-    others: Sequence[str],
-) -> Answered:
+    walk: Walk, result: WalkResult, change: Change, arguments: Mapping[str, Any], typed: Sequence[tuple[str, str]]
+) -> TriedChange | None:
     default = walk.options[change.option].default
     value, ask = _value(walk, change.option, change.value), change.ask
     if arguments.get(change.option, default) == value:
-        value, ask = default, "What if it is as it was at first?"
-    after = walk.tell(**{**arguments, change.option: value})
-    kept = [text for text in sets if not text.startswith(f"{change.option}=")]
-    words = [word for text in (f"{change.option}={shown(value)}", *kept) for word in ("--set", text)]
-    command = f"python -m headscope.walkthrough {' '.join(map(_quoted, [walk.name, *words, *others]))}"
-    before, then = told.at(change.at), after.at(change.at)
+        value, ask = default, "What if the option has its default value again?"
+    try:
+        after = walk.run(**{**arguments, change.option: value})
+    except UserError:  # it does not fit the other options
+        return None
+    title, i, j = change.at
+    old, new = (next(m for m in found.matrices if m.title == title) for found in (result, after))
+    before, then = old.cells[i][j], new.cells[i][j]
+    column = old.header[j] if old.columns else f"channel {j}"
     moved = f"stays {then}" if then == before else f"goes from {before} to {then}"
-    return Answered(command, ask, f"{told.name(change.at)}: {moved}. {change.because}")
+    kept = [(flag, text) for flag, text in typed if flag != "--set" or not text.startswith(f"{change.option}=")]
+    words = [_quoted(word) for pair in (("--set", f"{change.option}={as_typed(value)}"), *kept) for word in pair]
+    answer = f"{title}, row “{old.rows[i]}”, column “{column}”: {moved}. {change.because}"
+    return TriedChange(" ".join([command("walk"), walk.name, *words]), ask, answer)
 
 
 def _quoted(word: str) -> str:
-    """A word for a shell; what has no picture is escaped, so that a terminal does not obey it."""
+    """A word for a shell; unprintable characters are escaped, so that the terminal does not obey them."""
     if word.isprintable():
         return shlex.quote(word)
     escaped = word.encode("unicode_escape").decode().replace("'", r"\'")

@@ -1,8 +1,8 @@
-"""Attention in plain tensor operations, a line each: the code that the pages show, and that the walks run.
+"""Attention in plain tensor operations: short functions that the walks run and show.
 
-`headscope.model.attention` computes the same for the models; a test compares them.
+`headscope.model.attention` computes the same for the models; a test compares the two.
 
-Shapes: T positions, C channels, D width of a head; any leading axes.
+Shapes: T positions, C channels, D width of a head; leading axes are allowed.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""A walk in the terminal: the same story as the page's, a table a matrix."""
+"""A walk in the terminal: the content of the page, with one table per matrix."""
 
 from collections.abc import Sequence
 
@@ -7,37 +7,38 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headscope.walkthrough.step import Answered, Matrix, Step, Walk, WalkResult
+from headscope.walkthrough.matrix import Matrix
+from headscope.walkthrough.options import TriedChange
+from headscope.walkthrough.step import Step, WalkResult
 
-MOST = 8  #: columns and rows of a matrix that are shown; of more, the first 6 and the last
-NARROWEST = 80  #: a number is never cut, so narrower terminals wrap
+MAX_SHOWN = 8  #: columns and rows of a matrix; of a larger one, the first 6 and the last are shown
+NARROWEST = 80  #: columns; in a narrower terminal the lines wrap, because numbers must not be cut
 READABLE = 100  #: width of running text
 
 
-def show(console: Console, walk: Walk, seed: int | None, told: WalkResult, changes: Sequence[Answered | None]) -> None:
-    """Prints every step, then the mistakes that people make, then the questions."""
+def show(console: Console, heading: str, result: WalkResult, changes: Sequence[TriedChange | None]) -> None:
+    """Prints the steps, the common mistakes, the questions and the answers."""
     console.width = max(console.width, NARROWEST)
-    if told.about:
-        console.print(Text(told.about), soft_wrap=True)
-    console.print(Text.assemble((walk.name, "bold"), "" if seed is None else f"  seed {seed}"))
-    _say(console, told.question, "bold")
-    for i, (step, change) in enumerate(zip(told.steps, changes, strict=True), 1):
-        console.print(Text.assemble((f"\n{i}. {step.title}", "bold cyan")))
-        _step(console, step, change)
-    _say(console, "\nCommon mistakes", "bold cyan")
-    for mistake in told.mistakes:
-        _say(console, f"- {mistake.title}. {mistake.text}")
-    _say(console, "\nCan you answer these?", "bold cyan")
-    for i, (question, _) in enumerate(told.checks, 1):
-        _say(console, f"{i}. {question}")
-    _say(console, "\nAnswers", "bold cyan")
-    for i, (_, answer) in enumerate(told.checks, 1):
-        _say(console, f"{i}. {answer}")
+    if result.about:
+        console.print(Text(result.about), soft_wrap=True)
+    _print(console, heading, "bold")
+    _print(console, result.question, "bold")
+    for i, (step, change) in enumerate(zip(result.steps, changes, strict=True), 1):
+        _print(console, f"\n{i}. {step.title}", "bold cyan")
+        _show_step(console, step, change)
+    mistakes = [f"- {mistake.title}. {mistake.text}" for mistake in result.mistakes]
+    questions, answers = zip(*result.checks, strict=True)
+    numbered = [[f"{i}. {text}" for i, text in enumerate(texts, 1)] for texts in (questions, answers)]
+    titles = ("Common mistakes", "Can you answer these?", "Answers")
+    for title, lines in zip(titles, (mistakes, *numbered), strict=True):
+        _print(console, f"\n{title}", "bold cyan")
+        for line in lines:
+            _print(console, line)
 
 
-def _step(console: Console, step: Step, change: Answered | None) -> None:
-    _say(console, step.question, "bold")
-    _say(console, step.text)
+def _show_step(console: Console, step: Step, change: TriedChange | None) -> None:
+    _print(console, step.question, "bold")
+    _print(console, step.text)
     console.print(Text(f"\n    {step.formula}"))
     for line in step.source.splitlines():
         console.print(Text(f"    {line}", "dim"))
@@ -45,34 +46,34 @@ def _step(console: Console, step: Step, change: Answered | None) -> None:
         symbol = f"{matrix.symbol}  " * (matrix.symbol != matrix.title)
         console.print(Text.assemble((f"\n{symbol}{matrix.title}", "bold"), (f"   shape {matrix.form}", "dim")))
         console.print(table(matrix))
-    _say(console, f"\nNotice: {step.notice}")
+    _print(console, f"\nNotice: {step.notice}")
     if change:
-        _say(console, f"Change: {change.ask}")
+        _print(console, f"Change: {change.ask}")
         console.print(Text(f"    {change.command}"), soft_wrap=True)
-        _say(console, change.answer)
+        _print(console, change.answer)
 
 
 def table(matrix: Matrix) -> Table:
-    """A matrix, with an ellipsis for what does not fit."""
+    """A matrix as a table, with an ellipsis for rows and columns that do not fit."""
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), collapse_padding=True, pad_edge=False)
     grid.add_column("", no_wrap=True, max_width=20, style="cyan")
-    columns = _kept(len(matrix.header), matrix.whole)
+    columns = _visible(len(matrix.header), matrix.whole)
     for j in columns:
         grid.add_column(Text("…" if j is None else matrix.header[j]), justify="right", no_wrap=True)
     if matrix.notes:
         grid.add_column("", style="dim")
     cells = matrix.cells
-    for i in _kept(len(matrix.rows), matrix.whole or len(matrix.rows) <= 2 * MOST):
+    for i in _visible(len(matrix.rows), matrix.whole or len(matrix.rows) <= 2 * MAX_SHOWN):
         row = ["⋮" if i is None else "…" if j is None else cells[i][j] for j in columns]
         name, note = ("⋮", "") if i is None else (matrix.rows[i], matrix.notes[i] if matrix.notes else "")
         grid.add_row(*map(Text, (name, *row, *([note] if matrix.notes else []))))
     return grid
 
 
-def _kept(n: int, whole: bool) -> list[int | None]:
-    """Which of n rows or columns are shown; None is the ellipsis."""
-    return list(range(n)) if whole or n <= MOST else [*range(MOST - 2), None, n - 1]
+def _visible(n: int, whole: bool) -> list[int | None]:
+    """Which of n rows or columns are shown; None is an ellipsis."""
+    return list(range(n)) if whole or n <= MAX_SHOWN else [*range(MAX_SHOWN - 2), None, n - 1]
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
+def _print(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style), width=min(console.width, READABLE))

@@ -1,0 +1,147 @@
+"""Labelled matrices, and the named numbers of a walk. R rows, N columns."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor
+
+Kind = Literal["signed", "weights", "table"]
+Shade = tuple[str, float]  #: p above zero, n below zero, h hidden, empty for none; and the strength, from 0 to 1
+REDUCTIONS = {"min", "max", "sum"}
+#: One matrix of an equation: [title], [title]ᵀ for its transpose, or [title][-1] for one of its rows.
+REFERENCE = re.compile(r"\[([^\]]+)\](?:\[(-?\d+)\])?(ᵀ?)")
+MAX_COLUMNS, MAX_ROWS = 9, 12  #: of a matrix that a page shows as numbers; larger ones are shown as colours
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Labelled numbers."""
+
+    title: str  #: a few plain words, unique within a walk; the picture's file name is made from them
+    symbol: str  #: the name of the matrix in the formula
+    values: Tensor  #: (R, N)
+    rows: Sequence[str]  #: R labels
+    columns: Sequence[str] = ()  #: N labels; if empty, the columns are channels, numbered from 0
+    kind: Kind = "signed"  #: `weights` lie between 0 and 1; a `table` is not drawn as colours
+    shape: str = ""  #: the shape to show, if `values` is only a part of a larger tensor
+    notes: Sequence[str] = ()  #: one text per row, shown as the last column
+    whole: bool = False  #: whether a terminal shows every row and column
+    is_view: bool = False  #: whether the matrix repeats numbers of another one
+
+    def __post_init__(self) -> None:
+        r, n = self.values.shape
+        assert len(self.rows) == r, self.title
+        assert len(self.columns) in (0, n), self.title
+        assert len(self.notes) in (0, r), self.title
+
+    @property
+    def header(self) -> list[str]:
+        return list(self.columns) or [str(i) for i in range(self.values.shape[1])]
+
+    @property
+    def form(self) -> str:
+        return self.shape or str(tuple(self.values.shape))
+
+    @property
+    def cells(self) -> list[list[str]]:
+        """R rows of N numbers as text."""
+        return [[format_number(x) for x in row] for row in self.values.tolist()]
+
+    @property
+    def shades(self) -> list[list[Shade]]:
+        """R rows of N colours. The colour of a weight follows its square root, so that small weights stay visible."""
+        finite = self.values[self.values.isfinite()].abs()
+        limit = max(float(finite.max()) if len(finite) else 0.0, 1e-9)
+        return [[self._shade(x, limit) for x in row] for row in self.values.tolist()]
+
+    def _shade(self, x: float, limit: float) -> Shade:
+        if self.kind == "table":
+            return "", 0.0
+        if not math.isfinite(x) or (self.kind == "weights" and x == 0):
+            return "h", 0.0
+        strength = x**0.5 if self.kind == "weights" else abs(x) / limit
+        return ("n" if x < 0 else "p"), round(strength, 2)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether a page has room for a number in each cell."""
+        r, n = self.values.shape
+        return self.kind == "table" or bool(self.notes) or (n <= MAX_COLUMNS and (r <= MAX_ROWS or n <= 3))
+
+    @property
+    def turned(self) -> "Matrix":
+        """The transpose, for the right side of a product."""
+        title, symbol = f"{self.title}, transposed", f"{self.symbol}ᵀ"
+        return Matrix(title, symbol, self.values.T, self.header, self.rows, self.kind, is_view=True)
+
+    def row(self, i: int) -> "Matrix":
+        """Row i as a matrix of one row."""
+        title, part = f"{self.title} of {self.rows[i]}", slice(i, i + 1 or None)
+        return Matrix(title, self.symbol, self.values[part], self.rows[part], self.columns, self.kind, is_view=True)
+
+    def place(self, row: str, column: str) -> tuple[int, int]:
+        """The indices of a cell, from labels or indices as text; -1 is the last row or column."""
+        return _index(self.rows, row), _index(self.header, column)
+
+    def cell(self, row: str, column: str) -> float:
+        """The number in a cell. Instead of a row or column, `min`, `max` or `sum` combines all of them."""
+        labels = ((self.rows, row), (self.header, column))
+        values = self.values[*(slice(None) if name in REDUCTIONS else _index(found, name) for found, name in labels)]
+        for name in {row, column} & REDUCTIONS:
+            values = getattr(values, name)()
+        return values.item()
+
+
+def _index(labels: Sequence[str], name: str) -> int:
+    return int(name) if name.removeprefix("-").isdecimal() else labels.index(name)
+
+
+def format_number(x: Any) -> str:
+    """A number as text: an integer in full, other numbers with 4 decimals, tiny ones as a power of ten."""
+    if isinstance(x, int):
+        return f"{x:,}"
+    if x == float("-inf"):
+        return "-∞"
+    return f"{x:.0e}" if 0 < abs(x) < 5e-5 else f"{x:.4f}"
+
+
+class Numbers(dict[str, Any]):
+    """The matrices and values of a walk by name; its text refers to them."""
+
+    page: Path | None = None  #: the page that holds the model that was walked through, if there is one
+
+    def matrix(
+        self,
+        title: str,
+        symbol: str,
+        values: Tensor,
+        rows: Sequence[str],
+        columns: Sequence[str] = (),
+        kind: Kind = "signed",
+        **options: Any,
+    ) -> None:
+        """Adds a matrix under its title, or under the option `name`; `Matrix` describes the other arguments.
+
+        `values` (R,) is shown as one column, and (B, R, N) by its first batch element.
+        """
+        name = options.pop("name", title)
+        if values.ndim != 2:
+            part = ", batch element 0 of it" if values.ndim == 3 and len(values) > 1 else ""
+            options = {"shape": f"{tuple(values.shape)}{part}"} | options
+            values = values[0] if values.ndim == 3 else values[:, None]
+        self[name] = Matrix(title, symbol, values, rows, columns, kind, **options)
+
+    def equation(self, text: str) -> list[Matrix | str]:
+        """Reads `[queries] × [keys]ᵀ = [scores]` as matrices with the signs between them."""
+        parts: list[Matrix | str] = []
+        end = 0
+        for match in REFERENCE.finditer(text):
+            name, row, turned = match.groups()
+            matrix = self[name].row(int(row)) if row else self[name]
+            parts += [text[end : match.start()].strip(), matrix.turned if turned else matrix]
+            end = match.end()
+        return [part for part in (*parts, text[end:].strip()) if part != ""]
