@@ -14,7 +14,7 @@ from PIL import Image
 import headscope
 from headscope.data.shakespeare import TinyShakespeare
 from headscope.heads.capture import look
-from headscope.render.maps import head_names, maps_picture
+from headscope.render.pictures import head_names, maps_picture
 from tests.browser import browser
 from tests.dashboard import tensorboard
 

@@ -8,9 +8,8 @@ import torch
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.generation.decode import decode
-from headscope.generation.next import next_tokens
 from headscope.generation.sampling import Draws, Sampling
-from headscope.generation.text import opening, prompt_ids, write_text, write_texts
+from headscope.generation.text import next_tokens, opening, prompt_ids, write_text, write_texts
 from tests.conftest import shell, small
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0]])

@@ -14,8 +14,8 @@ from functools import partial
 
 import torch
 
-from headscope.checkpoint.hf_families import GPT2
-from headscope.checkpoint.hf_layout import fold_attention_biases, rename_weights, sizes_of
+from headscope.checkpoint.hf_families import GPT2, sizes_of
+from headscope.checkpoint.hf_layout import fold_attention_biases, rename_weights
 from headscope.checkpoint.source import CardAndWeights, Source, UnsupportedModel
 from headscope.data.decoding import read_text
 

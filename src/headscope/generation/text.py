@@ -1,6 +1,6 @@
-"""From a prompt to a continued text.
+"""From a prompt to a continued text, or to the most likely next tokens.
 
-Shapes: N tokens.
+Shapes: N tokens, T positions, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from headscope.generation.decode import decode
-from headscope.generation.draft import draft
-from headscope.generation.sampling import Sampling
+from headscope.generation.decode import context_start, decode
+from headscope.generation.fast_copies import draft
+from headscope.generation.sampling import Sampling, finite
 
 if TYPE_CHECKING:
     from headscope.data.tokenizers import Tokenizer
@@ -66,15 +66,8 @@ def write_texts(
     The first piece is the prompt as the tokenizer reads it. Each further piece is the text of one drawn token. Joined,
     the pieces equal the text of all ids decoded at once; a piece is empty while a character is incomplete. A text ends
     after the token that ends texts, if the tokenizer has one. A token that both starts and ends texts is not written.
-    Up to 16 texts are computed together; a step is computed when the first of them needs it.
-
-    Args:
-        model: in eval mode.
-        tokenizer: the model's.
-        prompt: the text to continue; a prompt without tokens is replaced by the opening.
-        max_new_tokens: the number of tokens to draw for each text.
-        sampling: how each token is drawn.
-        generators: one per text, on the CPU.
+    Up to 16 texts are computed together; a step is computed when the first of them needs it. The model is in eval mode,
+    the generators are on the CPU, and a prompt without tokens is replaced by the opening.
 
     Raises:
         UserError: the prompt has a token that the vocabulary lacks, or (from a piece) the logits are not finite.
@@ -105,3 +98,16 @@ def _pieces(tokenizer: "Tokenizer", prompt: list[int], steps: Iterator[list[int]
     pieces = tokenizer.stream(all_ids())
     yield "".join(islice(pieces, len(prompt)))
     yield from pieces
+
+
+@torch.inference_mode()
+def next_tokens(model: "LanguageModel", tokenizer: "Tokenizer", prompt: str, most: int) -> list[tuple[str, float]]:
+    """Returns up to `most` next tokens with their probabilities at temperature 1, the most likely first.
+
+    Raises UserError if the prompt has a token that the vocabulary lacks, or if the logits are not finite.
+    """
+    ids = prompt_ids(tokenizer, prompt)
+    ids = ids[context_start(len(ids), model.block_size) :].to(next(model.parameters()).device)
+    p = finite(model(ids[None])[0, -1]).double().softmax(-1)  # (V,)
+    top = p.sort(descending=True, stable=True)  # stable: tokens with equal probability stay in the order of their ids
+    return [(tokenizer.show(int(i)), float(q)) for q, i in zip(top.values[:most], top.indices[:most], strict=True)]

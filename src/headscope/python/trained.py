@@ -18,8 +18,7 @@ from headscope.config.mistakes import wrong
 from headscope.config.schema import parse
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
-from headscope.generation.next import next_tokens
-from headscope.generation.text import write_text
+from headscope.generation.text import next_tokens, write_text
 from headscope.heads import HeadReport, look, table
 from headscope.model.transformer import LanguageModel
 from headscope.python.page import Page

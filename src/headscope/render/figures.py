@@ -35,18 +35,12 @@ SVG = "http://www.w3.org/2000/svg"
 
 @dataclass(frozen=True)
 class Series:
-    """A line, or a marker if it has a single point.
-
-    Args:
-        name: its text in the legend.
-        x, y: n numbers each, n at least 1.
-        spread: half the height of the band around each y; empty for no band.
-    """
+    """A line of n ≥ 1 points, or a marker if n is 1; its name is in the legend."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    spread: Sequence[float] = ()
+    spread: Sequence[float] = ()  #: half the height of the band around each y; empty for no band
 
     @property
     def edges(self) -> tuple[list[float], list[float]]:
@@ -83,8 +77,7 @@ def curves(
 
     Args:
         series: at least one, the most interesting first: seven have a colour and a name, the rest are grey.
-        x_label: name of the x axis, with its unit.
-        y_label: name of the y axis, with its unit.
+        x_label, y_label: names of the axes, with their units.
         title: above the axes; screen readers use it as the name of the figure.
         log_x: whether the x axis is logarithmic.
         events: values of x with a text each, drawn as vertical lines.

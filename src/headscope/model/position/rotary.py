@@ -116,7 +116,6 @@ class PartialRotary(Rotary):
     (modded-nanogpt, 2025).
 
     Args:
-        base: of the frequencies, over the rotating channels.
         fraction: of a head's channels that rotate, rounded down to an even number.
         key_offset: channels that do not rotate use the previous token's key; the first token uses its own.
     """
@@ -156,12 +155,7 @@ class PartialRotary(Rotary):
 
 
 class RotaryAndNone(Rotary):
-    """RoPE in most layers, no positions in every nth layer (Yang et al. 2025, RNoPE).
-
-    Args:
-        base: of the frequencies.
-        every: n; the layers n-1, 2n-1 … have no positions.
-    """
+    """RoPE in most layers, no positions in the layers n-1, 2n-1 …, where n is `every` (Yang et al. 2025, RNoPE)."""
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ from torch.utils.tensorboard.summary import hparams
 from headscope.files import BESIDE, write_atomically
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import Recorder
-from headscope.watch.loggers.step_files import remove_later, write_picture
+from headscope.watch.loggers.csv import remove_later, write_picture
 
 #: Tags and groups that keep their names. TensorBoard sorts groups by name and opens the first group, and the table of
 #: HParams has columns for the first five scalars.

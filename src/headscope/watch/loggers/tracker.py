@@ -17,10 +17,6 @@ class Tracker(Recorder):
     checkpoint is about to be saved. A small file in the run's folder has the service's id of the run and the steps sent
     so far. A resumed run continues under the same id and does not send these steps again, so the service keeps what a
     killed process sent after its last checkpoint. A kill cannot damage the file, because lines are only appended.
-
-    Args:
-        file: where the id and the steps are kept.
-        options: arguments of the Lightning logger.
     """
 
     def __init__(self, file: Path, **options: Any) -> None:
