@@ -85,7 +85,14 @@ def constructor(description: dict[str, Any], base: type) -> Any:
     options = dict(description)
     name, module = options.pop("class"), options.pop("module", None)
     if module and name not in subclasses(base, module):
-        _import(module, name)
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError("module")
+        if not plugins.belongs(module):
+            raise UserError(
+                f"this checkpoint needs the class {name} of {module}, which is not Headscope's; if you trust that"
+                f" package, install it and set {plugins.NAMED}={module.partition('.')[0]}"
+            )
+        plugins.imported(module)
     known = subclasses(base, module)
     if name not in known:
         where = module or "this version"
@@ -93,19 +100,6 @@ def constructor(description: dict[str, Any], base: type) -> Any:
     for part in PARTS.keys() & options.keys():
         options[part] = constructor(options[part], PARTS[part])
     return partial(known[name], **options)
-
-
-def _import(module: str, name: str) -> None:
-    """Imports the module of a plugin that defines a class; raises UserError if the plugin is not allowed."""
-    if not all(part.isidentifier() for part in module.split(".")):
-        raise ValueError("module")
-    if not plugins.belongs(module):
-        package = module.partition(".")[0]
-        raise UserError(
-            f"this checkpoint needs the class {name} of {module}, which is not Headscope's; if you trust that package,"
-            f" install it and set {plugins.NAMED}={package}"
-        )
-    plugins.imported(module)
 
 
 def card(model: LanguageModel, tokenizer: Tokenizer, **about: Any) -> dict[str, Any]:

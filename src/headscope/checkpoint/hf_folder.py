@@ -54,11 +54,10 @@ def recognises(source: Source) -> bool:
 def read(source: Source) -> CardAndWeights:
     """Returns the card and the weights; see `reading.FORMATS`."""
     folder = _folder(source)
-    for name in (WEIGHTS, TOKENIZER):
-        if not (folder / name).is_file():
-            raise UserError(
-                f"{folder} has a {CONFIG} and no {name}; save model and tokenizer there, both by save_pretrained"
-            )
+    missing = [name for name in (WEIGHTS, TOKENIZER) if not (folder / name).is_file()]
+    if missing:
+        advice = "save model and tokenizer there, both by save_pretrained"
+        raise UserError(f"{folder} has a {CONFIG} and no {missing[0]}; {advice}")
     with safe_open(folder / WEIGHTS, framework="pt") as f:
         about = json.loads((f.metadata() or {}).get(ABOUT, "{}"))
     if not (isinstance(about, dict) and "name" in about and "name" in about.get("data", {})):

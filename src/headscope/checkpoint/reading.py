@@ -53,13 +53,9 @@ def newest(runs: Path) -> Path | None:
 def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
     """Returns the model (in eval mode, on the CPU), its tokenizer, and a description of the run.
 
-    Args:
-        path: a run's folder or one of its `*.ckpt` files, an export to safetensors, a folder that transformers opens,
-            or a file that Part 4 or nanoGPT saved.
-        text: returns the text that the model was trained on, for a file without a vocabulary.
-
-    Raises:
-        UserError: the file does not exist, is damaged, is not a checkpoint, or loading it would execute code.
+    The path is a run's folder or one of its `*.ckpt` files, an export to safetensors, a folder that transformers opens,
+    or a file that Part 4 or nanoGPT saved. `text` returns the training text, for a file without a vocabulary. Raises
+    UserError if the file does not exist, is damaged, is not a checkpoint, or if loading it would execute code.
     """
     source = Source(find(path), text)
     path = source.path

@@ -26,8 +26,8 @@ def bare(model: M, replace: Mapping[type[nn.Module], Callable[[Any], nn.Module]]
     and submodules are plain attributes.
 
     The copy keeps the current mode: dropout that is off is left out. Compiled modules run uncompiled. A model with
-    hooks is returned unchanged, so that the hooks are called.
-    `replace` has functions that return a replacement for a submodule, by the submodule's class.
+    hooks is returned unchanged, so that the hooks are called. `replace` has functions that return a replacement for a
+    submodule, by the submodule's class.
     """
     if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         return model

@@ -19,13 +19,11 @@ from headscope.errors import UserError
 class Sampling:
     """The options for drawing the next token.
 
-    Attributes:
-        temperature: divides the logits; 0 takes the most likely token.
-        top_k: keep the k most likely tokens; among equally likely ones, those with smaller ids.
-        top_p: keep the smallest set of most likely tokens with at least this probability (Holtzman et al. 2020).
+    `top_k` keeps the k most likely tokens; among equally likely ones, those with smaller ids. `top_p` keeps the
+    smallest set of most likely tokens with at least this probability (Holtzman et al. 2020).
     """
 
-    temperature: Annotated[float, Ge(0)] = 0.8
+    temperature: Annotated[float, Ge(0)] = 0.8  #: divides the logits; 0 takes the most likely token
     top_k: Annotated[int, Ge(1)] | None = None
     top_p: Annotated[float, Gt(0), Le(1)] | None = None
 

@@ -30,27 +30,12 @@ def prompt_ids(tokenizer: "Tokenizer", prompt: str) -> Tensor:
     """Returns the ids (N,) of a prompt, N ≥ 1: a prompt without tokens is replaced by the opening.
 
     Blanks are tokens for a tokenizer of characters, but not for a tokenizer of words. If all texts of a tokenizer start
-    with the same token, the prompt starts with this token too.
-
-    Raises:
-        UserError: the prompt has a token that the vocabulary lacks.
+    with the same token, the prompt starts with this token too. Raises UserError if the vocabulary lacks a token.
     """
     ids = tokenizer.encode(prompt)
     if tokenizer.start is not None and ids[:1].tolist() != [tokenizer.start]:
         return torch.cat((torch.tensor([tokenizer.start]), ids))
     return ids if len(ids) else torch.tensor([tokenizer.opening])
-
-
-def write_text(
-    model: "LanguageModel",
-    tokenizer: "Tokenizer",
-    prompt: str,
-    max_new_tokens: int,
-    sampling: Sampling,
-    generator: torch.Generator,
-) -> Iterator[str]:
-    """Yields one text in pieces; see `write_texts`."""
-    yield from write_texts(model, tokenizer, prompt, max_new_tokens, sampling, [generator])[0]
 
 
 def write_texts(
@@ -69,8 +54,7 @@ def write_texts(
     Up to 16 texts are computed together; a step is computed when the first of them needs it. The model is in eval mode,
     the generators are on the CPU, and a prompt without tokens is replaced by the opening.
 
-    Raises:
-        UserError: the prompt has a token that the vocabulary lacks, or (from a piece) the logits are not finite.
+    Raises UserError if the prompt has a token that the vocabulary lacks, or (from a piece) if logits are not finite.
     """
     ids = prompt_ids(tokenizer, prompt)
     device = next(model.parameters()).device

@@ -75,12 +75,8 @@ def curves(
 ) -> Figure:
     """Draws lines with bands over common axes, and a legend below them.
 
-    Args:
-        series: at least one, the most interesting first: seven have a colour and a name, the rest are grey.
-        x_label, y_label: names of the axes, with their units.
-        title: above the axes; screen readers use it as the name of the figure.
-        log_x: whether the x axis is logarithmic.
-        events: values of x with a text each, drawn as vertical lines.
+    The most interesting series is the first. Seven have a colour and a name, the rest are grey. Screen readers use the
+    title as the name of the figure. Events are values of x with a text each, drawn as vertical lines.
     """
     names = [textwrap.fill(s.name, LEGEND_WIDTH) for s in series[: len(COLOURS)]]
     names += ["others"] * (len(series) > len(names))
@@ -104,17 +100,10 @@ def curves(
     axes.set_ylim(*_y_limits(series, log_x, EARLY * (not events)))
     for x, event in events:
         axes.axvline(x, color="#555555", linewidth=0.8, linestyle=":")
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
+        top = ("data", "axes fraction")
         axes.annotate(
-            event,
-            (x, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(2, -2),
-            textcoords="offset points",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
-            rotation=90,
-            fontsize=8,
-            va="top",
-            parse_math=False,
+            event, (x, 1), (2, -2), top, "offset points", bbox=box, rotation=90, fontsize=8, va="top", parse_math=False
         )
     legend = figure.legend(drawn[: len(names)], names, loc="outside lower left", ncols=columns, handlelength=3.4)
     legend.set_frame_on(False)

@@ -58,9 +58,9 @@ def join_modules(*names: str) -> str:
 def model_page(texts: Mapping[str, str], description: dict[str, Any], film: bytes) -> str:
     """Returns the document.
 
-    `texts` are title, summary, unit of the tokens, precision of the weights, and `why` the page cannot run the model, or
-    empty text. The description is everything that the script reads, as JSON with arrays. The film is the maps at each
-    picture step of the training, one byte per weight; empty if the run kept none.
+    `texts` are the title, the summary, the unit of tokens, the precision of weights, and `why` the page cannot run the
+    model, or empty text. The description is everything that the script reads, as JSON with arrays. The film is the maps
+    at each picture step of the training, one byte per weight; empty if the run kept none.
     """
     without_arrays, weights = pack(description)
     described = json.dumps(without_arrays | {"title": texts["title"]}, ensure_ascii=False, separators=(",", ":"))

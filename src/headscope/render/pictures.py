@@ -43,12 +43,10 @@ def maps_picture(
     A window that starts after position 0 gets an extra column at the left for the sum over all earlier positions, so
     that each row still shows all of its weight.
 
-    Args:
-        maps: (H, T, T), query before key, zero above the diagonal: attention weights, or norms of the moved vectors.
-        tokens, title, captions: T tokens, a text at the top of the picture, and H texts above the maps.
-        window: the positions that are shown, such as `slice(-32, None)` for the last 32.
-        largest: the value with the darkest colour; larger values have the same colour.
-        pixels: approximate side of one map.
+    The maps (H, T, T), query before key and zero above the diagonal, are attention weights or norms of the moved
+    vectors. There are T tokens, and H captions above the maps. Only the positions in the window are shown, such as
+    `slice(-32, None)` for the last 32. Values from `largest` on have the darkest colour. `pixels` is the approximate
+    side of one map.
     """
     t = maps.shape[-1]
     shown = range(t)[window]
@@ -63,7 +61,8 @@ def maps_picture(
     side = max(SMALLEST_CELL, min(64, pixels // len(shown)))
     axes = Axes(rows, columns, (side, side))
     width = axes.left + max(len(columns) * side, *(ink(caption, NORMAL).width for caption in captions)) + 16
-    per_row = _maps_per_row(len(maps))
+    square = math.ceil(math.sqrt(len(maps)))
+    per_row = next((n for n in range(square, 5) if len(maps) % n == 0), square)  # up to 4 if that fills every row
     canvas = Canvas()
     canvas.write(MARGIN, 8, title, LARGE)
     separator = " " if any(len(token) > 1 for token in tokens[window]) else ""
@@ -79,12 +78,6 @@ def maps_picture(
         canvas.write(x + axes.left, top, caption, NORMAL)
         axes.put(canvas, x, top + line_height(NORMAL) + 4, rgb)
     return canvas.picture()
-
-
-def _maps_per_row(maps: int) -> int:
-    """Returns about the square root of the number of maps, or up to 4 if that fills every row."""
-    square = math.ceil(math.sqrt(maps))
-    return next((n for n in range(square, 5) if maps % n == 0), square)
 
 
 def _write_wrapped(canvas: Canvas, y: int, words: Sequence[str], separator: str, width: int) -> int:

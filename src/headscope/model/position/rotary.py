@@ -111,13 +111,9 @@ class Rotary(Position):
 class PartialRotary(Rotary):
     """RoPE on the first channels of each head; the others carry content only (GPT-NeoX: Black et al. 2022, sec. 2.1).
 
-    With the key offset, the channels that do not rotate use the key of the previous token. A query then finds the token
-    that *followed* an earlier one, without a head in a layer below, so one layer suffices for induction
-    (modded-nanogpt, 2025).
-
-    Args:
-        fraction: of a head's channels that rotate, rounded down to an even number.
-        key_offset: channels that do not rotate use the previous token's key; the first token uses its own.
+    A fraction of a head's channels rotates, rounded down to an even number. With `key_offset`, the other channels use
+    the key of the previous token; the first token uses its own. A query then finds the token that *followed* an earlier
+    one, without a head in a layer below, so one layer suffices for induction (modded-nanogpt, 2025).
     """
 
     def __init__(

@@ -25,9 +25,7 @@ class Csv(Recorder, Logger):
 
     A new file replaces the whole table at every validation and when the run ends, so that a kill at any time leaves a
     complete table and a new metric adds a column. Lightning's `CSVLogger` is not used, because it deletes the table of
-    a run that it resumes and rewrites files in place.
-
-    `summary.json` has the final metrics and `.hydra/config.yaml` the config.
+    a run that it resumes and rewrites files in place. `summary.json` has the final metrics.
     """
 
     name = "csv"
@@ -76,8 +74,7 @@ class Csv(Recorder, Logger):
 def read_rows(table: Path) -> Rows:
     """Returns the rows of a table by step, with values as written; empty if the table does not exist.
 
-    Merges rows of one step and drops an incomplete last line, because earlier versions used Lightning's `CSVLogger`,
-    which writes several rows per step.
+    Merges rows of one step and drops an incomplete last line, both of which earlier versions could write.
     """
     rows: Rows = {}
     text = table.read_bytes().decode() if table.exists() else ""
