@@ -107,7 +107,7 @@ FAMILIES = {family.model_type: family for family in (GPT2, NEOX, PERSIMMON)}
 
 
 def family_of(model: LanguageModel) -> Family:
-    """Returns the family that computes the same as a model; raises UserError if a part has no counterpart there."""
+    """Returns the family that computes the same as a model; raises UserError if there is none."""
     advice = "use --format safetensors, which holds every model"
     if not isinstance(model, TransformerLM):
         raise UserError(f"transformers has no counterpart of {type(model).__name__}; {advice}")

@@ -183,8 +183,8 @@ def _remove(weights: dict[str, Tensor], pattern: str, value: int) -> None:
 def fold_into_norm(w: Tensor, b: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, float]:
     """Returns W' (M, C) and β' (C,), so that W' (γ ⊙ z + β') = W (γ ⊙ z + β) + b for every normalised z.
 
-    They are in fp32. The third number is the error of an output for a typical z: NaN if γ has a zero. If b is zero, W
-    and β are returned unchanged.
+    Both are in fp32. The third value is the error of an output for a typical z: NaN if γ has a zero. If b is zero, the
+    given W and β are returned.
     """
     if not b.any():
         return w, beta, 0.0
@@ -201,8 +201,8 @@ def fold_into_norm(w: Tensor, b: Tensor, gamma: Tensor, beta: Tensor) -> tuple[T
 def fold_into_values(out: Tensor, b: Tensor) -> tuple[Tensor, float]:
     """Returns the bias of the values that replaces a bias b (C,) of the output projection (C, C).
 
-    They are equivalent because attention weights sum to one. The second number is the largest error of an output: large
-    or NaN if the projection has no inverse, which is needed unless b is zero.
+    Both have the same effect, because attention weights sum to one. The second value is the largest error of an output:
+    large or NaN if the projection has no inverse, which is needed unless b is zero.
     """
     if not b.any():
         return torch.zeros(len(out)), 0.0

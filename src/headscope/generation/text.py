@@ -94,4 +94,5 @@ def next_tokens(model: "LanguageModel", tokenizer: "Tokenizer", prompt: str, mos
     ids = ids[context_start(len(ids), model.block_size) :].to(next(model.parameters()).device)
     p = finite(model(ids[None])[0, -1]).double().softmax(-1)  # (V,)
     top = p.sort(descending=True, stable=True)  # stable: tokens with equal probability stay in the order of their ids
-    return [(tokenizer.show(int(i)), float(q)) for q, i in zip(top.values[:most], top.indices[:most], strict=True)]
+    ranked = zip(top.values[:most].tolist(), top.indices[:most].tolist(), strict=True)
+    return [(tokenizer.show(i), q) for q, i in ranked]

@@ -17,8 +17,8 @@ class FixedContextMLP(LanguageModel):
     """The embeddings of the last K tokens, concatenated, and one hidden layer (Bengio et al. 2003, section 2).
 
     Like a transformer it predicts at every position, so both are trained and validated on the same windows. At the
-    first positions, zeros replace the missing tokens. A prediction depends on K = `context` tokens, embeddings have
-    C = `d_model` channels, `hidden` is the width of the hidden layer, and `block_size` the longest sequence, T.
+    first positions, zeros replace the missing tokens. `context` is K, `hidden` the width of the hidden layer, and
+    `block_size` the longest sequence, T.
     """
 
     def __init__(
