@@ -45,7 +45,7 @@ def contestants(size):
     from nanogpt import build
 
     from headscope.generation.decode import decode
-    from headscope.generation.draft import draft
+    from headscope.generation.fast_copies import draft
     from headscope.generation.sampling import Sampling
     from headscope.model.feedforward import GELU, SquaredReLU
     from headscope.model.position import Rotary, Sinusoidal

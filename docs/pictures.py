@@ -22,7 +22,7 @@ from PIL import Image
 import headscope
 from headscope.heads.capture import look
 from headscope.render.figures import COLOURS, averaged, pixels
-from headscope.render.maps import maps_picture
+from headscope.render.pictures import maps_picture
 from tests.browser import browser
 from tests.dashboard import tensorboard
 

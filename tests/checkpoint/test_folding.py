@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from headscope.checkpoint.folding import fold_into_norm, fold_into_values
+from headscope.checkpoint.hf_layout import fold_into_norm, fold_into_values
 
 
 @pytest.mark.parametrize("rows", [1, 8, 65, 1000])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import headscope
-from headscope.checkpoint import migration
+from headscope.checkpoint import format as own_format
 from headscope.checkpoint.format import FORMAT
 from headscope.errors import UserError
 from headscope.model.feedforward import GELU, SquaredReLU
@@ -39,10 +39,10 @@ def test_format_1_loads_with_the_parts_that_it_does_not_name():
 
 
 def test_older_formats_are_upgraded_step_by_step(monkeypatch):
-    monkeypatch.setattr(migration, "FORMAT", 3)
-    monkeypatch.setattr(migration, "STEPS", {n: lambda card, n=n: card | {f"step{n}": True} for n in (1, 2)})
-    assert migration.to_current({"format": 1}, "x") == {"format": 1, "step1": True, "step2": True}
-    assert migration.to_current({"format": 2}, "x") == {"format": 2, "step2": True}
+    monkeypatch.setattr(own_format, "FORMAT", 3)
+    monkeypatch.setattr(own_format, "STEPS", {n: lambda card, n=n: card | {f"step{n}": True} for n in (1, 2)})
+    assert own_format.to_current({"format": 1}, "x") == {"format": 1, "step1": True, "step2": True}
+    assert own_format.to_current({"format": 2}, "x") == {"format": 2, "step2": True}
 
 
 @pytest.mark.parametrize("number", [None, 0, "1", True])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from headscope.checkpoint import shapes
+from headscope.checkpoint.reading import check_shapes
 from headscope.model.feedforward import GELU, SquaredReLU, SwiGLU
 from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Learned, Position
@@ -44,20 +44,20 @@ def described(scheme, **changes):
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_weights_of_other_sizes_are_refused(scheme):
     weights = described(scheme)().state_dict()
-    shapes.check(described(scheme), weights)
+    check_shapes(described(scheme), weights)
     for changes in ({"d_model": 16}, {"n_layers": 1}, {"n_layers": 3}, {"vocab_size": 12}):
         with pytest.raises(ValueError, match="shapes"):
-            shapes.check(described(scheme, **changes), weights)
+            check_shapes(described(scheme, **changes), weights)
     for name in weights:
         with pytest.raises(ValueError, match="shapes"):
-            shapes.check(described(scheme), {k: v for k, v in weights.items() if k != name})
+            check_shapes(described(scheme), {k: v for k, v in weights.items() if k != name})
 
 
 def test_a_learned_table_of_another_length_is_refused():
     weights = described(Learned)().state_dict()
     for block_size in (1, 8, 32):
         with pytest.raises(ValueError, match="shapes"):
-            shapes.check(described(Learned, block_size=block_size), weights)
+            check_shapes(described(Learned, block_size=block_size), weights)
 
 
 class Between(Position):
@@ -72,9 +72,9 @@ class Between(Position):
 
 def test_a_plugins_class_is_compared_too():
     weights = described(Between)().state_dict()
-    shapes.check(described(Between), weights)
+    check_shapes(described(Between), weights)
     with pytest.raises(ValueError, match="shapes"):
-        shapes.check(described(Between, block_size=17), weights)
+        check_shapes(described(Between, block_size=17), weights)
 
 
 REFUSES = """

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from headscope.generation import draft as drafts
-from headscope.generation.bare import bare
+from headscope.generation import fast_copies
 from headscope.generation.decode import context_start, decode
-from headscope.generation.draft import EightBits, draft
+from headscope.generation.fast_copies import EightBits, bare, draft
 from headscope.generation.sampling import Sampling
 from headscope.heads.capture import capture
 from headscope.model.feedforward import GELU, SquaredReLU, SwiGLU
@@ -139,7 +138,7 @@ def test_a_model_with_hooks_is_called_with_them():
     [*((n, Sampling(1.0)) for n in MODELS if n != "MLP"), *(("rope", s) for s in SAMPLINGS if s != Sampling(1.0))],
 )
 def test_a_draft_changes_nothing(name, sampling, monkeypatch):
-    monkeypatch.setattr(drafts, "LARGE", 0)
+    monkeypatch.setattr(fast_copies, "LARGE", 0)
     model = MODELS[name]()
     rough = draft(model)
     wrong = MODELS[name](seed=9)
@@ -151,7 +150,7 @@ def test_a_draft_changes_nothing(name, sampling, monkeypatch):
 
 
 def test_a_draft_reads_eight_bits_and_is_right_nearly_always(monkeypatch):
-    monkeypatch.setattr(drafts, "LARGE", 0)
+    monkeypatch.setattr(fast_copies, "LARGE", 0)
     model = of()
     rough = draft(model)
     kept = [m for m in rough.modules() if isinstance(m, EightBits)]

@@ -8,9 +8,8 @@ import torch
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.generation.decode import decode
-from headscope.generation.next import next_tokens
 from headscope.generation.sampling import Draws, Sampling
-from headscope.generation.text import opening, prompt_ids, write_text, write_texts
+from headscope.generation.text import next_tokens, opening, prompt_ids, write_texts
 from tests.conftest import shell, small
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
@@ -72,7 +71,7 @@ def test_a_model_with_a_damaged_weight_is_one_line(bad):
         model.blocks[1].norm1.weight[3] = bad
     for temperature in (0, 1):
         with pytest.raises(UserError, match="logits are not finite"):
-            list(write_text(model, tokenizer, "a", 5, Sampling(temperature), torch.Generator()))
+            list(write_texts(model, tokenizer, "a", 5, Sampling(temperature), [torch.Generator()])[0])
     with pytest.raises(UserError, match="logits are not finite"):
         next_tokens(model, tokenizer, "a", 5)
 
@@ -115,7 +114,7 @@ def test_infinite_and_tiny_temperatures_stay_finite():
 )
 def test_text_in_pieces_is_the_text_of_the_whole(tokenizer, prompt):
     model = small().eval()
-    pieces = list(write_text(model, tokenizer, prompt, 40, Sampling(1.0), torch.Generator().manual_seed(1)))
+    pieces = list(write_texts(model, tokenizer, prompt, 40, Sampling(1.0), [torch.Generator().manual_seed(1)])[0])
     ids = tokenizer.encode(prompt)
     drawn = (i for (i,) in decode(model, ids[None], 40, Sampling(1.0), [torch.Generator().manual_seed(1)]))
     assert "".join(pieces) == tokenizer.decode(itertools.chain(ids.tolist(), drawn))
@@ -146,7 +145,7 @@ PAIRS = BytePairTokenizer.of(["nothing"], 256)
 def test_a_prompt_without_tokens_becomes_the_opening(tokenizer, prompt, written):
     model = small(vocab_size=len(tokenizer)).eval()
     generator = torch.Generator().manual_seed(1)
-    pieces = list(write_text(model, tokenizer, prompt, 3, Sampling(0), generator))
+    pieces = list(write_texts(model, tokenizer, prompt, 3, Sampling(0), [generator])[0])
     assert pieces[0] == tokenizer.decode(prompt_ids(tokenizer, prompt)) == written
     table = next_tokens(model, tokenizer, prompt, 5)
     assert table == next_tokens(model, tokenizer, written, 5)
@@ -187,7 +186,7 @@ def test_a_character_of_several_tokens_is_written_whole():
     ids = tokenizer.encode(text)
     assert len(ids) == len(text.encode())
     pieces = list(
-        write_text(Reciter(ids, 256), tokenizer, "a", len(ids) - 1, Sampling(0), torch.Generator().manual_seed(0))
+        write_texts(Reciter(ids, 256), tokenizer, "a", len(ids) - 1, Sampling(0), [torch.Generator().manual_seed(0)])[0]
     )
     assert "".join(pieces) == text
     assert {"日", "本", "é", "𝒳"} <= set(pieces)
@@ -201,7 +200,7 @@ def test_a_text_does_not_depend_on_those_beside_it():
         return [torch.Generator().manual_seed(s) for s in seeds]
 
     together = ["".join(t) for t in write_texts(model, LINES, "abc", 30, sampling, generators(seeds))]
-    alone = ["".join(write_text(model, LINES, "abc", 30, sampling, g)) for g in generators(seeds)]
+    alone = ["".join(write_texts(model, LINES, "abc", 30, sampling, [g])[0]) for g in generators(seeds)]
     assert together == alone
     assert len(set(together)) == len(seeds)
 

@@ -116,7 +116,7 @@ def test_unusual_text_has_the_height_of_a_line(text):
 def test_drawing_imports_no_matplotlib():
     done = shell(
         "-c",
-        "import sys, numpy; from headscope.render.maps import maps_picture\n"
+        "import sys, numpy; from headscope.render.pictures import maps_picture\n"
         "maps_picture(numpy.ones((1, 1, 1)), ['é'], 'λ', ['L0H0']); print('matplotlib' in sys.modules)",
     )
     assert done.stdout.strip() == "False", done.stderr

@@ -10,7 +10,7 @@ from headscope.render.canvas import LARGE, NORMAL, SMALL
 from headscope.render.colours import BACKGROUND, INK, attention_colours, colours
 from headscope.render.fonts import drawable, ink
 from headscope.render.labels import label
-from headscope.render.maps import head_names, maps_picture
+from headscope.render.pictures import head_names, maps_picture
 from tests.render.layout import LABELS, check_fits, laid_out, overlap, pixels
 
 

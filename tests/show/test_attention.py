@@ -8,7 +8,7 @@ from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
 from headscope.heads.capture import look
 from headscope.heads.flow import rollout, views
-from headscope.render.maps import ALONE, maps_picture
+from headscope.render.pictures import ALONE, maps_picture
 from headscope.show import attention
 from headscope.show.request import ShowRequest
 from tests.conftest import SCHEMES, small

@@ -7,7 +7,7 @@ import torch
 
 from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
-from headscope.generation.next import next_tokens
+from headscope.generation.text import next_tokens
 from headscope.model.mlp import FixedContextMLP
 from headscope.show.attribution import largest, show
 from headscope.show.request import ShowRequest

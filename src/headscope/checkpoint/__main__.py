@@ -10,11 +10,7 @@ from headscope.shell import Parser, run
 
 
 def main() -> None:
-    """Writes the file, or the folder.
-
-    Raises:
-        UserError: the checkpoint cannot be exported, or the file exists.
-    """
+    """Writes the file or the folder; raises UserError if it exists, or if the checkpoint cannot be exported."""
     parser = Parser(prog=command("export"), description="Exports a run's model.")
     parser.add_argument("checkpoint", help="a *.ckpt in a run's folder")
     parser.add_argument("out", type=Path, help="the file to write; with --format hf, a folder that transformers opens")

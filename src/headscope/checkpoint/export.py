@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from headscope.checkpoint import hf_folder, hf_layout, part4_layout
+from headscope.checkpoint import hf_folder, part4_layout
 from headscope.checkpoint.format import card
+from headscope.checkpoint.hf_families import family_of
 from headscope.checkpoint.reading import Loaded, find, load
 from headscope.checkpoint.source import Source
 from headscope.data.tokenizers import UnknownToken
@@ -28,13 +29,9 @@ TOLERANCE = 1e-4  #: largest allowed difference between logits here and in the p
 def export(path: str | Path, kind: str) -> bytes:
     """Returns the content of the exported file.
 
-    Args:
-        path: the checkpoint.
-        kind: `part4` is the dictionary that Part 4 saves and its own classes load; `safetensors` holds the weights,
-            with the description of model, tokenizer and run in its metadata.
-
-    Raises:
-        UserError: see `load`; or with `part4`, a model that Part 4's classes cannot hold.
+    The kind `part4` is the dictionary that Part 4 saves and its own classes load; `safetensors` holds the weights, with
+    the description of model, tokenizer and run in its metadata. Raises UserError as `load` does, or if Part 4's classes
+    cannot hold the model.
     """
     model, tokenizer, about = load(path)
     if kind == "safetensors":
@@ -50,11 +47,8 @@ def export(path: str | Path, kind: str) -> bytes:
 def export_folder(path: str | Path, out: Path) -> str:
     """Writes a folder that `transformers` opens, checks it, and returns a line that reports both.
 
-    The folder appears complete or not at all.
-
-    Raises:
-        UserError: see `load`; or transformers has no counterpart of the model, or reads another model from the folder.
-        RunFailed: the disk is full.
+    The folder appears complete or not at all. Raises UserError as `load` does, or if transformers has no counterpart of
+    the model or reads another model from the folder; RunFailed if the disk is full.
     """
     loaded = load(path)
     contents = hf_folder.files(*loaded)
@@ -73,7 +67,7 @@ def export_folder(path: str | Path, out: Path) -> str:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as e:
         raise not_written(e, out) from e
-    name = hf_layout.family_of(loaded.model).name
+    name = family_of(loaded.model).name
     return f"{sum(map(len, contents.values())):,} bytes, a {name} for transformers; {report}"
 
 

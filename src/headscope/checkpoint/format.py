@@ -1,16 +1,23 @@
-"""Describes a model, its tokenizer and its run as plain data, and builds objects from such a description.
+"""Headscope's own files: a run's checkpoint, which Lightning writes, and its export to safetensors.
 
-A description names classes and their arguments. A name is looked up only among the subclasses of the base class that
-is expected in its place, so a file cannot build anything else.
+Each holds a description (card) of model, tokenizer and run as plain data, from which objects are built. A description
+names classes and their arguments. A name is looked up only among the subclasses of the base class that is expected in
+its place, so a file cannot build anything else.
+
+A release that changes what `card` writes raises FORMAT by one and adds the step from the format before.
+`tests/checkpoint/fixtures` has a small checkpoint of every format.
 """
 
 import inspect
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from headscope import __version__, plugins
+from headscope.checkpoint.source import CardAndWeights, Source
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.feedforward import FeedForward
@@ -19,7 +26,8 @@ from headscope.model.position import Position
 from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import LanguageModel, TransformerLM
 
-FORMAT = 2  #: raised by one when `card` changes what it writes; see `migration`
+FORMAT = 2
+PREFIX = "model."  #: before the name of each weight of a LightningModule's model
 MODELS = (TransformerLM, FixedContextMLP)  #: imported so that they are among the subclasses of LanguageModel
 #: Arguments of a model that are objects, and the base class of each.
 PARTS: dict[str, type] = {"position": Position, "feedforward": FeedForward, "qk_norm": QKNorm}
@@ -60,7 +68,7 @@ def _as_call(value: Any) -> Any:
 def subclasses(base: Any, module: str | None = None) -> dict[str, Any]:
     """Returns a class and its subclasses by name, if they are defined in a module, or with None in Headscope.
 
-    A class takes precedence over its subclasses of the same name, which `generation.bare` defines.
+    A class takes precedence over its subclasses of the same name, which `generation.fast_copies` defines.
     """
     found: dict[str, Any] = {}
     for subclass in base.__subclasses__():
@@ -72,13 +80,19 @@ def subclasses(base: Any, module: str | None = None) -> dict[str, Any]:
 def constructor(description: dict[str, Any], base: type) -> Any:
     """Returns the class that `describe` described, a subclass of `base`, with its arguments filled in.
 
-    Raises:
-        UserError: this version, or an allowed plugin, has no such class.
+    Raises UserError if neither this version nor an allowed plugin has such a class.
     """
     options = dict(description)
     name, module = options.pop("class"), options.pop("module", None)
     if module and name not in subclasses(base, module):
-        _import(module, name)
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError("module")
+        if not plugins.belongs(module):
+            raise UserError(
+                f"this checkpoint needs the class {name} of {module}, which is not Headscope's; if you trust that"
+                f" package, install it and set {plugins.NAMED}={module.partition('.')[0]}"
+            )
+        plugins.imported(module)
     known = subclasses(base, module)
     if name not in known:
         where = module or "this version"
@@ -88,20 +102,44 @@ def constructor(description: dict[str, Any], base: type) -> Any:
     return partial(known[name], **options)
 
 
-def _import(module: str, name: str) -> None:
-    """Imports the module of a plugin that defines a class; raises UserError if the plugin is not allowed."""
-    if not all(part.isidentifier() for part in module.split(".")):
-        raise ValueError("module")
-    if not plugins.belongs(module):
-        package = module.partition(".")[0]
-        raise UserError(
-            f"this checkpoint needs the class {name} of {module}, which is not Headscope's; if you trust that package,"
-            f" install it and set {plugins.NAMED}={package}"
-        )
-    plugins.imported(module)
-
-
 def card(model: LanguageModel, tokenizer: Tokenizer, **about: Any) -> dict[str, Any]:
     """Returns the description that is saved with the weights. `about` describes the run."""
     about = {"version": __version__, "torch": str(torch.__version__)} | about
     return {"format": FORMAT, "model": describe(model), "tokenizer": describe(tokenizer), "about": about}
+
+
+def _name_the_parts(card: dict[str, Any]) -> dict[str, Any]:
+    """Upgrades format 1, which did not name the classes of feed-forward and of query and key norm: it had only one."""
+    model = dict(card["model"])
+    if "position" in model:
+        model |= {"feedforward": {"class": "GELU"}, "qk_norm": {"class": "QKNorm"}}
+    return card | {"format": 2, "model": model}
+
+
+#: For each older format, the function that upgrades a description to the next format.
+STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _name_the_parts}
+
+
+def recognises(source: Source) -> bool:
+    """Whether Headscope wrote the file."""
+    return isinstance(source.content.get("headscope"), dict)
+
+
+def read(source: Source) -> CardAndWeights:
+    """Returns the card and the weights; see `reading.FORMATS`."""
+    card = to_current(source.content["headscope"], source.path)
+    step = {"step": source.content["global_step"]} if "global_step" in source.content else {}
+    weights = {name.removeprefix(PREFIX): weight for name, weight in source.content["state_dict"].items()}
+    return card | {"about": card["about"] | step}, weights
+
+
+def to_current(card: dict[str, Any], path: str | Path) -> dict[str, Any]:
+    """Returns a description in the current format; raises UserError if a newer version wrote the file at `path`."""
+    number = card.get("format")
+    if type(number) is not int or number < 1:
+        raise ValueError("format")
+    if number > FORMAT:
+        raise UserError(f"{path} has format {number}, and this version reads up to {FORMAT}; upgrade Headscope")
+    for step in range(number, FORMAT):
+        card = STEPS[step](card)
+    return card

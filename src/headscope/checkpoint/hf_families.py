@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from headscope.checkpoint.source import SIZES
+from headscope.errors import UserError
+from headscope.model.feedforward import GELU, FeedForward, SquaredReLU
 from headscope.model.position import Learned, Position, Rotary
 from headscope.model.qk_norm import QKNorm, Unit
+from headscope.model.transformer import LanguageModel, TransformerLM
 
+#: Activations by their names in transformers, and our feed-forwards that apply them.
+ACTIVATIONS: dict[str, type[FeedForward]] = {"gelu": GELU, "relu2": SquaredReLU}
 EPS = 1e-5  #: added to every variance in our layer norms
-SIZES = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")  #: our names of the model's sizes
 ROPE = {"partial_rotary_factor": 1.0, "rope_type": "default"}  #: required options of rotary positions
 
 
@@ -99,3 +104,40 @@ PERSIMMON = replace(
     qk_norm=Unit,
 )
 FAMILIES = {family.model_type: family for family in (GPT2, NEOX, PERSIMMON)}
+
+
+def family_of(model: LanguageModel) -> Family:
+    """Returns the family that computes the same as a model; raises UserError if there is none."""
+    advice = "use --format safetensors, which holds every model"
+    if not isinstance(model, TransformerLM):
+        raise UserError(f"transformers has no counterpart of {type(model).__name__}; {advice}")
+    same_position = [family for family in FAMILIES.values() if family.position is type(model.position)]
+    family = next((family for family in same_position if family.qk_norm is type(model.qk_norm)), None)
+    if family is None:
+        part = model.qk_norm if same_position else model.position
+        option = "qk_norm=none" if same_position else "position=rope or position=learned"
+        raise UserError(f"transformers has no counterpart of {type(part).__name__}; train with {option}, or {advice}")
+    if type(model.feedforward) not in ACTIVATIONS.values():
+        raise UserError(
+            f"transformers has no counterpart of {type(model.feedforward).__name__} in a {family.name}; train with"
+            f" feedforward=gelu or feedforward=relu2, or {advice}"
+        )
+    return family
+
+
+def options_of(family: Family, config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options of config.json by their newest names, with the defaults of those that it leaves out."""
+    options = {**family.required, **family.defaults, **config}
+    if family.rope_options:
+        scaling, older = config.get("rope_scaling"), family.rope_options
+        default = family.defaults["partial_rotary_factor"]
+        options["rope_type"] = "default" if not scaling else str(scaling)
+        options["rope_theta"] = config.get(older["rope_theta"], 10000.0)
+        options["partial_rotary_factor"] = config.get(older["partial_rotary_factor"], default)
+        options |= config.get("rope_parameters") or {}
+    return options
+
+
+def sizes_of(family: Family, options: dict[str, Any]) -> dict[str, Any]:
+    """Returns the sizes of a model by our names."""
+    return {ours: options[option] for ours, option in zip(SIZES, family.sizes, strict=True)}

@@ -28,11 +28,7 @@ ABOUT = "headscope_about"  #: key in the metadata of the weights, which transfor
 
 
 def files(model: LanguageModel, tokenizer: Tokenizer, about: dict[str, Any]) -> dict[str, bytes]:
-    """Returns the content of each file of the folder, by name.
-
-    Raises:
-        UserError: transformers has no counterpart of the model or its tokenizer; the message names the part.
-    """
+    """Returns the content of each file of the folder, by name; raises UserError as the two `write` functions do."""
     config, weights = hf_layout.write(model)
     special_ids = {"bos_token_id": tokenizer.opening, "eos_token_id": tokenizer.end, "pad_token_id": tokenizer.pad}
     objects = {
@@ -58,11 +54,10 @@ def recognises(source: Source) -> bool:
 def read(source: Source) -> CardAndWeights:
     """Returns the card and the weights; see `reading.FORMATS`."""
     folder = _folder(source)
-    for name in (WEIGHTS, TOKENIZER):
-        if not (folder / name).is_file():
-            raise UserError(
-                f"{folder} has a {CONFIG} and no {name}; save model and tokenizer there, both by save_pretrained"
-            )
+    missing = [name for name in (WEIGHTS, TOKENIZER) if not (folder / name).is_file()]
+    if missing:
+        advice = "save model and tokenizer there, both by save_pretrained"
+        raise UserError(f"{folder} has a {CONFIG} and no {missing[0]}; {advice}")
     with safe_open(folder / WEIGHTS, framework="pt") as f:
         about = json.loads((f.metadata() or {}).get(ABOUT, "{}"))
     if not (isinstance(about, dict) and "name" in about and "name" in about.get("data", {})):
@@ -81,11 +76,9 @@ def _folder(source: Source) -> Path:
 
 
 def open_with_transformers(folder: Path) -> tuple[str, Callable[[Tensor], Tensor], Any] | None:
-    """Opens a folder with transformers.
+    """Opens a folder with transformers; returns None if that library is not installed.
 
-    Returns:
-        The library's name with its version, a function from ids (B, T) to logits (B, T, V), and the tokenizer; None if
-        transformers is not installed.
+    Otherwise returns its name with its version, a function from ids (B, T) to logits (B, T, V), and the tokenizer.
     """
     if not find_spec("transformers"):
         return None

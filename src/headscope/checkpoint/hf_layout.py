@@ -1,6 +1,11 @@
 """Converts config and weights between our transformers and the model classes of the `transformers` library.
 
-Shapes: T positions (block_size), C = d_model, H heads, D = C / H, V vocabulary.
+Biases that a class of models lacks are folded into weights that it has. A layer norm returns γ ⊙ z + β, where the
+channels of z sum to zero. Adding u (1/γ)ᵀ to the matrix W after the norm therefore changes W (γ ⊙ z) by u times the sum
+of z, which is zero, for any u. If β' replaces β, the constant part of the output becomes W β' + u (1/γ)ᵀ β', and some u
+makes it equal to any wanted constant.
+
+Shapes: T positions (block_size), C = d_model, H heads, D = C / H, V vocabulary, M rows of a matrix.
 """
 
 import re
@@ -9,52 +14,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from headscope.checkpoint.folding import fold_into_norm, fold_into_values
-from headscope.checkpoint.hf_families import FAMILIES, ROPE, SIZES, Family
-from headscope.checkpoint.names import module_names, rename
-from headscope.checkpoint.source import UnsupportedModel
+from headscope.checkpoint.hf_families import ACTIVATIONS, FAMILIES, ROPE, Family, family_of, options_of, sizes_of
+from headscope.checkpoint.source import SIZES, UnsupportedModel, module_names, rename
 from headscope.errors import UserError
-from headscope.model.feedforward import GELU, FeedForward, SquaredReLU
 from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import LanguageModel, TransformerLM
 
 TOLERANCE = 5e-5  #: the largest error of an output whose bias was folded into other weights
 
-#: Activations by their names in transformers, and our feed-forwards that apply them.
-ACTIVATIONS: dict[str, type[FeedForward]] = {"gelu": GELU, "relu2": SquaredReLU}
 #: Buffers that older versions of transformers saved with the weights and that are computed from the config.
 BUFFERS = re.compile(r".*\.(attn|attention)\.(bias|masked_bias|rotary_emb\.inv_freq)")
-
-
-def family_of(model: LanguageModel) -> Family:
-    """Returns the model class of transformers that computes the same as a model.
-
-    Raises:
-        UserError: there is no such class; the message names the part without a counterpart.
-    """
-    advice = "use --format safetensors, which holds every model"
-    if not isinstance(model, TransformerLM):
-        raise UserError(f"transformers has no counterpart of {type(model).__name__}; {advice}")
-    same_position = [family for family in FAMILIES.values() if family.position is type(model.position)]
-    family = next((family for family in same_position if family.qk_norm is type(model.qk_norm)), None)
-    if family is None:
-        part = model.qk_norm if same_position else model.position
-        option = "qk_norm=none" if same_position else "position=rope or position=learned"
-        raise UserError(f"transformers has no counterpart of {type(part).__name__}; train with {option}, or {advice}")
-    if type(model.feedforward) not in ACTIVATIONS.values():
-        raise UserError(
-            f"transformers has no counterpart of {type(model.feedforward).__name__} in a {family.name}; train with"
-            f" feedforward=gelu or feedforward=relu2, or {advice}"
-        )
-    return family
 
 
 @torch.no_grad()
 def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Returns config and weights of a model of transformers that computes the same logits.
 
-    Raises:
-        UserError: see `family_of`; or the bias of the head cannot be folded into the norm before it.
+    Raises UserError as `family_of` does, or if the bias of the head cannot be folded into the norm before it.
     """
     family = family_of(model)
     assert isinstance(model, TransformerLM)
@@ -74,8 +50,7 @@ def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
     weights = rename(state, module_names(family.outer, family.blocks, family.inner, model.n_layers))
     if family.qk_norm is not QKNorm:
         width = model.d_model // model.n_heads
-        norms = [f"{family.blocks}{block}.self_attn.{x}_layernorm" for block in range(model.n_layers) for x in "qk"]
-        for norm in norms:
+        for norm in [f"{family.blocks}{i}.self_attn.{x}_layernorm" for i in range(model.n_layers) for x in "qk"]:
             weights |= {f"{norm}.weight": torch.ones(width), f"{norm}.bias": torch.zeros(width)}
     return config, {name: weight.float().contiguous() for name, weight in weights.items()}
 
@@ -128,14 +103,13 @@ def _rearrange_back(family: Family, name: str, weight: Tensor, n_heads: int) -> 
 def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Returns our description of a model of transformers (the `model` of a card), and its weights by our names.
 
-    Raises:
-        UnsupportedModel: no model of ours computes the same; the message names the difference.
+    Raises UnsupportedModel if no model of ours computes the same; the message names the difference.
     """
     model_type = config.get("model_type")
     if model_type not in FAMILIES:
         raise UnsupportedModel(f"its model_type is {model_type!r}; Headscope reads {', '.join(FAMILIES)}")
     family = FAMILIES[model_type]
-    options = _options(family, config)
+    options = options_of(family, config)
     sizes = sizes_of(family, options)
     width = 4 * sizes["d_model"]
     required = {**family.required, **(ROPE if family.rope_options else {})}
@@ -165,30 +139,8 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, 
     return description, ours
 
 
-def _options(family: Family, config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options of config.json by their newest names, with the defaults of those that it leaves out."""
-    options = {**family.required, **family.defaults, **config}
-    if family.rope_options:
-        scaling, older = config.get("rope_scaling"), family.rope_options
-        default = family.defaults["partial_rotary_factor"]
-        options["rope_type"] = "default" if not scaling else str(scaling)
-        options["rope_theta"] = config.get(older["rope_theta"], 10000.0)
-        options["partial_rotary_factor"] = config.get(older["partial_rotary_factor"], default)
-        options |= config.get("rope_parameters") or {}
-    return options
-
-
-def sizes_of(family: Family, options: dict[str, Any]) -> dict[str, Any]:
-    """Returns the sizes of a model by our names."""
-    return {ours: options[option] for ours, option in zip(SIZES, family.sizes, strict=True)}
-
-
 def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, Any]) -> dict[str, Tensor]:
-    """Returns a family's weights by our names and in our arrangement. Biases of attention are still among them.
-
-    Raises:
-        UnsupportedModel: the norms of queries and keys have weights, which ours lack.
-    """
+    """Returns a family's weights by our names and in our arrangement. Biases of attention are still among them."""
     modules = module_names(family.outer, family.blocks, family.inner, min(sizes["n_layers"], len(weights)))
     ours_of = {theirs: ours for ours, theirs in modules.items()} | {"lm_head": "head"}  # newer versions say lm_head
     ours = rename({name: w.float() for name, w in weights.items() if not BUFFERS.fullmatch(name)}, ours_of)
@@ -203,8 +155,7 @@ def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, 
 def fold_attention_biases(weights: dict[str, Tensor]) -> None:
     """Removes the biases of attention, which our models lack, and changes other weights so that the output is the same.
 
-    Raises:
-        UnsupportedModel: the output would not be the same.
+    Raises UnsupportedModel if this is not possible.
     """
     for name in [name for name in weights if re.fullmatch(r"blocks\.\d+\.attention\.qkv\.weight", name)]:
         block = name.removesuffix(".attention.qkv.weight")
@@ -227,3 +178,34 @@ def _remove(weights: dict[str, Tensor], pattern: str, value: int) -> None:
         if not (weights.pop(name) == value).all():
             weight = name.split(".", 2)[-1]
             raise UnsupportedModel(f"its {weight} is not {value}, and Headscope's models have no such weight")
+
+
+def fold_into_norm(w: Tensor, b: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Returns W' (M, C) and β' (C,), so that W' (γ ⊙ z + β') = W (γ ⊙ z + β) + b for every normalised z.
+
+    Both are in fp32. The third value is the error of an output for a typical z: NaN if γ has a zero. If b is zero, the
+    given W and β are returned.
+    """
+    if not b.any():
+        return w, beta, 0.0
+    w64, b64, gamma, beta = (t.double() for t in (w, b, gamma, beta))
+    sign = torch.where((beta / gamma).sum() < 0, -1.0, 1.0)  # makes the absolute value of (1/γ)ᵀ β' at least C
+    new_beta = beta + sign * gamma
+    u = (b64 - sign * (w64 @ gamma)) / (new_beta / gamma).sum()  # (M,)
+    new_w, new_beta = (w64 + u[:, None] / gamma).float(), new_beta.float()
+    error_of_constant = (new_w.double() @ new_beta.double() - w64 @ beta - b64).abs().max()
+    error_of_matrix = ((new_w.double() - w64) * gamma - u[:, None]).norm(dim=1).max()  # for z of variance one
+    return new_w, new_beta, float(error_of_constant + error_of_matrix)
+
+
+def fold_into_values(out: Tensor, b: Tensor) -> tuple[Tensor, float]:
+    """Returns the bias of the values that replaces a bias b (C,) of the output projection (C, C).
+
+    Both have the same effect, because attention weights sum to one. The second value is the largest error of an output:
+    large or NaN if the projection has no inverse, which is needed unless b is zero.
+    """
+    if not b.any():
+        return torch.zeros(len(out)), 0.0
+    matrix, wanted = out.double(), b.double()
+    values, _ = torch.linalg.solve_ex(matrix, wanted)
+    return values, float((matrix @ values - wanted).abs().max())

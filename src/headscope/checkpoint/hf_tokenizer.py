@@ -46,11 +46,7 @@ BYTE_PAIRS: dict[str, Any] = {
 
 
 def write(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Returns the content of `tokenizer.json`.
-
-    Raises:
-        UserError: the library has no such tokenizer, or cannot hold one of its tokens.
-    """
+    """Returns the content of `tokenizer.json`; raises UserError if the library has no such tokenizer or token."""
     vocab = {token: i for i, token in enumerate(tokenizer.vocab)}
     if any(0xD800 <= ord(c) < 0xE000 for token in vocab for c in token):
         raise UserError("the vocabulary has a lone surrogate, which no text of transformers can have")
@@ -82,12 +78,8 @@ def write(tokenizer: Tokenizer) -> dict[str, Any]:
 def read(saved: dict[str, Any], end: int | None) -> Tokenizer:
     """Returns our tokenizer that `write` would have saved as this `tokenizer.json`.
 
-    Args:
-        saved: the file's content.
-        end: id of the token that ends a text; a newline there means that every line is a text.
-
-    Raises:
-        UnsupportedModel: the tokenizer splits or joins text in another way than ours.
+    `end` is the id of the token that ends a text: if that token is a newline, every line is a text. Raises
+    UnsupportedModel if the tokenizer splits or joins text in another way than ours.
     """
     model = saved["model"]
     vocab = sorted(model["vocab"], key=model["vocab"].get)
@@ -101,8 +93,7 @@ def read(saved: dict[str, Any], end: int | None) -> Tokenizer:
         tokenizer = (LineTokenizer if lines else CharTokenizer)(vocab=vocab)
     else:
         tokenizer = WordTokenizer(vocab=vocab)
-    ignored = {"truncation": None, "padding": None}
-    theirs = saved | ignored | {"model": model}
+    theirs = saved | {"truncation": None, "padding": None, "model": model}
     for key, value in write(tokenizer).items():
         if theirs.get(key) != value:
             raise UnsupportedModel(

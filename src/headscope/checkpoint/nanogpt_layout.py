@@ -14,8 +14,8 @@ from functools import partial
 
 import torch
 
-from headscope.checkpoint.hf_families import GPT2
-from headscope.checkpoint.hf_layout import fold_attention_biases, rename_weights, sizes_of
+from headscope.checkpoint.hf_families import GPT2, sizes_of
+from headscope.checkpoint.hf_layout import fold_attention_biases, rename_weights
 from headscope.checkpoint.source import CardAndWeights, Source, UnsupportedModel
 from headscope.data.decoding import read_text
 
@@ -67,9 +67,9 @@ def _vocabulary(size: int, dataset: str, source: Source) -> list[str]:
             f"it has {size:,} tokens, so GPT-2's byte pairs, which cross line ends, as Headscope's never do; only"
             " nanoGPT's character models can be read"
         )
-    folder, texts = source.path.parent, dict[str, Callable[[], str]]()
-    files = [folder / TEXT, folder.resolve().parent / "data" / dataset / TEXT] if dataset else [folder / TEXT]
-    texts |= {str(file): partial(read_text, file) for file in files if file.is_file()}
+    folder = source.path.parent
+    files = [folder / TEXT, *([folder.resolve().parent / "data" / dataset / TEXT] if dataset else [])]
+    texts: dict[str, Callable[[], str]] = {str(file): partial(read_text, file) for file in files if file.is_file()}
     if dataset in KNOWN:
         texts[dataset] = lambda: KNOWN[dataset]
     if source.text:

@@ -7,8 +7,7 @@ import io
 
 import torch
 
-from headscope.checkpoint.names import module_names, rename
-from headscope.checkpoint.source import CardAndWeights, Source
+from headscope.checkpoint.source import SIZES, CardAndWeights, Source, module_names, rename
 from headscope.data.tokenizers import CharTokenizer, Tokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.model.position import Sinusoidal
@@ -22,11 +21,7 @@ KIND = "tokenizer"  #: our key for the tokenizer's class, which Part 4 ignores; 
 
 
 def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) -> bytes:
-    """Returns the file that Part 4 would have saved for this model.
-
-    Raises:
-        UserError: the model has positions or tokens that Part 4 does not have.
-    """
+    """Returns the file that Part 4 would have saved; raises UserError if it has no such positions or tokens."""
     if type(model.position) is not Sinusoidal or model.position.base != 10000.0:
         raise UserError(
             f"Part 4 has sinusoidal positions only and this model has {type(model.position).__name__};"
@@ -35,10 +30,9 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
     if not isinstance(tokenizer, CharTokenizer | WordTokenizer):
         raise UserError("Part 4 has characters or words as tokens, no byte pairs; use --format safetensors")
     weights = rename(model.state_dict(), module_names(OUTER, "blocks.", INNER, model.n_layers))
-    sizes = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")
     saved = {
         "model_state_dict": weights | {TABLE: model.position.sines[None].clone()},
-        "model_config": {name: getattr(model, name) for name in sizes},
+        "model_config": {name: getattr(model, name) for name in SIZES},
         "stoi": {token: i for i, token in enumerate(tokenizer.vocab)},
         "itos": dict(enumerate(tokenizer.vocab)),
         "final_loss": final_loss,

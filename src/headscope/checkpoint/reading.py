@@ -1,11 +1,17 @@
 """Loads a model and its tokenizer from a run's checkpoint, from an export, or from a file of another program."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from headscope.checkpoint import hf_folder, migration, nanogpt_layout, part4_layout, shapes
-from headscope.checkpoint.format import constructor
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from headscope.checkpoint import format as own_format
+from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
 from headscope.checkpoint.source import CardAndWeights, Source, UnsupportedModel
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
@@ -17,10 +23,11 @@ from headscope.model.transformer import LanguageModel
 #: tokenizer of ours computes the same, another UserError if a file is missing, and any other error for a damaged file.
 FORMATS: tuple[tuple[Callable[[Source], bool], Callable[[Source], CardAndWeights]], ...] = (
     (hf_folder.recognises, hf_folder.read),
-    (migration.recognises, migration.read),
+    (own_format.recognises, own_format.read),
     (part4_layout.recognises, part4_layout.read),
     (nanogpt_layout.recognises, nanogpt_layout.read),
 )
+MAX_POSITIONS = 1 << 17  #: limit of block_size, which alone decides how large a table of positions becomes
 
 
 class Loaded(NamedTuple):
@@ -46,13 +53,9 @@ def newest(runs: Path) -> Path | None:
 def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
     """Returns the model (in eval mode, on the CPU), its tokenizer, and a description of the run.
 
-    Args:
-        path: a run's folder or one of its `*.ckpt` files, an export to safetensors, a folder that transformers opens,
-            or a file that Part 4 or nanoGPT saved.
-        text: returns the text that the model was trained on, for a file without a vocabulary.
-
-    Raises:
-        UserError: the file does not exist, is damaged, is not a checkpoint, or loading it would execute code.
+    The path is a run's folder or one of its `*.ckpt` files, an export to safetensors, a folder that transformers opens,
+    or a file that Part 4 or nanoGPT saved. `text` returns the training text, for a file without a vocabulary. Raises
+    UserError if the file does not exist, is damaged, is not a checkpoint, or if loading it would execute code.
     """
     source = Source(find(path), text)
     path = source.path
@@ -75,11 +78,52 @@ def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
 
 def _build(card: dict[str, Any], weights: dict[str, Any]) -> Loaded:
     """Builds the tokenizer and the model that a card describes; raises ValueError if they do not fit the weights."""
-    tokenizer = constructor(card["tokenizer"], Tokenizer)()
-    build = constructor(card["model"], LanguageModel)
+    tokenizer = own_format.constructor(card["tokenizer"], Tokenizer)()
+    build = own_format.constructor(card["model"], LanguageModel)
     if build.keywords["vocab_size"] != len(tokenizer):
         raise ValueError("vocabulary")
-    shapes.check(build, weights)
+    check_shapes(build, weights)
     model = build()
     model.load_state_dict(weights)
     return Loaded(model.eval(), tokenizer, card["about"])
+
+
+class WithoutParameters(TorchFunctionMode):
+    """Creates parameters with a shape and no numbers; computes tables of positions as usual.
+
+    The whole model on `torch.device("meta")` would be slower: a random number or a range there imports PyTorch's
+    compiler, which takes 0.9 s.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        options = dict(kwargs or {})
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return options["tensor"]
+        if func in (torch.empty, torch.zeros, torch.ones):
+            options["device"] = "meta"
+        return func(*args, **options)
+
+
+def check_shapes(build: partial[LanguageModel], weights: Mapping[str, Tensor]) -> None:
+    """Raises ValueError if a model's class with its arguments (`build`) does not fit a file's weights.
+
+    Does not allocate memory for the model.
+    """
+    sizes, numbers = build.keywords, sum(w.numel() for w in weights.values())
+    too_many_layers = sizes.get("n_layers", 0) > len(weights)
+    if too_many_layers or sizes["block_size"] > MAX_POSITIONS or sizes.get("d_model", 0) > numbers:
+        raise ValueError("sizes")
+    with suppress(Exception), WithoutParameters():  # a plugin's class may not support this mode or this block_size
+        short = partial(build, block_size=1)().state_dict()
+        if _shapes(short, sizes["block_size"]) == _shapes(weights, sizes["block_size"]):
+            return
+    with torch.device("meta"):
+        if _shapes(build().state_dict()) != _shapes(weights):
+            raise ValueError("shapes")
+
+
+def _shapes(weights: Mapping[str, Tensor], one: int = 1) -> dict[str, list[int]]:
+    """Returns the shape of each weight, with `one` in place of every dimension of size 1."""
+    return {name: [one if n == 1 else n for n in weight.shape] for name, weight in weights.items()}

@@ -1,10 +1,10 @@
-"""Opens files that a model is read from, without executing code that they may contain."""
+"""What all formats share: files, opened without executing code that they may contain, and the names of our modules."""
 
 import json
 import pickle
 import struct
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,9 @@ from headscope.errors import UserError
 
 #: A description of model, tokenizer and run (see `format.card`), and the weights by our names.
 CardAndWeights = tuple[dict[str, Any], dict[str, Tensor]]
+SIZES = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")  #: our names of the model's sizes
+OUTER = ("embedding", "norm", "head", "position.vectors")  #: our modules outside the blocks; the last is for `Learned`
+INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")  #: inside a block
 
 
 class UnsupportedModel(UserError):
@@ -27,27 +30,23 @@ class UnsupportedModel(UserError):
 
 @dataclass(frozen=True)
 class Source:
-    """A file or folder to read.
-
-    Args:
-        path: the file or folder, which exists.
-        text: returns the text that the model was trained on, for formats that store no vocabulary.
-    """
+    """An existing file or folder to read."""
 
     path: Path
-    text: Callable[[], str] | None = None
+    text: Callable[[], str] | None = None  #: returns the training text, for formats that store no vocabulary
 
     @cached_property
     def content(self) -> dict[str, Any]:
         """The dictionary in a file of `torch.save` or safetensors, tensors on the CPU; empty for anything else.
 
-        Raises:
-            UserError: the file is damaged, or loading it would execute code.
+        Raises UserError if the file is damaged, or if loading it would execute code.
         """
         if self.path.is_dir():
             return {}
         try:
-            if self._is_safetensors():
+            with self.path.open("rb") as f:
+                start = f.read(9)  # of safetensors: the length of the header, and the brace that begins its JSON
+            if start[8:] == b"{" and struct.unpack("<Q", start[:8])[0] < self.path.stat().st_size:
                 with safe_open(self.path, framework="pt") as f:
                     card = json.loads((f.metadata() or {}).get("headscope", "null"))
                 return {"headscope": card, "state_dict": load_file(self.path)}
@@ -62,8 +61,23 @@ class Source:
             ) from e
         return content if isinstance(content, dict) else {}
 
-    def _is_safetensors(self) -> bool:
-        """Checks the first nine bytes: the length of the header, and the brace that begins the header's JSON."""
-        with self.path.open("rb") as f:
-            start = f.read(9)
-        return start[8:] == b"{" and struct.unpack("<Q", start[:8])[0] < self.path.stat().st_size
+
+def module_names(outer: Sequence[str], blocks: str, inner: Sequence[str], n_layers: int) -> dict[str, str]:
+    """Returns another program's name of each of our modules.
+
+    `outer` and `inner` are its names of our OUTER modules, the last of which may be left out, and our INNER modules.
+    `blocks` is its prefix of a block's modules, before the number of the block.
+    """
+    names = dict(zip(OUTER, outer, strict=False))
+    for block in range(n_layers):
+        names |= {f"blocks.{block}.{ours}": f"{blocks}{block}.{name}" for ours, name in zip(INNER, inner, strict=True)}
+    return names
+
+
+def rename(weights: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str, Tensor]:
+    """Returns weights with their modules renamed; modules without a new name keep the old one."""
+    renamed = {}
+    for name, weight in weights.items():
+        module, _, kind = name.rpartition(".")
+        renamed[f"{modules.get(module, module)}.{kind}"] = weight
+    return renamed

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from headscope.generation.sampling import Sampling
-from headscope.generation.text import write_text
+from headscope.generation.text import write_texts
 from headscope.installed import command
 from headscope.run.prepare import Run
 from headscope.shell import argument
@@ -27,7 +27,7 @@ def log_summary(run: Run, summary: dict[str, Any]) -> None:
     here, folder, tokenizer = Path.cwd(), run.folder.path, run.data.corpus.tokenizer
     folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
     generator = torch.Generator().manual_seed(run.config.seed)
-    sample = "".join(write_text(run.module.model.eval(), tokenizer, "", LENGTH, Sampling(), generator))
+    sample = "".join(write_texts(run.module.model.eval(), tokenizer, "", LENGTH, Sampling(), [generator])[0])
     log.info("\n%s\n", sample.strip("\n"))
     note = f" ({summary['data']['note']})" if summary["data"]["note"] else ""
     losses = ", ".join(f"{k.replace('_', ' ')} {summary[k]:.4f}" for k in ("train_loss", "val_loss", "best_val_loss"))

@@ -1,10 +1,10 @@
 """The loop that draws one token after another, for several texts at once.
 
-A draft model (`draft.py`) makes it faster. The draft guesses some tokens, one after another, and the model reads all of
-them in one pass. Model and draft draw with the same random numbers. Guesses are accepted up to the first one that
-differs from the token that the model draws; from there on, the model's own token is used and the other guesses are
-discarded. The draft therefore affects speed only; the generated text does not change (for greedy decoding: Stern et al.
-2018, section 3).
+A draft model (`fast_copies.draft`) makes it faster. The draft guesses some tokens, one after another, and the model
+reads all of them in one pass. Model and draft draw with the same random numbers. Guesses are accepted up to the first
+one that differs from the token that the model draws; from there on, the model's own token is used and the other guesses
+are discarded. The draft therefore affects speed only; the generated text does not change (for greedy decoding: Stern et
+al. 2018, section 3).
 
 Shapes: B texts, N tokens of a prompt, T positions (at most block_size), n consecutive tokens, V vocabulary.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from headscope.generation.bare import bare
+from headscope.generation.fast_copies import bare
 from headscope.generation.sampling import Draws, Sampling
 
 if TYPE_CHECKING:
@@ -53,12 +53,9 @@ def decode(
         model: in eval mode. With `new_cache`, it reads every token once per context, else the context for each token.
         prompts: ids (B, N), N ≥ 1; N may exceed the block size.
         max_new_tokens: the number of tokens to draw for each text.
-        sampling: how each token is drawn.
+        sampling: how each token is drawn; raises UserError if the logits are not finite.
         generators: one per text, on the CPU, so that a seed draws the same tokens on every device.
         draft: a faster model that uses the same cache.
-
-    Raises:
-        UserError: the logits are not finite.
     """
     read = bare(model)
     guess = draft or read

@@ -47,13 +47,7 @@ def round_to_float16(model: M) -> M:
 
 @torch.inference_mode()
 def measure_rounding(model: "LanguageModel", texts: Tensor, prompt: Tensor) -> Rounding:
-    """Compares a model with its copy rounded to float16.
-
-    Args:
-        model: in eval mode.
-        texts: ids (B, T) on which logits are compared.
-        prompt: ids (1, N) that the greedy text continues.
-    """
+    """Compares a model with its copy rounded to float16: logits of ids (B, T), the greedy text after ids (1, N)."""
     rounded = round_to_float16(model)
     change = (rounded(texts) - model(texts)).abs().max().item()
     if not math.isfinite(change):  # a weight is too large for float16

@@ -4,7 +4,6 @@ Shapes: B texts, n consecutive tokens, V vocabulary.
 """
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -20,13 +19,11 @@ from headscope.errors import UserError
 class Sampling:
     """The options for drawing the next token.
 
-    Attributes:
-        temperature: divides the logits; 0 takes the most likely token.
-        top_k: keep the k most likely tokens; among equally likely ones, those with smaller ids.
-        top_p: keep the smallest set of most likely tokens with at least this probability (Holtzman et al. 2020).
+    `top_k` keeps the k most likely tokens; among equally likely ones, those with smaller ids. `top_p` keeps the
+    smallest set of most likely tokens with at least this probability (Holtzman et al. 2020).
     """
 
-    temperature: Annotated[float, Ge(0)] = 0.8
+    temperature: Annotated[float, Ge(0)] = 0.8  #: divides the logits; 0 takes the most likely token
     top_k: Annotated[int, Ge(1)] | None = None
     top_p: Annotated[float, Gt(0), Le(1)] | None = None
 
@@ -49,12 +46,8 @@ class Sampling:
     def noise(self, generators: Sequence[torch.Generator], size: int) -> Tensor:
         """Returns random numbers for drawing one token of each of B texts, (B, V).
 
-        Each generator draws V numbers u, uniform in [0, 1), in float64; the result is Gumbel noise, -log(-log u). At
-        temperature 0 nothing is drawn, and the result is zeros (B, 1).
-
-        Args:
-            generators: one per text, on the CPU, so that a seed draws the same tokens on every device.
-            size: V.
+        Each generator draws V = `size` numbers u, uniform in [0, 1), in float64; the result is Gumbel noise,
+        -log(-log u). At temperature 0 nothing is drawn, and the result is zeros (B, 1).
         """
         if self.temperature == 0:
             return torch.zeros(len(generators), 1, dtype=torch.float64)
@@ -65,10 +58,8 @@ class Sampling:
         """Returns ids (...) on the CPU for logits (..., V) and noise of the same shape.
 
         The largest of log p + noise belongs to a token with probability p (Gumbel 1954; Maddison et al. 2014). This
-        needs neither normalising nor sorting, and nearly equal logits nearly always draw the same token.
-
-        Raises:
-            UserError: the logits are not finite.
+        needs neither normalising nor sorting, and nearly equal logits nearly always draw the same token. Raises
+        UserError if the logits are not finite.
         """
         logits = finite(logits.float().cpu())
         if self.temperature == 0:
@@ -79,16 +70,11 @@ class Sampling:
 
 
 class Draws:
-    """Draws the tokens of several texts. A position always uses the same noise, however often it is drawn.
-
-    Args:
-        sampling: the options for drawing a token.
-        generators: one per text, on the CPU.
-    """
+    """Draws the tokens of several texts. A position always uses the same noise, however often it is drawn."""
 
     def __init__(self, sampling: Sampling, generators: Sequence[torch.Generator]) -> None:
         self.sampling, self.generators = sampling, generators
-        self._noise: deque[Tensor] = deque()  # (B, V) for each position, the next position first
+        self._noise: list[Tensor] = []  # (B, V) for each position, the next position first
 
     def __call__(self, logits: Tensor, ahead: int) -> Tensor:
         """Ids (B, n) for logits (B, n, V), the first of which are `ahead` positions after the next one."""
@@ -99,16 +85,11 @@ class Draws:
 
     def advance(self, n: int) -> None:
         """Moves the next position n tokens ahead."""
-        for _ in range(n):
-            self._noise.popleft()
+        del self._noise[:n]
 
 
 def finite(logits: Tensor) -> Tensor:
-    """Returns logits of any shape unchanged.
-
-    Raises:
-        UserError: one of them is infinite or not a number.
-    """
+    """Returns logits of any shape unchanged; raises UserError if one of them is infinite or not a number."""
     if not math.isfinite(logits.detach().sum(dtype=torch.float64)):
         raise UserError(
             "the model's logits are not finite, so that no token can be drawn: its weights are damaged or its training"

@@ -1,6 +1,6 @@
-"""From a prompt to a continued text.
+"""From a prompt to a continued text, or to the most likely next tokens.
 
-Shapes: N tokens.
+Shapes: N tokens, T positions, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from headscope.generation.decode import decode
-from headscope.generation.draft import draft
-from headscope.generation.sampling import Sampling
+from headscope.generation.decode import context_start, decode
+from headscope.generation.fast_copies import draft
+from headscope.generation.sampling import Sampling, finite
 
 if TYPE_CHECKING:
     from headscope.data.tokenizers import Tokenizer
@@ -30,27 +30,12 @@ def prompt_ids(tokenizer: "Tokenizer", prompt: str) -> Tensor:
     """Returns the ids (N,) of a prompt, N ≥ 1: a prompt without tokens is replaced by the opening.
 
     Blanks are tokens for a tokenizer of characters, but not for a tokenizer of words. If all texts of a tokenizer start
-    with the same token, the prompt starts with this token too.
-
-    Raises:
-        UserError: the prompt has a token that the vocabulary lacks.
+    with the same token, the prompt starts with this token too. Raises UserError if the vocabulary lacks a token.
     """
     ids = tokenizer.encode(prompt)
     if tokenizer.start is not None and ids[:1].tolist() != [tokenizer.start]:
         return torch.cat((torch.tensor([tokenizer.start]), ids))
     return ids if len(ids) else torch.tensor([tokenizer.opening])
-
-
-def write_text(
-    model: "LanguageModel",
-    tokenizer: "Tokenizer",
-    prompt: str,
-    max_new_tokens: int,
-    sampling: Sampling,
-    generator: torch.Generator,
-) -> Iterator[str]:
-    """Yields one text in pieces; see `write_texts`."""
-    yield from write_texts(model, tokenizer, prompt, max_new_tokens, sampling, [generator])[0]
 
 
 def write_texts(
@@ -66,18 +51,10 @@ def write_texts(
     The first piece is the prompt as the tokenizer reads it. Each further piece is the text of one drawn token. Joined,
     the pieces equal the text of all ids decoded at once; a piece is empty while a character is incomplete. A text ends
     after the token that ends texts, if the tokenizer has one. A token that both starts and ends texts is not written.
-    Up to 16 texts are computed together; a step is computed when the first of them needs it.
+    Up to 16 texts are computed together; a step is computed when the first of them needs it. The model is in eval mode,
+    the generators are on the CPU, and a prompt without tokens is replaced by the opening.
 
-    Args:
-        model: in eval mode.
-        tokenizer: the model's.
-        prompt: the text to continue; a prompt without tokens is replaced by the opening.
-        max_new_tokens: the number of tokens to draw for each text.
-        sampling: how each token is drawn.
-        generators: one per text, on the CPU.
-
-    Raises:
-        UserError: the prompt has a token that the vocabulary lacks, or (from a piece) the logits are not finite.
+    Raises UserError if the prompt has a token that the vocabulary lacks, or (from a piece) if logits are not finite.
     """
     ids = prompt_ids(tokenizer, prompt)
     device = next(model.parameters()).device
@@ -105,3 +82,17 @@ def _pieces(tokenizer: "Tokenizer", prompt: list[int], steps: Iterator[list[int]
     pieces = tokenizer.stream(all_ids())
     yield "".join(islice(pieces, len(prompt)))
     yield from pieces
+
+
+@torch.inference_mode()
+def next_tokens(model: "LanguageModel", tokenizer: "Tokenizer", prompt: str, most: int) -> list[tuple[str, float]]:
+    """Returns up to `most` next tokens with their probabilities at temperature 1, the most likely first.
+
+    Raises UserError if the prompt has a token that the vocabulary lacks, or if the logits are not finite.
+    """
+    ids = prompt_ids(tokenizer, prompt)
+    ids = ids[context_start(len(ids), model.block_size) :].to(next(model.parameters()).device)
+    p = finite(model(ids[None])[0, -1]).double().softmax(-1)  # (V,)
+    top = p.sort(descending=True, stable=True)  # stable: tokens with equal probability stay in the order of their ids
+    ranked = zip(top.values[:most].tolist(), top.indices[:most].tolist(), strict=True)
+    return [(tokenizer.show(i), q) for q, i in ranked]

@@ -24,17 +24,10 @@ def causal_mask(t_q: int, t_k: int, device: torch.device | None = None) -> Tenso
 def attention_scores(
     q: Tensor, k: Tensor, *, scale: float | None = None, bias: Tensor | None = None, causal: bool = True
 ) -> Tensor:
-    """Scaled, biased and masked scores, in fp32 or wider.
+    """Scaled, biased and masked scores (..., Tq, Tk), in fp32 or wider, of q (..., Tq, D) and k (..., Tk, D).
 
-    Args:
-        q: queries (..., Tq, D).
-        k: keys (..., Tk, D).
-        scale: factor on q·k; None is 1/√D (Vaswani et al. 2017, eq. 1).
-        bias: added after scaling, broadcast to (..., Tq, Tk).
-        causal: queries attend to no later key; hidden scores are -inf.
-
-    Returns:
-        (..., Tq, Tk).
+    Without `scale`, the factor on q·k is 1/√D (Vaswani et al. 2017, eq. 1). The bias is added after scaling, broadcast
+    to (..., Tq, Tk). With `causal`, queries attend to no later key: hidden scores are -inf.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     dtype = torch.promote_types(q.dtype, torch.float32)
@@ -134,12 +127,9 @@ def _attention_by_products(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: 
 
 
 class KVCache:
-    """Keys and values of the positions that a layer has processed; allocated at the first use.
+    """Keys and values of up to `length` positions that a layer has processed; allocated at the first use.
 
     Setting `seen` to a smaller number forgets later positions.
-
-    Args:
-        length: the largest number of positions.
     """
 
     def __init__(self, length: int) -> None:
@@ -168,14 +158,7 @@ class Attend(nn.Module):
 
 
 class MultiHeadAttention(nn.Module):
-    """Causal self-attention with `n_heads` heads (Vaswani et al. 2017, section 3.2.2), without biases.
-
-    Args:
-        d_model: C.
-        n_heads: H, a divisor of C.
-        position: the positional scheme of this layer.
-        qk_norm: the normalisation of queries and keys; None leaves them unchanged.
-    """
+    """Causal self-attention with `n_heads` heads (Vaswani et al. 2017, section 3.2.2), without biases."""
 
     def __init__(self, d_model: int, n_heads: int, position: Position, qk_norm: QKNorm | None = None) -> None:
         super().__init__()
@@ -198,9 +181,7 @@ class MultiHeadAttention(nn.Module):
     def score_inputs(self, k: Tensor, offset: int = 0) -> tuple[Tensor, Tensor | None]:
         """The keys that queries are multiplied with, and the bias of the scores or None.
 
-        Args:
-            k: all keys so far, as `heads` returned them, (B, H, Tk, D).
-            offset: the position of the first query.
+        k (B, H, Tk, D) are all keys so far, as `heads` returned them; the first query is at position `offset`.
         """
         k, bias_of_keys = self.position.keys(k)
         bias = self.position.bias(offset, k.shape[-2] - offset, k.shape[-2])

@@ -10,19 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from headscope.model.old_names import accept_old_names
+from headscope.model.position.base import accept_old_names
 
 
 class FeedForward(nn.Module):
     """down(activation(up(x))), (B, T, C) to (B, T, C). Each subclass chooses the activation function.
 
     The linear layers are called `up` and `down`. The model initialises `down` with zeros. Matrices listed in
-    `no_weight_decay` are exempt from weight decay.
-
-    Args:
-        d_model: C.
-        width: F; None is 4 C.
-        bias: whether both layers have a bias.
+    `no_weight_decay` are exempt from weight decay. Without `width`, F is 4 C; with `bias`, both layers have one.
     """
 
     no_weight_decay: ClassVar[tuple[str, ...]] = ()

@@ -17,14 +17,8 @@ class FixedContextMLP(LanguageModel):
     """The embeddings of the last K tokens, concatenated, and one hidden layer (Bengio et al. 2003, section 2).
 
     Like a transformer it predicts at every position, so both are trained and validated on the same windows. At the
-    first positions, zeros replace the missing tokens.
-
-    Args:
-        vocab_size: V.
-        context: K, the number of tokens that a prediction depends on.
-        d_model: C, the width of an embedding.
-        hidden: the width of the hidden layer.
-        block_size: the longest sequence, T.
+    first positions, zeros replace the missing tokens. `context` is K, `hidden` the width of the hidden layer, and
+    `block_size` the longest sequence, T.
     """
 
     def __init__(

@@ -29,10 +29,7 @@ class Unit(QKNorm):
     """
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        return self._normalise(q), self._normalise(k)
-
-    @staticmethod
-    def _normalise(u: Tensor) -> Tensor:
-        # One copy makes the tensor both fp32 and contiguous; layer_norm alone would make a second copy.
-        wide = u.to(torch.promote_types(u.dtype, torch.float32), memory_format=torch.contiguous_format)
-        return F.layer_norm(wide, u.shape[-1:], eps=EPS)
+        # One copy makes a tensor both fp32 and contiguous; layer_norm alone would make a second copy.
+        wide = torch.promote_types(q.dtype, torch.float32)
+        q, k = (u.to(wide, memory_format=torch.contiguous_format) for u in (q, k))
+        return F.layer_norm(q, q.shape[-1:], eps=EPS), F.layer_norm(k, k.shape[-1:], eps=EPS)

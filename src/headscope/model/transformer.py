@@ -29,13 +29,8 @@ class LanguageModel(nn.Module):
 class Block(nn.Module):
     """x + attention(norm(x)), then x + feed-forward(norm(x)) (pre-norm: Xiong et al. 2020).
 
-    Args:
-        d_model: C.
-        n_heads: H.
-        dropout: probability, on what attention and feed-forward add to x.
-        position: the positional scheme of this layer.
-        feedforward: the feed-forward network of this layer; None is GELU.
-        qk_norm: the normalisation of queries and keys; None leaves them unchanged.
+    Dropout acts on what attention and feed-forward add to x. `position`, `feedforward` and `qk_norm` are the parts of
+    this layer; by default, the feed-forward network is GELU, and queries and keys are not normalised.
     """
 
     def __init__(
@@ -67,18 +62,13 @@ class TransformerLM(LanguageModel):
     zero, so the first loss is ln V and every block starts as the identity (Zhang et al. 2019, Fixup).
 
     Args:
-        vocab_size: V.
-        d_model: C, the width of the residual stream.
-        n_heads: H, a divisor of C.
-        n_layers: L.
-        block_size: the longest sequence, T.
+        vocab_size, d_model, n_heads, n_layers, block_size: V, C, H, L, and the longest sequence T. H divides C.
         dropout: probability, on the embedding and on what attention and feed-forward add.
         position: constructor of the positional scheme, called with C, H, T and the layer, None for the embedding.
         feedforward: constructor of the feed-forward network, called with C.
         qk_norm: constructor of the normalisation of queries and keys.
 
-    Raises:
-        ValueError: the number of heads does not divide the width; the scheme cannot use this width.
+    Raises ValueError if the number of heads does not divide the width, or if the scheme cannot use this width.
     """
 
     def __init__(
@@ -111,8 +101,7 @@ class TransformerLM(LanguageModel):
         self.norm = nn.LayerNorm(d_model)
         self.head = nn.Linear(d_model, vocab_size)
         self.apply(self._init)
-        zeros = (self.head, *(module for b in self.layers() for module in (b.attention.out, b.feedforward.down)))
-        for module in zeros:
+        for module in (self.head, *(m for b in self.layers() for m in (b.attention.out, b.feedforward.down))):
             nn.init.zeros_(module.weight)
 
     @staticmethod
@@ -154,14 +143,9 @@ class TransformerLM(LanguageModel):
         return cast(Tensor, self.head(self.norm(x)))
 
     def stretched(self, block_size: int, method: str = "as trained") -> "TransformerLM":
-        """A copy with the same weights for sequences longer than the trained block size.
+        """A copy with the same weights for longer sequences, of block_size tokens.
 
-        Args:
-            block_size: in tokens.
-            method: one of the `extension_methods` of the positional scheme.
-
-        Raises:
-            ValueError: the scheme is limited to its training length, or does not have this method.
+        The method is one of the positional scheme's `extension_methods`. Raises ValueError as `Position.stretch` does.
         """
         longer = copy.deepcopy(self)
         longer.block_size = block_size

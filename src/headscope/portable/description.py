@@ -26,6 +26,7 @@ can therefore be described too if it computes one of these forms.
 Shapes: B batch, T positions, C = d_model, H heads, D = C / H, F width of a feed-forward network, V vocabulary.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -45,9 +46,6 @@ TOLERANCE = 1e-3  #: allowed error, relative to the largest number, or absolute 
 class NotPortable(ValueError):
     """A part of a model computes something that a description cannot express. The message names its class."""
 
-    def __init__(self, part: nn.Module) -> None:
-        super().__init__(f"{type(part).__name__} computes something that the page cannot run")
-
 
 def refusal(model: LanguageModel) -> str:
     """The reason why a model cannot be described; empty if it can."""
@@ -63,13 +61,8 @@ def describe(model: LanguageModel) -> dict[str, Any]:
     """The description of a model, with tensors that share the model's memory.
 
     A class of models that is neither a transformer nor a fixed-context network can return its own description, in one
-    of the two layouts, from a method `made_of`.
-
-    Args:
-        model: in eval mode.
-
-    Raises:
-        NotPortable: one of its parts cannot be described, or the description does not compute the model's logits.
+    of the two layouts, from a method `made_of`. The model is in eval mode. Raises NotPortable if one of its parts
+    cannot be described, or if the description does not compute the model's logits.
     """
     if isinstance(model, TransformerLM):
         described = _transformer(model)
@@ -92,13 +85,7 @@ def _transformer(model: TransformerLM) -> dict[str, Any]:
     zeros = model.embedding.weight.new_zeros(1, model.block_size, model.d_model)
     return {
         "kind": "transformer",
-        "sizes": {
-            "vocabulary": model.vocab_size,
-            "width": model.d_model,
-            "heads": model.n_heads,
-            "layers": model.n_layers,
-            "context": model.block_size,
-        },
+        "sizes": _sizes(model) | {"heads": model.n_heads, "layers": model.n_layers},
         "embedding": model.embedding.weight,
         "table": _table(model.position, zeros),
         "layers": [
@@ -121,24 +108,19 @@ def _transformer(model: TransformerLM) -> dict[str, Any]:
 def _fixed_context(model: FixedContextMLP) -> dict[str, Any]:
     return {
         "kind": "fixed context",
-        "sizes": {
-            "vocabulary": model.vocab_size,
-            "width": model.d_model,
-            "seen": model.context,
-            "hidden": model.hidden,
-            "context": model.block_size,
-            "heads": 0,
-            "layers": 0,
-        },
+        "sizes": _sizes(model) | {"seen": model.context, "hidden": model.hidden, "heads": 0, "layers": 0},
         "embedding": model.embedding.weight,
         "inner": {"weight": model.inner.weight, "bias": model.inner.bias},
         "head": {"weight": model.head.weight, "bias": model.head.bias},
     }
 
 
-def _norm(norm: nn.Module) -> dict[str, Any]:
-    if not isinstance(norm, nn.LayerNorm) or norm.bias is None:
-        raise NotPortable(norm)
+def _sizes(model: TransformerLM | FixedContextMLP) -> dict[str, int]:
+    return {"vocabulary": model.vocab_size, "width": model.d_model, "context": model.block_size}
+
+
+def _norm(norm: nn.LayerNorm) -> dict[str, Any]:
+    _require(isinstance(norm, nn.LayerNorm) and norm.bias is not None, norm)
     return {"weight": norm.weight, "bias": norm.bias, "eps": norm.eps}
 
 
@@ -191,20 +173,19 @@ def _qk_norm(qk_norm: QKNorm, like: Tensor) -> dict[str, float] | None:
     found = qk_norm(q, k)
     if q.equal(found[0]) and k.equal(found[1]):
         return None
-    if all(_agree(nn.functional.layer_norm(u, u.shape[-1:], eps=EPS), v) for u, v in zip((q, k), found, strict=True)):
-        return {"eps": EPS}
-    raise NotPortable(qk_norm)
+    for u, v in zip((q, k), found, strict=True):
+        _require(_agree(nn.functional.layer_norm(u, u.shape[-1:], eps=EPS), v), qk_norm)
+    return {"eps": EPS}
 
 
 def _feed_forward(part: FeedForward) -> dict[str, Any]:
     """Recognises the activation function by its values, then compares the whole network."""
     up, down, gate = part.up, part.down, getattr(part, "gate", None)
     hidden = 2 * _random(up.weight.new_empty(1, 64, up.out_features))
-    try:
+    curves = []
+    with suppress(NotImplementedError):  # of a class that overrides `forward` alone
         values = part.activation(hidden)
-    except NotImplementedError:  # the class overrides `forward` alone
-        raise NotPortable(part) from None
-    curves = [name for name, curve in CURVES.items() if _agree(curve(hidden), values)]
+        curves = [name for name, curve in CURVES.items() if _agree(curve(hidden), values)]
     _require(curves, part)
     described: dict[str, Any] = {
         "width": up.out_features,
@@ -222,7 +203,7 @@ def _feed_forward(part: FeedForward) -> dict[str, Any]:
 
 def _require(holds: Any, part: nn.Module) -> None:
     if not holds:
-        raise NotPortable(part)
+        raise NotPortable(f"{type(part).__name__} computes something that the page cannot run")
 
 
 def _random(like: Tensor, seed: int = 0) -> Tensor:
@@ -232,6 +213,5 @@ def _random(like: Tensor, seed: int = 0) -> Tensor:
 
 def _agree(found: Tensor, expected: Tensor) -> bool:
     """Whether two tensors are equal within the tolerance."""
-    if found.shape != expected.shape:
-        return False
-    return bool((found - expected).abs().max() <= TOLERANCE * expected.abs().max().clamp_min(1))
+    limit = TOLERANCE * expected.abs().max().clamp_min(1)
+    return found.shape == expected.shape and bool((found - expected).abs().max() <= limit)

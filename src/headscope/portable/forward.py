@@ -35,8 +35,7 @@ def _transformer(model: dict[str, Any], ids: Tensor) -> Tensor:
         q, k, v = qkv.view(b, t, 3, model["sizes"]["heads"], -1).permute(2, 0, 3, 1, 4)  # (B, H, T, D) each
         if layer["qk_norm"] is not None:
             q, k = (F.layer_norm(u, u.shape[-1:], eps=layer["qk_norm"]["eps"]) for u in (q, k))
-        z = (pattern(layer, q, k) @ v).transpose(1, 2).flatten(2)  # (B, T, C)
-        x = x + z @ layer["out"].T
+        x = x + (pattern(layer, q, k) @ v).transpose(1, 2).flatten(2) @ layer["out"].T  # (B, T, C)
         x = x + feed_forward(layer["feedforward"], norm(layer["norm2"], x))
     return F.linear(norm(model["norm"], x), model["head"]["weight"], model["head"]["bias"])
 

@@ -17,8 +17,7 @@ from headscope.config.generate_keys import GenerateConfig
 from headscope.config.schema import parse, wrong
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
-from headscope.generation.next import next_tokens
-from headscope.generation.text import write_text
+from headscope.generation.text import next_tokens, write_texts
 from headscope.heads import HeadReport, look, table
 from headscope.model.transformer import LanguageModel
 from headscope.python.page import Page
@@ -134,7 +133,7 @@ class Trained:
         options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
         writing = parse(options | {"top_k": top_k, "top_p": top_p}, GenerateConfig)
         generator = torch.Generator().manual_seed(writing.seed)
-        return "".join(write_text(self.model, self.tokenizer, text, writing.max_new_tokens, writing, generator))
+        return "".join(write_texts(self.model, self.tokenizer, text, writing.max_new_tokens, writing, [generator])[0])
 
     def next(self, text: str = "", most: int = 10) -> list[tuple[str, float]]:
         """Returns the `most` likely next tokens, with their probabilities at temperature 1.

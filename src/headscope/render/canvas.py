@@ -52,16 +52,10 @@ class Canvas:
 
 
 class Axes:
-    """Labels around a matrix (R, C). The label of a column is rotated if it is wider than the column.
+    """R + C labels around a matrix (R, C). The label of a column is rotated if it is wider than the column.
 
-    Args:
-        rows: R labels.
-        columns: C labels.
-        cell: width and height of a cell in pixels, at least SMALLEST_CELL each.
-
-    Attributes:
-        left: pixels that the row labels need to the left of the matrix.
-        top: pixels that the column labels need above the matrix.
+    A cell has a width and a height in pixels, at least SMALLEST_CELL each. `left` and `top` are the pixels that the
+    labels need to the left of the matrix and above it.
     """
 
     def __init__(self, rows: Sequence[str], columns: Sequence[str], cell: tuple[int, int]) -> None:

@@ -35,18 +35,12 @@ SVG = "http://www.w3.org/2000/svg"
 
 @dataclass(frozen=True)
 class Series:
-    """A line, or a marker if it has a single point.
-
-    Args:
-        name: its text in the legend.
-        x, y: n numbers each, n at least 1.
-        spread: half the height of the band around each y; empty for no band.
-    """
+    """A line of n ≥ 1 points, or a marker if n is 1; its name is in the legend."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    spread: Sequence[float] = ()
+    spread: Sequence[float] = ()  #: half the height of the band around each y; empty for no band
 
     @property
     def edges(self) -> tuple[list[float], list[float]]:
@@ -81,13 +75,8 @@ def curves(
 ) -> Figure:
     """Draws lines with bands over common axes, and a legend below them.
 
-    Args:
-        series: at least one, the most interesting first: seven have a colour and a name, the rest are grey.
-        x_label: name of the x axis, with its unit.
-        y_label: name of the y axis, with its unit.
-        title: above the axes; screen readers use it as the name of the figure.
-        log_x: whether the x axis is logarithmic.
-        events: values of x with a text each, drawn as vertical lines.
+    The most interesting series is the first. Seven have a colour and a name, the rest are grey. Screen readers use the
+    title as the name of the figure. Events are values of x with a text each, drawn as vertical lines.
     """
     names = [textwrap.fill(s.name, LEGEND_WIDTH) for s in series[: len(COLOURS)]]
     names += ["others"] * (len(series) > len(names))
@@ -111,17 +100,10 @@ def curves(
     axes.set_ylim(*_y_limits(series, log_x, EARLY * (not events)))
     for x, event in events:
         axes.axvline(x, color="#555555", linewidth=0.8, linestyle=":")
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
+        top = ("data", "axes fraction")
         axes.annotate(
-            event,
-            (x, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(2, -2),
-            textcoords="offset points",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
-            rotation=90,
-            fontsize=8,
-            va="top",
-            parse_math=False,
+            event, (x, 1), (2, -2), top, "offset points", bbox=box, rotation=90, fontsize=8, va="top", parse_math=False
         )
     legend = figure.legend(drawn[: len(names)], names, loc="outside lower left", ncols=columns, handlelength=3.4)
     legend.set_frame_on(False)

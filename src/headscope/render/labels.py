@@ -22,12 +22,9 @@ def label(token: str) -> str:
     A space becomes ·, a newline ↵, a tab →. Every other character without a picture becomes its code point, and so do
     ·, ↵, → and ◌ themselves. A leading combining character gets ◌ as its base.
     """
-    shown = "".join(MARKS.get(c) or (c if _is_visible(c) else code_point(c, token)) for c in token)
+    hidden = {c for c in token if not c.isprintable() or c in RESERVED or INVISIBLE.match(c)}
+    shown = "".join(MARKS.get(c) or (code_point(c, token) if c in hidden else c) for c in token)
     return BASE + shown if unicodedata.category(shown[:1] or "a").startswith("M") else shown
-
-
-def _is_visible(character: str) -> bool:
-    return character.isprintable() and character not in RESERVED and not INVISIBLE.match(character)
 
 
 def code_point(character: str, text: str) -> str:
@@ -40,10 +37,7 @@ def shorten(labels: Sequence[str], longest: int) -> list[str]:
     """Removes the middle of long labels.
 
     Labels that would become equal keep up to four times as many characters. If they are still equal, they get numbers.
-
-    Args:
-        labels: the labels of one axis.
-        longest: length of a short label, at least 5; the code point of a character counts as one.
+    `longest` is at least 5; the code point of a character counts as one.
     """
     short = {x: _without_middle(x, longest) for x in labels}
     for length in (2 * longest, 3 * longest, 4 * longest):

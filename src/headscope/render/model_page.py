@@ -18,16 +18,8 @@ from headscope.render.pages import render_page
 FOLDER = resources.files("headscope.render") / "model_page"
 #: The panels of the page in the order in which they are updated: modules that export `panel` (see `page.js`).
 PANELS = (
-    "typing_panel",
-    "writing_panel",
-    "text_panel",
-    "loss_panel",
-    "heads_panel",
-    "head_panel",
-    "next_panel",
-    "lens_panel",
-    "logit_panel",
-    "training_panel",
+    *("typing_panel", "writing_panel", "text_panel", "loss_panel", "heads_panel"),
+    *("head_panel", "next_panel", "lens_panel", "logit_panel", "training_panel"),
 )
 IMPORT = re.compile(r'^import \{ (?P<names>[\w$, ]+) \} from "\./(?P<module>\w+)\.js";$', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (?P<name>[\w$]+))", re.MULTILINE)
@@ -66,11 +58,9 @@ def join_modules(*names: str) -> str:
 def model_page(texts: Mapping[str, str], description: dict[str, Any], film: bytes) -> str:
     """Returns the document.
 
-    Args:
-        texts: `title`, `summary`, `unit` of the tokens, `precision` of the weights, and `why` the page cannot run the
-            model, or empty text.
-        description: everything that the script reads (model, vocabulary, text, heads), as JSON with arrays.
-        film: the maps at each picture step of the training, one byte per weight; empty if the run kept none.
+    `texts` are the title, the summary, the unit of tokens, the precision of weights, and `why` the page cannot run the
+    model, or empty text. The description is everything that the script reads, as JSON with arrays. The film is the maps
+    at each picture step of the training, one byte per weight; empty if the run kept none.
     """
     without_arrays, weights = pack(description)
     described = json.dumps(without_arrays | {"title": texts["title"]}, ensure_ascii=False, separators=(",", ":"))
@@ -88,9 +78,8 @@ def model_page(texts: Mapping[str, str], description: dict[str, Any], film: byte
 def pack(tree: Any) -> tuple[Any, bytes]:
     """Moves the arrays of nested dicts and lists into bytes, with 16 bits per number where that is exact.
 
-    Returns:
-        The tree, in which each array is `{"tensor": offset in bytes, "shape": [...], "type": "float16" | "float32"}`,
-        and the bytes. Equal arrays share their bytes.
+    In the returned tree, each array is `{"tensor": offset in bytes, "shape": [...], "type": "float16" | "float32"}`.
+    Equal arrays share their bytes.
     """
     content = bytearray()
     offsets: dict[bytes, int] = {}

@@ -14,12 +14,7 @@ TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def render_page(template_name: str, **values: Any) -> str:
-    """Returns a filled template. HTML templates escape every value.
-
-    Args:
-        template_name: name of a file in `templates/`.
-        values: the values that the template uses; a missing value is an error.
-    """
+    """Returns a filled template of `templates/`. HTML templates escape every value; a missing value is an error."""
     pages = Environment(
         loader=PackageLoader("headscope.render"),
         autoescape=select_autoescape(["html"]),

@@ -1,19 +1,108 @@
-"""Draws matrices and tables of vectors: RGB arrays (height, width, 3), uint8.
+"""Draws attention maps, matrices and tables of vectors: RGB arrays (height, width, 3), uint8.
 
-Shapes: T positions, C channels, R rows, K columns.
+Shapes: H heads, T positions, W positions in the window, C channels, R rows, K columns.
 """
 
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from headscope.render.canvas import LARGE, MARGIN, NORMAL, SMALLEST_CELL, Axes, Canvas
-from headscope.render.colours import BACKGROUND, DIVERGING, INK, RGB, WHITE, colours
-from headscope.render.fonts import drawable, ink
-from headscope.render.labels import shorten
+from headscope.render.canvas import LARGE, MARGIN, NORMAL, SMALL, SMALLEST_CELL, Axes, Canvas
+from headscope.render.colours import BACKGROUND, DIVERGING, INK, RGB, WHITE, attention_colours, colours
+from headscope.render.fonts import drawable, ink, line_height
+from headscope.render.labels import label, shorten
+
+MAP_PIXELS = 448  #: approximate side of one map; long labels can make it larger
+ALONE = 640  #: approximate side of a map that has a picture to itself
+WINDOW = slice(0, 32)  #: the positions shown of a longer context: four such maps next to each other are readable
+EARLIER = "…"  #: label of the column for all positions before the window
+SCALE_WIDTH = 160  #: pixels of the colour scale
+
+
+def head_names(layer: int, n_heads: int, roles: Mapping[tuple[int, int], str] | None = None) -> list[str]:
+    """Returns the name of each head of a layer, such as L1H2, with its role if `roles` has one for (layer, head)."""
+    names = [(f"L{layer}H{head}", (roles or {}).get((layer, head))) for head in range(n_heads)]
+    return [f"{name}: {role}" if role else name for name, role in names]
+
+
+def maps_picture(
+    maps: NDArray[np.float64],
+    tokens: Sequence[str],
+    title: str,
+    captions: Sequence[str],
+    window: slice = WINDOW,
+    largest: float = 1.0,
+    pixels: int = MAP_PIXELS,
+) -> RGB:
+    """Draws maps next to each other, with a token at every row and column and the text once above them.
+
+    A window that starts after position 0 gets an extra column at the left for the sum over all earlier positions, so
+    that each row still shows all of its weight.
+
+    The maps (H, T, T), query before key and zero above the diagonal, are attention weights or norms of the moved
+    vectors. There are T tokens, and H captions above the maps. Only the positions in the window are shown, such as
+    `slice(-32, None)` for the last 32. Values from `largest` on have the darkest colour. `pixels` is the approximate
+    side of one map.
+    """
+    t = maps.shape[-1]
+    shown = range(t)[window]
+    names = [drawable(label(token)) for token in tokens[window]]
+    rows = columns = shorten(names, 8)
+    cells = attention_colours(maps[:, window, window] / max(largest, 1e-9))  # (H, W, W, 3)
+    if shown[0]:
+        earlier = maps[:, window, : shown[0]].sum(-1, keepdims=True) / max(largest, 1e-9)  # (H, W, 1)
+        gap = np.broadcast_to(np.array(BACKGROUND, dtype=np.uint8), (*cells.shape[:2], 1, 3))
+        cells = np.concatenate((colours(np.sqrt(earlier)), gap, cells), 2)  # (H, W, W + 2, 3)
+        columns = [EARLIER, "", *rows]
+    side = max(SMALLEST_CELL, min(64, pixels // len(shown)))
+    axes = Axes(rows, columns, (side, side))
+    width = axes.left + max(len(columns) * side, *(ink(caption, NORMAL).width for caption in captions)) + 16
+    square = math.ceil(math.sqrt(len(maps)))
+    per_row = next((n for n in range(square, 5) if len(maps) % n == 0), square)  # up to 4 if that fills every row
+    canvas = Canvas()
+    canvas.write(MARGIN, 8, title, LARGE)
+    separator = " " if any(len(token) > 1 for token in tokens[window]) else ""
+    y = _write_wrapped(canvas, 8 + line_height(LARGE) + 4, shorten(names, 32), separator, max(per_row * width, 480))
+    _draw_scale(canvas, MARGIN, y, largest)
+    if len(shown) < t:
+        canvas.write(MARGIN + 190, y - 3, f"positions {shown[0]} to {shown[-1]} of 0 to {t - 1}", NORMAL)
+    if shown[0]:
+        canvas.write(MARGIN + 190, y + 13, f"column {EARLIER} is the sum over all earlier ones", NORMAL)
+    height = line_height(NORMAL) + 4 + axes.top + len(shown) * side + 12
+    for i, (caption, rgb) in enumerate(zip(captions, cells, strict=True)):
+        x, top = MARGIN + i % per_row * width, y + 34 + i // per_row * height
+        canvas.write(x + axes.left, top, caption, NORMAL)
+        axes.put(canvas, x, top + line_height(NORMAL) + 4, rgb)
+    return canvas.picture()
+
+
+def _write_wrapped(canvas: Canvas, y: int, words: Sequence[str], separator: str, width: int) -> int:
+    """Writes words in lines of about `width` pixels; returns the y position below the last line."""
+    lines = [""]
+    for word in words:
+        longer = lines[-1] + separator + word if lines[-1] else word
+        if lines[-1] and ink(longer, NORMAL).width > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    for line in lines:
+        canvas.write(MARGIN, y, line, NORMAL)
+        y += line_height(NORMAL) + 2
+    return y + 8
+
+
+def _draw_scale(canvas: Canvas, x: int, y: int, largest: float) -> None:
+    """Draws the colours from 0 to `largest`, with four numbers below them."""
+    ramp = colours(np.linspace(0, 1, SCALE_WIDTH))[None].repeat(10, 0)  # (10, 160, 3)
+    canvas.put(x, y, Image.fromarray(ramp))
+    for part in (0.0, 0.1, 0.5, 1.0):
+        number = ink(f"{part * largest:.2g}", SMALL)
+        left = x + round(part**0.5 * SCALE_WIDTH) - number.width // 2
+        canvas.put(max(0, left), y + 12, number, INK)
 
 
 def table_picture(table: NDArray[np.float64], title: str) -> RGB:
@@ -35,15 +124,9 @@ def matrix_picture(
 ) -> RGB:
     """Draws a labelled matrix (R, K). The cells of a small matrix contain their numbers.
 
-    Values that are not finite have the background's colour. So do weights of exactly 0, because they are masked.
-
-    Args:
-        values: (R, K).
-        rows: R labels.
-        columns: K labels.
-        title: above the matrix.
-        weights: whether the values are weights from 0 to 1, coloured by their square root as in `attention_colours`.
-            Other values have a sign, and zero is white.
+    With `weights`, the values (R, K) are weights from 0 to 1, coloured by their square root as in `attention_colours`.
+    Other values have a sign, and zero is white. Values that are not finite have the background's colour. So do weights
+    of exactly 0, because they are masked.
     """
     r, k = values.shape
     hidden = ~np.isfinite(values) | (weights & (values == 0))

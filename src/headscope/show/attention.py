@@ -11,8 +11,7 @@ from torch import Tensor
 from headscope.files import write_atomically
 from headscope.heads.flow import Views, views
 from headscope.render.colours import RGB
-from headscope.render.maps import ALONE, WINDOW, head_names, maps_picture
-from headscope.render.pictures import png
+from headscope.render.pictures import ALONE, WINDOW, head_names, maps_picture, png
 from headscope.show.heads import head_titles
 from headscope.show.request import ShowRequest
 

@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headscope.generation.next import next_tokens
+from headscope.generation.text import next_tokens
 from headscope.render.labels import label
 from headscope.show.request import ShowRequest
 

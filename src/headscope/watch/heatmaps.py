@@ -3,8 +3,7 @@
 from lightning import Trainer
 
 from headscope.heads.flow import views_of
-from headscope.render.maps import WINDOW
-from headscope.render.pictures import table_picture
+from headscope.render.pictures import WINDOW, table_picture
 from headscope.run.recorder import recorders
 from headscope.show.attention import head_pictures, layer_pictures
 from headscope.training.module import LanguageModule

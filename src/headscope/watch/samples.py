@@ -7,7 +7,7 @@ from annotated_types import Ge
 from lightning import Trainer
 
 from headscope.generation.sampling import Sampling
-from headscope.generation.text import opening, write_text
+from headscope.generation.text import opening, write_texts
 from headscope.run.recorder import recorders
 from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
@@ -32,7 +32,7 @@ class Samples(Callback):
         model, tokenizer = module.model, corpus(trainer).tokenizer
         training = model.training
         generator = torch.Generator().manual_seed(0)
-        pieces = write_text(model.eval(), tokenizer, opening(tokenizer), self.tokens, self.sampling, generator)
+        (pieces,) = write_texts(model.eval(), tokenizer, opening(tokenizer), self.tokens, self.sampling, [generator])
         text = "".join(pieces)
         model.train(training)
         for logger in loggers:

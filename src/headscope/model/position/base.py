@@ -3,16 +3,29 @@
 Shapes: B batch, T positions (Tq of queries, Tk of keys), C = d_model, H heads, D = C / H.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Gt
 from torch import Tensor, nn
 
-from headscope.model.old_names import accept_old_names
-
 Base = Annotated[float, Gt(0)]  #: the base of `frequencies`
 OLD_NAMES = {"rotate": "queries_and_keys", "ways": "extension_methods", "undecayed": "no_weight_decay"}
+
+
+def accept_old_names(cls: type, names: Mapping[str, str]) -> None:
+    """Gives a new subclass both names of a renamed hook, whichever of the two it overrides (`names`: new by old name).
+
+    Called from `__init_subclass__`, so that `super()` works under both names.
+    """
+    for old, new in names.items():
+        # The first class in the method resolution order that defines one of the names has the current definition.
+        own = next(vars(c) for c in cls.__mro__ if old in vars(c) or new in vars(c))
+        if new not in own:
+            setattr(cls, new, own[old])
+        elif old not in own:
+            setattr(cls, old, own[new])
 
 
 class Position(nn.Module):
@@ -26,13 +39,7 @@ class Position(nn.Module):
 
     Keyword-only arguments of a constructor are the options of the scheme. Each is kept as an attribute of the same
     name, because checkpoints store it, and is set before `super().__init__`, which calls one of the two `init_` hooks.
-    The docstring of a subclass lists its options only.
-
-    Args:
-        d_model: C.
-        n_heads: H.
-        block_size: the longest sequence, T.
-        layer: the layer that this instance belongs to, from 0; None for the embedding.
+    The docstring of a subclass lists its options only. `layer` counts from 0; None is the embedding's instance.
     """
 
     no_weight_decay: ClassVar[tuple[str, ...]] = ()  #: names of its own matrices that are exempt from weight decay
@@ -66,29 +73,20 @@ class Position(nn.Module):
         return x
 
     def queries_and_keys(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-        """Queries and keys with positions applied. The returned keys are cached.
+        """Queries and keys (B, H, T, D) of the positions from `offset` on, with positions applied, (B, H, T, D').
 
-        Args:
-            q: queries (B, H, T, D), the first at position `offset`.
-            k: keys of the same positions and shape.
-            x: the input of the attention layer, (B, T, C).
-            offset: the number of cached positions.
-
-        Returns:
-            Queries and keys, (B, H, T, D') each. Keys may be wider if `keys` removes the additional channels.
+        x (B, T, C) is the input of the attention layer. The returned keys are cached. They may be wider than the
+        queries if `keys` removes the additional channels.
         """
         return q, k
 
     rotate = queries_and_keys  #: the old name
 
     def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The keys that queries are multiplied with, and a bias that depends on the keys.
+        """The keys that queries are multiplied with, and a bias that depends on the keys, or None.
 
-        Args:
-            k: all keys so far, as `queries_and_keys` returned them, (B, H, Tk, D').
-
-        Returns:
-            Keys as wide as the queries; a bias of the scaled scores, broadcast to (B, H, Tq, Tk), or None.
+        k (B, H, Tk, D') are all keys so far, as `queries_and_keys` returned them. The returned keys are as wide as the
+        queries. The bias is added to the scaled scores, broadcast to (B, H, Tq, Tk).
         """
         return k, None
 
@@ -101,14 +99,9 @@ class Position(nn.Module):
         return None
 
     def stretch(self, block_size: int, method: str = "as trained") -> None:
-        """Prepares a trained scheme for longer sequences.
+        """Prepares a trained scheme for sequences of block_size tokens by one of the `extension_methods`.
 
-        Args:
-            block_size: the new length, in tokens.
-            method: one of `extension_methods`.
-
-        Raises:
-            ValueError: the scheme is limited to its training length, or does not have this method.
+        Raises ValueError if the scheme is limited to its training length, or does not have this method.
         """
         if method not in self.extension_methods:
             allowed = ", ".join(self.extension_methods)

@@ -52,12 +52,8 @@ class T5(Position):
     """A learned bias for each bucket of distances, shared by all layers (Raffel et al. 2020, section 2.1).
 
     The first half of the buckets holds one distance each. After that, buckets widen logarithmically up to
-    `max_distance`. The last bucket holds all larger distances, so the scheme works beyond the training length. Unlike
-    in T5, scores are scaled by 1/√D.
-
-    Args:
-        buckets: the number of buckets.
-        max_distance: in tokens; all distances from here on share the last bucket.
+    `max_distance` (in tokens). The last bucket holds all distances from there on, so the scheme works beyond the
+    training length. Unlike in T5, scores are scaled by 1/√D.
     """
 
     no_weight_decay = ("biases",)
@@ -91,12 +87,9 @@ class T5(Position):
         wide = exact + (logs * (self.buckets - exact)).clamp_min(0).long()
         return torch.where(distance < exact, distance, wide.clamp_max(self.buckets - 1))
 
-    def at_distances(self, n: int) -> Tensor:
-        """The bias at the distances 0 … n - 1, (H, n)."""
-        return self.biases[:, self.bucket(torch.arange(n, device=self.biases.device))]
-
     def bias(self, offset: int, t_q: int, t_k: int) -> Tensor | None:
-        return by_distance(self.at_distances(t_k), offset, t_q)
+        buckets = self.bucket(torch.arange(t_k, device=self.biases.device))  # (Tk,)
+        return by_distance(self.biases[:, buckets], offset, t_q)
 
 
 class Kerple(Position):
@@ -111,13 +104,9 @@ class Kerple(Position):
         self.log_r1 = nn.Parameter((2 * spread).log())
         self.log_r2 = nn.Parameter(spread.log())
 
-    def at_distances(self, n: int) -> Tensor:
-        """The bias at the distances 0 … n - 1, (H, n)."""
-        distances = torch.arange(n, device=self.log_r1.device)
-        return -self.log_r1.exp()[:, None] * torch.log1p(self.log_r2.exp()[:, None] * distances)
-
     def bias(self, offset: int, t_q: int, t_k: int) -> Tensor | None:
-        return by_distance(self.at_distances(t_k), offset, t_q)
+        r1, r2 = self.log_r1.exp()[:, None], self.log_r2.exp()[:, None]  # (H, 1) each
+        return by_distance(-r1 * torch.log1p(r2 * torch.arange(t_k, device=r1.device)), offset, t_q)
 
 
 class Forgetting(Position):

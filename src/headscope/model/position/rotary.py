@@ -111,14 +111,9 @@ class Rotary(Position):
 class PartialRotary(Rotary):
     """RoPE on the first channels of each head; the others carry content only (GPT-NeoX: Black et al. 2022, sec. 2.1).
 
-    With the key offset, the channels that do not rotate use the key of the previous token. A query then finds the token
-    that *followed* an earlier one, without a head in a layer below, so one layer suffices for induction
-    (modded-nanogpt, 2025).
-
-    Args:
-        base: of the frequencies, over the rotating channels.
-        fraction: of a head's channels that rotate, rounded down to an even number.
-        key_offset: channels that do not rotate use the previous token's key; the first token uses its own.
+    A fraction of a head's channels rotates, rounded down to an even number. With `key_offset`, the other channels use
+    the key of the previous token; the first token uses its own. A query then finds the token that *followed* an earlier
+    one, without a head in a layer below, so one layer suffices for induction (modded-nanogpt, 2025).
     """
 
     def __init__(
@@ -156,12 +151,7 @@ class PartialRotary(Rotary):
 
 
 class RotaryAndNone(Rotary):
-    """RoPE in most layers, no positions in every nth layer (Yang et al. 2025, RNoPE).
-
-    Args:
-        base: of the frequencies.
-        every: n; the layers n-1, 2n-1 … have no positions.
-    """
+    """RoPE in most layers, no positions in the layers n-1, 2n-1 …, where n is `every` (Yang et al. 2025, RNoPE)."""
 
     def __init__(
         self,

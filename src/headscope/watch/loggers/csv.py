@@ -1,4 +1,4 @@
-"""CSV: a table of scalars in the run's folder, with pictures and texts as files next to it."""
+"""CSV: a table of scalars in the run's folder, with pictures and texts as files `TAG_STEP.png` and `TAG_STEP.txt`."""
 
 import csv
 import io
@@ -11,11 +11,11 @@ import numpy as np
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
+from PIL import Image
 
 from headscope.files import write_atomically
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import Recorder
-from headscope.watch.loggers.step_files import remove_later, step_file, write_picture
 
 Rows = dict[int, dict[str, float | str]]  #: values by name, of each step
 
@@ -25,9 +25,7 @@ class Csv(Recorder, Logger):
 
     A new file replaces the whole table at every validation and when the run ends, so that a kill at any time leaves a
     complete table and a new metric adds a column. Lightning's `CSVLogger` is not used, because it deletes the table of
-    a run that it resumes and rewrites files in place.
-
-    `summary.json` has the final metrics and `.hydra/config.yaml` the config.
+    a run that it resumes and rewrites files in place. `summary.json` has the final metrics.
     """
 
     name = "csv"
@@ -50,8 +48,7 @@ class Csv(Recorder, Logger):
     def save(self) -> None:
         """Replaces the table on disk. Columns are in the order in which their metrics first appeared.
 
-        Raises:
-            RunFailed: the disk is full; the old table is still there.
+        Raises RunFailed if the disk is full; the old table is still there.
         """
         if not self._rows:
             return
@@ -77,8 +74,7 @@ class Csv(Recorder, Logger):
 def read_rows(table: Path) -> Rows:
     """Returns the rows of a table by step, with values as written; empty if the table does not exist.
 
-    Merges rows of one step and drops an incomplete last line, because earlier versions used Lightning's `CSVLogger`,
-    which writes several rows per step.
+    Merges rows of one step and drops an incomplete last line, both of which earlier versions could write.
     """
     rows: Rows = {}
     text = table.read_bytes().decode() if table.exists() else ""
@@ -86,3 +82,28 @@ def read_rows(table: Path) -> Rows:
         step = int(row.pop("step"))
         rows.setdefault(step, {}).update({name: value for name, value in row.items() if value})
     return rows
+
+
+def step_file(folder: Path, tag: str, step: int, suffix: str) -> Path:
+    """Returns the path of a file. The names of a tag sort by step."""
+    return folder / f"{tag}_{step:06}{suffix}"
+
+
+def write_picture(folder: Path, tag: str, rgb: NDArray[np.uint8], step: int) -> bytes:
+    """Writes a picture (height, width, 3) as PNG and returns the content of the file.
+
+    Does not wait for the disk, because waiting takes half a second for thirty pictures. Raises RunFailed if the disk is
+    full.
+    """
+    png = io.BytesIO()
+    Image.fromarray(rgb).save(png, "PNG")
+    write_atomically(step_file(folder, tag, step, ".png"), png.getvalue(), flush=False)
+    return png.getvalue()
+
+
+def remove_later(folder: Path, step: int, suffix: str) -> None:
+    """Removes the files of later steps; files with other names stay."""
+    for path in folder.rglob(f"*{suffix}"):
+        number = path.stem.rpartition("_")[2]
+        if number.isdigit() and int(number) > step:
+            path.unlink()

@@ -23,14 +23,9 @@ from headscope.watch.loggers.tracker import Tracker
 class MLflow(Tracker, MLFlowLogger):
     """Sends scalars to MLflow as metrics, the config as params, pictures and texts as artifacts.
 
-    Args:
-        folder: the run's folder; MLflow gives its name to the run.
-        experiment: the experiment in MLflow that lists the run.
-        store: a folder, for an SQLite database and the artifacts, or the address of a server or database. None means
-            the environment variable MLFLOW_TRACKING_URI if it is set, otherwise `outputs/mlruns`.
-
-    Raises:
-        UserError: MLflow is not installed, or the store cannot be used.
+    MLflow lists the run under an experiment, by the name of its folder. The store is a folder, for an SQLite database
+    and the artifacts, or the address of a server or database. None means the environment variable MLFLOW_TRACKING_URI
+    if it is set, otherwise `outputs/mlruns`. Raises UserError if MLflow is not installed or the store cannot be used.
     """
 
     def __init__(self, folder: str, experiment: str, store: str | None = None) -> None:
@@ -49,11 +44,7 @@ class MLflow(Tracker, MLFlowLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The `MlflowClient`. The first access creates the run.
-
-        Raises:
-            UserError: the store no longer has the run, or does not answer.
-        """
+        """The `MlflowClient`. The first access creates the run; raises UserError if the store does not answer."""
         with one_line_errors():
             client = super().experiment
         self.keep_id(str(self._run_id))
@@ -89,12 +80,9 @@ class MLflow(Tracker, MLFlowLogger):
 
 
 def create_experiment(name: str, uri: str, folder: Path | None) -> None:
-    """Creates an experiment unless it exists, and the folder of a local store.
+    """Creates an experiment unless it exists, and the folder of a local store; raises UserError if that fails.
 
     A lock prevents jobs of a sweep from creating the database at the same time, which makes MLflow fail.
-
-    Raises:
-        UserError: the store cannot be used.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException

@@ -19,7 +19,7 @@ from torch.utils.tensorboard.summary import hparams
 from headscope.files import BESIDE, write_atomically
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import Recorder
-from headscope.watch.loggers.step_files import remove_later, write_picture
+from headscope.watch.loggers.csv import remove_later, write_picture
 
 #: Tags and groups that keep their names. TensorBoard sorts groups by name and opens the first group, and the table of
 #: HParams has columns for the first five scalars.
@@ -28,10 +28,7 @@ PREFIX = "watch_"  #: before all other groups, so that they come after the group
 
 
 class TensorBoard(Recorder, TensorBoardLogger):
-    """Writes events directly into the run's folder, so that `--logdir outputs` names runs by their folders.
-
-    Also writes pictures as files in `pictures/` and the files of the projector in `projector/`.
-    """
+    """Writes events and the files of the projector into the run's folder, and pictures also into its `pictures/`."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(folder, name="", version="", default_hp_metric=False)
@@ -68,8 +65,8 @@ class TensorBoard(Recorder, TensorBoardLogger):
     def record_end(self, choices: Mapping[str, int | float | str], metrics: Mapping[str, float], step: int) -> None:
         """Writes the run's row of the HParams table, and the best loss. The table shows the last value of a scalar.
 
-        torch would also write an experiment tag. It is left out, because TensorBoard reads the tag of one run and drops
-        the columns of all others. Without the tag, the table has the columns of all runs, those that differ first.
+        torch would also write an experiment tag. TensorBoard reads the tag of one run and would drop the columns of all
+        others. Without the tag, the table has the columns of all runs, those that differ first.
         """
         _, start, end = hparams(dict(choices), {})  # type: ignore[no-untyped-call]
         for part in (start, end):
@@ -106,9 +103,9 @@ def code_block(text: str) -> str:
 def remove_later_events(folder: Path, step: int) -> None:
     """Rewrites a folder's event files without the events after a step, or without all events if the step is 0.
 
-    Also removes an incomplete last record, which a kill leaves, and renames tags of earlier versions. TensorBoard's own
-    `purge_step` is not enough, because it hides only scalars and images; texts would appear twice. The run's row of the
-    HParams table is removed too, because TensorBoard shows the first row that it reads, and the run may be extended.
+    Also removes an incomplete last record, which a kill leaves, and renames tags of earlier versions. TensorBoard's
+    `purge_step` hides only scalars and images, so texts would appear twice. The run's row of the HParams table is
+    removed too, because TensorBoard shows the first row that it reads, and the run may be extended.
     """
     for path in folder.glob("events.out.tfevents.*"):
         temporary = path.with_name(f"events{BESIDE}")

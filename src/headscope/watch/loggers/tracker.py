@@ -14,13 +14,9 @@ class Tracker(Recorder):
     """Mixed into a Lightning `Logger` that sends to a service, which many runs share and which cannot delete rows.
 
     Collects everything that is logged at one step in a row, and sends the row when a later step is logged or a
-    checkpoint is about to be saved. A small file in the run's folder has the service's id of the run and the steps sent
-    so far. A resumed run continues under the same id and does not send these steps again, so the service keeps what a
-    killed process sent after its last checkpoint. A kill cannot damage the file, because lines are only appended.
-
-    Args:
-        file: where the id and the steps are kept.
-        options: arguments of the Lightning logger.
+    checkpoint is about to be saved. A file in the run's folder has the service's id of the run and the steps sent so
+    far. A resumed run continues under this id and does not send these steps again. A kill cannot damage the file,
+    because lines are only appended.
     """
 
     def __init__(self, file: Path, **options: Any) -> None:

@@ -19,15 +19,8 @@ from headscope.watch.loggers.tracker import Tracker
 class Wandb(Tracker, WandbLogger):
     """Sends to wandb, or with `offline` saves files in the run's `wandb/` folder for `wandb sync`.
 
-    wandb buffers the files, so a process that is killed loses its last second.
-
-    Args:
-        folder: the run's folder; wandb gives its name to the run.
-        project: the project in wandb that lists the run.
-        offline: whether to send nothing.
-
-    Raises:
-        UserError: wandb is not installed.
+    wandb lists the run under a project, by the name of its folder. It buffers the files, so a process that is killed
+    loses its last second. Raises UserError if wandb is not installed.
     """
 
     def __init__(self, folder: str, project: str, offline: bool = False) -> None:
@@ -41,11 +34,7 @@ class Wandb(Tracker, WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The `wandb.Run`. The first access starts it.
-
-        Raises:
-            UserError: nobody is logged in, or wandb does not answer.
-        """
+        """The `wandb.Run`. The first access starts it; raises UserError if nobody is logged in."""
         import wandb
 
         os.environ.setdefault("WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL", "1")  # seconds; 15 by default
