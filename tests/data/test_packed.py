@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from headscope.data import corpus, decoding, packed, textfiles
+from headscope.data import corpus, decoding, textfiles
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers.base import narrowest
 from headscope.errors import UserError
@@ -43,7 +43,9 @@ def test_it_is_made_once_and_again_when_the_source_changes(folder, monkeypatch):
     load(folder, monkeypatch, 0)
     assert sorted(p.suffix for p in (folder / "packed").iterdir()) == [".ids", ".json"]
     built = []
-    monkeypatch.setattr(packed, "_write_array", lambda *a, build=packed._write_array: built.append(1) or build(*a))
+    monkeypatch.setattr(
+        textfiles, "_write_array", lambda *a, build=textfiles._write_array: built.append(1) or build(*a)
+    )
     load(folder, monkeypatch, 0)
     assert not built
     changed = folder / "text" / "2.txt"

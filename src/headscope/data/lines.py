@@ -27,9 +27,6 @@ class Lines(Source):
 
     Lines are shuffled, always in the same order, and every tenth line is for validation. The newline after a line is a
     target; the padding that follows it is not. Blank lines are left out.
-
-    Args:
-        path: a text file, or a folder of them.
     """
 
     def __init__(self, path: str) -> None:
@@ -85,12 +82,9 @@ class Lines(Source):
 class LineWindows(CutWindows):
     """One window per line: x is the newline before it and its characters, y its characters and the newline after it.
 
-    All windows are as long as the longest line of the text needs, in either split.
-
-    Args:
-        ids: all lines, (N,) of any integer type, with newlines between them and at both ends.
-        newlines: the places of the newlines, (L + 1,); line i is between newlines i and i + 1.
-        lines: the lines of this split.
+    All windows are as long as the longest line of the text needs, in either split. `ids` (N,) has all lines, with
+    newlines between them and at both ends. Line i is between the places `newlines[i]` and `newlines[i + 1]`, (L + 1,).
+    `lines` has the numbers of this split's lines.
     """
 
     def __init__(self, ids: Tensor, newlines: Tensor, lines: Tensor) -> None:

@@ -13,9 +13,6 @@ class Markov(Generated):
 
     A model knows nothing about a chain before its window, so the best strategy is to count which states followed the
     current state so far (Edelman et al. 2024, section 2: statistical induction heads).
-
-    Args:
-        vocab_size: V, the number of states.
     """
 
     name = "markov"

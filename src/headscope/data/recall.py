@@ -18,13 +18,6 @@ class Recall(Generated):
 
     Keys are drawn from the first half of the vocabulary without repetition, values from the second half. Only these
     values are targets (multi-query associative recall: Arora et al. 2024, section 3.1).
-
-    Args:
-        vocab_size: V.
-        pairs: P.
-
-    Raises:
-        UserError: more pairs than keys.
     """
 
     name = "recall"

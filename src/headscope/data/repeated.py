@@ -21,14 +21,6 @@ class Repeated(Generated):
     The period is hidden, and all periods from shortest to longest are equally likely. Positions therefore do not tell
     where the repetition begins: the model has to find an earlier occurrence of the last tokens and copy the token after
     it (Olsson et al. 2022).
-
-    Args:
-        vocab_size: V.
-        shortest: the shortest period, in tokens.
-        longest: the longest period.
-
-    Raises:
-        UserError: no period is possible.
     """
 
     name = "repeated"

@@ -61,11 +61,9 @@ class CutWindows(Windows):
 
 
 class TextWindows(CutWindows):
-    """Windows of running text. Each epoch starts at another offset, so that the window borders move.
+    """Windows of running text: ids (N,) of any integer type, N > T, which are never copied.
 
-    Args:
-        ids: the split, (N,) of any integer type, N > T; never copied.
-        block_size: T.
+    Each epoch starts at another offset, so that the window borders move.
     """
 
     def __init__(self, ids: Tensor, block_size: int) -> None:
@@ -92,15 +90,9 @@ class TextWindows(CutWindows):
 
 
 class SentenceWindows(CutWindows):
-    """One window per sentence: its words, the end token, and padding that the loss ignores.
+    """One window per sentence: its ids, of which the last is the end token, and padding that the loss ignores.
 
-    Args:
-        sentences: the ids of each sentence, the end token included.
-        pad: id of the padding token.
-        block_size: the longest window that the model reads; T is the length of the longest sentence.
-
-    Raises:
-        UserError: a sentence is longer than the context.
+    T is the length of the longest sentence, at most `block_size`.
     """
 
     def __init__(self, sentences: list[Tensor], pad: int, block_size: int) -> None:

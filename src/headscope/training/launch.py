@@ -26,8 +26,7 @@ INTERACTIVE = ("bash", "interactive")  #: names of SLURM jobs that Lightning tre
 def launched(devices: int, nodes: int) -> list[ClusterEnvironment]:
     """Returns plugins for Lightning's Trainer: none if a launcher has started this run, else one that ignores clusters.
 
-    Raises:
-        UserError: the environment names another number of processes than the run has.
+    Raises `UserError` if the environment names another number of processes than the run has.
     """
     wanted = devices * nodes
     for launcher, (mark, *sizes) in LAUNCHERS.items():
@@ -49,10 +48,8 @@ def launched(devices: int, nodes: int) -> list[ClusterEnvironment]:
 
 def _check_slurm(devices: int, nodes: int) -> None:
     """Refuses a SLURM allocation of another shape in one line, before Lightning does so with a traceback."""
-    for name, key, ours in (
-        ("SLURM_NTASKS_PER_NODE", "trainer.devices", devices),
-        ("SLURM_NNODES", "trainer.num_nodes", nodes),
-    ):
+    shape = {"SLURM_NTASKS_PER_NODE": ("trainer.devices", devices), "SLURM_NNODES": ("trainer.num_nodes", nodes)}
+    for name, (key, ours) in shape.items():
         if (given := _number(name, ours)) != ours:
             raise UserError(f"{key}={ours}, but SLURM gives {given} ({name}); make them the same")
     os.environ["SLURM_NTASKS_PER_NODE"] = str(devices)  # Lightning needs it, and `srun --ntasks` does not set it

@@ -1,4 +1,4 @@
-"""The LightningModule: the training step, the validation, and the checks of their losses.
+"""The LightningModule: the training step, the validation, and the checks of their losses; the base of callbacks.
 
 Shapes: B batch, T positions, V vocabulary.
 """
@@ -6,6 +6,7 @@ Shapes: B batch, T positions, V vocabulary.
 from collections.abc import Callable
 from typing import Any
 
+import lightning
 import torch
 import torch.nn.functional as F
 from lightning import LightningModule
@@ -24,6 +25,21 @@ MOST_UNCHECKED = 1000  #: losses collected before `check_finite` is called betwe
 def token_loss(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
     """Returns the cross-entropy of logits (B, T, V) with targets (B, T) in nats, without targets of `IGNORE`."""
     return F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), ignore_index=IGNORE, reduction=reduction)
+
+
+class Callback(lightning.Callback):
+    """A callback of which Lightning calls only the hooks that a subclass defines.
+
+    In every step Lightning calls six hooks of each callback, also empty ones, which takes 0.1 ms for ten callbacks. It
+    skips a hook that is None.
+    """
+
+    on_train_batch_start: Any = None
+    on_before_zero_grad: Any = None
+    on_before_backward: Any = None
+    on_after_backward: Any = None
+    on_before_optimizer_step: Any = None
+    on_train_batch_end: Any = None
 
 
 class LanguageModule(LightningModule):
@@ -161,9 +177,7 @@ class LanguageModule(LightningModule):
 
     def check_finite(self) -> None:
         """Raises `RunFailed` if a loss is not finite; called at log steps, at validations and before each save."""
-        if not self._unchecked:
-            return
-        finite = torch.stack([loss for _, loss in self._unchecked]).isfinite().tolist()
+        finite = torch.stack([loss for _, loss in self._unchecked]).isfinite().tolist() if self._unchecked else []
         if all(finite):
             self._unchecked.clear()
             return

@@ -64,8 +64,8 @@ def ended_early(trainer: Trainer) -> str:
     """Returns the reason why training ended before its last step; empty if it reached that step."""
     if trainer.global_step >= trainer.max_steps:
         return ""
-    timers = [c for c in vars(trainer)["callbacks"] if isinstance(c, Timer)]
-    if any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers):
+    left = [c.time_remaining() for c in vars(trainer)["callbacks"] if isinstance(c, Timer)]
+    if any(seconds is not None and seconds <= 0 for seconds in left):
         return "the time of trainer.max_time is over"
     return "a callback stopped it, such as early_stopping"
 

@@ -32,9 +32,6 @@ class BytePairTokenizer(Tokenizer):
     Args:
         vocab: the tokens, each byte written as one printable character as in GPT-2.
         merges: pairs of tokens separated by a space, in the order of merging.
-
-    Raises:
-        ValueError: a byte is missing, or a merge does not join two tokens into a third.
     """
 
     split_rule = "byte pairs"
@@ -54,9 +51,8 @@ class BytePairTokenizer(Tokenizer):
         try:
             import tokenizers  # noqa: F401
         except ImportError as e:
-            raise UserError(
-                f"byte pairs need the tokenizers library: {extra('bpe')}, or use data.tokenizer=char"
-            ) from e
+            needed = f"byte pairs need the tokenizers library: {extra('bpe')}"
+            raise UserError(f"{needed}, or use data.tokenizer=char") from e
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
