@@ -49,9 +49,8 @@ def swept_keys(jobs: Sequence[Job]) -> list[str]:
 
 def folder_name(number: int, values: dict[str, str], width: int = 2) -> str:
     """Returns a short readable name such as `03-rope-s1`, with s1 for seed=1 and `lr0.003` for other numbers."""
-    parts = [f"{number:0{width}}"]
-    for key, value in values.items():
-        parts.append(re.sub(r"[^\w.-]+", "", f"s{value}" if key == "seed" else value_label(key, value)))
+    labels = [f"s{value}" if key == "seed" else value_label(key, value) for key, value in values.items()]
+    parts = [f"{number:0{width}}", *(re.sub(r"[^\w.-]+", "", label) for label in labels)]
     return "-".join(filter(None, parts))[:LONGEST_NAME].rstrip("-.")
 
 
@@ -84,8 +83,7 @@ class Manifest:
     def read(folder: Path) -> "Manifest":
         """Returns the manifest of a sweep; if another sweeper wrote none, it is derived from the folders of the runs.
 
-        Raises:
-            UserError: the folder contains no sweep.
+        Raises `UserError` if the folder contains no sweep.
         """
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -109,11 +107,8 @@ class Manifest:
 def own(folder: Path) -> list[Job]:
     """Locks a sweep's folder for this process until it ends; a second call, for Hydra's next batch, changes nothing.
 
-    Returns:
-        The jobs that this process has launched in the folder, a list to which the caller adds.
-
-    Raises:
-        UserError: another process owns the folder, or a sweep may not start or continue there.
+    Returns the jobs that this process has launched in the folder, a list to which the caller adds. Raises `UserError`
+    if another process owns the folder, or a sweep may not start or continue there.
     """
     here = folder.resolve()
     if here in _launched:

@@ -1,9 +1,10 @@
-"""Runs jobs in processes of their own, a fixed number at a time, and ends all of them when this process ends.
+"""Runs jobs in processes of their own, a fixed number at a time, shows their progress, and ends them with this process.
 
 No library gives each process its own GPUs, stops it with its checkpoint saved, and lets a search end it early, so this
 file does. A thread waits for each process, and the main thread polls all processes once per second.
 """
 
+import contextlib
 import os
 import shlex
 import signal
@@ -15,13 +16,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
+
 from headscope import waiting
 from headscope.config.overrides import quoted
 from headscope.errors import Interrupted, UserError
 from headscope.run.folder import STARTED, RunFolder, Status
 from headscope.run.processes import kill, stopping
 from headscope.shell import argument
-from headscope.sweep.display import JobDisplay
 from headscope.sweep.jobs import Job, append_to_log
 
 POLL = 1.0  #: seconds between two polls
@@ -31,9 +34,7 @@ PATIENCE = 60.0  #: seconds that a job has to save its checkpoint after a signal
 class Plan:
     """Supplies the jobs of a sweep one by one, here from a list, and receives their results.
 
-    Args:
-        left: jobs to run.
-        done: jobs that ended before this process started.
+    The jobs `left` are to be run; the jobs `done` ended before this process started.
     """
 
     def __init__(self, left: Sequence[Job] = (), done: Sequence[Job] = ()) -> None:
@@ -49,6 +50,44 @@ class Plan:
 
     def ended(self, job: Job, status: Status) -> None:
         """Called for each job that has ended."""
+
+
+class JobDisplay(Progress):
+    """Job, steps, val/loss and time left; as bars on a terminal, unless the jobs print their own lines to it."""
+
+    def __init__(self, total: int, live: bool = True) -> None:
+        columns = "{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[loss]}", TimeRemainingColumn()
+        console = Console()
+        hidden = not (live and console.is_terminal)
+        super().__init__(*columns, console=console, transient=True, disable=hidden, speed_estimate_period=600)
+        self.total, self.done = total, 0
+        self.bars: dict[str, TaskID] = {}  # of the running jobs
+
+    def started(self, job: Job) -> None:
+        """Shows that a job has started."""
+        self._print(f"{job.name} started")
+        self.bars[job.name] = self.add_task(job.name, total=None, loss="")
+
+    def running(self, job: Job, status: Status) -> None:
+        """Shows the progress of a job."""
+        done, steps = status.steps
+        loss = "" if status.val_loss is None else f"val/loss {status.val_loss:.4f}"
+        self.update(self.bars[job.name], completed=done, total=steps or None, loss=loss)
+
+    def ended(self, job: Job, status: Status) -> None:
+        """Shows that a job has ended, now or before the sweep was resumed."""
+        if job.name in self.bars:
+            self.remove_task(self.bars.pop(job.name))
+        self.done += 1
+        loss = "" if status.val_loss is None else f", val/loss {status.val_loss:.4f}"
+        seconds = f", {status.summary['wall_seconds']:.0f} s" if status.summary.get("wall_seconds") else ""
+        reason = f": {status.reason.splitlines()[0]}" if status.reason else ""
+        self._print(f"{self.done:>3}/{self.total} {job.name} {status.state}{loss}{seconds}{reason}")
+
+    def _print(self, line: str) -> None:
+        # If the reader has ended (`tee` after Ctrl-C), rich would exit; the sweep must continue.
+        with contextlib.suppress(OSError, SystemExit):
+            self.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 @dataclass
@@ -101,9 +140,6 @@ class Pool:
         folder: of the sweep.
         n_jobs: how many jobs run at the same time; None is one, or as many as the GPUs allow.
         gpus_per_job: used on a machine with GPUs only.
-
-    Raises:
-        UserError: a number is out of range.
     """
 
     def __init__(self, folder: Path, n_jobs: int | None, gpus_per_job: int) -> None:
@@ -113,9 +149,8 @@ class Pool:
         self.folder, self.gpus_per_job, self.gpus = folder, gpus_per_job, visible_gpus()
         self.n_jobs = n_jobs or max(len(self.gpus) // gpus_per_job, 1)
         if self.gpus and gpus_per_job > 1 and self.n_jobs * gpus_per_job > len(self.gpus):
-            raise UserError(
-                f"{self.n_jobs} jobs of {gpus_per_job} GPUs each need more than {len(self.gpus)}; lower one"
-            )
+            needed = f"{self.n_jobs} jobs of {gpus_per_job} GPUs each"
+            raise UserError(f"{needed} need more than {len(self.gpus)}; lower one")
         self.running: dict[Future[int], Running] = {}  # the future is the exit code, for which a thread waits
         self.threads = ThreadPoolExecutor(self.n_jobs)
         self.signals: list[int] = []

@@ -36,11 +36,9 @@ ENDED = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed"
 def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optuna.Study:
     """Runs a search, or continues a stopped search. Returns Optuna's study at the end.
 
-    Overrides with several values or an interval form the search space; the others apply to all trials.
-
-    Raises:
-        UserError: a number is out of range, the space is empty, or no corner of the space can be built.
-        Interrupted: a signal stopped the search.
+    Overrides with several values or an interval form the search space; the others apply to all trials. Raises
+    `UserError` if a number is out of range, the space is empty, or no corner of the space can be built, and
+    `Interrupted` if a signal stopped the search.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for key, least in (("n_trials", 1), ("warmup_steps", 0), ("batch_size", 1)):
@@ -108,17 +106,14 @@ def _result(status: Status) -> dict[str, Any]:
 
 
 class SearchPlan(Plan):
-    """Supplies jobs with values that Optuna chooses.
+    """Supplies jobs with values that Optuna chooses; a search that was stopped continues from the jobs in its folder.
 
     Args:
-        folder: of the search; a search that was stopped continues from the jobs in it.
+        folder: of the search.
         study: chooses the values.
         space: Optuna's distributions by key.
         fixed: overrides that all jobs share.
         n_trials: how many combinations to train.
-
-    Raises:
-        UserError: an earlier job has values outside the space, or the search has ended and overrides change nothing.
     """
 
     def __init__(
@@ -140,9 +135,8 @@ class SearchPlan(Plan):
         status = job.run(self.folder).status()
         ended = status.state in ENDED
         try:
-            params = {
-                k: type(d.low)(job.values[k]) if hasattr(d, "low") else job.values[k] for k, d in self.space.items()
-            }
+            values = ((key, job.values[key], d) for key, d in self.space.items())
+            params = {key: type(d.low)(value) if hasattr(d, "low") else value for key, value, d in values}
             trial = create_trial(
                 **(_result(status) if ended else {"state": TrialState.WAITING}),
                 params=params,
@@ -151,9 +145,8 @@ class SearchPlan(Plan):
                 user_attrs={} if ended else {"job": job.name},
             )
         except (KeyError, ValueError) as e:
-            raise UserError(
-                f"the search in {self.folder} chooses among other values; start a new one in another folder"
-            ) from e
+            other = "chooses among other values; start a new one in another folder"
+            raise UserError(f"the search in {self.folder} {other}") from e
         self.study.add_trial(trial)
         self.jobs[self._values(params)] = job if ended else self._job(job.name, params)
         self.done += [job] * ended
