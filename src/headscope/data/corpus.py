@@ -75,10 +75,13 @@ class TextSource(Source):
         if isinstance(tokenizer, LineTokenizer):  # in running text a newline ends nothing
             tokenizer = CharTokenizer(vocab=tokenizer.vocab)
         (tokenizer or self.kind).ready()
-        text = self.read()
         with naming_text(self.name):
-            tokenizer, ids = tokenize(text, tokenizer or self.kind, self.vocab_size)
-        return self.split(tokenizer, ids, hashlib.sha256(text.encode()).hexdigest(), block_size)
+            return self.split(*self.encoded(tokenizer or self.kind), block_size)
+
+    def encoded(self, tokenizer: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor, str]:
+        """Returns the tokenizer, built from the text if only its class is given, the text's ids (N,) and its sha256."""
+        text = self.read()
+        return *tokenize(text, tokenizer, self.vocab_size), hashlib.sha256(text.encode()).hexdigest()
 
     def split(self, tokenizer: Tokenizer, ids: Tensor, sha256: str, block_size: int) -> Corpus:
         """Returns ids (N,) split in two by position; raises `UserError` if a split is not longer than the context."""

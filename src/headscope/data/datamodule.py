@@ -1,7 +1,4 @@
-"""A corpus as a Lightning data module.
-
-Shapes: B windows in a batch, T positions (block_size).
-"""
+"""A corpus as a Lightning data module."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,7 +25,7 @@ class ValBatches:
 
 
 class CorpusData(LightningDataModule):
-    """Batches of (x, y), (B, T) int64 each, as `TrainBatches` describes them.
+    """Batches (x, y) of B windows of T tokens, (B, T) int64 each, as `TrainBatches` describes them.
 
     `tokenizer` is the tokenizer of an earlier model; None builds one for this text.
     """

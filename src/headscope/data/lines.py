@@ -53,12 +53,10 @@ class Lines(Source):
         in_both = sum(lines[i] in train_lines for i in order[border:].tolist())
         note = f"{in_both:,} of {count(len(val), 'validation line')} are among the training lines too" * bool(in_both)
         blank = len(all_lines) - len(lines) - (not all_lines[-1])  # text that ends with a newline has no last line
-        log.info(
-            f"{self.name}: {count(len(train), 'line')} to train on, {len(val):,} to validate, the longest of"
-            f" {count(train.longest - 1, 'character')}"
-            + f"; {count(blank, 'blank line')} left out" * bool(blank)
-            + f"; {note}" * bool(note)
-        )
+        used = f"{count(len(train), 'line')} to train on, {len(val):,} to validate"
+        facts = [f"{used}, the longest of {count(train.longest - 1, 'character')}"]
+        facts += [f"{count(blank, 'blank line')} left out"] * bool(blank) + [note] * bool(note)
+        log.info(f"{self.name}: {'; '.join(facts)}")
         sha256 = hashlib.sha256(text.encode()).hexdigest()
         return LinesCorpus(self.name, sha256, len(ids) - 1, tokenizer, train, val, 1.0, note)  # - 1: the first newline
 

@@ -23,8 +23,7 @@ class Toy(Source):
     Args:
         sentences: the sentences; None uses the example.
         path: a file with one sentence per line, instead of the list.
-        vocabulary: further words, which need not occur in a sentence; None adds the example's words to the example's
-            sentences, and no words to others.
+        vocabulary: further words, which need not occur in a sentence; None adds words to the example only.
     """
 
     name = "toy"

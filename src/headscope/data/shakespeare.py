@@ -69,18 +69,8 @@ class TinyShakespeare(TextSource):
 def download(url: str, path: Path, sha256: str, max_bytes: int, tries: int = 3, seconds: float = 60) -> None:
     """Downloads a file and moves it into place once its checksum is right; two processes may do this at the same time.
 
-    Args:
-        url: the source.
-        path: the destination; missing folders are made.
-        sha256: the expected checksum.
-        max_bytes: the download stops when the response is longer.
-        tries: attempts, with a pause that doubles.
-        seconds: time limit of one attempt, so that a server that sends byte by byte cannot block a run.
-
-    Raises:
-        Unavailable: all attempts failed.
-        UserError: the folder cannot be written to.
-        RunFailed: the disk is full.
+    The pause between attempts doubles. Each has a time limit in seconds, so that a server that sends byte by byte
+    cannot block a run. Raises `Unavailable` if all attempts failed, and errors as `write_atomically` does.
     """
     import requests  # imported here because the import takes a quarter of a second
     import urllib3

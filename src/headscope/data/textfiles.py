@@ -18,7 +18,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from headscope.data.corpus import Corpus, TextSource, TokenizerName, VocabSize, naming_text
+from headscope.data.corpus import TextSource, TokenizerName, VocabSize
 from headscope.data.decoding import NotText, Unreadable, file_pieces, printable, read_text
 from headscope.data.tokenizers import Tokenizer
 from headscope.data.tokenizers.base import between_tokens, count, narrowest
@@ -52,13 +52,10 @@ class TextFiles(TextSource):
         """The file, or the text files of the folder; listed once."""
         return text_files_at(self.path, self.packed)
 
-    def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
+    def encoded(self, tokenizer: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor, str]:
         if sum(f.stat().st_size for f in self.files) < LARGE:
-            return super().load(block_size, tokenizer)
-        (tokenizer or self.kind).ready()
-        with naming_text(self.name):
-            packed = pack(self.files, self.packed, tokenizer or self.kind, self.vocab_size)
-        return self.split(*packed, block_size)
+            return super().encoded(tokenizer)
+        return pack(self.files, self.packed, tokenizer, self.vocab_size)
 
     def read(self) -> str:
         return "\n".join(map(read_text, self.files))
@@ -124,11 +121,9 @@ def pack(
     """Returns the tokenizer, the ids (N,) of files joined by newlines, and the sha256 of the joined text in UTF-8.
 
     The ids are mapped from an array on disk. The array and its manifest are in `folder`, named after the files and the
-    tokenizer. They are used again as long as the files have the sizes and times in the manifest.
-
-    Raises:
-        UserError: a file is not text or cannot be read, the folder cannot be written to, or a token is unknown.
-        RunFailed: the disk is full.
+    tokenizer. They are used again as long as the files have the sizes and times in the manifest. Raises `UserError` if
+    a file is not text or cannot be read, the folder cannot be written to, or a token is unknown, and `RunFailed` if the
+    disk is full.
     """
     kind = tokenizer if isinstance(tokenizer, type) else type(tokenizer)
     stamp = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files]

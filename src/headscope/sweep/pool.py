@@ -136,10 +136,7 @@ class Pool:
     A first signal is forwarded to the jobs, and the pool waits until they have saved their checkpoints. A second signal
     kills them. If this process is killed, its jobs end by themselves: see `headscope.run.processes`.
 
-    Args:
-        folder: of the sweep.
-        n_jobs: how many jobs run at the same time; None is one, or as many as the GPUs allow.
-        gpus_per_job: used on a machine with GPUs only.
+    `n_jobs` jobs run at the same time; None is one, or as many as the GPUs allow.
     """
 
     def __init__(self, folder: Path, n_jobs: int | None, gpus_per_job: int) -> None:

@@ -108,12 +108,7 @@ def _result(status: Status) -> dict[str, Any]:
 class SearchPlan(Plan):
     """Supplies jobs with values that Optuna chooses; a search that was stopped continues from the jobs in its folder.
 
-    Args:
-        folder: of the search.
-        study: chooses the values.
-        space: Optuna's distributions by key.
-        fixed: overrides that all jobs share.
-        n_trials: how many combinations to train.
+    `space` has Optuna's distributions by key; all jobs share the overrides `fixed`.
     """
 
     def __init__(

@@ -50,13 +50,8 @@ class LanguageModule(LightningModule):
     `val/accuracy`, the fraction of these targets to which the model gives the highest probability. Losses are in nats
     per token.
 
-    Args:
-        model: maps ids (B, T) to logits (B, T, V).
-        optimizer: builds the optimizer from the model when training starts.
-        schedule: factor on the learning rate.
-        card: the description that each checkpoint stores with the weights; plain data.
-        log_every: steps between two entries of `train/loss`.
-        compile: use torch.compile.
+    `optimizer` builds the optimizer from the model when training starts. `card` is the description that each checkpoint
+    stores with the weights, as plain data. `log_every` is the number of steps between two entries of `train/loss`.
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""Tokenizers that split text by a plain rule: into characters or words.
-
-Shapes: N tokens.
-"""
+"""Tokenizers that split text by a plain rule: into characters or words."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
