@@ -48,11 +48,7 @@ def foreseen(error: BaseException) -> Outcome:
 def run(
     main: Callable[[], Any], outcome: Callable[[BaseException], Outcome] = foreseen, outlive_reader: bool = False
 ) -> NoReturn:
-    """Calls a command's main function and exits with 0, or with the code and the message of an expected error.
-
-    `outcome` returns the code and message of an expected error; other errors end in their traceback. For
-    `outlive_reader` see `make_streams_safe`.
-    """
+    """Calls a command's main function and exits with 0, or with the code and the message of `outcome` for an error."""
     make_streams_safe(outlive_reader)
     code = 0
     try:

@@ -90,7 +90,6 @@ class Tuned(OurSweeper):
     Args:
         tune: the key; it must have several values.
         tuning_seed: seed of the trials; must differ from the seeds that are compared.
-        params: as in `OurSweeper`.
     """
 
     def __init__(self, tune: str, tuning_seed: int, params: dict[str, Any] | None = None) -> None:
@@ -111,7 +110,6 @@ class Search(OurSweeper):
         seed: of the random choices.
         warmup_steps: steps of every trial before it can be pruned.
         batch_size: how many trials another launcher than ours runs together.
-        params: as in `OurSweeper`.
     """
 
     def __init__(

@@ -76,15 +76,7 @@ class TextSource(Source):
             tokenizer = CharTokenizer(vocab=tokenizer.vocab)
         (tokenizer or self.kind).ready()
         with naming_text(self.name):
-            return self.split(*self.encoded(tokenizer or self.kind), block_size)
-
-    def encoded(self, tokenizer: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor, str]:
-        """Returns the tokenizer, built from the text if only its class is given, the text's ids (N,) and its sha256."""
-        text = self.read()
-        return *tokenize(text, tokenizer, self.vocab_size), hashlib.sha256(text.encode()).hexdigest()
-
-    def split(self, tokenizer: Tokenizer, ids: Tensor, sha256: str, block_size: int) -> Corpus:
-        """Returns ids (N,) split in two by position; raises `UserError` if a split is not longer than the context."""
+            tokenizer, ids, sha256 = self.encode(tokenizer or self.kind)
         n = len(ids)
         border = max(n * 9 // 10, n - max(MOST_VALIDATION, block_size + 1))
         longest = n - border - 1  # the validation split is the shorter one
@@ -97,6 +89,11 @@ class TextSource(Source):
         train, val = (TextWindows(part, block_size) for part in (ids[:border], ids[border:]))
         characters = len(tokenizer.decode(val.ids.tolist())) / len(val.ids)
         return Corpus(self.name, sha256, n, tokenizer, train, val, characters)
+
+    def encode(self, tokenizer: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor, str]:
+        """Returns the tokenizer, built from the text if only its class is given, the text's ids (N,) and its sha256."""
+        text = self.read()
+        return *tokenize(text, tokenizer, self.vocab_size), hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextmanager

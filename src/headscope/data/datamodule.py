@@ -25,10 +25,7 @@ class ValBatches:
 
 
 class CorpusData(LightningDataModule):
-    """Batches (x, y) of B windows of T tokens, (B, T) int64 each, as `TrainBatches` describes them.
-
-    `tokenizer` is the tokenizer of an earlier model; None builds one for this text.
-    """
+    """Batches (x, y) of B windows of T tokens, (B, T) int64 each; `tokenizer` is that of an earlier model, if any."""
 
     def __init__(
         self,

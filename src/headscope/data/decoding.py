@@ -50,11 +50,7 @@ class Unreadable(UserError):
 
 
 def decoded(stream: BinaryIO, name: str) -> Iterator[str]:
-    """Yields the text of a binary stream in pieces, without a byte-order mark.
-
-    Raises `NotText` if the stream begins like a known binary format or contains NUL characters, and `UserError` if the
-    text is damaged or in another encoding.
-    """
+    """Yields the text of a binary stream in pieces, without a byte-order mark; refuses damaged or binary data."""
     content, place = stream.read(CHUNK), 0
     codec = codec_of(content, name)
     decoder = codecs.getincrementaldecoder(codec)()
@@ -87,10 +83,7 @@ def file_pieces(path: Path) -> Iterator[str]:
 
 
 def codec_of(start: bytes, name: str) -> str:
-    """Returns the codec of a text from its first bytes.
-
-    Raises `NotText` for a known binary format, and `UserError` for UTF-16 or UTF-32 without a byte-order mark.
-    """
+    """Returns the codec of a text from its first bytes; refuses binary formats, and UTF-16 or UTF-32 without a mark."""
     for mark, codec in MARKS.items():
         if start.startswith(mark):
             return codec

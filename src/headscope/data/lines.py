@@ -1,7 +1,4 @@
-"""Lines as examples: names, molecules, commands.
-
-Shapes: N tokens, L lines, B windows in a batch, T positions.
-"""
+"""Lines as examples: names, molecules, commands."""
 
 import hashlib
 import logging
@@ -45,7 +42,7 @@ class Lines(Source):
             )
         with naming_text(self.name):
             tokenizer, ids = tokenize(text, LineTokenizer(vocab=tokenizer.vocab) if tokenizer else LineTokenizer)
-        newlines = (ids == tokenizer.encode("\n")).nonzero().flatten()  # (L + 1,)
+        newlines = (ids == tokenizer.encode("\n")).nonzero().flatten()  # (L + 1,) for L lines
         order = torch.randperm(len(lines), generator=torch.Generator().manual_seed(0))
         border = len(lines) - max(len(lines) // 10, 1)
         train, val = (LineWindows(ids, newlines, part) for part in (order[:border], order[border:]))

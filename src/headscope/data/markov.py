@@ -1,7 +1,4 @@
-"""In-context Markov chains: every window follows a new chain, which the model must learn while it reads.
-
-Shapes: N windows, T positions (block_size), V states.
-"""
+"""In-context Markov chains: every window follows a new chain, which the model must learn while it reads."""
 
 import numpy as np
 

@@ -1,7 +1,4 @@
-"""Associative recall: pairs of keys and values, then keys whose values the model must recall.
-
-Shapes: N windows, T positions (block_size), V vocabulary, P pairs.
-"""
+"""Associative recall: pairs of keys and values, then keys whose values the model must recall."""
 
 from typing import Annotated
 

@@ -52,9 +52,9 @@ class TextFiles(TextSource):
         """The file, or the text files of the folder; listed once."""
         return text_files_at(self.path, self.packed)
 
-    def encoded(self, tokenizer: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor, str]:
+    def encode(self, tokenizer: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor, str]:
         if sum(f.stat().st_size for f in self.files) < LARGE:
-            return super().encoded(tokenizer)
+            return super().encode(tokenizer)
         return pack(self.files, self.packed, tokenizer, self.vocab_size)
 
     def read(self) -> str:
@@ -142,10 +142,7 @@ def pack(
 def _write_array(
     files: Sequence[Path], array: Path, tokenizer: Tokenizer | type[Tokenizer], vocab_size: int
 ) -> dict[str, Any]:
-    """Builds the tokenizer in a first pass over the text, if only its class is given; then writes the array.
-
-    Returns the manifest without its key `files`.
-    """
+    """Builds the tokenizer if only its class is given, writes the array, and returns the manifest without `files`."""
     passes = 1 + isinstance(tokenizer, type)
     sha256, n = hashlib.sha256(), 0
     with Progress(transient=True) as bar:

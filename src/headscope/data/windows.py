@@ -61,14 +61,11 @@ class CutWindows(Windows):
 
 
 class TextWindows(CutWindows):
-    """Windows of running text: ids (N,) of any integer type, N > T, which are never copied.
-
-    Each epoch starts at another offset, so that the window borders move.
-    """
+    """Windows of running text, ids (N,), N > T. Each epoch starts at another offset, so that window borders move."""
 
     def __init__(self, ids: Tensor, block_size: int) -> None:
         self.ids, self.block_size = ids, block_size
-        self.views = ids.unfold(0, block_size + 1, 1)  # (N - T, T + 1), a view
+        self.views = ids.unfold(0, block_size + 1, 1)  # (N - T, T + 1), without a copy of the ids
 
     def __len__(self) -> int:
         return max(len(self.views) // self.block_size, 1)

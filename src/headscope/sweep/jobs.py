@@ -11,7 +11,7 @@ from pathlib import Path
 
 from headscope.config.overrides import split
 from headscope.errors import UserError
-from headscope.files import write_atomically
+from headscope.files import write_json
 from headscope.run.folder import RunFolder, resuming
 from headscope.run.lock import Lock
 from headscope.shell import argument
@@ -77,14 +77,11 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Saves the manifest in a sweep's folder."""
         content = {"command": self.command, "swept": self.keys, "jobs": [asdict(job) for job in self.jobs]}
-        write_atomically(folder / MANIFEST, json.dumps(content, indent=2).encode())
+        write_json(folder / MANIFEST, content)
 
     @staticmethod
     def read(folder: Path) -> "Manifest":
-        """Returns the manifest of a sweep; if another sweeper wrote none, it is derived from the folders of the runs.
-
-        Raises `UserError` if the folder contains no sweep.
-        """
+        """Returns the manifest of a sweep; if another sweeper wrote none, derives it from the folders of the runs."""
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             jobs = tuple(Job(j["name"], tuple(j["overrides"]), j.get("trial", False)) for j in content["jobs"])

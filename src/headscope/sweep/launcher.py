@@ -32,10 +32,7 @@ def merged_overrides(params: dict[str, Any], typed: list[str], loader: ConfigLoa
 
 
 def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[list[str]]:
-    """Returns the overrides of each job: every combination of the values, where the last key varies fastest.
-
-    Raises `UserError` for an override that has no values, or an interval, which only a search accepts.
-    """
+    """Returns the overrides of each job: every combination of the values, where the last key varies fastest."""
     choices = []
     for override in merged_overrides(params, typed, loader):
         if not override.is_sweep_override():

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeR
 from headscope import waiting
 from headscope.config.overrides import quoted
 from headscope.errors import Interrupted, UserError
-from headscope.run.folder import STARTED, RunFolder, Status
+from headscope.run.folder import STARTED, Status
 from headscope.run.processes import kill, stopping
 from headscope.shell import argument
 from headscope.sweep.jobs import Job, append_to_log
@@ -32,9 +32,9 @@ PATIENCE = 60.0  #: seconds that a job has to save its checkpoint after a signal
 
 
 class Plan:
-    """Supplies the jobs of a sweep one by one, here from a list, and receives their results.
+    """Supplies the jobs of a sweep one by one, here those `left` to run, and receives their results.
 
-    The jobs `left` are to be run; the jobs `done` ended before this process started.
+    The jobs `done` ended before this process started.
     """
 
     def __init__(self, left: Sequence[Job] = (), done: Sequence[Job] = ()) -> None:
@@ -122,21 +122,11 @@ def gpus_of(slot: int, per_job: int, gpus: Sequence[str]) -> str:
     return ",".join(gpus[(slot * per_job + i) % len(gpus)] for i in range(per_job))
 
 
-def job_arguments(job: Job, run: RunFolder) -> list[str]:
-    """Returns the arguments that start a job, or that resume it with its new overrides if it was started before."""
-    if not run.started:
-        return [*job.overrides, f"hydra.run.dir={quoted(str(run.path))}", "hydra.mode=RUN"]
-    before = set(run.overrides())
-    return [f"resume={run.path}", *(o for o in job.overrides if o not in before)]
-
-
 class Pool:
-    """Runs the jobs of a plan.
+    """Runs the jobs of a plan, `n_jobs` at the same time; None is one, or as many as the GPUs allow.
 
     A first signal is forwarded to the jobs, and the pool waits until they have saved their checkpoints. A second signal
     kills them. If this process is killed, its jobs end by themselves: see `headscope.run.processes`.
-
-    `n_jobs` jobs run at the same time; None is one, or as many as the GPUs allow.
     """
 
     def __init__(self, folder: Path, n_jobs: int | None, gpus_per_job: int) -> None:
@@ -201,9 +191,13 @@ class Pool:
         display.ended(r.job, run.status())
 
     def _start(self, job: Job, slot: int) -> subprocess.Popen[bytes]:
+        """Starts a job, or resumes it with its new overrides if it was started before."""
         run = job.run(self.folder)
-        script = str(Path(sys.argv[0]).resolve())  # the script of this process
-        line = [sys.executable, script, *job_arguments(job, run)]
+        arguments = [*job.overrides, f"hydra.run.dir={quoted(str(run.path))}", "hydra.mode=RUN"]
+        if run.started:
+            before = set(run.overrides())
+            arguments = [f"resume={run.path}", *(o for o in job.overrides if o not in before)]
+        line = [sys.executable, str(Path(sys.argv[0]).resolve()), *arguments]  # the script of this process
         append_to_log(run, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
         environment = dict(os.environ)  # names this process as the parent
         if self.n_jobs > 1:

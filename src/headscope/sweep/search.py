@@ -6,7 +6,6 @@ combination, it is not trained again; Optuna receives the known loss.
 """
 
 import itertools
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import Trial, TrialState, create_trial
 
 from headscope.errors import UserError
-from headscope.files import write_atomically
+from headscope.files import write_json
 from headscope.run.folder import Status
 from headscope.sweep.jobs import Job, Manifest, folder_name, own
 from headscope.sweep.launcher import merged_overrides, refuse_unused, run_plan, typed_command
@@ -36,9 +35,7 @@ ENDED = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed"
 def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optuna.Study:
     """Runs a search, or continues a stopped search. Returns Optuna's study at the end.
 
-    Overrides with several values or an interval form the search space; the others apply to all trials. Raises
-    `UserError` if a number is out of range, the space is empty, or no corner of the space can be built, and
-    `Interrupted` if a signal stopped the search.
+    Overrides with several values or an interval form the search space; the others apply to all trials.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for key, least in (("n_trials", 1), ("warmup_steps", 0), ("batch_size", 1)):
@@ -182,7 +179,7 @@ class SearchPlan(Plan):
             trial.report(validation["val_loss"], int(validation["step"]))
         if not new or status.steps[0] >= status.steps[1] or not trial.should_prune():
             return False
-        write_atomically(job.run(self.folder).pruned_file, json.dumps(new[-1]).encode())
+        write_json(job.run(self.folder).pruned_file, new[-1])
         return True
 
     def ended(self, job: Job, status: Status) -> None:

@@ -55,8 +55,7 @@ class Choice:
 
     def __str__(self) -> str:
         parts = [f"{self.accelerator} x {self.devices}", self.precision]
-        parts += [name for name in ("fused", "compile") if getattr(self, name)]
-        parts += [self.strategy] if self.strategy != "auto" else []
+        parts += [name for name in ("fused", "compile") if getattr(self, name)] + ["ddp"] * (self.strategy == "ddp")
         return f"{', '.join(parts)}: {self.reason}"
 
 
@@ -64,10 +63,7 @@ LONG = 2000  #: steps from which compiling is expected to save time on a GPU
 
 
 def choose(machine: Machine, options: TrainerOptions) -> Choice:
-    """Returns the settings for a run: the options that are set, and for the others what suits the machine.
-
-    Raises `UserError` if the machine or the precision does not support the options.
-    """
+    """Returns the settings for a run: the options that are set, and for the others what suits the machine."""
     accelerator = options.accelerator
     if accelerator == "auto":
         accelerator = "gpu" if machine.gpus else "mps" if machine.mps else "cpu"

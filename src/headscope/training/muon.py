@@ -1,7 +1,4 @@
-"""Muon for the hidden matrices and AdamW for the rest, as one optimizer.
-
-Shapes: N matrices of one batch, R × K each with R ≤ K.
-"""
+"""Muon for the hidden matrices and AdamW for the rest, as one optimizer."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, cast
@@ -25,7 +22,7 @@ def orthogonalised(x: Tensor, iterations: int) -> Tensor:
 
     One iteration is (a + b G + c G²) X with G = X Xᵀ (Jordan et al. 2024). With S = c G + b/2 it equals
     (S²/c + a - b²/4c) X, which takes three matrix products and two updates of diagonals. Five iterations bring every
-    singular value into about [0.7, 1.2]. `x` (N, R, K), R ≤ K, has the type to compute in.
+    singular value into about [0.7, 1.2]. `x` has N matrices (N, R, K), R ≤ K, in the type to compute in.
     """
     a, b, c = QUINTIC
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)

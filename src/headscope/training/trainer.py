@@ -97,10 +97,7 @@ def explained() -> Iterator[None]:
 
 
 def launched(devices: int, nodes: int) -> list[ClusterEnvironment]:
-    """Returns plugins for Lightning's Trainer: none if a launcher has started this run, else one that ignores clusters.
-
-    Raises `UserError` if the environment names another number of processes than the run has.
-    """
+    """Returns plugins for the Trainer: none if a launcher has started this run, else one that ignores clusters."""
     wanted = devices * nodes
     for launcher, (mark, *sizes) in LAUNCHERS.items():
         size = next((name for name in sizes if name in os.environ), "")

@@ -137,10 +137,7 @@ def between_tokens(chunks: Iterable[str]) -> Iterator[str]:
 
 
 def tokenize(text: str, tokenizer: Tokenizer | type[Tokenizer], vocab_size: int = 1024) -> tuple[Tokenizer, Tensor]:
-    """Returns a tokenizer, built from the text if only its class is given, and the ids (N,) of the text.
-
-    The ids have the narrowest integer type. Raises `UnknownToken` if the given tokenizer does not know a token.
-    """
+    """Returns a tokenizer, built from the text if only its class is given, and the ids (N,) in the narrowest type."""
     pieces = list(between_tokens(text[i : i + PIECE] for i in range(0, len(text), PIECE)))
     if isinstance(tokenizer, type):
         tokenizer = tokenizer.of(pieces, vocab_size)
