@@ -8,6 +8,7 @@ import torch
 
 from headscope.data import corpus, decoding, textfiles
 from headscope.data.textfiles import TextFiles
+from headscope.data.tokenizers import CharTokenizer, LineTokenizer
 from headscope.data.tokenizers.base import narrowest
 from headscope.errors import UserError
 
@@ -37,6 +38,14 @@ def test_the_array_on_disk_equals_the_text_in_memory(folder, monkeypatch, kind):
     for split in ("train", "val"):
         assert torch.equal(getattr(disk, split).ids, getattr(memory, split).ids)
         assert getattr(disk, split).ids.dtype == narrowest(len(disk.tokenizer))
+
+
+def test_a_large_text_after_lines_is_running_text(folder, monkeypatch):
+    """A newline ends nothing in running text, however large the text is."""
+    monkeypatch.setattr(textfiles, "LARGE", 0)
+    text = TextFiles(str(folder / "text"), data_dir=str(folder))
+    lines = LineTokenizer(vocab=sorted(set("".join(TEXT)) | {"\n"}))
+    assert type(text.load(8, lines).tokenizer) is CharTokenizer
 
 
 def test_it_is_made_once_and_again_when_the_source_changes(folder, monkeypatch):

@@ -25,7 +25,7 @@ class ValBatches:
 
 
 class CorpusData(LightningDataModule):
-    """Batches (x, y) of B windows of T tokens, (B, T) int64 each; `tokenizer` is that of an earlier model, if any."""
+    """Batches (x, y) of B windows of T tokens, (B, T) int64 each; `tokenizer` comes from an earlier model, if any."""
 
     def __init__(
         self,
