@@ -22,11 +22,7 @@ headscope COMMAND --help explains each. Runs go to outputs/ and texts to data/, 
 
 
 def main() -> None:
-    """Runs the given command. `sys.argv[0]` is set to the script, because a sweep starts its jobs with it.
-
-    Raises:
-        SystemExit: with the command's exit code; 2 for an unknown command.
-    """
+    """Runs the given command. `sys.argv[0]` is set to the script, because a sweep starts its jobs with it."""
     name, rest = (sys.argv[1:2] or ["--help"])[0], sys.argv[2:]
     if name not in COMMANDS:
         shell.run(lambda: _answer(name))

@@ -15,12 +15,7 @@ class UserError(ValueError):
 
 
 class UnknownKey(UserError):
-    """A key that the config does not have.
-
-    Args:
-        key: dotted.
-        message: one line, with the nearest known key.
-    """
+    """A key that the config does not have; the message names the nearest known key."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -42,12 +37,7 @@ def not_written(error: OSError, path: object) -> UserError | RunFailed:
 
 
 class JobsFailed(RuntimeError):
-    """Some jobs of a sweep did not complete; commands exit with code 1. The message has one line per job.
-
-    Args:
-        total: number of jobs in the sweep.
-        reasons: why each of these jobs failed, by name.
-    """
+    """Some jobs of a sweep did not complete; commands exit with code 1. The message has one reason per job name."""
 
     def __init__(self, total: int, reasons: dict[str, str]) -> None:
         lines = [f"  {name}: {reason.splitlines()[0]}" for name, reason in reasons.items()]
@@ -57,11 +47,8 @@ class JobsFailed(RuntimeError):
 class Interrupted(BaseException):
     """A signal stopped a run or a sweep, whose state was saved; commands exit with 128 plus the signal's number.
 
-    Derived from BaseException, like KeyboardInterrupt, so that it stops a whole sweep and not only one job.
-
-    Args:
-        signum: the signal.
-        then: the end of the message, such as the command that resumes the run.
+    Derived from BaseException, like KeyboardInterrupt, so that it stops a whole sweep and not only one job. `then` is
+    the end of the message, such as the command that resumes the run.
     """
 
     def __init__(self, signum: int, then: str) -> None:

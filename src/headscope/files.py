@@ -15,14 +15,8 @@ BESIDE = ".beside"  #: suffix of an incomplete file, which is in the same folder
 def write_atomically(path: Path, content: bytes, flush: bool = True) -> None:
     """Writes a temporary file in the folder of `path`, then renames it; until then, `path` keeps its old content.
 
-    Args:
-        path: the file to write or replace.
-        content: the whole content.
-        flush: wait for the disk, so that the file survives a power cut; false if many files would make that slow.
-
-    Raises:
-        RunFailed: the disk is full.
-        UserError: the folder cannot be written to.
+    With `flush` it waits for the disk, so that the file survives a power cut; for many files that would be slow. Raises
+    `RunFailed` if the disk is full, and `UserError` if the folder cannot be written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

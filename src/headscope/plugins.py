@@ -44,11 +44,7 @@ def imported(module: str) -> ModuleType:
 
 
 def conf_folders() -> list[Path]:
-    """Returns the folder `conf` of each plugin that has one, without importing the plugin.
-
-    Raises:
-        UserError: the package does not exist.
-    """
+    """Returns the folder `conf` of each plugin that has one, without importing the plugin."""
     found = []
     for name in names():
         try:
@@ -56,9 +52,7 @@ def conf_folders() -> list[Path]:
         except (ImportError, ValueError, AttributeError):  # the parent package is missing, or the name is not valid
             spec = None
         if spec is None:
-            raise UserError(
-                f"there is no package {name!r}, which {NAMED} names; install it, or put the folder that holds it on"
-                " PYTHONPATH"
-            )
+            remedy = "install it, or put the folder that holds it on PYTHONPATH"
+            raise UserError(f"there is no package {name!r}, which {NAMED} names; {remedy}")
         found += [Path(place) / "conf" for place in spec.submodule_search_locations or ()]
     return [folder for folder in found if folder.is_dir()]

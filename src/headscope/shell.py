@@ -48,13 +48,7 @@ def foreseen(error: BaseException) -> Outcome:
 def run(
     main: Callable[[], Any], outcome: Callable[[BaseException], Outcome] = foreseen, outlive_reader: bool = False
 ) -> NoReturn:
-    """Calls a command's main function and exits with 0, or with the code and the message of an expected error.
-
-    Args:
-        main: the function.
-        outcome: returns the code and message of an expected error; other errors end in their traceback.
-        outlive_reader: see `make_streams_safe`.
-    """
+    """Calls a command's main function and exits with 0, or with the code and the message of `outcome` for an error."""
     make_streams_safe(outlive_reader)
     code = 0
     try:
@@ -78,12 +72,14 @@ def run(
 def make_streams_safe(outlive_reader: bool = False) -> None:
     """Lets any text be printed in any locale, even on closed streams. Must be called before anything is printed.
 
-    Characters that the encoding lacks are escaped: `PYTHONIOENCODING=ascii` gives \\u2713 for a check mark.
-
-    Args:
-        outlive_reader: drop output without an error if its reader has ended (`| head -1`) or its disk is full.
+    Characters that the encoding lacks are escaped: `PYTHONIOENCODING=ascii` gives \\u2713 for a check mark. With
+    `outlive_reader`, output is dropped without an error if its reader has ended (`| head -1`) or its disk is full.
     """
-    _open_closed()
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # a closed stream (`>&-`): without the null device, another file would get its number
+            os.open(os.devnull, os.O_RDWR)  # the system gives it the lowest free number, which is this one
     for name in ("stdout", "stderr"):
         stream: TextIO = getattr(sys, name) or open(("stdout", "stderr").index(name) + 1, "w", closefd=False)  # noqa: SIM115
         if outlive_reader and isinstance(stream, io.TextIOWrapper):
@@ -113,24 +109,12 @@ def reader_left() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _open_closed() -> None:
-    """Opens the null device for each closed standard stream (`>&-`), so that no other file gets its number."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the system gives it the lowest free number, which is this one
-
-
 def own_standard_input() -> bool:
     """Whether standard input is a pipe or a file that belongs to this command alone.
 
     In a `while read` loop the command shares standard input with the shell, and must not consume the loop's lines.
     """
-    try:
-        ours = os.fstat(0)
-    except OSError:
-        return False
+    ours = os.fstat(0)
     try:
         shared = os.path.samestat(ours, os.stat(f"/proc/{os.getppid()}/fd/0"))  # noqa: PTH116
     except OSError:  # not Linux

@@ -47,8 +47,7 @@ class Processes(Launcher):
 class OurSweeper(Sweeper):
     """Base class of our sweepers, which work with any launcher.
 
-    Args:
-        params: the overrides of a file in `conf/sweep`; typed overrides replace them.
+    `params` are the overrides of a file in `conf/sweep`; typed overrides replace them.
     """
 
     def __init__(self, params: dict[str, Any] | None = None) -> None:
@@ -86,12 +85,11 @@ class Grid(OurSweeper):
 
 
 class Tuned(OurSweeper):
-    """Finds each combination's best value of one key, then compares with new seeds; see `headscope.sweep.tuned`.
+    """Finds each combination's best value of one key, then compares with new seeds; see `launcher.tuned`.
 
     Args:
         tune: the key; it must have several values.
         tuning_seed: seed of the trials; must differ from the seeds that are compared.
-        params: see `OurSweeper`.
     """
 
     def __init__(self, tune: str, tuning_seed: int, params: dict[str, Any] | None = None) -> None:
@@ -99,7 +97,7 @@ class Tuned(OurSweeper):
         self.tune, self.tuning_seed = tune, tuning_seed
 
     def sweep(self, arguments: list[str]) -> Any:
-        from headscope.sweep.tuned import tuned
+        from headscope.sweep.launcher import tuned
 
         return [tuned(self, arguments, self.runner())]
 
@@ -112,7 +110,6 @@ class Search(OurSweeper):
         seed: of the random choices.
         warmup_steps: steps of every trial before it can be pruned.
         batch_size: how many trials another launcher than ours runs together.
-        params: see `OurSweeper`.
     """
 
     def __init__(

@@ -5,9 +5,8 @@ import hashlib
 import pytest
 
 from headscope.data.corpus import TextSource
-from headscope.data.download import Unavailable
 from headscope.data.pydoc import PyDoc
-from headscope.data.shakespeare import TinyShakespeare
+from headscope.data.shakespeare import TinyShakespeare, Unavailable
 from headscope.data.tokenizers import EOS, PAD, BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError
 
@@ -119,7 +118,7 @@ def test_an_existing_file_is_verified_and_left_alone(tmp_path):
 
 def test_the_fallback_is_taken_only_when_asked_for(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(TinyShakespeare, "url", "http://127.0.0.1:1/input.txt")
-    monkeypatch.setattr("headscope.data.download.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("headscope.data.shakespeare.time.sleep", lambda seconds: None)
     with pytest.raises(Unavailable):
         TinyShakespeare(str(tmp_path)).load(8)
     corpus = TinyShakespeare(str(tmp_path), fallback="pydoc").load(8)

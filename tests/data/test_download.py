@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from headscope.data.download import Unavailable, download
+from headscope.data.shakespeare import Unavailable, download
 from headscope.errors import RunFailed
 
 BODY = b"First Citizen: " * 1000
@@ -61,7 +61,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
-    monkeypatch.setattr("headscope.data.download.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("headscope.data.shakespeare.time.sleep", lambda seconds: None)
 
 
 @pytest.mark.parametrize("path", ["/good", "/flaky", "/moved"])

@@ -6,8 +6,9 @@ import os
 import pytest
 import torch
 
-from headscope.data import corpus, decoding, packed, textfiles
+from headscope.data import corpus, decoding, textfiles
 from headscope.data.textfiles import TextFiles
+from headscope.data.tokenizers import CharTokenizer, LineTokenizer
 from headscope.data.tokenizers.base import narrowest
 from headscope.errors import UserError
 
@@ -39,11 +40,21 @@ def test_the_array_on_disk_equals_the_text_in_memory(folder, monkeypatch, kind):
         assert getattr(disk, split).ids.dtype == narrowest(len(disk.tokenizer))
 
 
+def test_a_large_text_after_lines_is_running_text(folder, monkeypatch):
+    """A newline ends nothing in running text, however large the text is."""
+    monkeypatch.setattr(textfiles, "LARGE", 0)
+    text = TextFiles(str(folder / "text"), data_dir=str(folder))
+    lines = LineTokenizer(vocab=sorted(set("".join(TEXT)) | {"\n"}))
+    assert type(text.load(8, lines).tokenizer) is CharTokenizer
+
+
 def test_it_is_made_once_and_again_when_the_source_changes(folder, monkeypatch):
     load(folder, monkeypatch, 0)
     assert sorted(p.suffix for p in (folder / "packed").iterdir()) == [".ids", ".json"]
     built = []
-    monkeypatch.setattr(packed, "_write_array", lambda *a, build=packed._write_array: built.append(1) or build(*a))
+    monkeypatch.setattr(
+        textfiles, "_write_array", lambda *a, build=textfiles._write_array: built.append(1) or build(*a)
+    )
     load(folder, monkeypatch, 0)
     assert not built
     changed = folder / "text" / "2.txt"

@@ -14,10 +14,9 @@ from headscope.errors import UserError
 from headscope.files import write_json
 from headscope.render.figures import COLOURS
 from headscope.report.charts import by_position
-from headscope.report.findings import assumptions, findings
 from headscope.report.results import Sweep
 from headscope.report.tables import beyond, roles_formed
-from headscope.report.writing import write_report
+from headscope.report.writing import assumptions, findings, write_report
 from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import Job, Manifest
 from tests.cli.test_commands import refused

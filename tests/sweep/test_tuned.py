@@ -5,12 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from headscope.errors import RunFailed, UserError
-from headscope.report.findings import findings
 from headscope.report.results import Sweep
 from headscope.report.tables import effects, trials
-from headscope.report.writing import write_report
+from headscope.report.writing import findings, write_report
 from headscope.sweep.jobs import Manifest
-from headscope.sweep.tuned import tuned
+from headscope.sweep.launcher import tuned
 from tests.sweep.conftest import Pretend
 
 TYPED = ("position=rope,none", "optimizer.lr=0.1,0.2,0.4", "seed=1,2,3")

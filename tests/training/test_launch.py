@@ -11,7 +11,7 @@ import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope.errors import UserError
-from headscope.training.launch import RANKS, launched
+from headscope.training.trainer import RANKS, launched
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
 

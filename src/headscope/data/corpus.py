@@ -46,11 +46,7 @@ class Source:
     """Base class of the sources of data, which `data=…` chooses from."""
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
-        """Returns both splits in windows of `block_size` tokens.
-
-        Args:
-            block_size: T.
-            tokenizer: the tokenizer of an earlier model; None builds one for this text.
+        """Returns both splits in windows of `block_size` tokens, which the tokenizer of an earlier model may split.
 
         Raises:
             UserError: the text is missing, empty, too short for the context, in another encoding, or has tokens that
@@ -64,10 +60,6 @@ class TextSource(Source):
 
     No window crosses the border. The vocabulary covers the whole text, so that characters found only in the validation
     split are known.
-
-    Args:
-        tokenizer: splits the text into tokens.
-        vocab_size: the largest vocabulary of byte pairs.
     """
 
     name: str
@@ -83,17 +75,8 @@ class TextSource(Source):
         if isinstance(tokenizer, LineTokenizer):  # in running text a newline ends nothing
             tokenizer = CharTokenizer(vocab=tokenizer.vocab)
         (tokenizer or self.kind).ready()
-        text = self.read()
         with naming_text(self.name):
-            tokenizer, ids = tokenize(text, tokenizer or self.kind, self.vocab_size)
-        return self.split(tokenizer, ids, hashlib.sha256(text.encode()).hexdigest(), block_size)
-
-    def split(self, tokenizer: Tokenizer, ids: Tensor, sha256: str, block_size: int) -> Corpus:
-        """Returns ids (N,) split in two by position, each part in windows of `block_size` tokens.
-
-        Raises:
-            UserError: a split is not longer than the context.
-        """
+            tokenizer, ids, sha256 = self.encode(tokenizer or self.kind)
         n = len(ids)
         border = max(n * 9 // 10, n - max(MOST_VALIDATION, block_size + 1))
         longest = n - border - 1  # the validation split is the shorter one
@@ -106,6 +89,11 @@ class TextSource(Source):
         train, val = (TextWindows(part, block_size) for part in (ids[:border], ids[border:]))
         characters = len(tokenizer.decode(val.ids.tolist())) / len(val.ids)
         return Corpus(self.name, sha256, n, tokenizer, train, val, characters)
+
+    def encode(self, tokenizer: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor, str]:
+        """Returns the tokenizer, built from the text if only its class is given, the text's ids (N,) and its sha256."""
+        text = self.read()
+        return *tokenize(text, tokenizer, self.vocab_size), hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextmanager

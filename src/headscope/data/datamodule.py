@@ -1,10 +1,8 @@
-"""A corpus as a Lightning data module.
-
-Shapes: B windows in a batch, T positions (block_size).
-"""
+"""A corpus as a Lightning data module."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from lightning import LightningDataModule
 
@@ -27,17 +25,7 @@ class ValBatches:
 
 
 class CorpusData(LightningDataModule):
-    """Batches of (x, y), (B, T) int64 each. They need no saved loader state: see `TrainBatches`.
-
-    Args:
-        source: loads the corpus.
-        block_size: T, the model's context length.
-        batch_size: B, windows in one forward pass over all devices together.
-        accumulate: forward passes per step.
-        seed: determines the order of the data.
-        same: train on the same batch repeatedly.
-        tokenizer: the tokenizer of an earlier model; None builds one for this text.
-    """
+    """Batches (x, y) of B windows of T tokens, (B, T) int64 each; `tokenizer` comes from an earlier model, if any."""
 
     def __init__(
         self,
@@ -52,14 +40,11 @@ class CorpusData(LightningDataModule):
         super().__init__()
         self.source, self.block_size, self.batch_size = source, block_size, batch_size
         self.accumulate, self.seed, self.same, self.tokenizer = accumulate, seed, same, tokenizer
-        self._corpus: Corpus | None = None
 
-    @property
+    @cached_property
     def corpus(self) -> Corpus:
         """The corpus, loaded at its first use as in `Source.load`; only then is the vocabulary known."""
-        if self._corpus is None:
-            self._corpus = self.source.load(self.block_size, self.tokenizer)
-        return self._corpus
+        return self.source.load(self.block_size, self.tokenizer)
 
     def train_dataloader(self) -> TrainBatches:
         trainer = self.trainer
@@ -71,6 +56,5 @@ class CorpusData(LightningDataModule):
     def val_dataloader(self) -> ValBatches:
         trainer = self.trainer
         assert trainer is not None
-        tokens = max(4096, self.batch_size * self.block_size)  # no gradients are kept, so larger batches fit
-        size = max(tokens // self.block_size, 1)
+        size = max(4096 // self.block_size, self.batch_size)  # no gradients are kept, so larger batches fit
         return ValBatches(self.corpus.val, size, trainer.global_rank, trainer.world_size)

@@ -50,16 +50,7 @@ class Unreadable(UserError):
 
 
 def decoded(stream: BinaryIO, name: str) -> Iterator[str]:
-    """Yields the text of a binary stream in pieces, without a byte-order mark.
-
-    Args:
-        stream: read once, from its current position.
-        name: of the file, for messages.
-
-    Raises:
-        NotText: the stream begins like a known binary format, or contains NUL characters.
-        UserError: the text is damaged or in another encoding.
-    """
+    """Yields the text of a binary stream in pieces, without a byte-order mark; refuses damaged or binary data."""
     content, place = stream.read(CHUNK), 0
     codec = codec_of(content, name)
     decoder = codecs.getincrementaldecoder(codec)()
@@ -83,12 +74,7 @@ def read_text(path: Path) -> str:
 
 
 def file_pieces(path: Path) -> Iterator[str]:
-    """Yields the text of a file in pieces.
-
-    Raises:
-        Unreadable: the operating system does not let us read the file.
-        UserError: see `decoded`.
-    """
+    """Yields the text of a file in pieces. Raises `Unreadable`, or errors as `decoded` does."""
     try:
         with path.open("rb") as f:
             yield from decoded(f, printable(path))
@@ -97,12 +83,7 @@ def file_pieces(path: Path) -> Iterator[str]:
 
 
 def codec_of(start: bytes, name: str) -> str:
-    """Returns the codec of a text from its first bytes.
-
-    Raises:
-        NotText: the bytes begin a known binary format.
-        UserError: the text is UTF-16 or UTF-32 without a byte-order mark.
-    """
+    """Returns the codec of a text from its first bytes; refuses binary formats, and UTF-16 or UTF-32 without a mark."""
     for mark, codec in MARKS.items():
         if start.startswith(mark):
             return codec
@@ -110,9 +91,8 @@ def codec_of(start: bytes, name: str) -> str:
         if start.startswith(magic):
             raise NotText(f"{name} is not text: it is {kind}; give a text file")
     if 0 in start and (codec := unmarked(start[:4096])):
-        raise UserError(
-            f"{name} is {codec.upper()} text without a byte-order mark; convert it: iconv -f {codec} -t utf-8"
-        )
+        convert = f"convert it: iconv -f {codec} -t utf-8"
+        raise UserError(f"{name} is {codec.upper()} text without a byte-order mark; {convert}")
     return "utf-8"
 
 
@@ -139,10 +119,8 @@ def _undecodable(content: bytes, codec: str, name: str, place: int) -> UserError
         return UserError(f"{name} is damaged {codec.removesuffix('-sig').upper()} text (byte {place}); repair the file")
     if len(content) - len(content.translate(None, CONTROL)) > len(content) // 100:
         return NotText(f"{name} is not text: it is binary data (byte {place}); give a text file")
-    return UserError(
-        f"{name} is not UTF-8 text (byte {place}); convert it: iconv -f latin1 -t utf-8, or -f cp1252 if it is from"
-        " Windows"
-    )
+    convert = "convert it: iconv -f latin1 -t utf-8, or -f cp1252 if it is from Windows"
+    return UserError(f"{name} is not UTF-8 text (byte {place}); {convert}")
 
 
 def printable(path: Path | str) -> str:

@@ -79,14 +79,8 @@ class Generated(Source):
 class GeneratedWindows(Windows):
     """The windows of a rule, numbered from 0; each is a pure function of the seed and its number.
 
-    Every chunk of `CHUNK` windows has its own random generator, so that windows can be drawn in any order.
-
-    Args:
-        rule: draws the windows.
-        ids: for each token of the rule, its id in the vocabulary, (V,).
-        block_size: T.
-        split: TRAIN or VAL.
-        n: windows in an epoch, or in the validation split.
+    Every chunk of `CHUNK` windows has its own random generator, so that windows can be drawn in any order. `ids` (V,)
+    has the id in the vocabulary for each token of the rule.
     """
 
     def __init__(self, rule: Generated, ids: Tokens, block_size: int, split: int, n: int) -> None:

@@ -1,7 +1,4 @@
-"""Lines as examples: names, molecules, commands.
-
-Shapes: N tokens, L lines, B windows in a batch, T positions.
-"""
+"""Lines as examples: names, molecules, commands."""
 
 import hashlib
 import logging
@@ -27,9 +24,6 @@ class Lines(Source):
 
     Lines are shuffled, always in the same order, and every tenth line is for validation. The newline after a line is a
     target; the padding that follows it is not. Blank lines are left out.
-
-    Args:
-        path: a text file, or a folder of them.
     """
 
     def __init__(self, path: str) -> None:
@@ -48,7 +42,7 @@ class Lines(Source):
             )
         with naming_text(self.name):
             tokenizer, ids = tokenize(text, LineTokenizer(vocab=tokenizer.vocab) if tokenizer else LineTokenizer)
-        newlines = (ids == tokenizer.encode("\n")).nonzero().flatten()  # (L + 1,)
+        newlines = (ids == tokenizer.encode("\n")).nonzero().flatten()  # (L + 1,) for L lines
         order = torch.randperm(len(lines), generator=torch.Generator().manual_seed(0))
         border = len(lines) - max(len(lines) // 10, 1)
         train, val = (LineWindows(ids, newlines, part) for part in (order[:border], order[border:]))
@@ -56,12 +50,10 @@ class Lines(Source):
         in_both = sum(lines[i] in train_lines for i in order[border:].tolist())
         note = f"{in_both:,} of {count(len(val), 'validation line')} are among the training lines too" * bool(in_both)
         blank = len(all_lines) - len(lines) - (not all_lines[-1])  # text that ends with a newline has no last line
-        log.info(
-            f"{self.name}: {count(len(train), 'line')} to train on, {len(val):,} to validate, the longest of"
-            f" {count(train.longest - 1, 'character')}"
-            + f"; {count(blank, 'blank line')} left out" * bool(blank)
-            + f"; {note}" * bool(note)
-        )
+        used = f"{count(len(train), 'line')} to train on, {len(val):,} to validate"
+        facts = [f"{used}, the longest of {count(train.longest - 1, 'character')}"]
+        facts += [f"{count(blank, 'blank line')} left out"] * bool(blank) + [note] * bool(note)
+        log.info(f"{self.name}: {'; '.join(facts)}")
         sha256 = hashlib.sha256(text.encode()).hexdigest()
         return LinesCorpus(self.name, sha256, len(ids) - 1, tokenizer, train, val, 1.0, note)  # - 1: the first newline
 
@@ -85,12 +77,9 @@ class Lines(Source):
 class LineWindows(CutWindows):
     """One window per line: x is the newline before it and its characters, y its characters and the newline after it.
 
-    All windows are as long as the longest line of the text needs, in either split.
-
-    Args:
-        ids: all lines, (N,) of any integer type, with newlines between them and at both ends.
-        newlines: the places of the newlines, (L + 1,); line i is between newlines i and i + 1.
-        lines: the lines of this split.
+    All windows are as long as the longest line of the text needs, in either split. `ids` (N,) has all lines, with
+    newlines between them and at both ends. Line i is between the places `newlines[i]` and `newlines[i + 1]`, (L + 1,).
+    `lines` has the numbers of this split's lines.
     """
 
     def __init__(self, ids: Tensor, newlines: Tensor, lines: Tensor) -> None:

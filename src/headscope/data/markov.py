@@ -1,7 +1,4 @@
-"""In-context Markov chains: every window follows a new chain, which the model must learn while it reads.
-
-Shapes: N windows, T positions (block_size), V states.
-"""
+"""In-context Markov chains: every window follows a new chain, which the model must learn while it reads."""
 
 import numpy as np
 
@@ -13,9 +10,6 @@ class Markov(Generated):
 
     A model knows nothing about a chain before its window, so the best strategy is to count which states followed the
     current state so far (Edelman et al. 2024, section 2: statistical induction heads).
-
-    Args:
-        vocab_size: V, the number of states.
     """
 
     name = "markov"

@@ -1,7 +1,4 @@
-"""Associative recall: pairs of keys and values, then keys whose values the model must recall.
-
-Shapes: N windows, T positions (block_size), V vocabulary, P pairs.
-"""
+"""Associative recall: pairs of keys and values, then keys whose values the model must recall."""
 
 from typing import Annotated
 
@@ -18,13 +15,6 @@ class Recall(Generated):
 
     Keys are drawn from the first half of the vocabulary without repetition, values from the second half. Only these
     values are targets (multi-query associative recall: Arora et al. 2024, section 3.1).
-
-    Args:
-        vocab_size: V.
-        pairs: P.
-
-    Raises:
-        UserError: more pairs than keys.
     """
 
     name = "recall"

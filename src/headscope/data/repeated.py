@@ -1,7 +1,4 @@
-"""Random tokens, repeated: a task that an induction head solves.
-
-Shapes: N windows, T positions (block_size), V vocabulary, K possible periods.
-"""
+"""Random tokens, repeated: a task that an induction head solves."""
 
 import math
 from typing import Annotated
@@ -21,14 +18,6 @@ class Repeated(Generated):
     The period is hidden, and all periods from shortest to longest are equally likely. Positions therefore do not tell
     where the repetition begins: the model has to find an earlier occurrence of the last tokens and copy the token after
     it (Olsson et al. 2022).
-
-    Args:
-        vocab_size: V.
-        shortest: the shortest period, in tokens.
-        longest: the longest period.
-
-    Raises:
-        UserError: no period is possible.
     """
 
     name = "repeated"
@@ -60,7 +49,9 @@ class Repeated(Generated):
         """
         window = np.concatenate((x, y[:, -1:]), axis=1)  # (N, T + 1)
         periods = np.arange(self.shortest, self.longest + 1)
-        fits = np.stack([(window[:, period:] == window[:, :-period]).all(1) for period in periods], axis=1)  # (N, K)
+        fits = np.stack(
+            [(window[:, period:] == window[:, :-period]).all(1) for period in periods], axis=1
+        )  # (N, K), K possible periods
         each = np.where(fits, -periods * math.log(self.vocab_size), -np.inf)  # (N, K), ln V^-L
         log_p = np.logaddexp.reduce(each, axis=1) - math.log(len(periods))  # (N,)
         return float((-log_p - math.log(self.vocab_size)).mean() / x.shape[1])

@@ -23,8 +23,7 @@ class Toy(Source):
     Args:
         sentences: the sentences; None uses the example.
         path: a file with one sentence per line, instead of the list.
-        vocabulary: further words, which need not occur in a sentence; None adds the example's words to the example's
-            sentences, and no words to others.
+        vocabulary: further words, which need not occur in a sentence; None adds words to the example only.
     """
 
     name = "toy"
@@ -42,7 +41,9 @@ class Toy(Source):
         words = [WordTokenizer.split(s) for s in sentences if s.strip()]
         if not words:
             raise UserError("data=toy has no sentences; give some: 'data.sentences=[I love cats, I love dogs]'")
-        tokenizer = tokenizer or self._tokenizer(words)
+        if tokenizer is None:
+            known = dict.fromkeys(word for sentence in [*words, self.vocabulary] for word in sentence)
+            tokenizer = WordTokenizer(vocab=[*(word for word in known if word not in (PAD, EOS)), PAD, EOS])
         pad, end = tokenizer.pad, tokenizer.end
         if not isinstance(tokenizer, WordTokenizer) or pad is None or end is None:
             raise UserError(
@@ -57,7 +58,3 @@ class Toy(Source):
         characters = sum(len(" ".join(s)) for s in words) / tokens
         note = "validates on its training sentences"
         return Corpus(self.name, sha256, tokens, tokenizer, windows, windows, characters, note)
-
-    def _tokenizer(self, sentences: Sequence[Sequence[str]]) -> WordTokenizer:
-        words = dict.fromkeys(word for sentence in [*sentences, self.vocabulary] for word in sentence)
-        return WordTokenizer(vocab=[*(word for word in words if word not in (PAD, EOS)), PAD, EOS])

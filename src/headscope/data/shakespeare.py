@@ -1,27 +1,28 @@
-"""Tiny Shakespeare."""
+"""Tiny Shakespeare, and the download of its file."""
 
 import hashlib
 import logging
+import time
 from pathlib import Path
 from typing import Literal
 
 from headscope.data.corpus import Corpus, TextSource, TokenizerName, VocabSize
-from headscope.data.download import Unavailable, download
 from headscope.data.pydoc import PyDoc
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
+from headscope.files import write_atomically
 
 log = logging.getLogger(__name__)
+
+
+class Unavailable(UserError):
+    """The corpus is not on this machine and could not be downloaded."""
 
 
 class TinyShakespeare(TextSource):
     """Tiny Shakespeare, 1,115,394 characters (Karpathy, char-rnn): downloaded once and verified.
 
-    Args:
-        data_dir: the folder for the file.
-        tokenizer: splits the text into tokens.
-        vocab_size: the largest vocabulary of byte pairs.
-        fallback: the corpus to train on, with a warning, if the download fails; None raises an error instead.
+    `fallback` is the corpus to train on, with a warning, if the download fails; None raises an error instead.
     """
 
     name = "tiny_shakespeare"
@@ -63,3 +64,52 @@ class TinyShakespeare(TextSource):
             log.warning("%s", e)
             log.warning("NO TINY SHAKESPEARE: training on %s instead, Python's own documentation.", self.fallback)
             return PyDoc(self.tokenizer, self.vocab_size).load(block_size, tokenizer)
+
+
+def download(url: str, path: Path, sha256: str, max_bytes: int, tries: int = 3, seconds: float = 60) -> None:
+    """Downloads a file and moves it into place once its checksum is right; two processes may do this at the same time.
+
+    The pause between attempts doubles. Each has a time limit in seconds, so that a server that sends byte by byte
+    cannot block a run. Raises `Unavailable` if all attempts failed, and errors as `write_atomically` does.
+    """
+    import requests  # imported here because the import takes a quarter of a second
+    import urllib3
+
+    log.info("downloading %s", url)
+    reason = ""
+    for attempt in range(tries):
+        if attempt:
+            time.sleep(2**attempt / 2)
+        try:
+            content = _fetch(url, max_bytes, seconds)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as e:
+            response = getattr(e, "response", None)
+            reason = type(e).__name__ if response is None else f"HTTP {response.status_code}"
+            if response is not None and 400 <= response.status_code < 500:
+                break
+            continue
+        if hashlib.sha256(content).hexdigest() == sha256:
+            write_atomically(path, content)
+            return
+        reason = f"{len(content)} bytes with a wrong checksum"
+    raise Unavailable(
+        f"{path.name} could not be downloaded ({reason}): put the file at {path} yourself, from {url},"
+        " or train on data=pydoc, data=toy or data=text, which need no network"
+    )
+
+
+def _fetch(url: str, max_bytes: int, seconds: float) -> bytes:
+    import requests
+
+    deadline = time.monotonic() + seconds
+    content = bytearray()
+    with requests.get(url, stream=True, timeout=(5, 15)) as response:
+        response.raise_for_status()
+        # read1 returns partial reads, so that the deadline is checked.
+        while piece := response.raw.read1(1 << 16, decode_content=True):
+            content += piece
+            if len(content) > max_bytes:
+                raise requests.RequestException("more bytes than expected")
+            if time.monotonic() > deadline:
+                raise requests.Timeout("too slow")
+    return bytes(content)

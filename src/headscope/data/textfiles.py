@@ -1,32 +1,41 @@
-"""The user's own text: one file, or the text files of a folder."""
+"""The user's own text: one file, or the text files of a folder.
 
+The ids of a text that does not fit in memory are written once to an array on disk. Shapes: N tokens.
+"""
+
+import hashlib
+import json
 import logging
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from headscope.data.corpus import Corpus, TextSource, TokenizerName, VocabSize, naming_text
+import torch
+from rich.progress import Progress
+from torch import Tensor
+
+from headscope.data.corpus import TextSource, TokenizerName, VocabSize
 from headscope.data.decoding import NotText, Unreadable, file_pieces, printable, read_text
-from headscope.data.packed import pack
 from headscope.data.tokenizers import Tokenizer
-from headscope.data.tokenizers.base import count
-from headscope.errors import UserError
+from headscope.data.tokenizers.base import between_tokens, count, narrowest
+from headscope.errors import UserError, not_written
+from headscope.files import BESIDE, read_json, write_atomically
 
 log = logging.getLogger(__name__)
 
 LARGE = 64_000_000  #: bytes from which the ids of a text are kept on disk instead of in memory
 FEW = 3  #: file names that a message lists
+ABANDONED = 600  #: seconds without a write after which an incomplete array is taken to be from a killed process
 
 
 class TextFiles(TextSource):
     """A text file, or a folder whose text files are joined by newlines in the order of their paths.
 
-    Args:
-        path: the file or folder.
-        tokenizer: splits the text into tokens.
-        vocab_size: the largest vocabulary of byte pairs.
-        data_dir: its subfolder `packed` keeps the ids of large text.
+    The subfolder `packed` of `data_dir` keeps the ids of large text.
     """
 
     def __init__(
@@ -37,22 +46,16 @@ class TextFiles(TextSource):
             raise UserError("data.path is empty; give a text file or a folder of them")
         self.path, self.packed = Path(path), Path(data_dir) / "packed"
         self.name = printable(self.path.name) if self.path.name else "text"
-        self._files: list[Path] | None = None
 
-    @property
+    @cached_property
     def files(self) -> list[Path]:
         """The file, or the text files of the folder; listed once."""
-        if self._files is None:
-            self._files = text_files_at(self.path, self.packed)
-        return self._files
+        return text_files_at(self.path, self.packed)
 
-    def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
+    def encode(self, tokenizer: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor, str]:
         if sum(f.stat().st_size for f in self.files) < LARGE:
-            return super().load(block_size, tokenizer)
-        (tokenizer or self.kind).ready()
-        with naming_text(self.name):
-            packed = pack(self.files, self.packed, tokenizer or self.kind, self.vocab_size)
-        return self.split(*packed, block_size)
+            return super().encode(tokenizer)
+        return pack(self.files, self.packed, tokenizer, self.vocab_size)
 
     def read(self) -> str:
         return "\n".join(map(read_text, self.files))
@@ -61,14 +64,8 @@ class TextFiles(TextSource):
 def text_files_at(path: Path, excluded: Path) -> list[Path]:
     """Returns the file at a path, or the text files of a folder in the order of their paths.
 
-    The files of a folder that are left out are logged, with the reason.
-
-    Args:
-        path: of the file or folder.
-        excluded: a folder of our own files, which is skipped.
-
-    Raises:
-        UserError: the path does not exist, or contains no text in a known encoding.
+    The files of a folder that are left out are logged, with the reason. The folder `excluded`, of our own files, is
+    skipped. Raises `UserError` if the path does not exist, or contains no text in a known encoding.
     """
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
@@ -116,3 +113,73 @@ def _visible_files(folder: Path, excluded: Path, left_out: dict[str, list[Path]]
         left_out["hidden"] += [Path(at, name) for name in (*folders, *names) if name.startswith(".")]
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(at, name) for name in names if not name.startswith("."))
+
+
+def pack(
+    files: Sequence[Path], folder: Path, tokenizer: Tokenizer | type[Tokenizer], vocab_size: int
+) -> tuple[Tokenizer, Tensor, str]:
+    """Returns the tokenizer, the ids (N,) of files joined by newlines, and the sha256 of the joined text in UTF-8.
+
+    The ids are mapped from an array on disk. The array and its manifest are in `folder`, named after the files and the
+    tokenizer. They are used again as long as the files have the sizes and times in the manifest. Raises `UserError` if
+    a file is not text or cannot be read, the folder cannot be written to, or a token is unknown, and `RunFailed` if the
+    disk is full.
+    """
+    kind = tokenizer if isinstance(tokenizer, type) else type(tokenizer)
+    stamp = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
+    wanted = [kind.__name__, vocab_size if isinstance(tokenizer, type) else tokenizer.arguments]
+    name = hashlib.sha256(json.dumps([[s[0] for s in stamp], wanted]).encode()).hexdigest()[:16]
+    array, manifest = folder / f"{name}.ids", folder / f"{name}.json"
+    known = read_json(manifest)
+    if known.get("files") != stamp or not array.exists() or array.stat().st_size != known["bytes"]:
+        known = {"files": stamp} | _write_array(files, array, tokenizer, vocab_size)
+        write_atomically(manifest, json.dumps(known).encode())
+    tokenizer = kind(**known["tokenizer"])
+    ids = torch.from_file(str(array), shared=False, size=int(known["tokens"]), dtype=narrowest(len(tokenizer)))
+    return tokenizer, ids, str(known["sha256"])
+
+
+def _write_array(
+    files: Sequence[Path], array: Path, tokenizer: Tokenizer | type[Tokenizer], vocab_size: int
+) -> dict[str, Any]:
+    """Builds the tokenizer if only its class is given, writes the array, and returns the manifest without `files`."""
+    passes = 1 + isinstance(tokenizer, type)
+    sha256, n = hashlib.sha256(), 0
+    with Progress(transient=True) as bar:
+        task = bar.add_task("reading", total=passes * sum(f.stat().st_size for f in files))
+
+        def pieces() -> Iterator[str]:
+            for piece in between_tokens(joined_text(files)):
+                yield piece
+                bar.advance(task, len(piece.encode()))
+
+        if isinstance(tokenizer, type):
+            tokenizer = tokenizer.of(pieces(), vocab_size)
+        dtype = narrowest(len(tokenizer))
+        incomplete = array.with_suffix(f".{os.getpid()}{BESIDE}")
+        for abandoned in array.parent.glob(f"{array.stem}.*{BESIDE}"):
+            if time.time() - abandoned.stat().st_mtime > ABANDONED:
+                abandoned.unlink(missing_ok=True)
+        try:
+            array.parent.mkdir(parents=True, exist_ok=True)
+            with incomplete.open("wb") as f:
+                for piece in pieces():
+                    ids = tokenizer.encode(piece).to(dtype)
+                    f.write(ids.numpy().tobytes())
+                    sha256.update(piece.encode())
+                    n += len(ids)
+            incomplete.replace(array)
+        except OSError as e:
+            raise not_written(e, array) from e
+        finally:
+            incomplete.unlink(missing_ok=True)
+    size = array.stat().st_size
+    return {"tokenizer": tokenizer.arguments, "tokens": n, "sha256": sha256.hexdigest(), "bytes": size}
+
+
+def joined_text(files: Sequence[Path]) -> Iterator[str]:
+    """Yields the text of all files in pieces, with a newline between two files."""
+    for number, path in enumerate(files):
+        if number:
+            yield "\n"
+        yield from file_pieces(path)

@@ -61,16 +61,11 @@ class CutWindows(Windows):
 
 
 class TextWindows(CutWindows):
-    """Windows of running text. Each epoch starts at another offset, so that the window borders move.
-
-    Args:
-        ids: the split, (N,) of any integer type, N > T; never copied.
-        block_size: T.
-    """
+    """Windows of running text, ids (N,), N > T. Each epoch starts at another offset, so that window borders move."""
 
     def __init__(self, ids: Tensor, block_size: int) -> None:
         self.ids, self.block_size = ids, block_size
-        self.views = ids.unfold(0, block_size + 1, 1)  # (N - T, T + 1), a view
+        self.views = ids.unfold(0, block_size + 1, 1)  # (N - T, T + 1), without a copy of the ids
 
     def __len__(self) -> int:
         return max(len(self.views) // self.block_size, 1)
@@ -92,15 +87,9 @@ class TextWindows(CutWindows):
 
 
 class SentenceWindows(CutWindows):
-    """One window per sentence: its words, the end token, and padding that the loss ignores.
+    """One window per sentence: its ids, of which the last is the end token, and padding that the loss ignores.
 
-    Args:
-        sentences: the ids of each sentence, the end token included.
-        pad: id of the padding token.
-        block_size: the longest window that the model reads; T is the length of the longest sentence.
-
-    Raises:
-        UserError: a sentence is longer than the context.
+    T is the length of the longest sentence, at most `block_size`.
     """
 
     def __init__(self, sentences: list[Tensor], pad: int, block_size: int) -> None:

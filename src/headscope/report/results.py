@@ -48,9 +48,7 @@ class Result:
 class Combination:
     """A value for each swept key except the seed, and the runs with these values, one per seed.
 
-    Attributes:
-        losses: final validation losses, (n,), nats per token.
-        mean: the mean of `losses`.
+    `losses` are their final validation losses, (n,), in nats per token, and `mean` is the mean loss.
     """
 
     def __init__(self, keys: Sequence[str], values: Sequence[str], results: Sequence[Result]) -> None:
@@ -72,9 +70,6 @@ class Sweep:
         trials: runs that only helped to choose a value; they do not count as samples.
         completed: the other runs that ended with a loss; `samples` are these runs without copies.
         ranked: the K combinations, the lowest mean loss first.
-
-    Raises:
-        UserError: the folder contains no sweep.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -30,12 +30,7 @@ def margins(variances: Array, counts: NDArray[np.int64]) -> Array:
     Chosen by simulation (`docs/LOG.md`, `tests/report/test_statistics.py`): equal combinations show a false difference
     in at most 5.4% of sweeps; with unequal counts and threefold spread in up to 7.4% (2 against 5 seeds).
 
-    Args:
-        variances: sample variances of the losses, (..., K); ignored for a combination with one seed.
-        counts: seeds of each combination, (K,).
-
-    Returns:
-        (..., K, K); nan for pairs with a combination that has one seed.
+    From sample variances (..., K) and `counts` to (..., K, K); nan for pairs with a combination that has one seed.
     """
     tested = counts > 1
     half = np.full((*variances.shape, len(counts)), np.nan)
@@ -58,13 +53,10 @@ def margins(variances: Array, counts: NDArray[np.int64]) -> Array:
 
 
 def differences(samples: Sequence[Array]) -> tuple[Array, Array]:
-    """Returns the difference in means for each pair of samples, and the margin above which it is significant.
+    """Returns the difference in means for each pair of K samples, and the margin above which it is significant.
 
-    Args:
-        samples: the numbers of each of K combinations, one number per seed. Empty samples are not compared.
-
-    Returns:
-        (K, K) each. The margin is nan, which no difference exceeds, for pairs with fewer than two numbers in a sample.
+    Both are (K, K). A sample has one number per seed; with fewer than two numbers in a sample, the margin is nan, which
+    no difference exceeds.
     """
     counts = np.array([len(x) for x in samples])
     means = np.array([x.mean() if len(x) else np.nan for x in samples])
@@ -80,11 +72,8 @@ def _pair_sums(x: Array) -> Array:
 def seeds_needed(difference: float, deviation: float, combinations: int, beyond: int) -> int | None:
     """Returns the number of seeds with which `margins` finds a difference with 80% power; None if it is over 100.
 
-    Args:
-        difference: between the true means of two combinations.
-        deviation: standard deviation of the losses of one combination.
-        combinations: how many are tested together.
-        beyond: a number of seeds that was not enough.
+    `deviation` is the standard deviation of the losses of one of the `combinations` that are tested together; `beyond`
+    is a number of seeds that was not enough.
     """
     if difference == 0:
         return None

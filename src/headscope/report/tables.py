@@ -18,20 +18,18 @@ def ranking(sweep: Sweep) -> Rows:
     """Returns one row per combination: its losses, and the ranks of the combinations that are significantly better."""
     rows: Rows = [("", *sweep.keys, "val/loss", "± sd", "seeds", "worse than", "parameters", "seconds", "tokens/s")]
     for rank, (c, worse) in enumerate(zip(sweep.ranked, sweep.worse("val_loss"), strict=True), 1):
-        numbers = (
-            mean_and_sd(c.numbers(key), ",.0f")[0] for key in ("parameters", "train_seconds", "tokens_per_second")
-        )
+        means = ("parameters", "train_seconds", "tokens_per_second")
+        numbers = (mean_and_sd(c.numbers(key), ",.0f")[0] for key in means)
         rows.append((str(rank), *map(short_number, c.values), *mean_and_sd(c.losses), str(c.seeds), worse, *numbers))
     return rows
 
 
 def effects(sweep: Sweep) -> Rows:
     """Returns the mean loss for each value of each key; no rows for a single key, or if trials chose values."""
-    rows: Rows = [("key", "value", "val/loss", "± sd", "runs")]
-    for key in sweep.keys if len(sweep.keys) > 1 and not sweep.trials else ():
-        for c in sweep.combinations([key]):
-            rows.append((key, *map(short_number, c.values), *mean_and_sd(c.losses), str(c.seeds)))
-    return rows
+    keys = sweep.keys if len(sweep.keys) > 1 and not sweep.trials else []
+    combinations = [(key, c) for key in keys for c in sweep.combinations([key])]
+    rows = [(key, *map(short_number, c.values), *mean_and_sd(c.losses), str(c.seeds)) for key, c in combinations]
+    return [("key", "value", "val/loss", "± sd", "runs"), *rows]
 
 
 def beyond(sweep: Sweep) -> Rows:
@@ -59,9 +57,8 @@ def roles_formed(sweep: Sweep) -> Rows:
     for role in sorted({key.split(".")[1] for key in sweep.fact_names("roles.")}):
         key = f"roles.{role}.step"
         for rank, (c, later) in enumerate(zip(sweep.ranked, sweep.significantly_lower(key), strict=True), 1):
-            steps = c.numbers(key)
-            mean, deviation = mean_and_sd(steps, ".0f")
-            formed = f"{len(steps)} of {c.seeds}"
+            mean, deviation = mean_and_sd(c.numbers(key), ".0f")
+            formed = f"{len(c.numbers(key))} of {c.seeds}"
             rows.append((role, str(rank), *map(short_number, c.values), formed, mean or "never", deviation, later))
     return rows
 
@@ -96,11 +93,9 @@ def trials(sweep: Sweep) -> Rows:
 
 def incomplete_jobs(sweep: Sweep) -> Rows:
     """Returns the jobs that did not complete, with their reasons."""
-    rows: Rows = [("job", "state", "reason")]
-    for r in sweep.results:
-        if r.status.state not in ("completed", "pruned"):
-            rows.append((r.job.name, r.status.state, r.status.reason or "it was stopped, or has not started"))
-    return rows
+    statuses = [(r.job.name, r.status) for r in sweep.results if r.status.state not in ("completed", "pruned")]
+    reasons = [(name, s.state, s.reason or "it was stopped, or has not started") for name, s in statuses]
+    return [("job", "state", "reason"), *reasons]
 
 
 def runs_csv(sweep: Sweep) -> str:

@@ -10,8 +10,7 @@ from lightning import Trainer
 from headscope.errors import not_written
 from headscope.files import BESIDE, sync_file, sync_folder
 from headscope.run.folder import RunFolder
-from headscope.training.callback import Callback
-from headscope.training.module import LanguageModule
+from headscope.training.module import Callback, LanguageModule
 
 
 class Checkpoints(Callback):

@@ -9,8 +9,7 @@ from lightning import Trainer
 from headscope.errors import RunFailed
 from headscope.files import write_json
 from headscope.run.folder import RunFolder
-from headscope.training.callback import Callback
-from headscope.training.module import LanguageModule
+from headscope.training.module import Callback, LanguageModule
 
 SECONDS = 1.0  #: minimum interval between two writes of progress.json
 

@@ -26,9 +26,8 @@ from headscope.run.rng_state import RngState
 from headscope.run.signal_checkpoint import SignalCheckpoint
 from headscope.run.start import Start, start
 from headscope.training.hardware import Choice, Machine, choose
-from headscope.training.launch import launched
 from headscope.training.module import LanguageModule
-from headscope.training.trainer import build_trainer, explained
+from headscope.training.trainer import build_trainer, explained, launched
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 from lightning import Trainer
 from numpy.typing import NDArray
 
-from headscope.training.callback import Callback
+from headscope.training.module import Callback
 
 
 class Recorder:

@@ -7,8 +7,7 @@ import torch
 import torch.distributed as dist
 from lightning import Trainer
 
-from headscope.training.callback import Callback
-from headscope.training.module import LanguageModule
+from headscope.training.module import Callback, LanguageModule
 
 
 class RngState(Callback):

@@ -12,8 +12,7 @@ from headscope.errors import Interrupted
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.processes import stopping
 from headscope.shell import argument
-from headscope.training.callback import Callback
-from headscope.training.module import LanguageModule
+from headscope.training.module import Callback, LanguageModule
 
 AGREE_EVERY = 10  #: steps between two comparisons of the ranks' flags
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from headscope.config.overrides import split
 from headscope.errors import UserError
-from headscope.files import write_atomically
+from headscope.files import write_json
 from headscope.run.folder import RunFolder, is_resumed
 from headscope.run.lock import Lock
 from headscope.shell import argument
@@ -50,9 +50,8 @@ def swept_keys(jobs: Sequence[Job]) -> list[str]:
 
 def folder_name(number: int, values: dict[str, str], width: int = 2) -> str:
     """Returns a short readable name such as `03-rope-s1`, with s1 for seed=1 and `lr0.003` for other numbers."""
-    parts = [f"{number:0{width}}"]
-    for key, value in values.items():
-        parts.append(re.sub(r"[^\w.-]+", "", f"s{value}" if key == "seed" else value_label(key, value)))
+    labels = [f"s{value}" if key == "seed" else value_label(key, value) for key, value in values.items()]
+    parts = [f"{number:0{width}}", *(re.sub(r"[^\w.-]+", "", label) for label in labels)]
     return "-".join(filter(None, parts))[:LONGEST_NAME].rstrip("-.")
 
 
@@ -79,15 +78,11 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Saves the manifest in a sweep's folder."""
         content = {"command": self.command, "swept": self.keys, "jobs": [asdict(job) for job in self.jobs]}
-        write_atomically(folder / MANIFEST, json.dumps(content, indent=2).encode())
+        write_json(folder / MANIFEST, content)
 
     @staticmethod
     def read(folder: Path) -> "Manifest":
-        """Returns the manifest of a sweep; if another sweeper wrote none, it is derived from the folders of the runs.
-
-        Raises:
-            UserError: the folder contains no sweep.
-        """
+        """Returns the manifest of a sweep; if another sweeper wrote none, derives it from the folders of the runs."""
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             jobs = tuple(Job(j["name"], tuple(j["overrides"]), j.get("trial", False)) for j in content["jobs"])
@@ -110,11 +105,8 @@ class Manifest:
 def own(folder: Path) -> list[Job]:
     """Locks a sweep's folder for this process until it ends; a second call, for Hydra's next batch, changes nothing.
 
-    Returns:
-        The jobs that this process has launched in the folder, a list to which the caller adds.
-
-    Raises:
-        UserError: another process owns the folder, or a sweep may not start or continue there.
+    Returns the jobs that this process has launched in the folder, a list to which the caller adds. Raises `UserError`
+    if another process owns the folder, or a sweep may not start or continue there.
     """
     here = folder.resolve()
     if here in _launched:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,9 +17,11 @@ from hydra.plugins.launcher import Launcher
 from headscope.config.overrides import RESUME, quoted, split
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import STARTED
-from headscope.sweep.display import JobDisplay
 from headscope.sweep.jobs import Job, Manifest, append_to_log, folder_name, own, swept_keys
-from headscope.sweep.pool import Plan, Pool
+from headscope.sweep.pool import JobDisplay, Plan, Pool
+
+if TYPE_CHECKING:
+    from hydra_plugins.headscope import Tuned
 
 
 def merged_overrides(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[Override]:
@@ -30,11 +32,7 @@ def merged_overrides(params: dict[str, Any], typed: list[str], loader: ConfigLoa
 
 
 def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[list[str]]:
-    """Returns the overrides of each job: every combination of the values, where the last key varies fastest.
-
-    Raises:
-        UserError: an override has no values, or an interval, which only a search accepts.
-    """
+    """Returns the overrides of each job: every combination of the values, where the last key varies fastest."""
     choices = []
     for override in merged_overrides(params, typed, loader):
         if not override.is_sweep_override():
@@ -55,16 +53,8 @@ def launch(
 ) -> list[JobReturn]:
     """Runs those jobs of a grid that are not complete; resumes them if they were started before.
 
-    Args:
-        folder: of the sweep.
-        overrides: of each job.
-        runner: our pool, or another launcher of Hydra.
-        first: the lowest number for the name of a new job.
-        trial: see `Job`.
-
-    Raises:
-        UserError: the folder cannot be used, or overrides would change nothing.
-        Interrupted: a signal stopped the sweep.
+    The names of new jobs have numbers from `first` on. Raises `UserError` if the folder cannot be used or overrides
+    would change nothing, and `Interrupted` if a signal stopped the sweep.
     """
     launched, before = own(folder), Manifest.so_far(folder)
     manifest = named_jobs([Job("", tuple(o), trial) for o in overrides], before, folder, first, launched)
@@ -91,20 +81,43 @@ def launch(
     return [_job_return(folder, job) for job in jobs]
 
 
+def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[JobReturn]:
+    """Runs one trial per combination and value, then each combination's best value with the given seeds.
+
+    The report does not count trials as samples: a value chosen for its low loss was also lucky. Raises errors as
+    `launch` does, and `RunFailed` if no trial of any combination completed.
+    """
+    grid = combinations(sweeper.params, typed, sweeper.loader)
+    trials, jobs = {}, []  # trials by (other overrides, value); jobs also have a seed
+    for job in grid:
+        rest = tuple(o for o in job if split(o)[0] not in (sweeper.tune, "seed"))
+        value = next((o for o in job if split(o)[0] == sweeper.tune), None)
+        seed = next((o for o in job if split(o)[0] == "seed"), "seed=1")
+        if value is None:
+            raise UserError(f"hydra.sweeper.tune={sweeper.tune} has no values to choose from; give it several")
+        if seed == f"seed={sweeper.tuning_seed}":
+            raise UserError(f"{seed} is that of the trials; compare with others, or set hydra.sweeper.tuning_seed")
+        trials[rest, value] = [*rest, value, f"seed={sweeper.tuning_seed}"]
+        jobs.append((rest, value, [*rest, value, seed]))
+    sweeper.check([*trials.values()])
+    ended = zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True)
+    losses = {key: done.return_value for key, done in ended if done.status == JobStatus.COMPLETED}
+    # The dict keeps the last value of each combination, which is the value with the lowest loss.
+    best = dict(sorted(losses, key=lambda key: losses[key], reverse=True))
+    chosen = [job for rest, value, job in jobs if best.get(rest) == value]
+    if not chosen:
+        raise RunFailed("no trial completed, so there is nothing to compare")
+    return launch(sweeper.folder, chosen, runner, first=len(trials))
+
+
 def named_jobs(
     jobs: Sequence[Job], before: Manifest, folder: Path, first: int = 0, launched: Sequence[Job] = ()
 ) -> Manifest:
     """Returns a manifest of jobs with their names: the name of an earlier job that is the same, or a new name.
 
     Two jobs are the same if they agree in all keys by which this sweep has ever distinguished jobs. If an earlier job
-    has no override of such a key, because the key was not swept then, its config supplies the value.
-
-    Args:
-        jobs: without names.
-        before: the manifest so far.
-        folder: of the sweep.
-        first: the lowest number for a new job.
-        launched: the jobs of this process's earlier batches, which are never the same as a job of this batch.
+    has no override of such a key, because the key was not swept then, its config supplies the value. The jobs
+    `launched` by this process's earlier batches are never the same as a job of this batch.
     """
     keys = tuple(dict.fromkeys([*before.keys, *swept_keys([*launched, *jobs])]))
     names = {}

@@ -1,9 +1,10 @@
-"""Runs jobs in processes of their own, a fixed number at a time, and ends all of them when this process ends.
+"""Runs jobs in processes of their own, a fixed number at a time, shows their progress, and ends them with this process.
 
 No library gives each process its own GPUs, stops it with its checkpoint saved, and lets a search end it early, so this
 file does. A thread waits for each process, and the main thread polls all processes once per second.
 """
 
+import contextlib
 import os
 import shlex
 import signal
@@ -15,13 +16,15 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
+
 from headscope import waiting
 from headscope.config.overrides import quoted
 from headscope.errors import Interrupted, UserError
-from headscope.run.folder import STARTED, RunFolder, Status
+from headscope.run.folder import STARTED, Status
 from headscope.run.processes import kill, stopping
 from headscope.shell import argument
-from headscope.sweep.display import JobDisplay
 from headscope.sweep.jobs import Job, append_to_log
 
 POLL = 1.0  #: seconds between two polls
@@ -29,11 +32,9 @@ PATIENCE = 60.0  #: seconds that a job has to save its checkpoint after a signal
 
 
 class Plan:
-    """Supplies the jobs of a sweep one by one, here from a list, and receives their results.
+    """Supplies the jobs of a sweep one by one, here those `left` to run, and receives their results.
 
-    Args:
-        left: jobs to run.
-        done: jobs that ended before this process started.
+    The jobs `done` ended before this process started.
     """
 
     def __init__(self, left: Sequence[Job] = (), done: Sequence[Job] = ()) -> None:
@@ -49,6 +50,44 @@ class Plan:
 
     def ended(self, job: Job, status: Status) -> None:
         """Called for each job that has ended."""
+
+
+class JobDisplay(Progress):
+    """Job, steps, val/loss and time left; as bars on a terminal, unless the jobs print their own lines to it."""
+
+    def __init__(self, total: int, live: bool = True) -> None:
+        columns = "{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[loss]}", TimeRemainingColumn()
+        console = Console()
+        hidden = not (live and console.is_terminal)
+        super().__init__(*columns, console=console, transient=True, disable=hidden, speed_estimate_period=600)
+        self.total, self.done = total, 0
+        self.bars: dict[str, TaskID] = {}  # of the running jobs
+
+    def started(self, job: Job) -> None:
+        """Shows that a job has started."""
+        self._print(f"{job.name} started")
+        self.bars[job.name] = self.add_task(job.name, total=None, loss="")
+
+    def running(self, job: Job, status: Status) -> None:
+        """Shows the progress of a job."""
+        done, steps = status.steps
+        loss = "" if status.val_loss is None else f"val/loss {status.val_loss:.4f}"
+        self.update(self.bars[job.name], completed=done, total=steps or None, loss=loss)
+
+    def ended(self, job: Job, status: Status) -> None:
+        """Shows that a job has ended, now or before the sweep was resumed."""
+        if job.name in self.bars:
+            self.remove_task(self.bars.pop(job.name))
+        self.done += 1
+        loss = "" if status.val_loss is None else f", val/loss {status.val_loss:.4f}"
+        seconds = f", {status.summary['wall_seconds']:.0f} s" if status.summary.get("wall_seconds") else ""
+        reason = f": {status.reason.splitlines()[0]}" if status.reason else ""
+        self._print(f"{self.done:>3}/{self.total} {job.name} {status.state}{loss}{seconds}{reason}")
+
+    def _print(self, line: str) -> None:
+        # If the reader has ended (`tee` after Ctrl-C), rich would exit; the sweep must continue.
+        with contextlib.suppress(OSError, SystemExit):
+            self.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 @dataclass
@@ -83,27 +122,11 @@ def gpus_of(slot: int, per_job: int, gpus: Sequence[str]) -> str:
     return ",".join(gpus[(slot * per_job + i) % len(gpus)] for i in range(per_job))
 
 
-def job_arguments(job: Job, run: RunFolder) -> list[str]:
-    """Returns the arguments that start a job, or that resume it with its new overrides if it was started before."""
-    if not run.started:
-        return [*job.overrides, f"hydra.run.dir={quoted(str(run.path))}", "hydra.mode=RUN"]
-    before = set(run.overrides())
-    return [f"resume={run.path}", *(o for o in job.overrides if o not in before)]
-
-
 class Pool:
-    """Runs the jobs of a plan.
+    """Runs the jobs of a plan, `n_jobs` at the same time; None is one, or as many as the GPUs allow.
 
     A first signal is forwarded to the jobs, and the pool waits until they have saved their checkpoints. A second signal
     kills them. If this process is killed, its jobs end by themselves: see `headscope.run.processes`.
-
-    Args:
-        folder: of the sweep.
-        n_jobs: how many jobs run at the same time; None is one, or as many as the GPUs allow.
-        gpus_per_job: used on a machine with GPUs only.
-
-    Raises:
-        UserError: a number is out of range.
     """
 
     def __init__(self, folder: Path, n_jobs: int | None, gpus_per_job: int) -> None:
@@ -113,9 +136,8 @@ class Pool:
         self.folder, self.gpus_per_job, self.gpus = folder, gpus_per_job, visible_gpus()
         self.n_jobs = n_jobs or max(len(self.gpus) // gpus_per_job, 1)
         if self.gpus and gpus_per_job > 1 and self.n_jobs * gpus_per_job > len(self.gpus):
-            raise UserError(
-                f"{self.n_jobs} jobs of {gpus_per_job} GPUs each need more than {len(self.gpus)}; lower one"
-            )
+            needed = f"{self.n_jobs} jobs of {gpus_per_job} GPUs each"
+            raise UserError(f"{needed} need more than {len(self.gpus)}; lower one")
         self.running: dict[Future[int], Running] = {}  # the future is the exit code, for which a thread waits
         self.threads = ThreadPoolExecutor(self.n_jobs)
         self.signals: list[int] = []
@@ -169,9 +191,13 @@ class Pool:
         display.ended(r.job, run.status())
 
     def _start(self, job: Job, slot: int) -> subprocess.Popen[bytes]:
+        """Starts a job, or resumes it with its new overrides if it was started before."""
         run = job.run(self.folder)
-        script = str(Path(sys.argv[0]).resolve())  # the script of this process
-        line = [sys.executable, script, *job_arguments(job, run)]
+        arguments = [*job.overrides, f"hydra.run.dir={quoted(str(run.path))}", "hydra.mode=RUN"]
+        if run.started:
+            before = set(run.overrides())
+            arguments = [f"resume={run.path}", *(o for o in job.overrides if o not in before)]
+        line = [sys.executable, str(Path(sys.argv[0]).resolve()), *arguments]  # the script of this process
         append_to_log(run, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
         environment = dict(os.environ)  # names this process as the parent
         if self.n_jobs > 1:

@@ -6,7 +6,6 @@ combination, it is not trained again; Optuna receives the known loss.
 """
 
 import itertools
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import Trial, TrialState, create_trial
 
 from headscope.errors import UserError
-from headscope.files import write_atomically
+from headscope.files import write_json
 from headscope.run.folder import Status
 from headscope.sweep.jobs import Job, Manifest, folder_name, own
 from headscope.sweep.launcher import merged_overrides, refuse_unused, run_plan, typed_command
@@ -37,10 +36,6 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optu
     """Runs a search, or continues a stopped search. Returns Optuna's study at the end.
 
     Overrides with several values or an interval form the search space; the others apply to all trials.
-
-    Raises:
-        UserError: a number is out of range, the space is empty, or no corner of the space can be built.
-        Interrupted: a signal stopped the search.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for key, least in (("n_trials", 1), ("warmup_steps", 0), ("batch_size", 1)):
@@ -108,17 +103,9 @@ def _result(status: Status) -> dict[str, Any]:
 
 
 class SearchPlan(Plan):
-    """Supplies jobs with values that Optuna chooses.
+    """Supplies jobs with values that Optuna chooses; a search that was stopped continues from the jobs in its folder.
 
-    Args:
-        folder: of the search; a search that was stopped continues from the jobs in it.
-        study: chooses the values.
-        space: Optuna's distributions by key.
-        fixed: overrides that all jobs share.
-        n_trials: how many combinations to train.
-
-    Raises:
-        UserError: an earlier job has values outside the space, or the search has ended and overrides change nothing.
+    `space` has Optuna's distributions by key; all jobs share the overrides `fixed`.
     """
 
     def __init__(
@@ -140,9 +127,8 @@ class SearchPlan(Plan):
         status = job.run(self.folder).status()
         ended = status.state in ENDED
         try:
-            params = {
-                k: type(d.low)(job.values[k]) if hasattr(d, "low") else job.values[k] for k, d in self.space.items()
-            }
+            values = ((key, job.values[key], d) for key, d in self.space.items())
+            params = {key: type(d.low)(value) if hasattr(d, "low") else value for key, value, d in values}
             trial = create_trial(
                 **(_result(status) if ended else {"state": TrialState.WAITING}),
                 params=params,
@@ -151,9 +137,8 @@ class SearchPlan(Plan):
                 user_attrs={} if ended else {"job": job.name},
             )
         except (KeyError, ValueError) as e:
-            raise UserError(
-                f"the search in {self.folder} chooses among other values; start a new one in another folder"
-            ) from e
+            other = "chooses among other values; start a new one in another folder"
+            raise UserError(f"the search in {self.folder} {other}") from e
         self.study.add_trial(trial)
         self.jobs[self._values(params)] = job if ended else self._job(job.name, params)
         self.done += [job] * ended
@@ -194,7 +179,7 @@ class SearchPlan(Plan):
             trial.report(validation["val_loss"], int(validation["step"]))
         if not new or status.steps[0] >= status.steps[1] or not trial.should_prune():
             return False
-        write_atomically(job.run(self.folder).pruned_file, json.dumps(new[-1]).encode())
+        write_json(job.run(self.folder).pruned_file, new[-1])
         return True
 
     def ended(self, job: Job, status: Status) -> None:

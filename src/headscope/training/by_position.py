@@ -16,15 +16,10 @@ BATCH = 16_384  #: tokens in one forward pass
 
 @torch.no_grad()
 def non_overlapping(model: LanguageModel, ids: Tensor, t: int) -> Tensor:
-    """Returns the mean loss at each position of adjacent windows; position i has i + 1 tokens of context.
+    """Returns the mean loss at each position of adjacent windows of a text (N,), in nats per token, (T,) on the CPU.
 
-    Args:
-        model: in eval mode, with a context of at least t tokens.
-        ids: the text, (N,), N > t; tokens at the end that do not fill a window are left out.
-        t: T.
-
-    Returns:
-        Nats per token, (T,) on the CPU: means over W = (N - 1) // T windows.
+    Position i has i + 1 tokens of context. Tokens at the end that do not fill a window are left out. The model must be
+    in eval mode, with a context of at least T tokens.
     """
     windows = ids[: (len(ids) - 1) // t * t + 1].long().unfold(0, t + 1, t)  # (W, T + 1)
     return _losses(model, windows).mean(0)
@@ -32,16 +27,10 @@ def non_overlapping(model: LanguageModel, ids: Tensor, t: int) -> Tensor:
 
 @torch.no_grad()
 def sliding(model: LanguageModel, ids: Tensor, contexts: Sequence[int], targets: int) -> Tensor:
-    """Returns the mean loss of the same targets with different numbers of tokens of context.
+    """Returns the mean loss of the same M targets with each number of tokens of context, in nats per token.
 
-    Args:
-        model: in eval mode, with a context of at least the longest in `contexts`.
-        ids: the text, (N,).
-        contexts: numbers of tokens; each target is predicted from exactly that many.
-        targets: M, spread evenly over the tokens that have the longest context; all of them if there are fewer.
-
-    Returns:
-        Nats per token, (len(contexts),), over M targets.
+    The targets are spread evenly over the tokens of the text (N,) that have the longest context; there may be fewer
+    than `targets`. The model must be in eval mode, with a context of at least the longest in `contexts`.
     """
     longest = max(contexts)
     places = torch.linspace(longest, len(ids) - 1, min(targets, len(ids) - longest), dtype=torch.float64).long()  # (M,)

@@ -55,8 +55,7 @@ class Choice:
 
     def __str__(self) -> str:
         parts = [f"{self.accelerator} x {self.devices}", self.precision]
-        parts += [name for name in ("fused", "compile") if getattr(self, name)]
-        parts += [self.strategy] if self.strategy != "auto" else []
+        parts += [name for name in ("fused", "compile") if getattr(self, name)] + ["ddp"] * (self.strategy == "ddp")
         return f"{', '.join(parts)}: {self.reason}"
 
 
@@ -64,11 +63,7 @@ LONG = 2000  #: steps from which compiling is expected to save time on a GPU
 
 
 def choose(machine: Machine, options: TrainerOptions) -> Choice:
-    """Returns the settings for a run: the options that are set, and for the others what suits the machine.
-
-    Raises:
-        UserError: the machine or the precision does not support the options.
-    """
+    """Returns the settings for a run: the options that are set, and for the others what suits the machine."""
     accelerator = options.accelerator
     if accelerator == "auto":
         accelerator = "gpu" if machine.gpus else "mps" if machine.mps else "cpu"
@@ -78,15 +73,12 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
         raise UserError("trainer.accelerator=mps, but this machine has none; use trainer=cpu or trainer=auto")
     fields = ("devices", "strategy", "precision", "fused", "compile")
     given = {name: value for name in fields if (value := getattr(options, name)) not in (None, "auto")}
-    if "precision" in given:
-        given["precision"] = LIGHTNING_NAMES.get(given["precision"], given["precision"])
     choice = replace(_suited(accelerator, machine, options.max_steps), **given)
+    choice = replace(choice, precision=LIGHTNING_NAMES.get(choice.precision, choice.precision))
 
-    if accelerator == "gpu" and choice.devices > len(machine.gpus):
-        number = len(machine.gpus)
-        raise UserError(
-            f"trainer.devices={choice.devices}, but {number} CUDA device(s) were found; use at most {number}"
-        )
+    if accelerator == "gpu" and choice.devices > (number := len(machine.gpus)):
+        found = f"{number} CUDA device(s) were found"
+        raise UserError(f"trainer.devices={choice.devices}, but {found}; use at most {number}")
     if accelerator == "cpu" and choice.devices > machine.cores:
         raise UserError(f"trainer.devices={choice.devices}, but there are {machine.cores} cores; use at most that")
     if choice.devices * options.num_nodes > 1:

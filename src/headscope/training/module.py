@@ -1,4 +1,4 @@
-"""The LightningModule: the training step, the validation, and the checks of their losses.
+"""The LightningModule: the training step, the validation, and the checks of their losses; the base of callbacks.
 
 Shapes: B batch, T positions, V vocabulary.
 """
@@ -6,6 +6,7 @@ Shapes: B batch, T positions, V vocabulary.
 from collections.abc import Callable
 from typing import Any
 
+import lightning
 import torch
 import torch.nn.functional as F
 from lightning import LightningModule
@@ -26,6 +27,21 @@ def token_loss(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
     return F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), ignore_index=IGNORE, reduction=reduction)
 
 
+class Callback(lightning.Callback):
+    """A callback of which Lightning calls only the hooks that a subclass defines.
+
+    In every step Lightning calls six hooks of each callback, also empty ones, which takes 0.1 ms for ten callbacks. It
+    skips a hook that is None.
+    """
+
+    on_train_batch_start: Any = None
+    on_before_zero_grad: Any = None
+    on_before_backward: Any = None
+    on_after_backward: Any = None
+    on_before_optimizer_step: Any = None
+    on_train_batch_end: Any = None
+
+
 class LanguageModule(LightningModule):
     """Trains a language model by next-token cross-entropy.
 
@@ -34,13 +50,8 @@ class LanguageModule(LightningModule):
     `val/accuracy`, the fraction of these targets to which the model gives the highest probability. Losses are in nats
     per token.
 
-    Args:
-        model: maps ids (B, T) to logits (B, T, V).
-        optimizer: builds the optimizer from the model when training starts.
-        schedule: factor on the learning rate.
-        card: the description that each checkpoint stores with the weights; plain data.
-        log_every: steps between two entries of `train/loss`.
-        compile: use torch.compile.
+    `optimizer` builds the optimizer from the model when training starts. `card` is the description that each checkpoint
+    stores with the weights, as plain data. `log_every` is the number of steps between two entries of `train/loss`.
     """
 
     def __init__(
@@ -161,9 +172,7 @@ class LanguageModule(LightningModule):
 
     def check_finite(self) -> None:
         """Raises `RunFailed` if a loss is not finite; called at log steps, at validations and before each save."""
-        if not self._unchecked:
-            return
-        finite = torch.stack([loss for _, loss in self._unchecked]).isfinite().tolist()
+        finite = torch.stack([loss for _, loss in self._unchecked]).isfinite().tolist() if self._unchecked else []
         if all(finite):
             self._unchecked.clear()
             return

@@ -1,7 +1,4 @@
-"""Muon for the hidden matrices and AdamW for the rest, as one optimizer.
-
-Shapes: N matrices of one batch, R × K each with R ≤ K.
-"""
+"""Muon for the hidden matrices and AdamW for the rest, as one optimizer."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, cast
@@ -24,14 +21,8 @@ def orthogonalised(x: Tensor, iterations: int) -> Tensor:
     """Returns the nearest matrices whose singular values are all near one, by Newton–Schulz iterations.
 
     One iteration is (a + b G + c G²) X with G = X Xᵀ (Jordan et al. 2024). With S = c G + b/2 it equals
-    (S²/c + a - b²/4c) X, which takes three matrix products and two updates of diagonals.
-
-    Args:
-        x: (N, R, K), R ≤ K, in the type to compute in.
-        iterations: five bring every singular value into about [0.7, 1.2].
-
-    Returns:
-        (N, R, K).
+    (S²/c + a - b²/4c) X, which takes three matrix products and two updates of diagonals. Five iterations bring every
+    singular value into about [0.7, 1.2]. `x` has N matrices (N, R, K), R ≤ K, in the type to compute in.
     """
     a, b, c = QUINTIC
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
@@ -114,14 +105,15 @@ class Muon(Optimizer):
         return loss
 
     def _adamw(self, params: list[Tensor], group: dict[str, Any]) -> None:
+        fused = group["fused"]
         for p in params:
             if not self.state[p]:
-                step = torch.zeros((), device=p.device if group["fused"] else None)
+                step = torch.zeros((), device=p.device if fused else None)
                 self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
         gradients = [p.grad for p in params if p.grad is not None]
         means, squares, steps = ([self.state[p][k] for p in params] for k in ("exp_avg", "exp_avg_sq", "step"))
-        options = {name: group[name] for name in ("lr", "weight_decay", "eps", "fused")}
-        options |= {"foreach": not group["fused"], "amsgrad": False, "maximize": False}
+        options = {name: group[name] for name in ("lr", "weight_decay", "eps")}
+        options |= {"fused": fused, "foreach": not fused, "amsgrad": False, "maximize": False}
         beta1, beta2 = group["betas"]
         adamw(params, gradients, means, squares, [], steps, beta1=beta1, beta2=beta2, **options)
 

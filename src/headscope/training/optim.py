@@ -14,12 +14,8 @@ def by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     A module's attribute `no_weight_decay` names its matrices that must not decay, such as a table of biases.
     """
     exempt = {id(getattr(m, name, None)) for m in model.modules() for name in getattr(m, "no_weight_decay", ())}
-    decayed: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for p in model.parameters():
-        if p.requires_grad:
-            (decayed if p.ndim >= 2 and id(p) not in exempt else others).append(p)
-    return decayed, others
+    trained = [(p, p.ndim >= 2 and id(p) not in exempt) for p in model.parameters() if p.requires_grad]
+    return [p for p, decays in trained if decays], [p for p, decays in trained if not decays]
 
 
 class AdamW(torch.optim.AdamW):

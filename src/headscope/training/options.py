@@ -24,9 +24,6 @@ class TrainerOptions:
     The fields without a default are in `conf/trainer`, where `auto` and null mean a choice that suits the machine. The
     other fields are added with a +, as in `+trainer.limit_val_batches=4`. Lightning documents their meaning,
     except that an epoch is always one pass over the training windows.
-
-    Raises:
-        UserError: options that contradict each other.
     """
 
     max_steps: Count
@@ -92,9 +89,7 @@ class TrainerOptions:
     def last_step(self, windows: int, batch_size: int) -> int:
         """Returns the step after which a run ends: `max_steps`, or the end of `max_epochs` if that comes first.
 
-        Args:
-            windows: number of training windows in one epoch.
-            batch_size: windows in one forward pass, over all devices together.
+        An epoch has `windows` training windows, of which one forward pass takes `batch_size` over all devices together.
         """
         if self.max_epochs is None:
             return self.max_steps

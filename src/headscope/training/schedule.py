@@ -53,10 +53,7 @@ class Cosine(Schedule):
 class WSD(Schedule):
     """Warmup, stable, decay: constant until the last steps, then linear to `final` (Hu et al. 2024, MiniCPM).
 
-    Args:
-        warmup_steps: as in `Schedule`.
-        final: as in `Schedule`.
-        decay: the fraction of the steps after the warmup in which the factor falls.
+    `decay` is the fraction of the steps after the warmup in which the factor falls.
     """
 
     def __init__(

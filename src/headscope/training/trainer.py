@@ -1,17 +1,25 @@
-"""Lightning's Trainer, built from the options of a config and the choice of hardware."""
+"""Lightning's Trainer, built from the options of a config and the choice of hardware, alone or among other processes.
+
+Lightning decides from environment variables whether this process is one of several that a launcher has started, and
+then waits for the others. But the shell of a cluster allocation (`salloc`) has the variables of the whole job, and
+variables of an earlier launcher may be left over.
+"""
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from lightning import Callback, Trainer
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
 
 from headscope.errors import UserError
 from headscope.training.hardware import Choice
@@ -21,6 +29,15 @@ log = logging.getLogger(__name__)
 
 OURS = {"fused", "compile", "threads"}  #: options that Lightning's Trainer does not have
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
+#: Launchers: a variable that each of them sets, and the variables that may hold the number of processes.
+LAUNCHERS = {
+    "torchrun": ("TORCHELASTIC_RUN_ID", "WORLD_SIZE"),
+    "srun": ("SLURM_STEP_NODELIST", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"),
+    "jsrun": ("JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_SIZE"),
+    "mpirun": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"),
+}
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
+INTERACTIVE = ("bash", "interactive")  #: names of SLURM jobs that Lightning treats as a single process
 
 
 def build_trainer(
@@ -64,8 +81,8 @@ def ended_early(trainer: Trainer) -> str:
     """Returns the reason why training ended before its last step; empty if it reached that step."""
     if trainer.global_step >= trainer.max_steps:
         return ""
-    timers = [c for c in vars(trainer)["callbacks"] if isinstance(c, Timer)]
-    if any((left := timer.time_remaining()) is not None and left <= 0 for timer in timers):
+    left = [c.time_remaining() for c in vars(trainer)["callbacks"] if isinstance(c, Timer)]
+    if any(seconds is not None and seconds <= 0 for seconds in left):
         return "the time of trainer.max_time is over"
     return "a callback stopped it, such as early_stopping"
 
@@ -77,3 +94,54 @@ def explained() -> Iterator[None]:
         yield
     except (MisconfigurationException, ModuleNotFoundError) as e:
         raise UserError(" ".join(str(e).split())) from e
+
+
+def launched(devices: int, nodes: int) -> list[ClusterEnvironment]:
+    """Returns plugins for the Trainer: none if a launcher has started this run, else one that ignores clusters."""
+    wanted = devices * nodes
+    for launcher, (mark, *sizes) in LAUNCHERS.items():
+        size = next((name for name in sizes if name in os.environ), "")
+        started = _number(size, 1) if mark in os.environ else 1
+        if started == 1 or (launcher == "srun" and os.environ.get("SLURM_JOB_NAME") in INTERACTIVE):
+            continue
+        if started != wanted:
+            raise UserError(
+                f"{launcher} has started {started} processes ({size}), but the run is for {wanted}: match them with"
+                " trainer.devices and trainer.num_nodes, or start one"
+            )
+        if launcher == "srun":
+            _check_slurm(devices, nodes)
+        return []
+    _refuse_leftover_ranks(wanted, nodes)
+    return [LightningEnvironment()]
+
+
+def _check_slurm(devices: int, nodes: int) -> None:
+    """Refuses a SLURM allocation of another shape in one line, before Lightning does so with a traceback."""
+    shape = {"SLURM_NTASKS_PER_NODE": ("trainer.devices", devices), "SLURM_NNODES": ("trainer.num_nodes", nodes)}
+    for name, (key, ours) in shape.items():
+        if (given := _number(name, ours)) != ours:
+            raise UserError(f"{key}={ours}, but SLURM gives {given} ({name}); make them the same")
+    os.environ["SLURM_NTASKS_PER_NODE"] = str(devices)  # Lightning needs it, and `srun --ntasks` does not set it
+
+
+def _refuse_leftover_ranks(wanted: int, nodes: int) -> None:
+    """Refuses a rank in the environment when no launcher has started this process, unless Lightning started it."""
+    if nodes > 1 and not {"NODE_RANK", "MASTER_ADDR"} <= os.environ.keys():  # Lightning's way to start nodes by hand
+        raise UserError(f"trainer.num_nodes={nodes}, but no launcher has started this process; use torchrun or srun")
+    by_lightning = _number("LOCAL_RANK", 0) > 0 and _number("WORLD_SIZE", 1) == wanted and "RANK" not in os.environ
+    if nodes > 1 or by_lightning:
+        return
+    if leftover := [name for name in (*RANKS, "WORLD_SIZE") if _number(name, 0) > (name == "WORLD_SIZE")]:
+        raise UserError(
+            f"{' '.join(f'{name}={os.environ[name]}' for name in leftover)} in the environment would make this one"
+            f" of several processes, but no launcher has started it; use torchrun, or unset {' '.join(leftover)}"
+        )
+    for name in (*RANKS, "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        os.environ.pop(name, None)
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]
+
+
+def _number(name: str, default: int) -> int:
+    value = os.environ.get(name, "")
+    return int(value) if value.isdecimal() else default

@@ -9,8 +9,7 @@ from lightning import Trainer
 
 from headscope.run.history import History
 from headscope.run.recorder import recorders
-from headscope.training.callback import Callback
-from headscope.training.module import LanguageModule
+from headscope.training.module import Callback, LanguageModule
 from headscope.watch.corpus import corpus
 
 try:

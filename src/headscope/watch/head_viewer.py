@@ -10,8 +10,7 @@ from headscope.heads import ActivationCache, look, table
 from headscope.heads.probes import run_probe
 from headscope.heads.reports import SHORTEST, HeadReport, inspect
 from headscope.model.transformer import TransformerLM
-from headscope.training.callback import Callback
-from headscope.training.module import LanguageModule
+from headscope.training.module import Callback, LanguageModule
 from headscope.watch.corpus import corpus
 from headscope.watch.picture_steps import is_picture_step
 

@@ -8,8 +8,7 @@ from lightning import Trainer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from headscope.training.callback import Callback
-from headscope.training.module import LanguageModule
+from headscope.training.module import Callback, LanguageModule
 
 log = logging.getLogger(__name__)
 

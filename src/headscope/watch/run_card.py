@@ -10,8 +10,7 @@ from headscope.config.changes import flat
 from headscope.render.labels import label
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.recorder import recorders
-from headscope.training.callback import Callback
-from headscope.training.module import LanguageModule
+from headscope.training.module import Callback, LanguageModule
 from headscope.watch.corpus import corpus
 from headscope.watch.token_class import token_class
 

@@ -9,8 +9,7 @@ from lightning import Trainer
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import opening, write_texts
 from headscope.run.recorder import recorders
-from headscope.training.callback import Callback
-from headscope.training.module import LanguageModule
+from headscope.training.module import Callback, LanguageModule
 from headscope.watch.corpus import corpus
 
 

@@ -1,10 +1,8 @@
-"""Text to ids and back: one file per class of tokenizer."""
+"""Text to ids and back."""
 
 from headscope.data.tokenizers.base import EOS, PAD, Tokenizer, UnknownToken
 from headscope.data.tokenizers.bytepair import BytePairTokenizer
-from headscope.data.tokenizers.char import CharTokenizer
-from headscope.data.tokenizers.line import LineTokenizer
-from headscope.data.tokenizers.word import WordTokenizer
+from headscope.data.tokenizers.simple import CharTokenizer, LineTokenizer, WordTokenizer
 
 #: The values of `data.tokenizer`. A new tokenizer needs one row here; checkpoints find its class by name.
 TOKENIZERS: dict[str, type[Tokenizer]] = {"char": CharTokenizer, "word": WordTokenizer, "bpe": BytePairTokenizer}

@@ -22,17 +22,11 @@ class UnknownToken(UserError):
 
 
 class Tokenizer:
-    """A vocabulary, and a rule that splits text into its tokens.
+    """A vocabulary, and a rule that splits text into its tokens. The id of a token is its index in `vocab`.
 
     `split_rule` names the rule for the page of `show=page`, whose JavaScript splits text by "characters", "words" or
     "byte pairs". None, the default, makes the page keep its texts as they are. A subclass does not inherit the rule,
     because it may split differently.
-
-    Args:
-        vocab: each token once; the id of a token is its index.
-
-    Raises:
-        ValueError: a token is not a string, or occurs twice.
     """
 
     unit = "token"
@@ -54,11 +48,9 @@ class Tokenizer:
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
-        """Builds a tokenizer for a text; the order of its vocabulary depends on the text alone.
+        """Builds a tokenizer for a text, which is cut between tokens; its vocabulary depends on the text alone.
 
-        Args:
-            pieces: the text, cut between tokens.
-            vocab_size: the largest vocabulary, for classes that choose their tokens.
+        `vocab_size` is the largest vocabulary, for classes that choose their tokens.
         """
         raise NotImplementedError
 
@@ -145,16 +137,7 @@ def between_tokens(chunks: Iterable[str]) -> Iterator[str]:
 
 
 def tokenize(text: str, tokenizer: Tokenizer | type[Tokenizer], vocab_size: int = 1024) -> tuple[Tokenizer, Tensor]:
-    """Returns a tokenizer and the ids (N,) of a text, in the narrowest integer type that holds the vocabulary.
-
-    Args:
-        text: any text.
-        tokenizer: a tokenizer, or a class that builds one from this text.
-        vocab_size: see `Tokenizer.of`.
-
-    Raises:
-        UnknownToken: the text has a token that the given tokenizer does not know.
-    """
+    """Returns a tokenizer, built from the text if only its class is given, and the ids (N,) in the narrowest type."""
     pieces = list(between_tokens(text[i : i + PIECE] for i in range(0, len(text), PIECE)))
     if isinstance(tokenizer, type):
         tokenizer = tokenizer.of(pieces, vocab_size)

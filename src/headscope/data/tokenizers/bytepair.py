@@ -1,7 +1,4 @@
-"""Byte pairs as tokens, built with the optional `tokenizers` library.
-
-Shapes: N tokens.
-"""
+"""Byte pairs as tokens, built with the optional `tokenizers` library."""
 
 import codecs
 import json
@@ -27,14 +24,9 @@ BYTES = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + n): byte for n, byt
 class BytePairTokenizer(Tokenizer):
     """Bytes, and longer tokens that merge the most frequent pairs (Sennrich et al. 2016, over bytes).
 
-    Any text can be encoded. A newline is always a separate token, so that text may be cut there.
-
-    Args:
-        vocab: the tokens, each byte written as one printable character as in GPT-2.
-        merges: pairs of tokens separated by a space, in the order of merging.
-
-    Raises:
-        ValueError: a byte is missing, or a merge does not join two tokens into a third.
+    Any text can be encoded. A newline is always a separate token, so that text may be cut there. In `vocab`, each byte
+    is written as one printable character, as in GPT-2. `merges` are pairs of tokens separated by a space, in the order
+    of merging.
     """
 
     split_rule = "byte pairs"
@@ -54,9 +46,8 @@ class BytePairTokenizer(Tokenizer):
         try:
             import tokenizers  # noqa: F401
         except ImportError as e:
-            raise UserError(
-                f"byte pairs need the tokenizers library: {extra('bpe')}, or use data.tokenizer=char"
-            ) from e
+            needed = f"byte pairs need the tokenizers library: {extra('bpe')}"
+            raise UserError(f"{needed}, or use data.tokenizer=char") from e
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:

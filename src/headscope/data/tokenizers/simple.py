@@ -1,8 +1,6 @@
-"""Characters as tokens.
+"""Tokenizers that split text by a plain rule: into characters or words."""
 
-Shapes: N tokens.
-"""
-
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Self
@@ -13,6 +11,7 @@ from torch import Tensor
 from headscope.data.tokenizers.base import Tokenizer
 
 CODES = 0x110000  #: code points in Unicode
+BORDER = "\n"  #: before and after every line of a `LineTokenizer`; the one character that no line contains
 
 
 class CharTokenizer(Tokenizer):
@@ -56,3 +55,50 @@ def code_points(text: str) -> Tensor:
         return torch.empty(0, dtype=torch.int64)
     # Python reads arguments that are not UTF-8 as lone surrogates; they are characters outside the vocabulary.
     return torch.frombuffer(bytearray(text, "utf-32-le", "surrogatepass"), dtype=torch.int32).long()
+
+
+class LineTokenizer(CharTokenizer):
+    """Every character is a token, and a text is one line, between two newlines."""
+
+    split_rule = "characters"
+
+    def __init__(self, *, vocab: Sequence[str]) -> None:
+        super().__init__(vocab=vocab)
+        if BORDER not in self._id:
+            raise ValueError("a vocabulary of lines has a newline")
+
+    @property
+    def start(self) -> int:
+        return self._id[BORDER]
+
+    end = start
+
+
+class WordTokenizer(Tokenizer):
+    """Words are separated by white space; a newline is also a word."""
+
+    unit = "word"
+    split_rule = "words"
+
+    @classmethod
+    def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
+        return cls(vocab=sorted({word for piece in pieces for word in cls.split(piece)}))
+
+    @staticmethod
+    def split(text: str) -> list[str]:
+        """Returns the words of a text, whatever the vocabulary."""
+        return re.findall(r"\n|\S+", text)
+
+    def encode(self, text: str) -> Tensor:
+        try:
+            return torch.tensor([self._id[word] for word in self.split(text)], dtype=torch.int64)
+        except KeyError as e:
+            raise self._unknown(e.args[0]) from e
+
+    def stream(self, ids: Iterable[int]) -> Iterator[str]:
+        """Yields words with a space before each, except at the start of a line and before a newline."""
+        before = "\n"
+        for i in ids:
+            word = self.vocab[int(i)]
+            yield word if "\n" in (before, word) else f" {word}"
+            before = word
