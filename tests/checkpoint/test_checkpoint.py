@@ -224,7 +224,7 @@ def test_safetensors_carry_config_and_vocabulary(scheme, tmp_path):
 def test_models_that_part4_lacks_are_refused(tmp_path):
     save(small(Rotary), tmp_path / "rope.ckpt")
     save(FixedContextMLP(11, 3, 4, 16, 12), tmp_path / "mlp.ckpt")
-    for name, message in (("rope", "sinusoidal positions only"), ("mlp", "is for a TransformerLM")):
+    for name, message in (("rope", "only sinusoidal positions"), ("mlp", "is for a TransformerLM")):
         out = tmp_path / "out.pt"
         done = shell("-m", "headscope.checkpoint", tmp_path / f"{name}.ckpt", out, "--format", "part4")
         assert done.returncode == 2

@@ -57,7 +57,7 @@ def test_the_training_text_is_found_next_to_the_checkpoint_and_in_nanogpts_folde
     config = {"dataset": "hamlet"}
     (tmp_path / "out").mkdir()
     path = nanogpt.save(model, tmp_path / "out" / "ckpt.pt", config=config)
-    with pytest.raises(UserError, match=r"it has 7 tokens and no vocabulary; put the text .* as input\.txt"):
+    with pytest.raises(UserError, match=r"it has 7 tokens and no vocabulary; copy its training text .* as input\.txt"):
         headscope.load(path)
     clone = tmp_path / "data" / "hamlet"
     clone.mkdir(parents=True)
@@ -140,7 +140,7 @@ def test_train_and_generate_read_it(tmp_path):
     assert isinstance(headscope.load(tmp_path / "run").tokenizer, CharTokenizer)
     done = shell("generate.py", f"checkpoint={path}", "prompt=to be", "max_new_tokens=5")
     assert done.returncode == 2
-    assert "put the text that it was trained on beside it, as input.txt" in done.stderr
+    assert "copy its training text into the same folder, as input.txt" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     (tmp_path / "input.txt").write_text(TEXT + "\n")
     done = shell("generate.py", f"checkpoint={path}", "prompt=to be", "max_new_tokens=5")

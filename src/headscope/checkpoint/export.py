@@ -29,9 +29,9 @@ TOLERANCE = 1e-4  #: largest allowed difference between logits here and in the p
 def export(path: str | Path, kind: str) -> bytes:
     """Returns the content of the exported file.
 
-    The kind `part4` is the dictionary that Part 4 saves and its own classes load; `safetensors` holds the weights, with
-    the description of model, tokenizer and run in its metadata. Raises UserError as `load` does, or if Part 4's classes
-    cannot hold the model.
+    With the kind `part4`, the content is a dictionary that the classes of Part 4 (`docs/PART4.md`) load. `safetensors`
+    holds the weights, and in its metadata the description of model, tokenizer and run. Raises UserError as `load` does,
+    or if Part 4's classes cannot hold the model.
     """
     model, tokenizer, about = load(path)
     if kind == "safetensors":
@@ -47,8 +47,8 @@ def export(path: str | Path, kind: str) -> bytes:
 def export_folder(path: str | Path, out: Path) -> str:
     """Writes a folder that `transformers` opens, checks it, and returns a line that reports both.
 
-    The folder appears complete or not at all. Raises UserError as `load` does, or if transformers has no counterpart of
-    the model or reads another model from the folder; RunFailed if the disk is full.
+    The folder appears complete or not at all. Raises UserError as `load` does, if transformers has no counterpart of
+    the model, or if the check finds a difference; RunFailed if the disk is full.
     """
     loaded = load(path)
     contents = hf_folder.files(*loaded)
@@ -73,7 +73,7 @@ def export_folder(path: str | Path, out: Path) -> str:
 
 @torch.inference_mode()
 def _check(loaded: Loaded, folder: Path) -> str:
-    """Compares what Headscope and transformers read from an exported folder with the original; raises UserError."""
+    """Reads an exported folder with Headscope and transformers; raises UserError if either result differs."""
     model, tokenizer, _ = loaded
     ids = torch.randint(model.vocab_size, (4, model.block_size), generator=torch.Generator().manual_seed(0))
     decoded = [tokenizer.decode(row) for row in ids.tolist()]

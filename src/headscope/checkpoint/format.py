@@ -4,7 +4,7 @@ Each holds a description (card) of model, tokenizer and run as plain data, from 
 names classes and their arguments. A name is looked up only among the subclasses of the base class that is expected in
 its place, so a file cannot build anything else.
 
-A release that changes what `card` writes raises FORMAT by one and adds the step from the format before.
+A release that changes the output of `card` increases FORMAT by one and adds an upgrade from the old format to STEPS.
 `tests/checkpoint/fixtures` has a small checkpoint of every format.
 """
 
@@ -66,9 +66,9 @@ def _as_call(value: Any) -> Any:
 
 
 def subclasses(base: Any, module: str | None = None) -> dict[str, Any]:
-    """Returns a class and its subclasses by name, if they are defined in a module, or with None in Headscope.
+    """Returns a class and its subclasses by name, limited to the classes of a module; None stands for Headscope.
 
-    A class takes precedence over its subclasses of the same name, which `generation.fast_copies` defines.
+    A class takes precedence over its subclasses of the same name, which `generation.fast_copies` creates.
     """
     found: dict[str, Any] = {}
     for subclass in base.__subclasses__():
@@ -109,7 +109,7 @@ def card(model: LanguageModel, tokenizer: Tokenizer, **about: Any) -> dict[str, 
 
 
 def _name_the_parts(card: dict[str, Any]) -> dict[str, Any]:
-    """Upgrades format 1, which did not name the classes of feed-forward and of query and key norm: it had only one."""
+    """Upgrades format 1, which did not store the classes of feed-forward and QK norm, because each had only one."""
     model = dict(card["model"])
     if "position" in model:
         model |= {"feedforward": {"class": "GELU"}, "qk_norm": {"class": "QKNorm"}}

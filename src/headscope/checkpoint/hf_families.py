@@ -1,6 +1,6 @@
 """Model classes of the `transformers` library that compute the same as `TransformerLM`, one `Family` each.
 
-A family lists the names that transformers uses for our sizes and modules, in the order of SIZES, OUTER and INNER.
+A family lists transformers' names of our sizes and modules, in the order of `source.SIZES`, `OUTER` and `INNER`.
 """
 
 from collections.abc import Mapping
@@ -29,16 +29,16 @@ class Family:
     architecture: str  #: name of the Python class
     position: type[Position]
     sizes: tuple[str, ...]  #: options for SIZES
-    outer: tuple[str, ...]  #: modules for `names.OUTER`
+    outer: tuple[str, ...]  #: modules for OUTER
     blocks: str  #: prefix of a block's modules, before the number of the block
-    inner: tuple[str, ...]  #: modules for `names.INNER`
+    inner: tuple[str, ...]  #: modules for INNER
     dropout: tuple[str, ...]  #: options for our dropout; the first is read
     attention_dropout: str  #: option for dropout of attention weights, which ours lacks
     activation: str  #: option for the activation of the feed-forward
     width: str  #: option for the width of the feed-forward
     required: Mapping[str, Any]  #: options that must have these values
-    defaults: Mapping[str, Any]  #: values of options that config.json leaves out, if other than the required ones
-    rope_options: Mapping[str, str] = field(default_factory=dict)  #: options in `rope_parameters`, to their older names
+    defaults: Mapping[str, Any]  #: transformers' values of options that config.json leaves out; override `required`
+    rope_options: Mapping[str, str] = field(default_factory=dict)  #: older name of each option in `rope_parameters`
     qk_norm: type[QKNorm] = QKNorm
     transposed: bool = False  #: matrices are (in, out)
 

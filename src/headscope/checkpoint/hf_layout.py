@@ -1,9 +1,9 @@
 """Converts config and weights between our transformers and the model classes of the `transformers` library.
 
-Biases that a class of models lacks are folded into weights that it has. A layer norm returns γ ⊙ z + β, where the
-channels of z sum to zero. Adding u (1/γ)ᵀ to the matrix W after the norm therefore changes W (γ ⊙ z) by u times the sum
-of z, which is zero, for any u. If β' replaces β, the constant part of the output becomes W β' + u (1/γ)ᵀ β', and some u
-makes it equal to any wanted constant.
+If one side lacks a bias that the other has, the bias is folded into other weights. A layer norm returns γ ⊙ z + β,
+where the channels of z sum to zero. Adding u (1/γ)ᵀ to the matrix W after the norm changes W (γ ⊙ z) by u times the sum
+of z, which is zero for any u. If β' replaces β, the constant part of the output becomes W β' + u (1/γ)ᵀ β'. This part
+can be made equal to any constant by choosing u.
 
 Shapes: T positions (block_size), C = d_model, H heads, D = C / H, V vocabulary, M rows of a matrix.
 """
@@ -56,7 +56,7 @@ def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _config(family: Family, model: TransformerLM, width: int) -> dict[str, Any]:
-    """Returns config.json of an exported model. It names each option of RoPE as older and newer versions do."""
+    """Returns config.json of an exported model, with the names of RoPE options in older and newer versions."""
     activation = next(name for name, kind in ACTIVATIONS.items() if kind is type(model.feedforward))
     config: dict[str, Any] = {
         "architectures": [family.architecture],
@@ -140,9 +140,9 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, 
 
 
 def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, Any]) -> dict[str, Tensor]:
-    """Returns a family's weights by our names and in our arrangement. Biases of attention are still among them."""
+    """Returns a family's weights by our names and in our arrangement, still with the biases of attention."""
     modules = module_names(family.outer, family.blocks, family.inner, min(sizes["n_layers"], len(weights)))
-    ours_of = {theirs: ours for ours, theirs in modules.items()} | {"lm_head": "head"}  # newer versions say lm_head
+    ours_of = {theirs: ours for ours, theirs in modules.items()} | {"lm_head": "head"}  # name in newer versions
     ours = rename({name: w.float() for name, w in weights.items() if not BUFFERS.fullmatch(name)}, ours_of)
     ours = {name: _rearrange_back(family, name, weight, sizes["n_heads"]) for name, weight in ours.items()}
     if family.qk_norm is not QKNorm:
@@ -183,8 +183,8 @@ def _remove(weights: dict[str, Tensor], pattern: str, value: int) -> None:
 def fold_into_norm(w: Tensor, b: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, float]:
     """Returns W' (M, C) and β' (C,), so that W' (γ ⊙ z + β') = W (γ ⊙ z + β) + b for every normalised z.
 
-    Both are in fp32. The third value is the error of an output for a typical z: NaN if γ has a zero. If b is zero, the
-    given W and β are returned.
+    Both are in fp32. The third value is the error of an output for a typical z; it is NaN if γ has a zero. If b is
+    zero, W and β are returned unchanged.
     """
     if not b.any():
         return w, beta, 0.0
@@ -201,8 +201,8 @@ def fold_into_norm(w: Tensor, b: Tensor, gamma: Tensor, beta: Tensor) -> tuple[T
 def fold_into_values(out: Tensor, b: Tensor) -> tuple[Tensor, float]:
     """Returns the bias of the values that replaces a bias b (C,) of the output projection (C, C).
 
-    Both have the same effect, because attention weights sum to one. The second value is the largest error of an output:
-    large or NaN if the projection has no inverse, which is needed unless b is zero.
+    Both have the same effect, because attention weights sum to one. The second value is the largest error of an output.
+    It is large or NaN if b is not zero and the projection has no inverse.
     """
     if not b.any():
         return torch.zeros(len(out)), 0.0

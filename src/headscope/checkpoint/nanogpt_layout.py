@@ -64,7 +64,7 @@ def _vocabulary(size: int, dataset: str, source: Source) -> list[str]:
     """Returns the sorted characters of the first text that has as many different characters as the model has tokens."""
     if size >= GPT2_VOCABULARY:
         raise UnsupportedModel(
-            f"it has {size:,} tokens, so GPT-2's byte pairs, which cross line ends, as Headscope's never do; only"
+            f"it has {size:,} tokens and so uses GPT-2's byte pairs, which cross line ends, unlike Headscope's; only"
             " nanoGPT's character models can be read"
         )
     folder = source.path.parent
@@ -81,6 +81,6 @@ def _vocabulary(size: int, dataset: str, source: Source) -> list[str]:
             return vocab
         rejected.append(f"; {name} has {len(vocab):,} different characters")
     raise UnsupportedModel(
-        f"it has {size:,} tokens and no vocabulary{''.join(rejected)}; put the text that it was trained on beside it,"
-        f" as {TEXT}"
+        f"it has {size:,} tokens and no vocabulary{''.join(rejected)}; copy its training text into the same folder, as"
+        f" {TEXT}"
     )

@@ -1,4 +1,4 @@
-"""Reads and writes the dictionary that Part 4 saves.
+"""Reads and writes the dictionary that the code of Part 4 (`docs/PART4.md`) saves.
 
 Shapes: T positions (block_size), C = d_model.
 """
@@ -21,10 +21,10 @@ KIND = "tokenizer"  #: our key for the tokenizer's class, which Part 4 ignores; 
 
 
 def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) -> bytes:
-    """Returns the file that Part 4 would have saved; raises UserError if it has no such positions or tokens."""
+    """Returns the file that Part 4 would have saved; raises UserError if Part 4 has no such positions or tokens."""
     if type(model.position) is not Sinusoidal or model.position.base != 10000.0:
         raise UserError(
-            f"Part 4 has sinusoidal positions only and this model has {type(model.position).__name__};"
+            f"Part 4 has only sinusoidal positions with base=10000, and this model has {type(model.position).__name__};"
             " use --format safetensors, or train with position=sinusoidal"
         )
     if not isinstance(tokenizer, CharTokenizer | WordTokenizer):

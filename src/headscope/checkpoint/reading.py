@@ -27,7 +27,7 @@ FORMATS: tuple[tuple[Callable[[Source], bool], Callable[[Source], CardAndWeights
     (part4_layout.recognises, part4_layout.read),
     (nanogpt_layout.recognises, nanogpt_layout.read),
 )
-MAX_POSITIONS = 1 << 17  #: limit of block_size, which alone decides how large a table of positions becomes
+MAX_POSITIONS = 1 << 17  #: limit of block_size, because a file's weights do not limit the size of a position table
 
 
 class Loaded(NamedTuple):
@@ -39,7 +39,7 @@ class Loaded(NamedTuple):
 
 
 def find(path: str | Path) -> Path:
-    """Returns the checkpoint in a folder, the best one of a run or the one of nanoGPT; any other path unchanged."""
+    """Returns the checkpoint in a folder: a run's best one, or nanoGPT's. Returns any other path unchanged."""
     path = Path(path)
     inside = (path / "checkpoints" / "best.ckpt", path / "best.ckpt", path / nanogpt_layout.FILE)
     return next((file for file in inside if file.is_file()), path)
@@ -89,10 +89,10 @@ def _build(card: dict[str, Any], weights: dict[str, Any]) -> Loaded:
 
 
 class WithoutParameters(TorchFunctionMode):
-    """Creates parameters with a shape and no numbers; computes tables of positions as usual.
+    """Creates parameters on the meta device, with a shape and without numbers; computes position tables as usual.
 
-    The whole model on `torch.device("meta")` would be slower: a random number or a range there imports PyTorch's
-    compiler, which takes 0.9 s.
+    Building the whole model on `torch.device("meta")` would be slower, because `torch.arange` and random numbers on
+    that device import PyTorch's compiler, which takes 0.9 s.
     """
 
     def __torch_function__(
@@ -107,7 +107,7 @@ class WithoutParameters(TorchFunctionMode):
 
 
 def check_shapes(build: partial[LanguageModel], weights: Mapping[str, Tensor]) -> None:
-    """Raises ValueError if a model's class with its arguments (`build`) does not fit a file's weights.
+    """Raises ValueError if the model that `build` would create does not have the shapes of a file's weights.
 
     Does not allocate memory for the model.
     """

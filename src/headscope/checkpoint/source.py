@@ -1,4 +1,4 @@
-"""What all formats share: files, opened without executing code that they may contain, and the names of our modules."""
+"""Opens files of every format without executing code in them, and translates names of modules between formats."""
 
 import json
 import pickle
@@ -65,8 +65,8 @@ class Source:
 def module_names(outer: Sequence[str], blocks: str, inner: Sequence[str], n_layers: int) -> dict[str, str]:
     """Returns another program's name of each of our modules.
 
-    `outer` and `inner` are its names of our OUTER modules, the last of which may be left out, and our INNER modules.
-    `blocks` is its prefix of a block's modules, before the number of the block.
+    `outer` and `inner` are its names of our OUTER and INNER modules, in the same order; `outer` may lack the last one.
+    `blocks` is the prefix of its modules inside a block, before the number of the block.
     """
     names = dict(zip(OUTER, outer, strict=False))
     for block in range(n_layers):

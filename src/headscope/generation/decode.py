@@ -1,10 +1,9 @@
 """The loop that draws one token after another, for several texts at once.
 
-A draft model (`fast_copies.draft`) makes it faster. The draft guesses some tokens, one after another, and the model
-reads all of them in one pass. Model and draft draw with the same random numbers. Guesses are accepted up to the first
-one that differs from the token that the model draws; from there on, the model's own token is used and the other guesses
-are discarded. The draft therefore affects speed only; the generated text does not change (for greedy decoding: Stern et
-al. 2018, section 3).
+A draft model (`fast_copies.draft`) makes the loop faster. The draft guesses some tokens, one after another, and the
+model reads all of them in one pass. Model and draft draw with the same random numbers. Guesses are accepted until one
+differs from the token that the model draws. The model's token replaces this guess, and later guesses are discarded. The
+draft therefore affects speed only; the text does not change (for greedy decoding: Stern et al. 2018, section 3).
 
 Shapes: B texts, N tokens of a prompt, T positions (at most block_size), n consecutive tokens, V vocabulary.
 """
@@ -50,7 +49,7 @@ def decode(
     They do not depend on the other texts or on the draft.
 
     Args:
-        model: in eval mode. With `new_cache`, it reads every token once per context, else the context for each token.
+        model: in eval mode. With a method `new_cache`, it reads each token once; without, the context for each token.
         prompts: ids (B, N), N ≥ 1; N may exceed the block size.
         max_new_tokens: the number of tokens to draw for each text.
         sampling: how each token is drawn; raises UserError if the logits are not finite.
@@ -60,7 +59,7 @@ def decode(
     read = bare(model)
     guess = draft or read
     new_cache = getattr(model, "new_cache", None)
-    cache = [new_cache()] if new_cache else []  # the further arguments of the model
+    cache = [new_cache()] if new_cache else []  # the model's second argument, if it has one
     draw = Draws(sampling, generators)
     length, end = prompts.shape[1], prompts.shape[1] + max_new_tokens
     ids = torch.cat((prompts, prompts.new_zeros(len(prompts), max_new_tokens)), 1)  # (B, N + max_new_tokens)
@@ -84,7 +83,7 @@ def decode(
         yield from new.T.tolist()
 
 
-def _truncate(cache: list[Any], positions: int) -> None:
-    """Keeps only the first positions in a cache."""
+def _truncate(cache: list[Any], length: int) -> None:
+    """Keeps only the first `length` positions of a cache."""
     for layer in cache[0] if cache else ():
-        layer.seen = positions
+        layer.seen = length

@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from headscope.model.transformer import LanguageModel
 
 M = TypeVar("M", bound=nn.Module)
-LARGE = 2_000_000  #: smallest number of weights for which a draft saves time: reading fewer weights takes little time
-MULTIPLE = 16  #: the kernel reads this many inputs of a layer at once, even beyond the end of the row
+LARGE = 2_000_000  #: smallest number of weights for which a draft saves time
+MULTIPLE = 16  #: the 8-bit kernel reads this many inputs of a layer at once, even beyond the end of the row
 
 
 def bare(model: M, replace: Mapping[type[nn.Module], Callable[[Any], nn.Module]] | None = None) -> M:
     """Returns a faster copy of a model that runs the same `forward` methods on the same weights.
 
     `nn.Module` checks for hooks in every call, and looks every weight and submodule up in three dictionaries. For a
-    small model that reads one token, this takes half of the time. In the copy a call is `forward` itself, and weights
-    and submodules are plain attributes.
+    small model that reads one token, this takes half of the time. Calling a module of the copy calls `forward`
+    directly, and weights and submodules are plain attributes.
 
-    The copy keeps the current mode: dropout that is off is left out. Compiled modules run uncompiled. A model with
-    hooks is returned unchanged, so that the hooks are called. `replace` has functions that return a replacement for a
-    submodule, by the submodule's class.
+    The copy stays in the current mode: a model in eval mode loses its dropout layers. Compiled modules run uncompiled.
+    A model with hooks is returned unchanged, so that the hooks are called. `replace` maps the class of a submodule to
+    a function that returns its replacement.
     """
     if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         return model

@@ -36,7 +36,7 @@ def round_to_float16(model: M) -> M:
     """Returns a copy in which every matrix is rounded to float16; its dtype does not change.
 
     Vectors, such as the weights of a norm, are not rounded: they are few, and rounding them too would change the logits
-    of a trained `nano` by up to 0.009 nats instead of 0.006. Buffers are not rounded either.
+    of a trained `model=nano` by up to 0.009 nats instead of 0.006. Buffers are not rounded either.
     """
     rounded = copy.deepcopy(model)
     with torch.no_grad():
@@ -47,7 +47,7 @@ def round_to_float16(model: M) -> M:
 
 @torch.inference_mode()
 def measure_rounding(model: "LanguageModel", texts: Tensor, prompt: Tensor) -> Rounding:
-    """Compares a model with its copy rounded to float16: logits of ids (B, T), the greedy text after ids (1, N)."""
+    """Compares a model with its float16 copy: logits of `texts` (B, T), and the greedy text after `prompt` (1, N)."""
     rounded = round_to_float16(model)
     change = (rounded(texts) - model(texts)).abs().max().item()
     if not math.isfinite(change):  # a weight is too large for float16

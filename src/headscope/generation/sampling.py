@@ -77,7 +77,7 @@ class Draws:
         self._noise: list[Tensor] = []  # (B, V) for each position, the next position first
 
     def __call__(self, logits: Tensor, ahead: int) -> Tensor:
-        """Ids (B, n) for logits (B, n, V), the first of which are `ahead` positions after the next one."""
+        """Draws ids (B, n) from logits (B, n, V) of n positions; the first is `ahead` positions after the next one."""
         places = range(ahead, ahead + logits.shape[1])
         while len(self._noise) < places.stop:
             self._noise.append(self.sampling.noise(self.generators, logits.shape[-1]))

@@ -29,8 +29,8 @@ def opening(tokenizer: "Tokenizer") -> str:
 def prompt_ids(tokenizer: "Tokenizer", prompt: str) -> Tensor:
     """Returns the ids (N,) of a prompt, N ≥ 1: a prompt without tokens is replaced by the opening.
 
-    Blanks are tokens for a tokenizer of characters, but not for a tokenizer of words. If all texts of a tokenizer start
-    with the same token, the prompt starts with this token too. Raises UserError if the vocabulary lacks a token.
+    A prompt of spaces has tokens for a character tokenizer, but none for a word tokenizer. If all texts of a tokenizer
+    start with the same token, the prompt starts with this token too. Raises UserError if the vocabulary lacks a token.
     """
     ids = tokenizer.encode(prompt)
     if tokenizer.start is not None and ids[:1].tolist() != [tokenizer.start]:
@@ -46,7 +46,7 @@ def write_texts(
     sampling: Sampling,
     generators: Sequence[torch.Generator],
 ) -> list[Iterator[str]]:
-    """Returns the pieces of several texts, one text per generator. No text depends on the others.
+    """Returns one iterator per generator, which yields a text piece by piece. The texts do not depend on each other.
 
     The first piece is the prompt as the tokenizer reads it. Each further piece is the text of one drawn token. Joined,
     the pieces equal the text of all ids decoded at once; a piece is empty while a character is incomplete. A text ends

@@ -1,4 +1,4 @@
-"""Attention: the function, its weights, the layer with its heads, and the cache of keys and values for decoding.
+"""The attention function, the attention layer with its heads, and the cache of keys and values for decoding.
 
 Shapes: B batch, T positions (Tq of queries, Tk of keys), C = d_model, H heads, D = C / H.
 """
@@ -27,7 +27,7 @@ def attention_scores(
     """Scaled, biased and masked scores (..., Tq, Tk), in fp32 or wider, of q (..., Tq, D) and k (..., Tk, D).
 
     Without `scale`, the factor on q·k is 1/√D (Vaswani et al. 2017, eq. 1). The bias is added after scaling, broadcast
-    to (..., Tq, Tk). With `causal`, queries attend to no later key: hidden scores are -inf.
+    to (..., Tq, Tk). With `causal`, the scores of keys after the query are -inf.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     dtype = torch.promote_types(q.dtype, torch.float32)
@@ -51,16 +51,16 @@ def attention(
 ) -> Tensor:
     """softmax(q kᵀ · scale + bias) v, by the fastest correct kernel (Vaswani et al. 2017, eq. 1).
 
-    Arguments as in `attention_scores`, and v: values (..., Tk, D). Returns (..., Tq, D).
+    Arguments as in `attention_scores`; v holds the values (..., Tk, D). Returns (..., Tq, D).
 
     PyTorch's fused kernel needs three precautions:
 
     - Its causal mask is aligned top-left, which is wrong for queries that follow cached keys. These get an explicit
       mask. A single query needs no mask, because it attends to all keys.
-    - A bias requires an explicit mask, which is slower. A bias with one number per key, (..., 1, Tk), avoids this: it
-      is passed in additional channels of queries and keys.
-    - On a CPU, its backward pass takes ten times longer in bf16 than in fp32. Short sequences are computed in bf16 by
-      plain matrix products, long ones in fp32.
+    - A bias requires an explicit mask, which is slower. A bias with one number per key, (..., 1, Tk), needs no mask,
+      because it is passed in additional channels of queries and keys.
+    - On a CPU, the kernel's backward pass takes ten times longer in bf16 than in fp32. Short sequences are therefore
+      computed in bf16 by plain matrix products, and long ones in fp32.
     """
     t_q, t_k = q.shape[-2], k.shape[-2]
     dtype, width = v.dtype, v.shape[-1]
@@ -89,8 +89,8 @@ def attention(
 def _bias_with_mask(bias: Tensor | None, t_q: int, t_k: int, device: torch.device) -> Tensor:
     """The bias, or zeros, with -inf where a query may not attend, (..., Tq, Tk).
 
-    A bias with one number per key is taken relative to the query's own key. It may grow along the sequence, and 16 bits
-    are exact only for small numbers.
+    If the bias has one number per key, each query subtracts the number of its own key. This has no effect on the
+    softmax, and keeps the numbers small, because 16 bits are exact only for small numbers.
     """
     hidden = torch.full((t_q, t_k), float("-inf"), device=device).triu(t_k - t_q + 1)
     if bias is None:
@@ -101,9 +101,9 @@ def _bias_with_mask(bias: Tensor | None, t_q: int, t_k: int, device: torch.devic
 
 
 def _bias_as_channels(q: Tensor, k: Tensor, by_key: Tensor) -> tuple[Tensor, Tensor]:
-    """Queries and keys with four more channels, which add by_key (..., 1, T) to q kᵀ, relative to the query's own key.
+    """Queries and keys with four more channels, so that q kᵀ includes the bias `by_key` (..., 1, T).
 
-    Subtracting the number of the query's own key changes no weight and has no gradient, but keeps scores small. Each
+    Each query subtracts the number of its own key, which changes no attention weight but keeps scores small. Each
     number is split into a bf16 number and the remainder, which gives it 16 significant bits in bf16 instead of 8.
     """
     whole = by_key.mT.expand(*k.shape[:-1], 1)  # (..., T, 1)
@@ -179,7 +179,7 @@ class MultiHeadAttention(nn.Module):
         return q, k, v
 
     def score_inputs(self, k: Tensor, offset: int = 0) -> tuple[Tensor, Tensor | None]:
-        """The keys that queries are multiplied with, and the bias of the scores or None.
+        """The final keys, which queries are multiplied with, and the bias of the scores or None.
 
         k (B, H, Tk, D) are all keys so far, as `heads` returned them; the first query is at position `offset`.
         """

@@ -16,8 +16,8 @@ from headscope.model.position.base import accept_old_names
 class FeedForward(nn.Module):
     """down(activation(up(x))), (B, T, C) to (B, T, C). Each subclass chooses the activation function.
 
-    The linear layers are called `up` and `down`. The model initialises `down` with zeros. Matrices listed in
-    `no_weight_decay` are exempt from weight decay. Without `width`, F is 4 C; with `bias`, both layers have one.
+    The linear layers are called `up` and `down`. The model initialises `down` with zeros. Parameters listed in
+    `no_weight_decay` are exempt from weight decay. Without `width`, F is 4 C. With `bias`, both layers have biases.
     """
 
     no_weight_decay: ClassVar[tuple[str, ...]] = ()
@@ -44,7 +44,7 @@ class FeedForward(nn.Module):
 
 
 class GELU(FeedForward):
-    """x Φ(x), with biases (Hendrycks & Gimpel 2016), as in Part 4."""
+    """x Φ(x) (Hendrycks & Gimpel 2016), with biases as in Part 4 (`docs/PART4.md`)."""
 
     def __init__(self, d_model: int) -> None:
         super().__init__(d_model, bias=True)
@@ -54,7 +54,7 @@ class GELU(FeedForward):
 
 
 class _SquaredReLU(torch.autograd.Function):
-    """max(x, 0)² with its gradient 2 max(x, 0): two passes over memory in each direction; autograd needs six in all."""
+    """max(x, 0)² with its gradient 2 max(x, 0), in four passes over memory; autograd alone needs six."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A language model without attention: it sees a fixed number of tokens, concatenated.
+"""A language model without attention, which predicts from the last K tokens only.
 
 Shapes: B batch, T positions, C = d_model, K = context, V vocabulary.
 """
@@ -14,11 +14,11 @@ from headscope.model.transformer import LanguageModel
 
 
 class FixedContextMLP(LanguageModel):
-    """The embeddings of the last K tokens, concatenated, and one hidden layer (Bengio et al. 2003, section 2).
+    """One hidden layer over the concatenated embeddings of the last K tokens (Bengio et al. 2003, section 2).
 
-    Like a transformer it predicts at every position, so both are trained and validated on the same windows. At the
-    first positions, zeros replace the missing tokens. `context` is K, `hidden` the width of the hidden layer, and
-    `block_size` the longest sequence, T.
+    Like a transformer, it predicts at every position, so both are trained and validated on the same windows. At the
+    first positions, zeros replace the embeddings of missing tokens. `context` is K, `hidden` the width of the hidden
+    layer, and `block_size` the longest sequence, T.
     """
 
     def __init__(

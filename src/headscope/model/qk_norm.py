@@ -22,10 +22,10 @@ class QKNorm(nn.Module):
 
 
 class Unit(QKNorm):
-    """Every query and key gets mean 0 and variance 1 over its D channels, so length √D (Henry et al. 2020).
+    """Every query and key gets mean 0 and variance 1 over its D channels, and so the length √D (Henry et al. 2020).
 
     Scaled scores are therefore at most √D. This is LayerNorm without weights, in fp32 or wider. On a CPU it takes half
-    the time of `rms_norm`, which PyTorch composes of several operations.
+    the time of `rms_norm`, which PyTorch builds from several operations.
     """
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:

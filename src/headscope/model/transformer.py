@@ -56,7 +56,7 @@ class Block(nn.Module):
 
 
 class TransformerLM(LanguageModel):
-    """A decoder-only transformer as in Part 4: LayerNorm, no biases in attention, untied embedding and head.
+    """A decoder-only transformer as in Part 4 (`docs/PART4.md`): LayerNorm, no biases in attention, untied head.
 
     Matrices are initialised with N(0, 1/fan-in). The head and the layers that write into the residual stream start at
     zero, so the first loss is ln V and every block starts as the identity (Zhang et al. 2019, Fixup).

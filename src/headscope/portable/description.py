@@ -60,9 +60,9 @@ def refusal(model: LanguageModel) -> str:
 def describe(model: LanguageModel) -> dict[str, Any]:
     """The description of a model, with tensors that share the model's memory.
 
-    A class of models that is neither a transformer nor a fixed-context network can return its own description, in one
-    of the two layouts, from a method `made_of`. The model is in eval mode. Raises NotPortable if one of its parts
-    cannot be described, or if the description does not compute the model's logits.
+    A model that is neither a `TransformerLM` nor a `FixedContextMLP` can return its own description, in the layout of
+    one of the two, from a method `made_of`. The model is in eval mode. Raises NotPortable if a part of the model cannot
+    be described, or if the description does not compute the model's logits.
     """
     if isinstance(model, TransformerLM):
         described = _transformer(model)
@@ -125,7 +125,7 @@ def _norm(norm: nn.LayerNorm) -> dict[str, Any]:
 
 
 def _table(scheme: Position, zeros: Tensor) -> Tensor | None:
-    """What a scheme adds to embeddings: its `embed` of zeros (1, T, C)."""
+    """The vectors (T, C) that a scheme adds to embeddings, found by calling `embed` with zeros (1, T, C)."""
     table = scheme.embed(zeros, 0)[0]
     x = _random(zeros)
     _require(_agree(x + table, scheme.embed(x, 0)), scheme)
@@ -138,7 +138,7 @@ def _scores(attention: MultiHeadAttention, t: int) -> dict[str, Any]:
     d = weight.shape[1] // h
     x = _random(weight.new_empty(1, t, weight.shape[1]))
     unit = torch.zeros_like(x).view(1, t, h, d).transpose(1, 2)  # (1, H, T, D)
-    unit[..., ::2] = 1  # (1, 0) in every pair of channels, which a rotation takes to (cos, sin)
+    unit[..., ::2] = 1  # (1, 0) in every pair of channels, which a rotation turns into (cos, sin)
     rotated, keys = scheme.queries_and_keys(unit.clone(), unit.clone(), x, 0)  # a hook may work in place
     bias = scheme.bias(0, t, t)
     _require(rotated.shape == keys.shape == unit.shape and scheme.keys(keys)[1] is None, scheme)
@@ -148,8 +148,8 @@ def _scores(attention: MultiHeadAttention, t: int) -> dict[str, Any]:
         "bias": None if bias is None else _by_distance(bias, h, t),
         "scale": scheme.scale,
     }
-    # On other queries, keys and inputs, the patterns agree only if the scheme is a rotation that is the same for every
-    # head and every x, and if its bias depends on the distance alone, up to a number that all keys of a query share.
+    # On random queries, keys and inputs, the patterns agree only if the scheme is a rotation that is the same for every
+    # head and every x, and if its bias depends only on the distance (a number added to all keys of a query is allowed).
     q, k, x = (_random(u, seed=n) for n, u in enumerate((unit, unit, x), 1))
     rotated, keys = scheme.queries_and_keys(q.clone(), k.clone(), x, 0)
     keys, bias = attention.score_inputs(keys)
@@ -162,7 +162,7 @@ def _by_distance(bias: Tensor, h: int, t: int) -> Tensor:
     """The bias at each distance (H, T), read from the last query: its last key has distance 0."""
     rows = bias.shape[-2] if bias.ndim > 1 else 1
     last = bias.broadcast_to(1, h, rows, t)[0, :, -1]  # (H, T)
-    if rows == 1:  # one number per key, which counts relative to the number of the query's own key
+    if rows == 1:  # one number per key: softmax depends only on the difference from the number of the query's own key
         last = last - last[:, -1:]
     return last.flip(-1)
 
@@ -183,7 +183,7 @@ def _feed_forward(part: FeedForward) -> dict[str, Any]:
     up, down, gate = part.up, part.down, getattr(part, "gate", None)
     hidden = 2 * _random(up.weight.new_empty(1, 64, up.out_features))
     curves = []
-    with suppress(NotImplementedError):  # of a class that overrides `forward` alone
+    with suppress(NotImplementedError):  # raised by a class that overrides only `forward`
         values = part.activation(hidden)
         curves = [name for name, curve in CURVES.items() if _agree(curve(hidden), values)]
     _require(curves, part)

@@ -1,6 +1,6 @@
 """The forward pass of a described model: the formulas of `description`, sharing no code with `headscope.model`.
 
-A description is verified against its model with this forward pass, and the page's script is written after it.
+A description is verified against its model with this forward pass. The page's script uses the same formulas.
 
 Shapes: B batch, T positions, C = d_model, H heads, D = C / H, F width of a feed-forward network, V vocabulary.
 """

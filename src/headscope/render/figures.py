@@ -28,7 +28,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 DASHES = ((), (6, 2), (2, 2), (7, 2, 2, 2), (10, 3), (4, 4), (1, 3))  #: on, off, … in line widths; () is solid
 MARKS = ("o", "^", "s", "D", "v", "P", "*")
 REST = "#999999"  #: colour of the series after the seventh, which have no name
-EARLY = 0.25  #: part of the x axis that the height ignores: a steep start would flatten the rest of the curves
+EARLY = 0.25  #: first part of the x axis, ignored by the limits of y: a steep start would flatten the other curves
 LEGEND_WIDTH = 50  #: characters in a line of the legend
 SVG = "http://www.w3.org/2000/svg"
 
@@ -50,9 +50,9 @@ class Series:
 
 
 def averaged(name: str, values: Sequence[float], points: int) -> Series:
-    """Returns a line of about `points` points, each the mean of as many neighbours; the x of the values is 1, 2, ….
+    """Returns a line of about `points` points, each the mean of equally many successive values, whose x is 1, 2, ….
 
-    The last values are left out if they do not fill a point.
+    The last values are left out if they are too few for a point.
     """
     size = max(len(values) // points, 1)
     means = np.asarray(values, dtype=float)[: len(values) // size * size].reshape(-1, size).mean(1)
@@ -60,7 +60,7 @@ def averaged(name: str, values: Sequence[float], points: int) -> Series:
 
 
 def level(name: str, y: float, others: Sequence[Series]) -> Series:
-    """Returns a level line, as wide as the series that it is drawn with."""
+    """Returns a horizontal line, as wide as the other series of its chart."""
     x = [x for s in others for x in s.x]
     return Series(name, [min(x), max(x)], [y, y])
 
@@ -75,8 +75,8 @@ def curves(
 ) -> Figure:
     """Draws lines with bands over common axes, and a legend below them.
 
-    The most interesting series is the first. Seven have a colour and a name, the rest are grey. Screen readers use the
-    title as the name of the figure. Events are values of x with a text each, drawn as vertical lines.
+    The most important series comes first. The first seven have a colour and a name; the rest are grey. Screen readers
+    use the title as the name of the figure. Each event is a value of x and a text, drawn as a vertical line.
     """
     names = [textwrap.fill(s.name, LEGEND_WIDTH) for s in series[: len(COLOURS)]]
     names += ["others"] * (len(series) > len(names))
@@ -93,7 +93,7 @@ def curves(
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_locator(NullLocator())
-    if log_x or max(x for s in series for x in s.x) >= 1000:  # with smaller values, 0.15 s would be 150m
+    if log_x or max(x for s in series for x in s.x) >= 1000:  # it would write 0.15 as 150m
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.ticklabel_format(axis="y", useOffset=False)
     drawn = [_draw(axes, s, number) for number, s in reversed([*enumerate(series)])][::-1]  # the first series on top
@@ -122,7 +122,7 @@ def _draw(axes: Axes, s: Series, number: int) -> Line2D:
         bars = axes.errorbar(s.x, s.y, s.spread or None, color=colour, marker=mark, linestyle="", capsize=3)
         return bars.lines[0]
     axes.fill_between(s.x, *s.edges, color=colour, alpha=0.15, linewidth=0)
-    every = (0.02 * number, 0.16)  # start and distance in diagonals; different starts keep the markers apart
+    every = (0.02 * number, 0.16)  # start and spacing, in diagonals of the axes; different starts keep markers apart
     (line,) = axes.plot(s.x, s.y, color=colour, linewidth=1.8, marker=mark, markersize=5.5, markevery=every)
     if DASHES[number]:
         line.set_dashes(DASHES[number])
@@ -146,7 +146,7 @@ def _y_limits(series: Sequence[Series], log_x: bool, early: float) -> tuple[floa
 
 
 def svg(figure: Figure) -> str:
-    """Returns a figure as an `<svg>` element for a page, with text as text and without references outside it."""
+    """Returns a figure as an `<svg>` element that can be put into a page. Its text stays text, not outlines."""
     title = str(figure.get_label())
     file = io.StringIO()
     no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))

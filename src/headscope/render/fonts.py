@@ -67,7 +67,7 @@ def _runs(text: str) -> Iterator[tuple[str, str]]:
 
 @cache
 def _names() -> tuple[str, ...]:
-    """Returns all fonts in the order of preference. Without matplotlib, DejaVu is searched in the system's folders."""
+    """Returns all fonts in order of preference. Without matplotlib, Pillow looks for DejaVu in the system's folders."""
     matplotlib = find_spec("matplotlib")  # located without an import, which would take half a second
     folders = matplotlib.submodule_search_locations if matplotlib else None
     bundled = f"{folders[0]}/mpl-data/fonts/ttf/" if folders else ""
@@ -76,7 +76,7 @@ def _names() -> tuple[str, ...]:
 
 @cache
 def _has(name: str, character: str) -> bool:
-    """Returns whether a font is installed and has a visible glyph for a character, not its box for missing glyphs."""
+    """Returns whether a font is installed and draws a character visibly, and not as its box for missing glyphs."""
     plain = _plain(name)
     if plain is None or not character.isprintable():
         return False
@@ -86,7 +86,7 @@ def _has(name: str, character: str) -> bool:
 
 @cache
 def _plain(name: str) -> ImageFont.FreeTypeFont | None:
-    """Returns a font, None if it is not installed. It has no shaping, which would put a circle under a lone accent."""
+    """Returns a font without shaping, which would put a circle under a lone accent; None if it is not installed."""
     try:
         return _font(name, 16).font_variant(layout_engine=ImageFont.Layout.BASIC) if name else _font(name, 16)
     except OSError:

@@ -37,7 +37,7 @@ def shorten(labels: Sequence[str], longest: int) -> list[str]:
     """Removes the middle of long labels.
 
     Labels that would become equal keep up to four times as many characters. If they are still equal, they get numbers.
-    `longest` is at least 5; the code point of a character counts as one.
+    `longest` is at least 5; a code point such as <U+000D> counts as one character.
     """
     short = {x: _without_middle(x, longest) for x in labels}
     for length in (2 * longest, 3 * longest, 4 * longest):

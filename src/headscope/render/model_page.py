@@ -1,4 +1,4 @@
-"""Writes the page that holds a model: markup, style, script, description and weights in one file that loads nothing.
+"""Writes the page that runs a model: markup, style, script, description and weights in one file that loads no other.
 
 The script consists of the modules in `model_page/`: plain JavaScript that can be read and tested one module at a time.
 """
@@ -56,11 +56,11 @@ def join_modules(*names: str) -> str:
 
 
 def model_page(texts: Mapping[str, str], description: dict[str, Any], film: bytes) -> str:
-    """Returns the document.
+    """Returns the HTML of the page.
 
-    `texts` are the title, the summary, the unit of tokens, the precision of weights, and `why` the page cannot run the
-    model, or empty text. The description is everything that the script reads, as JSON with arrays. The film is the maps
-    at each picture step of the training, one byte per weight; empty if the run kept none.
+    `texts` has the title, summary, unit (the name of one token), precision (of the weights), and `why`: the reason why
+    the page cannot run the model, or an empty text. The description is all data that the script reads, as JSON with
+    arrays. The film holds the maps at each picture step of the training, one byte per weight; it may be empty.
     """
     without_arrays, weights = pack(description)
     described = json.dumps(without_arrays | {"title": texts["title"]}, ensure_ascii=False, separators=(",", ":"))
@@ -76,7 +76,7 @@ def model_page(texts: Mapping[str, str], description: dict[str, Any], film: byte
 
 
 def pack(tree: Any) -> tuple[Any, bytes]:
-    """Moves the arrays of nested dicts and lists into bytes, with 16 bits per number where that is exact.
+    """Moves the arrays of nested dicts and lists into bytes, with 16 bits per number if an array has only such numbers.
 
     In the returned tree, each array is `{"tensor": offset in bytes, "shape": [...], "type": "float16" | "float32"}`.
     Equal arrays share their bytes.

@@ -43,10 +43,10 @@ def maps_picture(
     A window that starts after position 0 gets an extra column at the left for the sum over all earlier positions, so
     that each row still shows all of its weight.
 
-    The maps (H, T, T), query before key and zero above the diagonal, are attention weights or norms of the moved
-    vectors. There are T tokens, and H captions above the maps. Only the positions in the window are shown, such as
-    `slice(-32, None)` for the last 32. Values from `largest` on have the darkest colour. `pixels` is the approximate
-    side of one map.
+    The maps (H, T, T) have a row per query and are zero above the diagonal. They are attention weights, or the norms of
+    the vectors that a head moves from key to query. There are T tokens, and H captions above the maps. Only positions
+    in the window are shown, such as the last 32 with `slice(-32, None)`. Values of `largest` or more have the darkest
+    colour. `pixels` is the approximate side of one map.
     """
     t = maps.shape[-1]
     shown = range(t)[window]
@@ -125,8 +125,8 @@ def matrix_picture(
     """Draws a labelled matrix (R, K). The cells of a small matrix contain their numbers.
 
     With `weights`, the values (R, K) are weights from 0 to 1, coloured by their square root as in `attention_colours`.
-    Other values have a sign, and zero is white. Values that are not finite have the background's colour. So do weights
-    of exactly 0, because they are masked.
+    Otherwise the values have a sign, and zero is white. Cells have the background's colour if the value is not finite,
+    or if it is a weight of exactly 0, which means that it is masked.
     """
     r, k = values.shape
     hidden = ~np.isfinite(values) | (weights & (values == 0))

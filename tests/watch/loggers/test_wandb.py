@@ -84,7 +84,7 @@ def test_not_logged_in_gives_a_message_of_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(wandb, "init", refuse)
     logger = Wandb(str(tmp_path), "tests")
-    with pytest.raises(UserError, match=r"^wandb: No API key.*; or keep the records here: logger.wandb.offline=true$"):
+    with pytest.raises(UserError, match=r"^wandb: No API key.*; or set logger.wandb.offline=true to save files here$"):
         _ = logger.experiment
     logger.finalize("failed")  # Lightning calls it after the error; raises nothing
 

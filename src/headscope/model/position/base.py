@@ -15,7 +15,7 @@ OLD_NAMES = {"rotate": "queries_and_keys", "ways": "extension_methods", "undecay
 
 
 def accept_old_names(cls: type, names: Mapping[str, str]) -> None:
-    """Gives a new subclass both names of a renamed hook, whichever of the two it overrides (`names`: new by old name).
+    """Makes an overridden hook of a new subclass available under its old and its new name (`names`: new by old name).
 
     Called from `__init_subclass__`, so that `super()` works under both names.
     """
@@ -29,7 +29,7 @@ def accept_old_names(cls: type, names: Mapping[str, str]) -> None:
 
 
 class Position(nn.Module):
-    """A scheme that changes nothing (NoPE): the order comes from the causal mask alone (Haviv et al. 2022).
+    """No positions (NoPE): only the causal mask shows the order (Haviv et al. 2022). The base class of all schemes.
 
     A model has an instance for its embedding and an instance for every layer. A scheme acts in one of these two places
     and overrides the hooks of that place:
@@ -66,14 +66,14 @@ class Position(nn.Module):
         """Creates weights and tables of a layer's instance."""
 
     def share(self, first: "Position") -> None:
-        """Takes over parameters of the first layer's instance. Called on the instance of every layer."""
+        """Takes shared parameters from the first layer's instance. Called on the instance of every layer."""
 
     def embed(self, x: Tensor, offset: int) -> Tensor:
-        """Token embeddings (B, T, C), the first at position `offset`, to the same shape."""
+        """Adds positions to token embeddings (B, T, C), the first of which is at position `offset`."""
         return x
 
     def queries_and_keys(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-        """Queries and keys (B, H, T, D) of the positions from `offset` on, with positions applied, (B, H, T, D').
+        """Applies positions to queries and keys, (B, H, T, D) to (B, H, T, D'); the first is at position `offset`.
 
         x (B, T, C) is the input of the attention layer. The returned keys are cached. They may be wider than the
         queries if `keys` removes the additional channels.
@@ -83,7 +83,7 @@ class Position(nn.Module):
     rotate = queries_and_keys  #: the old name
 
     def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The keys that queries are multiplied with, and a bias that depends on the keys, or None.
+        """The final keys, which queries are multiplied with, and a bias that depends on the keys, or None.
 
         k (B, H, Tk, D') are all keys so far, as `queries_and_keys` returned them. The returned keys are as wide as the
         queries. The bias is added to the scaled scores, broadcast to (B, H, Tq, Tk).
@@ -91,10 +91,10 @@ class Position(nn.Module):
         return k, None
 
     def bias(self, offset: int, t_q: int, t_k: int) -> Tensor | None:
-        """A bias of the scaled scores, broadcast to (B, H, Tq, Tk), or None; queries start at `offset`, keys at 0.
+        """A bias that is added to the scaled scores, broadcast to (B, H, Tq, Tk), or None.
 
-        A number added to all keys of one query has no effect, because softmax ignores it. A bias that can be written
-        with one number per key, (..., 1, Tk), is faster, because PyTorch's fused causal kernel can still be used.
+        The first query is at `offset`, the first key at 0. Softmax ignores a number that is added to all scores of one
+        query. A bias with one number per key, (..., 1, Tk), is faster, because it allows PyTorch's fused causal kernel.
         """
         return None
 
@@ -109,7 +109,7 @@ class Position(nn.Module):
         self.block_size = block_size
 
     def table(self) -> Tensor | None:
-        """The vectors (T, C) that the embedding's instance adds, for a picture; None if it adds no fixed vectors."""
+        """The vectors (T, C) that the embedding's instance adds, to be drawn; None if it adds no fixed vectors."""
         return None
 
 

@@ -28,9 +28,9 @@ class ALiBi(Position):
 
     @staticmethod
     def slopes_of(n_heads: int) -> Tensor:
-        """m of every head, (H,): 2^(-8h/H), h = 1 … H, if H is a power of two (section 3).
+        """The slope m of every head, (H,): 2^(-8h/H), h = 1 … H, if H is a power of two (section 3).
 
-        Otherwise the slopes of the largest power of two below H, followed by every other slope of the next power.
+        Otherwise, the slopes for the largest power of two below H, then every other slope for the next power of two.
         """
         power = 2 ** (n_heads.bit_length() - 1)  # the largest power of two up to n_heads
         slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
@@ -51,9 +51,9 @@ def by_distance(values: Tensor, offset: int, t_q: int) -> Tensor:
 class T5(Position):
     """A learned bias for each bucket of distances, shared by all layers (Raffel et al. 2020, section 2.1).
 
-    The first half of the buckets holds one distance each. After that, buckets widen logarithmically up to
-    `max_distance` (in tokens). The last bucket holds all distances from there on, so the scheme works beyond the
-    training length. Unlike in T5, scores are scaled by 1/√D.
+    Each bucket in the first half holds one distance. After that, buckets widen logarithmically up to `max_distance`
+    (in tokens). The last bucket also holds all larger distances, so the scheme works beyond the training length.
+    Unlike in T5, scores are scaled by 1/√D.
     """
 
     no_weight_decay = ("biases",)
@@ -82,7 +82,6 @@ class T5(Position):
     def bucket(self, distance: Tensor) -> Tensor:
         """The number of the bucket of each distance ≥ 0."""
         exact = self.buckets // 2
-        # In float64 the ends of buckets are exact: a distance of 64 is 2/3 of the way from 16 to 128.
         logs = (distance.clamp_min(1).double() / exact).log() / math.log(self.max_distance / exact)
         wide = exact + (logs * (self.buckets - exact)).clamp_min(0).long()
         return torch.where(distance < exact, distance, wide.clamp_max(self.buckets - 1))
@@ -95,8 +94,8 @@ class T5(Position):
 class Kerple(Position):
     """A penalty that grows with the logarithm of the distance, -r₁ ln(1 + r₂ (i - j)) (Chi et al. 2022, eq. 5).
 
-    r₁ and r₂ are learned for each head. The parameters are their logarithms, so they stay positive. They start evenly
-    spread over the ranges from which the paper draws them: r₁ up to 2, r₂ up to 1.
+    Each head learns r₁ and r₂. The parameters are their logarithms, so r₁ and r₂ stay positive. Their initial values
+    are spread evenly over the ranges from which the paper draws them: r₁ up to 2, r₂ up to 1.
     """
 
     def init_layer(self, layer: int) -> None:
@@ -110,11 +109,11 @@ class Kerple(Position):
 
 
 class Forgetting(Position):
-    """FoX: each head forgets earlier tokens at a rate that the tokens in between set (Lin et al. 2025, eq. 4).
+    """FoX: each head forgets earlier tokens at a rate that depends on the tokens in between (Lin et al. 2025, eq. 4).
 
     The bias of query i and key j is Σ log σ(f_l), l = j+1 … i, where f = W x + b + 5 is computed from the input of the
-    layer and b starts at 0: at first each token keeps 99.3% of what came before. With the cumulative sums C, this bias
-    is C_i - C_j. C_i is the same for all keys of query i, so the bias is -C_j, one number per key.
+    layer. b starts at 0, so the forget gate σ(f) starts near σ(5) = 99.3%. With cumulative sums S, the bias is
+    S_i - S_j. S_i is the same for all keys of query i and has no effect, which leaves -S_j, one number per key.
     """
 
     def init_layer(self, layer: int) -> None:
@@ -127,5 +126,5 @@ class Forgetting(Position):
         return q, torch.cat((k, log_f.to(k.dtype).transpose(1, 2)[..., None]), -1)
 
     def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
-        k, log_f = torch.split(k, [k.shape[-1] - 1, 1], -1)  # its backward takes one pass; two slices would take five
+        k, log_f = torch.split(k, [k.shape[-1] - 1, 1], -1)  # backward in one pass over memory; two slices take five
         return k, -log_f.to(torch.promote_types(k.dtype, torch.float32)).cumsum(-2).mT  # (B, H, 1, Tk)

@@ -21,19 +21,19 @@ def interpolate(d: int, base: float, trained: int, s: float) -> tuple[Tensor, fl
 
 
 def ntk(d: int, base: float, trained: int, s: float) -> tuple[Tensor, float]:
-    """Raises the base to base · s^(d/(d-2)): interpolates the slowest pair, keeps the fastest (bloc97 2023)."""
+    """Multiplies the base by s^(d/(d-2)), which interpolates the slowest pair and keeps the fastest (bloc97 2023)."""
     return frequencies(d, base * s ** (d / max(d - 2, 1))), 1.0
 
 
 def yarn(d: int, base: float, trained: int, s: float) -> tuple[Tensor, float]:
-    """Keeps the pairs that rotate often within the trained length, interpolates slow ones (Peng et al. 2023, sec. 3).
+    """Keeps pairs that rotate often within the trained length, and interpolates slow ones (Peng et al. 2023, sec. 3).
 
     A linear ramp leads from the pair that makes 32 rotations to the pair that makes one. Queries and keys are
-    multiplied by 0.1 ln s + 1, which keeps the entropy of the attention weights.
+    multiplied by 0.1 ln s + 1, which preserves the entropy of the attention weights.
     """
 
-    def pair_with(rotations: float) -> float:
-        return d * math.log(trained / (rotations * 2 * math.pi)) / (2 * math.log(base))
+    def pair_with(turns: float) -> float:
+        return d * math.log(trained / (turns * 2 * math.pi)) / (2 * math.log(base))
 
     low, high = max(math.floor(pair_with(32)), 0), min(math.ceil(pair_with(1)), d - 1)
     ramp = ((torch.arange(d // 2, dtype=torch.float64) - low) / max(high - low, 1e-3)).clamp(0, 1)
@@ -59,7 +59,7 @@ def rotations(theta: Tensor, block_size: int) -> Tensor:
 class Rotary(Position):
     """RoPE: rotates pairs of neighbouring channels of q and k by an angle p θ (Su et al. 2021, eq. 34).
 
-    Scores then depend on the content and on the distance only. `base` as in `frequencies`.
+    The score of a query and a key then depends only on their content and their distance. `base` as in `frequencies`.
     """
 
     extension_methods = ("as trained", *EXTENSIONS)
@@ -89,7 +89,7 @@ class Rotary(Position):
 
         def rotate(u: Tensor) -> Tensor:
             pairs = u.float().view(*u.shape[:-1], -1, 2)  # (B, H, T, R/2, 2)
-            if torch.compiler.is_compiling():  # inductor generates no code for complex numbers; eager, they are faster
+            if torch.compiler.is_compiling():  # inductor cannot compile complex numbers, which are faster in eager mode
                 (a, b), (cos, sin) = pairs.unbind(-1), cos_sin.unbind(-1)
                 rotated = torch.stack((a * cos - b * sin, a * sin + b * cos), -1)
             else:
@@ -111,9 +111,9 @@ class Rotary(Position):
 class PartialRotary(Rotary):
     """RoPE on the first channels of each head; the others carry content only (GPT-NeoX: Black et al. 2022, sec. 2.1).
 
-    A fraction of a head's channels rotates, rounded down to an even number. With `key_offset`, the other channels use
-    the key of the previous token; the first token uses its own. A query then finds the token that *followed* an earlier
-    one, without a head in a layer below, so one layer suffices for induction (modded-nanogpt, 2025).
+    `fraction` of a head's channels rotate, rounded down to an even number. With `key_offset`, the other channels use
+    the key of the previous token; the first token uses its own. A query can then match the token *before* a key, which
+    otherwise needs a head in a lower layer. One layer is therefore enough for induction (modded-nanogpt, 2025).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-// Measurements of a text inside the model. `headscope.heads` has a function for each, with the same result.
+// Measurements of the model on a text. `headscope.heads` has a function for each, with the same result.
 //
 // Shapes: n positions, C width, H heads, D = C / H, V vocabulary, L layers.
 import { dot, layerNorm, probabilities, product } from "./numbers.js";
@@ -103,7 +103,7 @@ export function attribute(pass, at, token) {
   };
 }
 
-/** The direction in a LayerNorm's input that adds to a direction of its output, at a fixed scale, and the bias. */
+/** Traces a direction of a LayerNorm's output back to its input, at a fixed scale: input · direction + bias. */
 function throughFrozenNorm(norm, x, i, output, j, C) {
   let mean = 0;
   let variance = 0;

@@ -29,7 +29,7 @@ export const css = ([r, g, b]) => `rgb(${r},${g},${b})`;
 /**
  * Draws a map of bytes, (n, n) from index `from`, with one pixel per weight. Masked weights are transparent.
  *
- * @param most - pixels of a side at most. In a larger map, each pixel shows the largest of several weights.
+ * @param most - the largest side in pixels. In a larger map, each pixel shows the largest of several weights.
  */
 export function drawBytes(canvas, bytes, from, n, colours, most = Infinity) {
   const pool = Math.ceil(n / most) || 1;

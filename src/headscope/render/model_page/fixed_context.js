@@ -3,7 +3,7 @@
 // Shapes: T positions, C width of an embedding, K tokens that each position sees, F hidden width, V vocabulary.
 import { product } from "./numbers.js";
 
-/** One text inside the model. It has logits, but no heads and no residual stream. */
+/** The values of the model on one text: logits, but no heads and no residual stream. */
 export class FixedContextPass {
   constructor(model) {
     const { context: T, width: C, seen: K, hidden: F, vocabulary: V } = model.sizes;

@@ -3,9 +3,9 @@ import { css, drawBytes, onSchemeChange, ramp } from "./colours.js";
 import { element, hasModifier, indexAfterKey, percent } from "./elements.js";
 import { nameOf } from "./state.js";
 
-const THUMBNAIL = 128; // pixels of a side at most
+const THUMBNAIL = 128; // the largest side in pixels
 
-/** The attention of one head "from" position `at` of the context or "to" it, (n). `maps` has bytes (heads, n, n). */
+/** The attention of one head "from" or "to" position `at` of the context, (n). `maps` has bytes (heads, n, n). */
 export function attentionAt(maps, n, head, at, direction) {
   const byte = (k) => (direction === "from" ? maps[(head * n + at) * n + k] : maps[(head * n + k) * n + at]);
   const isMasked = (k) => (direction === "from" ? k > at : k < at);
@@ -103,7 +103,7 @@ export class HeadsView {
     }
   }
 
-  /** Shows below each map the head's attention from a position of the context, or to it. */
+  /** Shows, below each map, the head's attention "from" or "to" a position of the context. */
   look(at, direction, labels) {
     this.lastLook = [at, direction, labels];
     const colours = ramp();

@@ -6,7 +6,7 @@ const PAUSE = 250; // milliseconds without a change before the address changes, 
 
 /**
  * @param read - puts a text into the text box and returns its ids; null if the page cannot read a new text.
- * @returns `recall`, which takes the state from the address, and `remember`, which soon writes the state into it.
+ * @returns `recall`, which reads the state from the address, and `remember`, which writes it there after a pause.
  */
 export function linkWith({ state, sizes, tokenizer }, read) {
   let timer = null;

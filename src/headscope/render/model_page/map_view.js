@@ -1,9 +1,9 @@
-// One attention map, large. The canvas has one pixel per weight and the browser enlarges it, so that long contexts scroll
+// One large attention map. The canvas has one pixel per weight, and the browser enlarges it; so long contexts scroll
 // smoothly.
 import { drawBytes, onSchemeChange, ramp, toBytes } from "./colours.js";
 import { element, hasModifier } from "./elements.js";
 
-const LEGIBLE = 7; // pixels of the smallest cell with a label
+const LEGIBLE = 7; // side in pixels of the smallest cell with a label
 const LARGEST_CELL = 48; // pixels
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -Infinity] };
 
@@ -123,7 +123,7 @@ export class MapView {
     this.#show(...this.cell);
   }
 
-  /** Shows the number of a cell. */
+  /** Outlines a cell, and shows its weight below the map. */
   #show(i, j) {
     if (!this.n) return;
     this.frame.style.cssText = `left:${j * this.size}px;top:${i * this.size}px;width:${this.size}px;height:${this.size}px`;

@@ -17,7 +17,7 @@ export const panel = {
   }),
 };
 
-/** `isCut`: whether heads are off, so that every probability has a change. */
+/** Draws the table, with the change of every probability if heads are off (`isCut`). */
 function draw(found, page, isCut) {
   const focused = document.activeElement?.dataset?.token; // its row keeps the focus
   const order = found.next

@@ -1,11 +1,11 @@
 // The page: reads the description, starts the worker, and updates the panels after every change of the state.
 //
 // A panel is a module that exports `panel`, an object with `needs`, the names in `available` that the panel requires,
-// and `create(page)`, which returns a view. To add a panel to the page, add the name of its module to PANELS in
-// `headscope/render/model_page.py`; the panel makes its own elements, or uses elements of `model.html`. A view has up to two methods. `update(page, changed)` draws the view again. `changed` is a Set of
-// the names in the state that changed, "text" if the worker has read the text again, and "position" if `page.position()`
-// has a new answer. `look(page, at)` shows immediately where the chosen head looks from position `at`, or which
-// positions look at it.
+// and `create(page)`, which returns a view. To add a panel, add the name of its module to PANELS in
+// `headscope/render/model_page.py`; the panel makes its own elements, or uses elements of `model.html`.
+// A view has up to two methods. `update(page, changed)` draws the view again. `changed` is a Set of the names in the
+// state that changed, "text" if the worker has read the text again, and "position" if `page.position()` has a new
+// answer. `look(page, at)` shows the attention of the chosen head from or to position `at` immediately.
 import { $, element, reportFailure } from "./elements.js";
 import { linkWith } from "./link.js";
 import { request, startWorker } from "./request.js";
@@ -39,7 +39,7 @@ export const state = new State({
   frames,
 });
 
-/** What the panels share. */
+/** The values and functions that the panels share. */
 const page = {
   description,
   model,
@@ -73,7 +73,7 @@ let views = [];
 let link = null;
 let position = null; // a promise, null after a change
 
-/** The ids of a text, at least one. Shows which tokens of the text the vocabulary does not have. */
+/** The ids of a text, at least one. Shows a warning with the tokens that the vocabulary lacks. */
 function idsOf(text) {
   const { ids, unknown } = page.tokenizer.encode(text);
   $("unknown").hidden = !unknown.length;
@@ -93,7 +93,7 @@ async function requestPosition() {
   return { ...found, at, next: Array.from(found.next), actual: parameters.ids[at + 1] };
 }
 
-/** Requests what the changed values affect, and updates the panels. */
+/** Requests new answers if the changed values affect them, and updates the panels. */
 async function refresh(changed) {
   if (["ids", "off", "by"].some((name) => changed.has(name))) {
     const { ids, off, by } = state;
@@ -141,18 +141,18 @@ export function start(panels) {
   begun = begin(panels);
 }
 
-/** Resolves once every choice is drawn. */
+/** Resolves when the page shows the current state. */
 export async function settled() {
   await begun;
   while (drawing) await drawing;
 }
 
-/** A page may lack a model, heads, or maps over the training: shows the parts that are available. */
+/** Shows the parts that are available, because a page may lack a model, heads, or maps of the training. */
 async function begin(panels) {
   const isAvailable = (needs) => needs.split(" ").every((name) => available[name]);
   for (const part of document.querySelectorAll("[data-needs]")) part.hidden = !isAvailable(part.dataset.needs);
-  const [neediest] = description.heads.filter((head) => head.confirmed).sort((a, b) => b.cost - a.cost);
-  if (neediest) Object.assign(state, { layer: neediest.layer, head: neediest.head }); // the model depends on it most
+  const [costliest] = description.heads.filter((head) => head.confirmed).sort((a, b) => b.cost - a.cost);
+  if (costliest) Object.assign(state, { layer: costliest.layer, head: costliest.head }); // the loss needs it most
   link = linkWith(page, model && page.tokenizer.canSplit ? readTyped : null);
   for (const panel of panels) if (isAvailable(panel.needs)) views.push((await panel.create(page)) ?? {});
   if (model) {

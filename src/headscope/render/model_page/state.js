@@ -1,12 +1,12 @@
-// The choices of the reader, and how a link stores them.
+// The state of the page, which holds the choices of the reader, and its form in a link.
 
 /**
  * The chosen values, and the functions to call after a change.
  *
- * `ids`: the text. `at`: the chosen position. `layer`, `head`: the head that is shown large, in a `view`. `off`: the
- * heads that are switched off, as [layer, head]. `by`: "mean" or "zero", the replacement for their output. `token`: the
- * token whose logit is split into contributions, null for the most likely. `direction`: attention "from" the chosen
- * position or "to" it. `frame`: the picture step of the training.
+ * `ids`: the text. `at`: the chosen position. `layer`, `head`: the head whose map is shown large. `view`: the kind of
+ * this map. `off`: the heads that are switched off, as [layer, head]. `by`: "mean" or "zero", the replacement for their
+ * output. `token`: the token whose logit is split into contributions, null for the most likely. `direction`: attention
+ * "from" or "to" the chosen position. `frame`: the picture step of the training.
  */
 export class State {
   #listeners = [];

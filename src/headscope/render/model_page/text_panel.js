@@ -82,7 +82,7 @@ class TextView {
       this.box.scrollTop = span.offsetTop - height / 2;
   }
 
-  /** Shows the attention from a position, or to it, as bars. */
+  /** Shows the attention "from" or "to" a position as bars. */
   look({ answer, drawn, sizes, state }, at) {
     if (!sizes.heads) return;
     const { layer, head, direction } = state;

@@ -14,7 +14,7 @@ class Characters {
     this.id = new Map(vocab.map((token, i) => [token, i]));
   }
 
-  /** The tokens of a text, also those that the vocabulary does not have. */
+  /** The tokens of a text, including those that the vocabulary does not have. */
   split(text) {
     return Array.from(text);
   }
@@ -96,7 +96,7 @@ class BytePairs extends Characters {
   }
 }
 
-/** For a tokenizer with another rule: shows ids by their labels, and cannot split a text. */
+/** For a tokenizer with any other rule: shows the labels of ids, and cannot split a text. */
 class LabelsOnly {
   canSplit = false;
 

@@ -18,7 +18,7 @@ export const panel = {
 class TrainingView {
   /**
    * @param film - `ids`, `shape` (L, H, T), and `frames`: the step and roles of each picture.
-   * @param bytes - the maps of all frames: row by row, without the masked weights.
+   * @param bytes - the maps of all frames, row by row, without the masked weights.
    */
   constructor(film, bytes, state, shown) {
     const [layers, heads, n] = film.shape;

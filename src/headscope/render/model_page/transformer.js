@@ -1,16 +1,16 @@
-// The transformer: one text inside it, with every intermediate value that the page shows.
+// The forward pass of the transformer on one text, with every intermediate value that the page shows.
 //
 // Shapes: T positions of the context, n of them in use, C width, H heads, D = C / H, F width of a feed-forward layer,
 // V vocabulary, L layers.
 import { activations } from "./activations.js";
 import { dot, layerNorm, product, softmax } from "./numbers.js";
 
-/** The square root of a weight as one byte. The root keeps small weights, and the colours of a map use it too. */
+/** The square root of a weight as one byte. The root is finer for small weights, and the colours of a map use it too. */
 const toByte = (weight) => Math.round(Math.sqrt(weight) * 255);
 
 /**
- * One text inside a model. Each position depends only on earlier positions, so a text with the same beginning as the
- * previous text is computed from the first difference. For writing, this works as a cache of keys and values.
+ * The values of a model on one text. Each position depends only on earlier positions, so `read` computes a text only
+ * from its first difference to the previous text. For writing, this works as a cache of keys and values.
  */
 export class Pass {
   /** @param model - the description of `headscope/portable/description.py`; tensors as Float32Arrays. */
@@ -49,7 +49,7 @@ export class Pass {
     const { layers: L, vocabulary: V, width: C } = this.model.sizes;
     const n = ids.length;
     const changed = [...off.keys(), ...this.off.keys()].filter((head) => off.get(head) !== this.off.get(head));
-    const firstChanged = Math.min(L, ...changed.map((head) => Number(head.split(",")[0]))); // a layer, L for none
+    const firstChanged = Math.min(L, ...changed.map((head) => Number(head.split(",")[0]))); // a layer; L if none
     let same = 0;
     while (same < n && same < this.ids.length && ids[same] === this.ids[same]) same++;
     this.ids = [...ids];

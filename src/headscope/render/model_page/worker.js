@@ -8,8 +8,8 @@ import { contextStart, draw } from "./sampling.js";
 import { Pass } from "./transformer.js";
 import { unpack, withArrays } from "./unpack.js";
 
-let whole = null; // the text inside the unmodified model
-let cut = null; // the text inside the model without the heads that are off
+let whole = null; // the pass through the unmodified model
+let cut = null; // the pass without the heads that are off
 let means = null; // the mean output of each head, (L, H D); null if the checkpoint has no texts
 
 const replacements = new Map(); // `Pass` compares them by identity, so there is one array for each
@@ -26,7 +26,7 @@ function replacement(layer, head, by) {
   return replacements.get(name);
 }
 
-/** Reads the context of a text with and without the heads. Returns the pass without them, and the context's start. */
+/** Reads the context of a text, with all heads and without those that are off. Returns the latter pass, and the start. */
 function read({ ids, off, by }) {
   const start = contextStart(ids.length, whole.model.sizes.context);
   const context = ids.slice(start);
@@ -64,7 +64,7 @@ const answers = {
     return {};
   },
 
-  /** The losses of a text with and without the heads that are off, all maps without them, and the time in ms. */
+  /** The losses without the heads that are off and with all heads, the maps without them, and the time in ms. */
   text(parameters) {
     const began = performance.now();
     const { pass, start } = read(parameters);
@@ -72,7 +72,7 @@ const answers = {
     return { ...answer, ms: performance.now() - began };
   },
 
-  /** The next token at a position of the context, with and without the heads; its logit lens and contributions. */
+  /** The next token at a position of the context, with and without the heads that are off; logit lens, contributions. */
   position(parameters) {
     const { pass } = read(parameters);
     const V = pass.model.sizes.vocabulary;

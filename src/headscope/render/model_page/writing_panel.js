@@ -1,4 +1,4 @@
-// The buttons with which the model continues the text: one token per click, or tokens until it is stopped.
+// The buttons with which the model continues the text: by one token per click, or until the reader stops it.
 import { $ } from "./elements.js";
 import { request } from "./request.js";
 
@@ -7,10 +7,10 @@ const PAUSE = 20; // milliseconds between two tokens, so that the page shows eac
 export const panel = { needs: "model", create: writeWith };
 
 function writeWith({ state, tokenizer, vocabulary, settled }) {
-  let running = null; // an object for each loop, null while nothing is written
+  let running = null; // identifies the running loop; null while the page writes nothing
   let queue = Promise.resolve(); // one token at a time
 
-  /** Draws a token after those of earlier clicks. Returns whether the text can continue. */
+  /** Draws a token after the tokens of earlier clicks. Resolves to whether the text can continue. */
   function writeOne(isWanted = () => true) {
     queue = queue.catch(() => {}).then(() => isWanted() && write(isWanted));
     return queue;

@@ -17,7 +17,7 @@ from headscope.files import write_atomically
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import Recorder
 
-Rows = dict[int, dict[str, float | str]]  #: values by name, of each step
+Rows = dict[int, dict[str, float | str]]  #: for each step, the values by name
 
 
 class Csv(Recorder, Logger):
@@ -48,7 +48,7 @@ class Csv(Recorder, Logger):
     def save(self) -> None:
         """Replaces the table on disk. Columns are in the order in which their metrics first appeared.
 
-        Raises RunFailed if the disk is full; the old table is still there.
+        Raises RunFailed if the disk is full; then the old table stays.
         """
         if not self._rows:
             return
@@ -85,7 +85,7 @@ def read_rows(table: Path) -> Rows:
 
 
 def step_file(folder: Path, tag: str, step: int, suffix: str) -> Path:
-    """Returns the path of a file. The names of a tag sort by step."""
+    """Returns the path of a tag's file at a step. The step is padded with zeros, so that names sort by step."""
     return folder / f"{tag}_{step:06}{suffix}"
 
 
@@ -102,7 +102,7 @@ def write_picture(folder: Path, tag: str, rgb: NDArray[np.uint8], step: int) -> 
 
 
 def remove_later(folder: Path, step: int, suffix: str) -> None:
-    """Removes the files of later steps; files with other names stay."""
+    """Removes the files of later steps, and keeps files whose names do not end with a step."""
     for path in folder.rglob(f"*{suffix}"):
         number = path.stem.rpartition("_")[2]
         if number.isdigit() and int(number) > step:

@@ -59,7 +59,7 @@ class MLflow(Tracker, MLFlowLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Sends only params that MLflow does not have yet, because it refuses to change one when a run is resumed."""
+        """Sends only params that MLflow does not have yet, because it refuses changed params when a run is resumed."""
         known = self.experiment.get_run(self.run_id).data.params
         allowed = {re.sub(r"[^\w./: -]", "_", key): value for key, value in dict(params).items()}
         super().log_hyperparams({key: value for key, value in allowed.items() if key not in known})

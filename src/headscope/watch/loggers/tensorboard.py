@@ -65,8 +65,8 @@ class TensorBoard(Recorder, TensorBoardLogger):
     def record_end(self, choices: Mapping[str, int | float | str], metrics: Mapping[str, float], step: int) -> None:
         """Writes the run's row of the HParams table, and the best loss. The table shows the last value of a scalar.
 
-        torch would also write an experiment tag. TensorBoard reads the tag of one run and would drop the columns of all
-        others. Without the tag, the table has the columns of all runs, those that differ first.
+        torch would also write an experiment tag. TensorBoard reads this tag of only one run, and the table would lack
+        columns of the other runs. Without the tag, it has the columns of all runs, those that differ first.
         """
         _, start, end = hparams(dict(choices), {})  # type: ignore[no-untyped-call]
         for part in (start, end):
@@ -75,7 +75,7 @@ class TensorBoard(Recorder, TensorBoardLogger):
             self.experiment.add_scalar("val/loss_best", best, step)
 
     def resume_at(self, step: int) -> None:
-        """Also renames the tags that earlier versions logged, and removes their second folder of HParams."""
+        """Also renames tags that earlier versions logged, and removes the folder `hparams` that they wrote."""
         remove_later_events(self.folder.path, step)
         remove_later(self.folder.pictures, step, ".png")
         shutil.rmtree(self.folder.path / "hparams", ignore_errors=True)
@@ -101,7 +101,7 @@ def code_block(text: str) -> str:
 
 
 def remove_later_events(folder: Path, step: int) -> None:
-    """Rewrites a folder's event files without the events after a step, or without all events if the step is 0.
+    """Rewrites a folder's event files without the events after a step, or without any events if the step is 0.
 
     Also removes an incomplete last record, which a kill leaves, and renames tags of earlier versions. TensorBoard's
     `purge_step` hides only scalars and images, so texts would appear twice. The run's row of the HParams table is
@@ -115,10 +115,10 @@ def remove_later_events(folder: Path, step: int) -> None:
                 event = Event.FromString(record)
                 if event.HasField("file_version"):
                     writer.write(record)
-                elif 0 < step >= event.step:
+                elif step > 0 and event.step <= step:
                     kept = [v for v in event.summary.value if v.metadata.plugin_data.plugin_name != "hparams"]
                     for value in kept:
-                        if value.metadata.plugin_data.plugin_name != "custom_scalars":  # TensorBoard chose that tag
+                        if value.metadata.plugin_data.plugin_name != "custom_scalars":  # its tag is TensorBoard's own
                             value.tag = grouped_tag(value.tag)
                     if kept or not event.HasField("summary"):
                         del event.summary.value[:]

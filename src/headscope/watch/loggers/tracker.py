@@ -1,4 +1,4 @@
-"""The common base of loggers to experiment trackers: keeps a run's id over resumes, and sends nothing twice."""
+"""The common base of loggers to experiment trackers: keeps a run's id across resumes, and sends nothing twice."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +36,7 @@ class Tracker(Recorder):
         raise NotImplementedError
 
     def add(self, entries: Mapping[str, Any], step: int) -> None:
-        """Adds to the row of a step, after sending the row of an earlier step."""
+        """Adds entries to the row of a step. If the step is new, sends the current row first."""
         if step != self._step:
             self.save()
             self._step = step
@@ -56,7 +56,7 @@ class Tracker(Recorder):
         self._row = {}
 
     def keep_id(self, run_id: str) -> None:
-        """Writes the id of a run that the service has just created to the file."""
+        """Starts the file with the id of a new run; does nothing if the file already has this id."""
         if run_id != self._known_id:
             write_atomically(self._file, f"{run_id}\n".encode())
             self._known_id = run_id

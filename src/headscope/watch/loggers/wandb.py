@@ -42,7 +42,7 @@ class Wandb(Tracker, WandbLogger):
             run = super().experiment
         except wandb.Error as e:
             reason = str(e).splitlines()[0].rstrip(".")
-            raise UserError(f"wandb: {reason}; or keep the records here: logger.wandb.offline=true") from e
+            raise UserError(f"wandb: {reason}; or set logger.wandb.offline=true to save files here") from e
         self.keep_id(run.id)
         return run
 
@@ -51,8 +51,8 @@ class Wandb(Tracker, WandbLogger):
 
     def send(self, row: dict[str, Any], step: int) -> None:
         run = self.experiment
-        run.log({"trainer/global_step": step}, step=step)  # first, because it sets wandb's own step,
-        run.log(row, step=step, commit=True)  # which becomes part of the file names of pictures and texts
+        run.log({"trainer/global_step": step}, step=step)  # sets wandb's own step, a part of the names of picture files
+        run.log(row, step=step, commit=True)
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
         import wandb
