@@ -71,7 +71,7 @@ def test_the_process_is_as_it_was(trained):
 def test_a_program_hears_what_its_levels_let_through(trained):
     run, _, _, heard = trained
     lines = (run.folder / "train.log").read_text()
-    assert "INFO headscope.run.prepare: run: pydoc" in lines
+    assert "INFO headscope.run.execute: run: pydoc" in lines
     assert [r for r in heard if r.levelno < logging.WARNING] == []
 
 

@@ -23,15 +23,10 @@ def honoured(key: str) -> bool:
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Returns the old and the new value of each key that a resume changes.
+    """Returns the old and the new value, as text, of each dotted key that a resume changes.
 
-    Args:
-        before: the values of the earlier config by dotted key.
-        now: the values of the new config. A key that the earlier version lacked is a change only if it was typed.
-        typed: the keys that the user typed.
-
-    Raises:
-        UserError: a changed key cannot take effect any more.
+    A key that the earlier version lacked is a change only if it was typed. Raises `UserError` if a changed key cannot
+    take effect any more.
     """
     found = {}
     for key, value in now.items():

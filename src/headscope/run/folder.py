@@ -3,6 +3,7 @@
 Imports no torch, because a sweep and its report read hundreds of folders.
 """
 
+import json
 import os
 import shutil
 import time
@@ -18,7 +19,7 @@ import yaml
 from headscope.config.changes import as_typed, changes
 from headscope.config.overrides import split
 from headscope.errors import UserError
-from headscope.files import read_json, write_atomically, write_json
+from headscope.files import read_json, write_atomically
 from headscope.run.lock import Lock
 from headscope.shell import argument
 
@@ -29,21 +30,13 @@ State = Literal["waiting", "running", "completed", "interrupted", "failed", "pru
 
 @dataclass(frozen=True)
 class Status:
-    """The progress of a run.
-
-    Args:
-        state: one of `State`.
-        reason: why the run failed, in a few lines.
-        steps: completed steps and planned steps; 0 if not known yet.
-        history: step, seconds and val_loss of each validation.
-        summary: `summary.json`; empty until the run ends.
-    """
+    """The progress of a run."""
 
     state: State
-    reason: str
-    steps: tuple[int, int]
-    history: list[dict[str, float]]
-    summary: dict[str, Any]
+    reason: str  #: why the run failed, in a few lines
+    steps: tuple[int, int]  #: completed and planned; 0 if not known yet
+    history: list[dict[str, float]]  #: step, seconds and val_loss of each validation
+    summary: dict[str, Any]  #: `summary.json`; empty until the run ends
 
     @property
     def val_loss(self) -> float | None:
@@ -52,11 +45,7 @@ class Status:
 
 
 class RunFolder:
-    """Names, reads and writes the files of a run.
-
-    Args:
-        path: of the folder, which may not exist yet.
-    """
+    """Names, reads and writes the files of a run, in a folder that may not exist yet."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -91,13 +80,8 @@ class RunFolder:
     def claim(self, resume: str | None, train: bool, first: bool) -> bool:
         """Locks the folder for a run, and returns whether the run is resumed.
 
-        Args:
-            resume: see `is_resumed`.
-            train: the run trains; a validation only reads the folder and takes no lock.
-            first: this is the first process of the run, which takes the lock.
-
-        Raises:
-            UserError: the folder belongs to another run, or is the current folder.
+        A validation (`train` is false) only reads the folder and takes no lock; of several processes, the `first`
+        takes it. Raises `UserError` if the folder belongs to another run, or is the current folder.
         """
         resumed = is_resumed(self.path, self.overrides_file, resume)
         if not resumed and self.path.resolve() == Path.cwd():
@@ -110,11 +94,7 @@ class RunFolder:
         return resumed
 
     def compare(self, config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Returns the old and the new value of each key that changes if the run is resumed with this config.
-
-        Raises:
-            UserError: see `config.changes.changes`; no run was started here.
-        """
+        """Returns the old and the new value of each key that a resume with this config changes, as `changes` does."""
         known, before = set(self.overrides()), self.config()
         typed = [split(o)[0] for o in overrides if o not in known]
         return changes(before, as_typed(config), typed)
@@ -126,29 +106,26 @@ class RunFolder:
         step: int = 0,
         changed: Mapping[str, tuple[str, str]] = {},
     ) -> None:
-        """Saves the resolved config and the overrides that it was composed from.
-
-        Args:
-            config: plain data.
-            overrides: as typed.
-            step: that the run starts at.
-            changed: see `compare`; a resume that is killed and repeated records them once.
-        """
-        summary, known = self.summary(), self.changes()
-        if summary:  # an extended run counts as interrupted until it completes again
-            write_json(self.summary_file, summary | {"status": "interrupted"})
+        """Saves the resolved config, its overrides, and the keys that `changed` at this step; see `compare`."""
+        known, summary = self.changes(), read_json(self.summary_file)
         new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in changed.items()]
-        if new := [change for change in new if change not in known]:
-            write_json(self.changes_file, {"changes": [*known, *new]})
-        for file, content in ((self.config_file, dict(config)), (self.overrides_file, list(overrides))):
-            write_atomically(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+        contents: dict[Path, Any] = {}
+        if summary:  # an extended run counts as interrupted until it completes again
+            contents[self.summary_file] = summary | {"status": "interrupted"}
+        if new := [change for change in new if change not in known]:  # a killed and repeated resume records them once
+            contents[self.changes_file] = {"changes": [*known, *new]}
+        contents |= {self.config_file: dict(config), self.overrides_file: list(overrides)}
+        for file, content in contents.items():
+            as_json = file.suffix == ".json"
+            text = (
+                json.dumps(content, indent=2)
+                if as_json
+                else yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+            )
+            write_atomically(file, text.encode())
 
     def overrides(self) -> list[str]:
-        """Returns the recorded overrides.
-
-        Raises:
-            UserError: no run was started here.
-        """
+        """Returns the recorded overrides; raises `UserError` if no run was started here."""
         try:
             saved = yaml.safe_load(self.overrides_file.read_text(encoding="utf-8"))
             assert isinstance(saved, list)
@@ -173,11 +150,7 @@ class RunFolder:
         return found if isinstance(found, list) else []
 
     def status(self, running: bool = False) -> Status:
-        """Returns the progress of the run, from its files alone.
-
-        Args:
-            running: its process is alive, so its log is still being written.
-        """
+        """Returns the progress of the run, from its files alone; `running` if its process is alive."""
         summary, progress = self.summary(), read_json(self.progress_file)
         # The longer history: an interrupted run writes a summary, and may be resumed afterwards.
         history = max(summary.get("history") or [], progress.get("history") or [], key=len)
@@ -216,12 +189,9 @@ class RunFolder:
 
 
 def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
-    """Whether a run or a sweep continues in its folder.
+    """Whether a run or a sweep, which has a file `marker` once it has started, continues in its folder.
 
-    Args:
-        folder: of the run or of the sweep.
-        marker: a file that exists once it has started.
-        resume: from `resume=DIR`: this folder, or the sweep's folder around it. None if SLURM requeued the job.
+    `resume=DIR` names this folder, or the sweep's folder around it; it is None if SLURM requeued the job.
     """
     here, named = folder.resolve(), Path(resume).resolve() if resume is not None else None
     requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
@@ -229,11 +199,11 @@ def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
 
 
 @contextmanager
-def removed_if_refused(run: RunFolder, started: float) -> Iterator[None]:
-    """Deletes all files of a run that is refused before its first step, and its folder if this process created it.
+def cleaned_up(run: RunFolder, started: float) -> Iterator[None]:
+    """Unlocks the folder of a run at its end; a run that is refused before its first step leaves no files.
 
-    Hydra may have created the folder already, so a folder counts as new if it is empty and younger than `started`, the
-    value of `time.monotonic()` when the process began.
+    The folder itself is also deleted if this process created it. Hydra may have done so already, so a folder counts as
+    new if it is empty and younger than `started`, the value of `time.monotonic()` when the process began.
     """
     before = set(run.path.iterdir()) if run.path.is_dir() else set()
     age = time.time() - run.path.stat().st_mtime if run.path.is_dir() else 0.0
@@ -252,3 +222,5 @@ def removed_if_refused(run: RunFolder, started: float) -> Iterator[None]:
             with suppress(OSError):
                 run.path.rmdir()
         raise
+    finally:
+        run.lock.release()

@@ -66,11 +66,8 @@ def end_together(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def a_rank_died() -> bool:
-    """Whether a rank that this process started has failed.
-
-    Waits a second, because a rank's connections may close before its process has ended.
-    """
-    deadline = time.monotonic() + 1
+    """Whether a rank that this process started has failed."""
+    deadline = time.monotonic() + 1  # a rank's connections may close before its process has ended
     while _ranks and time.monotonic() < deadline:
         if any(rank.poll() for rank in _ranks):
             return True
