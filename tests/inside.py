@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from headscope.cli import command
 from headscope.cli.command import for_hydra
 from headscope.errors import Interrupted
-from headscope.run.outcome import outcome
+from headscope.run.processes import outcome
 from headscope.sweep import jobs
 from tests.conftest import ROOT
 

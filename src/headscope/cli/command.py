@@ -19,8 +19,7 @@ from headscope.config import composed  # noqa: F401, registers the resolvers
 from headscope.config.overrides import as_text, expanded, is_key, refuse_dashes, split
 from headscope.errors import FULL, Interrupted, JobsFailed, UserError
 from headscope.run.folder import RunFolder
-from headscope.run.outcome import outcome
-from headscope.run.processes import end_with_parent
+from headscope.run.processes import end_with_parent, outcome
 from headscope.sweep.jobs import Manifest, begun
 from headscope.sweep.resume import continued
 

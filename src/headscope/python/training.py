@@ -28,12 +28,10 @@ from headscope.python.trained import Trained
 from headscope.run.console import ConsoleHandler
 from headscope.run.execute import execute
 from headscope.run.folder import RunFolder
-from headscope.run.outcome import outcome
-from headscope.run.processes import stopping
+from headscope.run.processes import outcome, stopping
 from headscope.sweep.jobs import MANIFEST
 from headscope.sweep.resume import continued
 
-TIMED = "%(asctime)s %(levelname)s %(name)s: %(message)s"  #: the format of train.log
 _training = threading.Lock()  #: one run at a time, because a run sets seeds and threads of the whole process
 
 
@@ -170,11 +168,9 @@ def _same_errors(overrides: Sequence[str]) -> Iterator[None]:
     """Raises `UserError` or `RunFailed` where the command line would exit with code 2 or 3, with the same message."""
     try:
         yield
-    except (UserError, RunFailed):
-        raise
     except Exception as e:
         code, message = outcome(e, "train", overrides) or (1, "")
-        if code == 1:
+        if code == 1 or isinstance(e, UserError | RunFailed):
             raise
         raise (UserError if code == 2 else RunFailed)(message) from e
 
@@ -217,7 +213,7 @@ def _logged(file: Path) -> Iterator[None]:
         shown = logging.Handler(ours.getEffectiveLevel())
         shown.emit = root.handle  # type: ignore[method-assign]
     to_file = logging.FileHandler(file, encoding="utf-8", delay=True)
-    to_file.setFormatter(logging.Formatter(TIMED))
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     level, propagates = ours.level, ours.propagate
     ours.setLevel(min(logging.INFO, ours.getEffectiveLevel()))
     ours.propagate = False

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning import Trainer
@@ -23,10 +23,9 @@ from headscope.data.datamodule import CorpusData
 from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.files import remove_incomplete, write_json
 from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
-from headscope.run.folder import RunFolder, cleaned_up
+from headscope.run.folder import RunFolder, State, cleaned_up
 from headscope.run.history import History
-from headscope.run.outcome import outcome
-from headscope.run.processes import replace_observer
+from headscope.run.processes import outcome, replace_observer
 from headscope.run.recorder import SummaryCallback, recorders
 from headscope.run.start import Start, start
 from headscope.shell import argument
@@ -36,8 +35,6 @@ from headscope.training.module import LanguageModule
 from headscope.training.trainer import build_trainer, explained
 
 log = logging.getLogger(__name__)
-
-FinalState = Literal["completed", "interrupted", "failed"]
 
 #: Warnings of Lightning and torch that do not concern the user.
 QUIET = (
@@ -66,14 +63,9 @@ class Run:
 
 
 def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | None = None) -> dict[str, Any]:
-    """Checks a config, claims the run's folder, trains or validates, and writes the summary.
+    """Checks a config, claims the run's folder, trains, writes the summary, calls `report` with it, and returns it.
 
-    Args:
-        composed: the config.
-        report: called with the run and its summary after training.
-
-    Returns:
-        The summary; after task=validate it contains only `val_loss`, in nats per token.
+    After task=validate the summary contains only `val_loss`, in nats per token, and is not written.
 
     Raises:
         UserError: as `prepared` does; the run leaves no files.
@@ -173,7 +165,7 @@ def set_up_process() -> None:
         logging.getLogger().setLevel(logging.WARNING)  # only the first process logs
 
 
-def write_summary(run: Run, status: FinalState) -> dict[str, Any]:
+def write_summary(run: Run, status: State) -> dict[str, Any]:
     """Writes `summary.json` into the run's folder, from rank 0, and returns its content."""
     summary = summarise(run, status)
     if run.trainer.is_global_zero:
@@ -187,7 +179,7 @@ def write_summary(run: Run, status: FinalState) -> dict[str, Any]:
     return summary
 
 
-def summarise(run: Run, status: FinalState) -> dict[str, Any]:
+def summarise(run: Run, status: State) -> dict[str, Any]:
     """Returns the summary: losses in nats per token, times in seconds, and the origin of the run."""
     about, corpus = run.module.card["about"], run.data.corpus
     history, seconds = run.history.history, run.history.train_seconds

@@ -1,31 +1,68 @@
-"""A run's folder: the names of its files, the lock of its owner, and the progress of the run.
-
-Imports no torch, because a sweep and its report read hundreds of folders.
-"""
+"""A run's folder: its files, its lock, its record and its progress; imports no torch, because a sweep reads many."""
 
 import json
 import os
+import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from filelock import FileLock, Timeout
 
-from headscope.config.changes import as_typed, changes
-from headscope.config.overrides import split
-from headscope.errors import UserError
+from headscope.config.overrides import Changes, as_typed, changes, split
+from headscope.errors import UserError, not_written
 from headscope.files import read_json, write_atomically
-from headscope.run.lock import Lock
 from headscope.shell import argument
 
 STARTED = "=== "  #: begins the first line that each process of a job writes to `job.log`
 
 State = Literal["waiting", "running", "completed", "interrupted", "failed", "pruned"]
+
+_held: dict[Path, FileLock] = {}  # by this process, independently of the lifetime of `Lock` objects
+
+
+class Lock:
+    """The lock of the folder of a run or of a sweep: only its owner may write there.
+
+    The operating system holds a lock on the file `.lock` and releases it when the process ends, also after a crash.
+    It works across machines if the network file system supports `flock`; otherwise `filelock` creates and removes a
+    file instead.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / ".lock"
+
+    @property
+    def held(self) -> bool:
+        """Whether this process owns the folder."""
+        return self.folder.resolve() in _held
+
+    def acquire(self) -> None:
+        """Locks the folder until `release` or the end of the process; locking it twice has no further effect."""
+        if self.held:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.file, blocking=False, thread_local=False)
+            lock.acquire()
+            _held[self.folder.resolve()] = lock
+            self.file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        except Timeout as e:
+            owner = self.file.read_text(encoding="utf-8", errors="replace") or "another process"
+            raise UserError(f"{self.folder} is in use by {owner}; wait until it ends, or choose another folder") from e
+        except OSError as e:
+            raise not_written(e, self.folder) from e
+
+    def release(self) -> None:
+        """Unlocks the folder."""
+        if self.held:
+            _held.pop(self.folder.resolve()).release()
 
 
 @dataclass(frozen=True)
@@ -49,6 +86,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.lock = Lock(self.path)
         self.summary_file = self.path / "summary.json"
         self.progress_file = self.path / "progress.json"  #: rewritten while the run trains
         self.config_file = self.path / ".hydra" / "config.yaml"
@@ -93,35 +131,26 @@ class RunFolder:
             self.lock.acquire()
         return resumed
 
-    def compare(self, config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Returns the old and the new value of each key that a resume with this config changes, as `changes` does."""
+    def compare(self, config: Mapping[str, Any], overrides: Sequence[str]) -> Changes:
+        """Returns the changes that a resume with this config makes; raises `UserError` as `changes` does."""
         known, before = set(self.overrides()), self.config()
         typed = [split(o)[0] for o in overrides if o not in known]
         return changes(before, as_typed(config), typed)
 
     def record(
-        self,
-        config: Mapping[str, Any],
-        overrides: Sequence[str],
-        step: int = 0,
-        changed: Mapping[str, tuple[str, str]] = {},
+        self, config: Mapping[str, Any], overrides: Sequence[str], step: int = 0, changed: Changes | None = None
     ) -> None:
-        """Saves the resolved config, its overrides, and the keys that `changed` at this step; see `compare`."""
+        """Saves the resolved config, its overrides, and the changes that `compare` returned, with their step."""
         known, summary = self.changes(), read_json(self.summary_file)
-        new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in changed.items()]
-        contents: dict[Path, Any] = {}
+        new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in (changed or {}).items()]
+        texts: dict[Path, str] = {}
         if summary:  # an extended run counts as interrupted until it completes again
-            contents[self.summary_file] = summary | {"status": "interrupted"}
+            texts[self.summary_file] = json.dumps(summary | {"status": "interrupted"}, indent=2)
         if new := [change for change in new if change not in known]:  # a killed and repeated resume records them once
-            contents[self.changes_file] = {"changes": [*known, *new]}
-        contents |= {self.config_file: dict(config), self.overrides_file: list(overrides)}
-        for file, content in contents.items():
-            as_json = file.suffix == ".json"
-            text = (
-                json.dumps(content, indent=2)
-                if as_json
-                else yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-            )
+            texts[self.changes_file] = json.dumps({"changes": [*known, *new]}, indent=2)
+        for file, content in ((self.config_file, dict(config)), (self.overrides_file, list(overrides))):
+            texts[file] = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        for file, text in texts.items():
             write_atomically(file, text.encode())
 
     def overrides(self) -> list[str]:
@@ -182,11 +211,6 @@ class RunFolder:
             return last.splitlines()[-1]
         return ""
 
-    @cached_property
-    def lock(self) -> Lock:
-        """The lock of this folder."""
-        return Lock(self.path)
-
 
 def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
     """Whether a run or a sweep, which has a file `marker` once it has started, continues in its folder.
@@ -217,7 +241,6 @@ def cleaned_up(run: RunFolder, started: float) -> Iterator[None]:
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink()
-            run.lock.release()
         if new:
             with suppress(OSError):
                 run.path.rmdir()

@@ -38,10 +38,9 @@ class Start:
     def data(self, config: TrainConfig) -> CorpusData:
         """Returns the corpus in batches; raises `UserError` if the resumed run was trained on another text."""
         earlier = self.earlier
-        model = earlier.model if earlier and config.task == "validate" else config.meta_model
         data = CorpusData(
             config.data(),
-            model.block_size,
+            (earlier.model if earlier and config.task == "validate" else config.meta_model).block_size,
             config.batch_size,
             config.trainer.accumulate_grad_batches,
             config.seed,
