@@ -42,7 +42,7 @@ def refused(done):
         ("heads=h3", "there is no heads=h3; conf/heads has"),
         (
             "experiment=quikstart",
-            "there is no experiment=quikstart; conf/experiment has best, extrapolation, key_offset, markov,",
+            "there is no experiment=quikstart; conf/experiment has extrapolation, key_offset, markov,",
         ),
         ("data.sentences=[a", "cannot read 'data.sentences=[a'; check its brackets"),
         ("nosuchgroup/x=y", "nosuchgroup/x"),

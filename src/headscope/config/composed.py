@@ -74,10 +74,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def free(wanted: str) -> str:
-    """Creates the folder `wanted`, with the suffix -2, -3… if it already exists, and returns its path.
-
-    At exit the folder is removed if it is empty.
-    """
+    """Creates the folder `wanted`, or `wanted`-2, -3…, and returns its path; at exit it is removed if it is empty."""
     for number in count(1):
         path = Path(wanted if number == 1 else f"{wanted}-{number}")
         try:

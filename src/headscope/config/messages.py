@@ -21,7 +21,7 @@ from headscope.training.options import TrainerOptions
 def explain(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> str | None:
     """Returns the message for an error of Hydra's or OmegaConf's; None for any other error.
 
-    The name of the config, train or generate, is by default that of the running script, and `typed` the command line.
+    `script`, by default the running one, is train or generate; `typed` are the overrides, by default the command line.
     """
     wrong_type = isinstance(error, ValueError) and "Config group override" in str(error)
     if not (wrong_type or isinstance(error, HydraException | OmegaConfBaseException)):

@@ -111,10 +111,8 @@ def prepared(composed: Composed) -> Iterator[Run]:
         choice = choose(machine, config.trainer)
         processes = choice.devices * config.trainer.num_nodes
         if composed.command and processes > 1:
-            raise UserError(
-                f"{choice.devices} devices take as many processes, which the command line starts:"
-                f" {composed.command}; in Python add trainer.devices=1"
-            )
+            several = f"{choice.devices} devices take as many processes, which the command line starts"
+            raise UserError(f"{several}: {composed.command}; in Python add trainer.devices=1")
         if config.batch_size % processes:
             share = f"batch_size={config.batch_size} cannot be shared by {processes} processes"
             raise UserError(f"{share}; use a multiple of {processes}")

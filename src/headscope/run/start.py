@@ -48,10 +48,8 @@ class Start:
             earlier.tokenizer if earlier else None,
         )
         if self.resume_from and earlier and earlier.about["data"]["sha256"] != data.corpus.sha256:
-            path, again = self.path, argument("init=", self.path)
-            raise UserError(
-                f"{data.corpus.name} is not the text that {path} was trained on; restore it, or use {again}"
-            )
+            unlike = f"{data.corpus.name} is not the text that {self.path} was trained on"
+            raise UserError(f"{unlike}; restore it, or use {argument('init=', self.path)}")
         return data
 
     def module(self, composed: Composed, config: TrainConfig, choice: Choice, corpus: Corpus) -> LanguageModule:
