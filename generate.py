@@ -3,9 +3,9 @@
 import hydra
 from omegaconf import DictConfig
 
-from headscope.cli import arguments, command
+from headscope.cli import command
 
-typed = arguments.take_prompt()  # before Hydra, which would interpret commas, quotes, ${} and newlines
+typed = command.take_prompt()  # before Hydra, which would interpret commas, quotes, ${} and newlines
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="generate")

@@ -12,9 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from headscope.cli import command
-from headscope.cli.arguments import for_hydra
+from headscope.cli.command import for_hydra
 from headscope.errors import Interrupted
-from headscope.run.outcome import outcome
+from headscope.run.processes import outcome
 from headscope.sweep import jobs
 from tests.conftest import ROOT
 

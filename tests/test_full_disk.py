@@ -12,10 +12,9 @@ import pytest
 from headscope.checkpoint.__main__ import main as export
 from headscope.files import write_json
 from headscope.report.writing import write_report
-from headscope.run.checkpoints import Checkpoints
+from headscope.run.checkpoints import Checkpoints, RngState
 from headscope.run.folder import RunFolder
-from headscope.run.outcome import outcome
-from headscope.run.rng_state import RngState
+from headscope.run.processes import outcome
 from headscope.sweep.jobs import Job, Manifest
 from headscope.walkthrough.__main__ import main as walk
 from headscope.watch.loggers.csv import Csv

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 import headscope
 from headscope.checkpoint.export import export
-from headscope.config.changes import as_typed, changes, honoured
 from headscope.config.composed import plain
 from headscope.config.keys import TrainConfig
-from headscope.config.overrides import as_text
+from headscope.config.overrides import as_text, as_typed, changes, honoured
 from headscope.config.schema import parse
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer

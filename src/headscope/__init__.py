@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 from headscope.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
-    from headscope.python.composing import compose
-    from headscope.python.page import Page
-    from headscope.python.trained import Heads, Trained, load
-    from headscope.python.training import Run, train
+    from headscope.python.trained import Heads, Page, Trained, load
+    from headscope.python.training import Run, compose, train
 
 __version__ = "0.2.0"
 __all__ = ["Heads", "Page", "Run", "RunFailed", "Trained", "UserError", "__version__", "compose", "load", "train"]
 
 if not TYPE_CHECKING:  # modules that import torch are imported at their first use
-    _HOMES = {"compose": "composing", "Page": "page", "Heads": "trained", "Trained": "trained", "load": "trained"}
-    _HOMES |= {"Run": "training", "train": "training"}
+    _HOMES = {"Heads": "trained", "Page": "trained", "Trained": "trained", "load": "trained"}
+    _HOMES |= {"Run": "training", "compose": "training", "train": "training"}
 
     def __getattr__(name):
         import warnings

@@ -166,7 +166,7 @@ class Record(Callback):
         if job_return.status != JobStatus.FAILED or os.environ.get("LOCAL_RANK", "0") != "0":
             return
         from headscope.run.folder import RunFolder
-        from headscope.run.outcome import outcome
+        from headscope.run.processes import outcome
         from headscope.sweep.jobs import append_to_log
 
         try:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from headscope.cli.arguments import for_hydra, take_prompt
+from headscope.cli.command import for_hydra, take_prompt
 from headscope.errors import UserError
 from headscope.sweep.resume import merged
 from tests.conftest import ROOT

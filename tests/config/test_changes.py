@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from headscope.config.changes import changes, flat, honoured
+from headscope.config.overrides import changes, flat, honoured
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder
 from tests.cli.test_commands import refused

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from headscope.config.resolvers import _remove_empty, free
+from headscope.config.composed import _remove_empty, free
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from headscope.data.tokenizers import CharTokenizer
-from headscope.python.page import Page
+from headscope.python.trained import Page
 from headscope.show.page import page
 from headscope.show.request import ShowRequest
 from tests.browser import browser

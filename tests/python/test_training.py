@@ -16,7 +16,7 @@ from lightning.pytorch.strategies.launchers import subprocess_script
 
 import headscope
 from headscope.python import training
-from headscope.run.lock import Lock
+from headscope.run.folder import Lock
 from tests.conftest import shell
 
 TINY = (
@@ -71,7 +71,7 @@ def test_the_process_is_as_it_was(trained):
 def test_a_program_hears_what_its_levels_let_through(trained):
     run, _, _, heard = trained
     lines = (run.folder / "train.log").read_text()
-    assert "INFO headscope.run.prepare: run: pydoc" in lines
+    assert "INFO headscope.run.execute: run: pydoc" in lines
     assert [r for r in heard if r.levelno < logging.WARNING] == []
 
 
@@ -111,7 +111,7 @@ def test_the_folder_is_free_afterwards_and_refused_while_it_is_used(trained, tmp
     assert not Lock(run.folder).held
     with pytest.raises(headscope.UserError, match="holds a run already; resume it with"):
         headscope.train(*TINY, f"hydra.run.dir={run.folder}")
-    owner = "import sys, time; from pathlib import Path; from headscope.run.lock import Lock\n"
+    owner = "import sys, time; from pathlib import Path; from headscope.run.folder import Lock\n"
     owner += f"Lock(Path({str(tmp_path / 'used')!r})).acquire(); print('mine', flush=True); sys.stdin.read()"
     import subprocess
     import sys

@@ -10,7 +10,7 @@ from hydra.errors import HydraException
 
 from headscope.errors import Interrupted, JobsFailed, RunFailed, UserError
 from headscope.run import processes
-from headscope.run.outcome import outcome
+from headscope.run.processes import outcome
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def another(key, value):
 def keys():
     from omegaconf import OmegaConf
 
-    from headscope.config.changes import flat
+    from headscope.config.overrides import flat
 
     found = flat(OmegaConf.to_container(composed(*TINY), resolve=True))
     marks = {key: () if key in FAST else pytest.mark.slow for key in found}

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from headscope.run.checkpoints import RngState
 from headscope.run.folder import RunFolder
 from headscope.run.history import History
-from headscope.run.rng_state import RngState
 from tests.inside import train
 from tests.test_full_disk import TINY
 

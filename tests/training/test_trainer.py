@@ -15,9 +15,7 @@ from lightning.pytorch.callbacks import Timer
 from headscope.config.composed import Composed, plain
 from headscope.data.windows import IGNORE
 from headscope.errors import UserError
-from headscope.run.folder import RunFolder
-from headscope.run.prepare import prepare
-from headscope.run.summary import write_summary
+from headscope.run.execute import prepared, write_summary
 from headscope.training.hardware import Machine, choose
 from headscope.training.options import TrainerOptions
 from headscope.training.trainer import build_trainer
@@ -54,11 +52,9 @@ def fit(folder, *overrides, resume=None):
     cfg = composed(*TINY, *overrides)
     cfg.paths.run_dir = str(folder)
     composed_run = Composed(plain(cfg), list(overrides), {"position": "sinusoidal"}, resume)
-    run = prepare(composed_run, RunFolder(folder))
-    run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
-    summary = write_summary(run, "completed")
-    run.folder.lock.release()
-    return run, summary
+    with prepared(composed_run) as run:
+        run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
+        return run, write_summary(run, "completed")
 
 
 def weights(run):

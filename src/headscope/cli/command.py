@@ -1,4 +1,4 @@
-"""Runs the main function of train.py or generate.py: handles errors, and reports on a sweep at its end."""
+"""Runs the main function of train.py or generate.py: prepares the command line, handles errors, reports on a sweep."""
 
 import atexit
 import gc
@@ -15,23 +15,20 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from headscope import shell, waiting
-from headscope.cli.arguments import for_hydra
-from headscope.config import resolvers  # noqa: F401, registers them
+from headscope.config import composed  # noqa: F401, registers the resolvers
+from headscope.config.overrides import as_text, expanded, is_key, refuse_dashes, split
 from headscope.errors import FULL, Interrupted, JobsFailed, UserError
 from headscope.run.folder import RunFolder
-from headscope.run.outcome import outcome
-from headscope.run.processes import end_with_parent
+from headscope.run.processes import end_with_parent, outcome
 from headscope.sweep.jobs import Manifest, begun
+from headscope.sweep.resume import continued
 
 started = time.monotonic()  #: about when this process began
 _errors_of_jobs: list[BaseException] = []  # re-raised by Hydra in this process
 
 
 def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
-    """Calls a function decorated with `hydra.main`, and exits with a code; see `outcome` for the codes.
-
-    With `resume`, the command also accepts `resume=DIR` and `sweep=NAME`.
-    """
+    """Calls a function decorated with `hydra.main`, and exits with a code from `outcome`; `resume`: see `for_hydra`."""
     waiting.decide()  # before torch is imported
     threading.excepthook = _in_a_thread
     atexit.register(gc.freeze)  # a last collection of all of torch's objects would make the exit take 2.5 s, not 0.3
@@ -50,12 +47,45 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     shell.run(whole, outcome, outlive_reader=resume)
 
 
-def call_and_report(main: Callable[[], Any]) -> None:
-    """Calls the main function; if this process ran a sweep, also writes its report, even after an error.
+def take(name: str) -> str | None:
+    """Removes `name=…` from the command line and returns its value as typed; of several, the last."""
+    typed = [a for a in sys.argv[1:] if a.startswith(f"{name}=")]
+    sys.argv[1:] = [a for a in sys.argv[1:] if a not in typed]
+    return typed[-1].partition("=")[2] if typed else None
 
-    Raises:
-        JobsFailed: a job of the sweep did not complete.
+
+def take_prompt() -> str | None:
+    """Takes `prompt=…`, or a single argument that is neither an override nor a key: `generate.py "ROMEO:"`."""
+    bare = [a for a in sys.argv[1:] if "=" not in a]
+    if len(bare) == 1 and not bare[0].startswith(("-", "~")) and not is_key(bare[0], "generate"):
+        sys.argv.remove(bare[0])
+        sys.argv.append(f"prompt={bare[0]}")
+    return take("prompt")
+
+
+def for_hydra(resume: bool = False) -> None:
+    """Rewrites `sys.argv`; with `resume`, the command also accepts `resume=DIR` and `sweep=NAME`.
+
+    Exits with 0 if the run to resume has already completed.
     """
+    refuse_dashes(sys.argv[1:])
+    if any(split(o) == ("hydra.job.chdir", "true") for o in sys.argv[1:]):
+        raise UserError("hydra.job.chdir=true would move data, checkpoints and other relative paths; leave it out")
+    folder = take("resume") if resume else None
+    arguments = as_text(sys.argv[1:])
+    if folder is not None:
+        if (resumed := continued(expanded(folder), arguments)) is None:
+            sys.exit(0)
+        arguments = resumed
+    several = any(o.startswith("sweep=") and o != "sweep=null" for o in arguments) and "hydra.mode=RUN" not in arguments
+    if resume and several and not any(o.startswith("-") for o in arguments):
+        arguments = ["-m", *arguments]  # a sweep file has values with commas, which Hydra accepts only with -m
+    # Hydra's argument parser accepts -m only before the overrides.
+    sys.argv[1:] = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+
+
+def call_and_report(main: Callable[[], Any]) -> None:
+    """Calls the main function; if this process ran a sweep, also writes its report, even after an error."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
     error: BaseException | None = None
     try:

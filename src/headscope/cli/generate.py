@@ -21,11 +21,7 @@ PATIENCE = 1.0  #: seconds to wait for standard input before printing a hint
 
 
 def write(config: GenerateConfig, typed: str | None) -> None:
-    """Writes text to standard output, token by token; writes the names of the run and its data to standard error.
-
-    Raises:
-        UserError: no checkpoint, no readable prompt, a token that the vocabulary lacks.
-    """
+    """Writes text to standard output, token by token; writes the names of the run and its data to standard error."""
     prompt = find_prompt(config, typed)
     runs = Path(config.paths.runs)
     path = checkpoint.find(config.checkpoint) if config.checkpoint else checkpoint.newest(runs)
@@ -59,9 +55,6 @@ def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
     """Returns the prompt: as typed, from the file, or from a pipe into standard input; None if there is none.
 
     One line break at the end of a file or pipe is removed, because editors and `echo` add it.
-
-    Raises:
-        UserError: the file cannot be read, or is not UTF-8; there are two prompts.
     """
     if typed is not None:
         if config.prompt_file is not None:
@@ -73,13 +66,8 @@ def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
             reason = "is no file" if path.exists() else "does not exist"
             raise UserError(f"prompt_file={path} {reason}; give a UTF-8 text file, or - for standard input")
         return read_text(path).removesuffix("\n")
-    if config.prompt_file == "-" or own_standard_input():
-        return _standard_input()
-    return None
-
-
-def _standard_input() -> str | None:
-    """Returns all of standard input as text; prints a hint if nothing has arrived yet."""
+    if config.prompt_file != "-" and not own_standard_input():
+        return None
     if not (sys.platform == "win32" or select.select([0], [], [], PATIENCE)[0]):
         print("reading the prompt from standard input; end it with Ctrl-D, or give prompt=…", file=sys.stderr)
     with open(0, "rb", closefd=False) as f:

@@ -1,27 +1,62 @@
-"""The task of train.py: one run, from the config that Hydra composed."""
+"""The task of train.py: one run from the config that Hydra composed, and the last lines of its log."""
 
+import logging
+import shlex
 import time
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning.pytorch.loggers import TensorBoardLogger
 from omegaconf import DictConfig
 
-from headscope.cli import closing, command
+from headscope import installed
+from headscope.cli import command
 from headscope.config.composed import as_data
-from headscope.run.execute import execute
+from headscope.generation.sampling import Sampling
+from headscope.generation.text import write_texts
+from headscope.run.execute import Run, execute
+from headscope.shell import argument
+from headscope.training.trainer import ended_early
+
+log = logging.getLogger(__name__)
+
+LENGTH = 300  #: tokens of the sample
 
 
 def train(cfg: DictConfig) -> float | None:
-    """Executes a run and logs its last lines.
-
-    Returns:
-        The validation loss in nats per token, which a sweeper minimises; None if nothing was validated.
-
-    Raises:
-        UserError, RunFailed, Interrupted: see `execute`.
-    """
+    """Executes a run and logs its last lines; returns the validation loss in nats per token, None if there is none."""
     hydra = HydraConfig.get()
     started = command.started if hydra.mode == RunMode.RUN else time.monotonic()  # a process may run many jobs
-    summary = execute(as_data(cfg, hydra, started), closing.log_summary)
+    summary = execute(as_data(cfg, hydra, started), log_summary)
     return cast(float | None, summary["val_loss"])
+
+
+def log_summary(run: Run, summary: dict[str, Any]) -> None:
+    """Logs a sample, the losses, the folder, and commands to try next, from rank 0."""
+    if not run.trainer.is_global_zero:
+        return
+    here, folder, tokenizer = Path.cwd(), run.folder.path, run.data.corpus.tokenizer
+    folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
+    generator = torch.Generator().manual_seed(run.config.seed)
+    sample = "".join(write_texts(run.module.model.eval(), tokenizer, "", LENGTH, Sampling(), [generator])[0])
+    log.info("\n%s\n", sample.strip("\n"))
+    note = f" ({summary['data']['note']})" if summary["data"]["note"] else ""
+    losses = ", ".join(f"{k.replace('_', ' ')} {summary[k]:.4f}" for k in ("train_loss", "val_loss", "best_val_loss"))
+    log.info(f"{summary['name']}: {losses} nats per {tokenizer.unit} on {summary['data']['name']}{note}")
+    log.info(
+        f"{summary['steps']} steps, {summary['train_seconds']:.0f} s of training,"
+        f" {summary['tokens_per_second']:,.0f} tokens/s, {summary['parameters']:,} parameters"
+    )
+    if reason := ended_early(run.trainer):
+        log.info(f"ended before step {run.trainer.max_steps}: {reason}")
+    log.info(f"run saved to {folder}\n\nnext:")
+    best = argument("checkpoint=", f"{folder}/checkpoints/best.ckpt")
+    for override in ("max_new_tokens=500", "show=next", "show=page"):
+        log.info(f"  {installed.command('generate')} {best} {override}")
+    if any(isinstance(logger, TensorBoardLogger) for logger in run.trainer.loggers):
+        log.info(f"  tensorboard --logdir {argument('', folder.parent)}")
+    again = [o for o in summary["overrides"] if not o.startswith("seed=")]
+    log.info(f"  {installed.command('train')} -m {shlex.join([*again, 'seed=1,2,3'])}")

@@ -18,11 +18,7 @@ class RunsPath:
 
 @dataclass(frozen=True)
 class GenerateConfig(Sampling):
-    """The config of generate.py, including the sampling options.
-
-    Raises:
-        UserError: `out` was given without a `show` that writes files.
-    """
+    """The config of generate.py, including the sampling options."""
 
     checkpoint: str | None = None
     prompt_file: str | None = None

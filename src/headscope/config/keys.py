@@ -35,10 +35,7 @@ class TrainConfig:
     """The config of a run. A run calls each `Callable` with the arguments in its type; the config sets the others.
 
     Whatever needs neither data nor memory is built once here, so that each class checks its options before the run
-    starts.
-
-    Raises:
-        UserError: options do not fit each other.
+    starts. Raises `UserError` if options do not fit each other.
     """
 
     name: str

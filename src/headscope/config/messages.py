@@ -11,9 +11,8 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from headscope.config.changes import flat
 from headscope.config.composed import compose_with_hydra
-from headscope.config.overrides import is_key
+from headscope.config.overrides import flat, is_key
 from headscope.installed import CONF, extra
 from headscope.plugins import conf_folders
 from headscope.training.options import TrainerOptions
@@ -22,10 +21,7 @@ from headscope.training.options import TrainerOptions
 def explain(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> str | None:
     """Returns the message for an error of Hydra's or OmegaConf's; None for any other error.
 
-    Args:
-        error: from composing a config.
-        script: the name of the config, train or generate; by default the running script.
-        typed: the overrides; by default the command line.
+    `script`, by default the running one, is train or generate; `typed` are the overrides, by default the command line.
     """
     wrong_type = isinstance(error, ValueError) and "Config group override" in str(error)
     if not (wrong_type or isinstance(error, HydraException | OmegaConfBaseException)):
@@ -77,8 +73,7 @@ def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
     if reason := TrainerOptions.REFUSED.get(key.removeprefix("trainer.")) if key.startswith("trainer.") else None:
         return f"{key} cannot be set: {reason}"
     groups = [a for a in typed if re.fullmatch(r"\+*[\w/]+=[^,]*", a) and not a.startswith(f"{key}=")]
-    cfg = compose_with_hydra(script, groups)
-    tree = cast(dict[str, Any], OmegaConf.to_container(cfg))
+    tree = cast(dict[str, Any], OmegaConf.to_container(compose_with_hydra(script, groups)))
     known = [k for k in flat(tree) if not k.startswith("hydra.")]
     if key in known:  # present with the default options, but not with every swept option
         return f"not every option that is swept has the key {key}; sweep those that have it in a sweep of their own"

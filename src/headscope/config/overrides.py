@@ -1,12 +1,14 @@
-"""Overrides (`key=value`), and how to protect their values from Hydra's grammar.
+"""Overrides (`key=value`): how their values are protected from Hydra's grammar, and which keys a resume may change.
 
-The grammar interprets commas, brackets, quotes and numbers. Paths, names and prompts are taken as typed.
+The grammar interprets commas, brackets, quotes and numbers. Paths, names and prompts are taken as typed. A key that
+changes at a resume either takes effect from that step on, and is recorded with the step, or is refused.
 """
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from headscope.errors import UserError
 from headscope.installed import CONF
@@ -21,6 +23,14 @@ RESUME = "hydra.callbacks.record.resume"  #: how Hydra, jobs and ranks receive t
 FLAGS = {"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "--resolve", "-p", "--package", "-r", "--run"}
 FLAGS |= {"-m", "--multirun", "-sc", "--shell-completion", "-cp", "--config-path", "-cn", "--config-name"}
 FLAGS |= {"-cd", "--config-dir", "-i", "--info"}
+
+#: Keys that may change at a resume, or prefixes of keys up to a dot; the longest prefix of a key decides.
+HONOURED = {"batch_size", "callbacks", "checkpoint", "data", "logger", "model.dropout", "name", "optimizer", "paths"}
+HONOURED |= {"same_batch", "schedule", "trainer"}  # `data` may move, because its text is compared by its hash
+REFUSED = {"data.tokenizer", "data.vocab_size", "feedforward", "init", "model", "optimizer._target_", "position"}
+REFUSED |= {"qk_norm", "seed", "task", "callbacks.early_stopping"}  # Lightning restores the patience of the last
+
+Changes = Mapping[str, tuple[str, str]]  #: the old and the new value, as text, of each changed key
 
 
 def split(override: str) -> tuple[str, str]:
@@ -73,3 +83,47 @@ def as_text(arguments: Sequence[str]) -> list[str]:
 def expanded(path: str) -> str:
     """Expands `~` and `~user` at the start of a path; the name of an unknown user stays."""
     return os.path.expanduser(path)  # noqa: PTH111, Path.expanduser raises an error for an unknown user
+
+
+def honoured(key: str) -> bool:
+    """Whether a changed value of a key takes effect when a run is resumed."""
+    while key not in HONOURED | REFUSED:
+        key = key.rpartition(".")[0]  # ends, because every top-level key of the config is in one of the sets
+    return key in HONOURED
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[str]) -> Changes:
+    """Returns the changes that a resume makes to a config.
+
+    A key that the earlier version lacked is a change only if it was typed. Raises `UserError` if a changed key cannot
+    take effect any more.
+    """
+    found = {}
+    for key, value in now.items():
+        is_typed = any(key == t or key.startswith(f"{t}.") for t in typed)
+        old = before.get(key, "unset" if is_typed else value)
+        if key.endswith("_target_"):  # a class may move to another module from one version to the next
+            old, value = old.rpartition(".")[2], value.rpartition(".")[2]
+        if old == value or key == "paths.run_dir":
+            continue
+        if not honoured(key):
+            raise UserError(
+                f"{key} cannot change from {old} to {value} when a run is resumed; start a new run from its weights:"
+                " init=outputs/…/checkpoints/last.ckpt"
+            )
+        found[key] = old, value
+    return found
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns the leaves of nested mappings by dotted key; an empty mapping is a leaf."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        nested = isinstance(value, Mapping) and value
+        found |= flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return found
+
+
+def as_typed(config: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the leaves of a config as they would be typed, to compare them."""
+    return {key: "null" if value is None else str(value) for key, value in flat(config).items()}

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache, partial
-from types import ModuleType, NoneType, UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
@@ -32,17 +32,11 @@ ALLOWED = (
 
 
 def parse(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any] = {}) -> T:
-    """Checks a composed config and returns an instance of its schema.
+    """Checks a composed config and returns an instance of its schema, a dataclass with one field per key.
 
-    Args:
-        config: plain data, resolved.
-        schema: a dataclass with one field per key. A field of type `Callable[[A, B], Base]` accepts a subclass of
-            `Base`; the owner of the config passes the constructor's first two arguments.
-        choices: the chosen option of each group, for the message about two options that do not fit each other.
-
-    Raises:
-        UserError: an unknown or missing key, a value that is not allowed, a class that may not be built there.
-        TypeError: an annotation in our own code cannot be checked.
+    A field of type `Callable[[A, B], Base]` accepts a subclass of `Base`; the owner of the config passes the
+    constructor's first two arguments. `choices`, the chosen option of each group, is for the message about two options
+    that do not fit each other. Raises `TypeError` if an annotation in our own code cannot be checked.
     """
     try:
         return schema(**_arguments(config, schema, ""))
@@ -142,16 +136,13 @@ def _resolve(path: str, base: type, at: str) -> type:
     wanted = f"a class below {base.__name__}, defined in one of {places}, or in a package that {plugins.NAMED} names"
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(_module(module), name) if path.startswith(allowed) else None
+        imported = plugins.imported if plugins.belongs(module) else importlib.import_module
+        found = getattr(imported(module), name) if path.startswith(allowed) else None
     except (ImportError, AttributeError) as e:
         raise UserError(f"{at}={path} cannot be imported ({e}); it must be {wanted}") from e
     if isinstance(found, type) and issubclass(found, base) and f"{found.__module__}.".startswith(allowed):
         return found
     raise wrong(at, path, wanted)
-
-
-def _module(name: str) -> ModuleType:
-    return plugins.imported(name) if plugins.belongs(name) else importlib.import_module(name)
 
 
 #: What a value must be, for each type of error that pydantic reports.

@@ -1,10 +1,12 @@
-"""A trained model from a file: its text, its next tokens, its loss, its heads.
+"""A trained model from a file: its text, its next tokens, its loss, its heads, and a page that contains it.
 
 Shapes: L layers, H heads, T positions, V vocabulary.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,44 @@ from headscope.config.generate_keys import GenerateConfig
 from headscope.config.schema import parse, wrong
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
+from headscope.files import write_atomically
 from headscope.generation.text import next_tokens, write_texts
 from headscope.heads import HeadReport, look, table
 from headscope.model.transformer import LanguageModel
-from headscope.python.page import Page
 from headscope.run.folder import RunFolder
 from headscope.show import heads, page
 from headscope.show.request import ShowRequest
+
+HEIGHT = 800  #: pixels of the frame in a notebook
+
+
+@dataclass(frozen=True)
+class Page:
+    """One HTML document that runs the model as you type, without a network.
+
+    A notebook shows it in a sandboxed frame, whose script has no access to the notebook.
+
+    >>> page = headscope.load(folder).page("I love")
+    >>> page
+    Page of 0.1 MB
+    >>> page.save("model.html").name
+    'model.html'
+    """
+
+    html: str = field(repr=False)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the document, and returns its path; raises `UserError` if it cannot be written."""
+        write_atomically(Path(path), self.html.encode())
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return f"Page of {len(self.html.encode()) / 1e6:.1f} MB"
+
+    def _repr_html_(self) -> str:
+        style = f"width: 100%; height: {HEIGHT}px; border: 0"
+        frame = f'<iframe sandbox="allow-scripts" title="a model and its heads" style="{style}"'
+        return f'{frame} srcdoc="{escape(self.html)}"></iframe>'
 
 
 class Heads:
@@ -48,11 +81,7 @@ class Heads:
 
     @cached_property
     def reports(self) -> list[HeadReport]:
-        """The role of each head with its evidence, measured on the probe texts in the checkpoint.
-
-        Raises:
-            UserError: the probe texts are too short.
-        """
+        """The role of each head with its evidence, measured on the probe texts in the checkpoint."""
         return heads.reports(self._request)
 
     def __str__(self) -> str:
@@ -74,9 +103,6 @@ class Trained:
     torch.Size([1, 2, 6])
     >>> trained.tokenizer.decode(ids)
     'I love'
-
-    Args:
-        path: see `load`.
     """
 
     def __init__(self, path: str | Path) -> None:

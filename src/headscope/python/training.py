@@ -1,11 +1,9 @@
-"""A run from Python: the same folder, lock, files and messages as from the command line.
-
-Afterwards the state of the process is restored.
-"""
+"""A config and a run from Python: the same folder, lock, files and messages as from the command line."""
 
 import logging
 import os
 import random
+import shlex
 import signal
 import threading
 import time
@@ -18,35 +16,31 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 
-from headscope.config.composed import split_off_hydra
-from headscope.config.overrides import as_text, expanded, split
-from headscope.errors import Interrupted, UserError
-from headscope.python.composing import command_line, compose_overrides, same_errors
+from headscope.config.composed import compose_with_hydra, split_off_hydra
+from headscope.config.keys import TrainConfig
+from headscope.config.overrides import FLAGS, as_text, expanded, refuse_dashes, split
+from headscope.config.schema import parse
+from headscope.errors import Interrupted, RunFailed, UserError
+from headscope.installed import command
 from headscope.python.trained import Trained
 from headscope.run.console import ConsoleHandler
 from headscope.run.execute import execute
 from headscope.run.folder import RunFolder
-from headscope.run.processes import stopping
+from headscope.run.processes import outcome, stopping
 from headscope.sweep.jobs import MANIFEST
 from headscope.sweep.resume import continued
 
-TIMED = "%(asctime)s %(levelname)s %(name)s: %(message)s"  #: the format of train.log
 _training = threading.Lock()  #: one run at a time, because a run sets seeds and threads of the whole process
 
 
 class Run(Trained):
-    """A run, read from its folder; the model comes from `best.ckpt`.
+    """A run, read from its folder; the model comes from `best.ckpt`. Raises `UserError` if no run was started there.
 
     >>> run = headscope.Run(folder)
     >>> run.summary["status"], run.summary["steps"], len(run.losses)
     ('completed', 200, 4)
-
-    Args:
-        folder: such as "outputs/2026-01-31/12-00-00-run".
-
-    Raises:
-        UserError: no run was started there.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -59,10 +53,7 @@ class Run(Trained):
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The content of `summary.json`: losses, seconds, parameters, hardware, roles of heads.
-
-        Empty until the run has ended.
-        """
+        """The content of `summary.json`: losses, seconds, parameters, hardware, roles of heads; empty until the end."""
         return RunFolder(self.folder).summary()
 
     @property
@@ -76,31 +67,50 @@ class Run(Trained):
         return [entry["val_loss"] for entry in self.history]
 
 
-def train(*overrides: str) -> Run:
-    """Trains a model in this process, and returns its run.
+def compose(*overrides: str) -> dict[str, Any]:
+    """Returns the config of a run as nested dicts of plain values, each of them resolved and checked.
 
-    As on the command line, the run's folder is `outputs/DAY/TIME-NAME` or `hydra.run.dir=…`, with the same files. Any
-    run may be resumed from Python or from the command line with `resume=DIR`. Log lines go to `train.log`, and are
-    printed unless your program has set up logging. Ctrl-C, a notebook's stop button, saves a checkpoint first.
-    Afterwards seeds, threads, logging, warnings, signal handlers and the environment are as before.
+    Nothing is downloaded, written or trained, so `paths.run_dir` is empty. Another program's use of Hydra in this
+    process is not affected.
+
+    >>> config = headscope.compose("position=rope", "model.n_layers=2")
+    >>> config["model"]["n_layers"], config["position"]["_target_"]
+    (2, 'headscope.model.position.Rotary')
+    >>> headscope.compose("model.n_layers=two")
+    Traceback (most recent call last):
+        ...
+    headscope.errors.UserError: model.n_layers=two must be an integer
+
+    Raises:
+        UserError: the command line would refuse the overrides, with the same message.
+    """
+    with _same_errors(overrides):
+        composed = split_off_hydra(_compose(overrides))
+        parse(composed.config, TrainConfig, composed.choices)
+        return composed.config
+
+
+def train(*overrides: str) -> Run:
+    """Trains a model in this process on one device, and returns its run.
+
+    As on the command line, the run's folder is `outputs/DAY/TIME-NAME` or `hydra.run.dir=…`, and `resume=DIR` resumes
+    any run. Log lines go to `train.log`, and are printed unless your program has set up logging. Afterwards seeds,
+    threads, logging, warnings, signal handlers and the environment are as before.
 
     >>> run = headscope.train("experiment=toy", "trainer.max_steps=4", "callbacks=none", "hydra.run.dir=short")
     >>> run.folder.name, run.summary["steps"]
     ('short', 4)
 
-    Args:
-        overrides: as after `train.py`, for one run on one device.
-
     Raises:
-        UserError: the command line would refuse them, with the same message.
+        UserError: the command line would refuse the overrides, with the same message.
         RunFailed: an expected failure, such as a loss that is not finite.
-        KeyboardInterrupt: Ctrl-C; the checkpoint is saved.
+        KeyboardInterrupt: Ctrl-C or a notebook's stop button; the checkpoint is saved.
     """
     started = time.monotonic()
     if not _training.acquire(blocking=False):
         raise UserError("another run trains in this process; wait until it has ended")
     try:
-        with same_errors(overrides), _process_restored():
+        with _same_errors(overrides), _process_restored():
             return Run(_train(overrides, started))
     except Interrupted as e:
         if e.signum == signal.SIGINT:
@@ -112,7 +122,7 @@ def train(*overrides: str) -> Run:
 
 def _train(typed: Sequence[str], started: float) -> Path:
     """Trains, and returns the folder of the completed run."""
-    overrides, by_shell = typed, command_line([str(o) for o in typed])
+    overrides, by_shell = typed, _by_shell([str(o) for o in typed])
     known = dict(split(o) for o in typed if isinstance(o, str))
     if "resume" in known:
         earlier = expanded(known["resume"])
@@ -124,13 +134,45 @@ def _train(typed: Sequence[str], started: float) -> Path:
         overrides = resumed
     if "paths.run_dir" in known:
         raise UserError("paths.run_dir follows from the run's folder; give hydra.run.dir=…")
-    cfg = compose_overrides(overrides)
+    cfg = _compose(overrides)
     if cfg.task == "validate":
         raise UserError(f"task=validate is for the command line: {by_shell}; here there is load(…).loss(…)")
     folder = Path(cfg.hydra.run.dir)
     with _logged(folder / "train.log"):
         execute(split_off_hydra(cfg, str(folder.absolute()), started, by_shell))
     return folder
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    """Returns the config that Hydra composes from overrides, including Hydra's own node."""
+    for override in overrides:
+        if not isinstance(override, str):
+            raise UserError(f"{override!r} is no override; give text, as in 'seed=1'")
+    refuse_dashes(overrides)
+    keys = dict(split(o) for o in overrides)
+    many = keys.get("sweep", "null") != "null" or keys.get("hydra.mode", "RUN") != "RUN"
+    if many or {"-m", "--multirun"} & set(overrides):
+        raise UserError(f"Python trains one run at a time; {_by_shell(overrides)} trains many")
+    if flags := [o for o in overrides if o.partition("=")[0] in FLAGS]:
+        raise UserError(f"{flags[0]} is for the command line: {_by_shell(overrides)}")
+    return compose_with_hydra("train", as_text(overrides))
+
+
+def _by_shell(overrides: Sequence[str]) -> str:
+    """Returns the shell command for these overrides."""
+    return f"{command('train')} {shlex.join(overrides)}"
+
+
+@contextmanager
+def _same_errors(overrides: Sequence[str]) -> Iterator[None]:
+    """Raises `UserError` or `RunFailed` where the command line would exit with code 2 or 3, with the same message."""
+    try:
+        yield
+    except Exception as e:
+        code, message = outcome(e, "train", overrides) or (1, "")
+        if code == 1 or isinstance(e, UserError | RunFailed):
+            raise
+        raise (UserError if code == 2 else RunFailed)(message) from e
 
 
 @contextmanager
@@ -171,7 +213,7 @@ def _logged(file: Path) -> Iterator[None]:
         shown = logging.Handler(ours.getEffectiveLevel())
         shown.emit = root.handle  # type: ignore[method-assign]
     to_file = logging.FileHandler(file, encoding="utf-8", delay=True)
-    to_file.setFormatter(logging.Formatter(TIMED))
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     level, propagates = ours.level, ours.propagate
     ours.setLevel(min(logging.INFO, ours.getEffectiveLevel()))
     ours.propagate = False

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headscope.config.changes import flat
+from headscope.config.overrides import flat
 from headscope.errors import UserError
 from headscope.report.statistics import Array, differences
 from headscope.run.folder import Status

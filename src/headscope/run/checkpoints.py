@@ -1,16 +1,26 @@
-"""The checkpoints of a run: the last, the one before it, and the best."""
+"""What a run needs to be resumed exactly: its checkpoints, random number generators, and a checkpoint at a signal."""
 
 import os
+import random
 import shutil
+import signal
+import threading
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
+import torch
+import torch.distributed as dist
 from lightning import Trainer
 
-from headscope.errors import not_written
+from headscope.errors import Interrupted, not_written
 from headscope.files import BESIDE, sync_file, sync_folder
 from headscope.run.folder import RunFolder
+from headscope.run.processes import stopping
+from headscope.shell import argument
 from headscope.training.module import Callback, LanguageModule
+
+AGREE_EVERY = 10  #: steps between two comparisons of the ranks' flags
 
 
 class Checkpoints(Callback):
@@ -35,10 +45,8 @@ class Checkpoints(Callback):
     def save(self, trainer: Trainer, is_best: bool = False) -> None:
         """Saves the whole state of the run; all ranks call it together.
 
-        `best.ckpt` is written first: if the process is killed before `last.ckpt`, the resumed run repeats both.
-
-        Raises:
-            RunFailed: the disk is full; the earlier checkpoints are unchanged.
+        `best.ckpt` is written first: if the process is killed before `last.ckpt`, the resumed run repeats both. If the
+        disk is full, the earlier checkpoints are unchanged.
         """
         for logger in trainer.loggers:
             logger.save()  # a resumed run logs only the steps after its checkpoint
@@ -71,3 +79,85 @@ class Checkpoints(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_loss = state_dict["best_loss"]
+
+
+class RngState(Callback):
+    """Saves the state of every rank's generators in the checkpoint, and restores it on resume.
+
+    Lightning does not, so dropout would differ after a resume.
+    """
+
+    @property
+    def state_key(self) -> str:
+        """The key in the checkpoint; older checkpoints have the same."""
+        return "Randomness"
+
+    def __init__(self) -> None:
+        self._states: list[dict[str, Any]] = []
+
+    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        if trainer.global_rank < len(self._states):
+            state = self._states[trainer.global_rank]
+            torch.set_rng_state(state["torch"])
+            version, numbers, gauss = state["python"]
+            random.setstate((version, tuple(numbers), gauss))
+            if torch.cuda.is_available() and "cuda" in state:
+                torch.cuda.set_rng_state(state["cuda"])
+
+    def state_dict(self) -> dict[str, Any]:
+        version, numbers, gauss = random.getstate()
+        mine = {"torch": torch.get_rng_state(), "python": [version, list(numbers), gauss]}
+        if torch.cuda.is_available():
+            mine["cuda"] = torch.cuda.get_rng_state()
+        states: list[Any] = [mine]
+        if dist.is_available() and dist.is_initialized():
+            states = [None] * dist.get_world_size()
+            dist.all_gather_object(states, mine)  # every rank saves together
+        return {"states": states}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._states = state_dict["states"]
+
+
+class SignalCheckpoint(Callback):
+    """Each signal of `stopping` sets a flag; between two steps all ranks compare it, save together, and exit.
+
+    The handler only sets the flag: Lightning's own handler communicates inside the signal handler and can hang. The
+    run ends by an exception, because `should_stop` would validate once more.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+        self.signum = 0
+        self._before: dict[int, Any] = {}
+
+    def _remember(self, signum: int, frame: FrameType | None) -> None:
+        self.signum = signum
+
+    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # only the main thread may set signal handlers
+        self._before = {signum: signal.signal(signum, self._remember) for signum in stopping()}
+
+    def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
+        if batch_idx % trainer.accumulate_grad_batches:
+            return  # in the middle of a step
+        signum = self.signum
+        if trainer.world_size > 1:
+            if trainer.global_step % AGREE_EVERY:
+                return
+            flag = torch.tensor(float(signum), device=module.device)
+            signum = int(trainer.strategy.reduce(flag, reduce_op="max"))
+        if signum:
+            progress = trainer.fit_loop.epoch_loop.batch_progress
+            # Lightning has already counted the batch that will not begin, and would validate too early after a resume.
+            progress.total.ready -= 1
+            progress.current.ready -= 1
+            self.checkpoints.save(trainer)
+            again = argument("resume=", self.checkpoints.folder)
+            raise Interrupted(signum, f"the checkpoint is saved; continue with {again}")
+
+    def teardown(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
+        for signum, handler in self._before.items():
+            signal.signal(signum, handler)
+        self._before.clear()

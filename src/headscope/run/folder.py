@@ -1,49 +1,79 @@
-"""A run's folder: the names of its files, the lock of its owner, and the progress of the run.
+"""A run's folder: its files, its lock, its record and its progress; imports no torch, because a sweep reads many."""
 
-Imports no torch, because a sweep and its report read hundreds of folders.
-"""
-
+import json
 import os
+import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from filelock import FileLock, Timeout
 
-from headscope.config.changes import as_typed, changes
-from headscope.config.overrides import split
-from headscope.errors import UserError
-from headscope.files import read_json, write_atomically, write_json
-from headscope.run.lock import Lock
+from headscope.config.overrides import Changes, as_typed, changes, split
+from headscope.errors import UserError, not_written
+from headscope.files import read_json, write_atomically
 from headscope.shell import argument
 
 STARTED = "=== "  #: begins the first line that each process of a job writes to `job.log`
 
 State = Literal["waiting", "running", "completed", "interrupted", "failed", "pruned"]
 
+_held: dict[Path, FileLock] = {}  # by this process, independently of the lifetime of `Lock` objects
+
+
+class Lock:
+    """The lock of the folder of a run or of a sweep: only its owner may write there.
+
+    The operating system holds a lock on the file `.lock` and releases it when the process ends, also after a crash.
+    It works across machines if the network file system supports `flock`; otherwise `filelock` creates and removes a
+    file instead.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / ".lock"
+
+    @property
+    def held(self) -> bool:
+        """Whether this process owns the folder."""
+        return self.folder.resolve() in _held
+
+    def acquire(self) -> None:
+        """Locks the folder until `release` or the end of the process; locking it twice has no further effect."""
+        if self.held:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.file, blocking=False, thread_local=False)
+            lock.acquire()
+            _held[self.folder.resolve()] = lock
+            self.file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        except Timeout as e:
+            owner = self.file.read_text(encoding="utf-8", errors="replace") or "another process"
+            raise UserError(f"{self.folder} is in use by {owner}; wait until it ends, or choose another folder") from e
+        except OSError as e:
+            raise not_written(e, self.folder) from e
+
+    def release(self) -> None:
+        """Unlocks the folder."""
+        if self.held:
+            _held.pop(self.folder.resolve()).release()
+
 
 @dataclass(frozen=True)
 class Status:
-    """The progress of a run.
-
-    Args:
-        state: one of `State`.
-        reason: why the run failed, in a few lines.
-        steps: completed steps and planned steps; 0 if not known yet.
-        history: step, seconds and val_loss of each validation.
-        summary: `summary.json`; empty until the run ends.
-    """
+    """The progress of a run."""
 
     state: State
-    reason: str
-    steps: tuple[int, int]
-    history: list[dict[str, float]]
-    summary: dict[str, Any]
+    reason: str  #: why the run failed, in a few lines
+    steps: tuple[int, int]  #: completed and planned; 0 if not known yet
+    history: list[dict[str, float]]  #: step, seconds and val_loss of each validation
+    summary: dict[str, Any]  #: `summary.json`; empty until the run ends
 
     @property
     def val_loss(self) -> float | None:
@@ -52,14 +82,11 @@ class Status:
 
 
 class RunFolder:
-    """Names, reads and writes the files of a run.
-
-    Args:
-        path: of the folder, which may not exist yet.
-    """
+    """Names, reads and writes the files of a run, in a folder that may not exist yet."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.lock = Lock(self.path)
         self.summary_file = self.path / "summary.json"
         self.progress_file = self.path / "progress.json"  #: rewritten while the run trains
         self.config_file = self.path / ".hydra" / "config.yaml"
@@ -91,13 +118,8 @@ class RunFolder:
     def claim(self, resume: str | None, train: bool, first: bool) -> bool:
         """Locks the folder for a run, and returns whether the run is resumed.
 
-        Args:
-            resume: see `is_resumed`.
-            train: the run trains; a validation only reads the folder and takes no lock.
-            first: this is the first process of the run, which takes the lock.
-
-        Raises:
-            UserError: the folder belongs to another run, or is the current folder.
+        A validation (`train` is false) only reads the folder and takes no lock; of several processes, the `first`
+        takes it. Raises `UserError` if the folder belongs to another run, or is the current folder.
         """
         resumed = is_resumed(self.path, self.overrides_file, resume)
         if not resumed and self.path.resolve() == Path.cwd():
@@ -109,46 +131,30 @@ class RunFolder:
             self.lock.acquire()
         return resumed
 
-    def compare(self, config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """Returns the old and the new value of each key that changes if the run is resumed with this config.
-
-        Raises:
-            UserError: see `config.changes.changes`; no run was started here.
-        """
+    def compare(self, config: Mapping[str, Any], overrides: Sequence[str]) -> Changes:
+        """Returns the changes that a resume with this config makes; raises `UserError` as `changes` does."""
         known, before = set(self.overrides()), self.config()
         typed = [split(o)[0] for o in overrides if o not in known]
         return changes(before, as_typed(config), typed)
 
     def record(
-        self,
-        config: Mapping[str, Any],
-        overrides: Sequence[str],
-        step: int = 0,
-        changed: Mapping[str, tuple[str, str]] = {},
+        self, config: Mapping[str, Any], overrides: Sequence[str], step: int = 0, changed: Changes | None = None
     ) -> None:
-        """Saves the resolved config and the overrides that it was composed from.
-
-        Args:
-            config: plain data.
-            overrides: as typed.
-            step: that the run starts at.
-            changed: see `compare`; a resume that is killed and repeated records them once.
-        """
-        summary, known = self.summary(), self.changes()
+        """Saves the resolved config, its overrides, and the changes that `compare` returned, with their step."""
+        known, summary = self.changes(), read_json(self.summary_file)
+        new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in (changed or {}).items()]
+        texts: dict[Path, str] = {}
         if summary:  # an extended run counts as interrupted until it completes again
-            write_json(self.summary_file, summary | {"status": "interrupted"})
-        new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in changed.items()]
-        if new := [change for change in new if change not in known]:
-            write_json(self.changes_file, {"changes": [*known, *new]})
+            texts[self.summary_file] = json.dumps(summary | {"status": "interrupted"}, indent=2)
+        if new := [change for change in new if change not in known]:  # a killed and repeated resume records them once
+            texts[self.changes_file] = json.dumps({"changes": [*known, *new]}, indent=2)
         for file, content in ((self.config_file, dict(config)), (self.overrides_file, list(overrides))):
-            write_atomically(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode())
+            texts[file] = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        for file, text in texts.items():
+            write_atomically(file, text.encode())
 
     def overrides(self) -> list[str]:
-        """Returns the recorded overrides.
-
-        Raises:
-            UserError: no run was started here.
-        """
+        """Returns the recorded overrides; raises `UserError` if no run was started here."""
         try:
             saved = yaml.safe_load(self.overrides_file.read_text(encoding="utf-8"))
             assert isinstance(saved, list)
@@ -173,11 +179,7 @@ class RunFolder:
         return found if isinstance(found, list) else []
 
     def status(self, running: bool = False) -> Status:
-        """Returns the progress of the run, from its files alone.
-
-        Args:
-            running: its process is alive, so its log is still being written.
-        """
+        """Returns the progress of the run, from its files alone; `running` if its process is alive."""
         summary, progress = self.summary(), read_json(self.progress_file)
         # The longer history: an interrupted run writes a summary, and may be resumed afterwards.
         history = max(summary.get("history") or [], progress.get("history") or [], key=len)
@@ -209,19 +211,11 @@ class RunFolder:
             return last.splitlines()[-1]
         return ""
 
-    @cached_property
-    def lock(self) -> Lock:
-        """The lock of this folder."""
-        return Lock(self.path)
-
 
 def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
-    """Whether a run or a sweep continues in its folder.
+    """Whether a run or a sweep, which has a file `marker` once it has started, continues in its folder.
 
-    Args:
-        folder: of the run or of the sweep.
-        marker: a file that exists once it has started.
-        resume: from `resume=DIR`: this folder, or the sweep's folder around it. None if SLURM requeued the job.
+    `resume=DIR` names this folder, or the sweep's folder around it; it is None if SLURM requeued the job.
     """
     here, named = folder.resolve(), Path(resume).resolve() if resume is not None else None
     requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
@@ -229,11 +223,11 @@ def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
 
 
 @contextmanager
-def removed_if_refused(run: RunFolder, started: float) -> Iterator[None]:
-    """Deletes all files of a run that is refused before its first step, and its folder if this process created it.
+def cleaned_up(run: RunFolder, started: float) -> Iterator[None]:
+    """Unlocks the folder of a run at its end; a run that is refused before its first step leaves no files.
 
-    Hydra may have created the folder already, so a folder counts as new if it is empty and younger than `started`, the
-    value of `time.monotonic()` when the process began.
+    The folder itself is also deleted if this process created it. Hydra may have done so already, so a folder counts as
+    new if it is empty and younger than `started`, the value of `time.monotonic()` when the process began.
     """
     before = set(run.path.iterdir()) if run.path.is_dir() else set()
     age = time.time() - run.path.stat().st_mtime if run.path.is_dir() else 0.0
@@ -247,8 +241,9 @@ def removed_if_refused(run: RunFolder, started: float) -> Iterator[None]:
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink()
-            run.lock.release()
         if new:
             with suppress(OSError):
                 run.path.rmdir()
         raise
+    finally:
+        run.lock.release()

@@ -20,11 +20,8 @@ class History(Callback):
     `train_seconds` is the time from the first step to the last, without validations and without the checkpoints,
     pictures and samples made with them. A GPU has finished its work whenever the time is read. `wall_seconds` counts
     from the start of the process; both include the earlier processes of a resumed run, up to their last checkpoint.
-    During training, `progress.json` contains the current step and the history.
-
-    Args:
-        started: `time.monotonic()` when the process began; the wall clock may be set back.
-        folder: of the run; None writes no progress.
+    During training, `progress.json` in the run's folder contains the current step and the history. `started` is
+    `time.monotonic()` when the process began, because the wall clock may be set back.
     """
 
     def __init__(self, started: float | None = None, folder: RunFolder | None = None) -> None:
@@ -78,17 +75,12 @@ class History(Callback):
             loss = trainer.callback_metrics["val/loss"].item()
             self.train_loss = module.step_loss.item()
             self.accuracy = trainer.callback_metrics["val/accuracy"].item()
-            self.history.append(
-                {"step": trainer.global_step, "seconds": round(self.train_seconds, 3), "val_loss": loss}
-            )
+            seconds = round(self.train_seconds, 3)
+            self.history.append({"step": trainer.global_step, "seconds": seconds, "val_loss": loss})
             self._write_progress(trainer)
 
     def _write_progress(self, trainer: Trainer) -> None:
-        """Writes `progress.json`.
-
-        Raises:
-            RunFailed: the folder was removed. A new one would have no config, so the run could not be resumed.
-        """
+        """Writes `progress.json`, unless the folder was removed: a new one would have no config to resume with."""
         if self.folder is None or trainer.state.fn != "fit" or not trainer.is_global_zero:
             return
         if not self.folder.started:

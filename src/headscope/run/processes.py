@@ -1,4 +1,4 @@
-"""Processes that end together: the jobs of a sweep with their sweep, the ranks of a run with each other.
+"""How processes end: with an exit code and a message, jobs with their sweep, the ranks of a run with each other.
 
 A killed process cannot notify others, so each child watches its parent, and the first rank watches the other ranks.
 Imports no Lightning, because a sweep's own process uses this module too. Windows keeps reporting the number of a parent
@@ -15,14 +15,52 @@ import threading
 import time
 from collections.abc import Sequence
 
+from headscope import shell
+from headscope.config.messages import explain
+from headscope.errors import Interrupted, JobsFailed
+
 log = logging.getLogger(__name__)
 
 PARENT = "HEADSCOPE_PARENT"  #: environment variable: the number of the process that started this one
 GRACE = 5.0  #: seconds for a rank to report by itself that another rank is lost
 KILLED = 137  #: the exit code that shells report for a process that SIGKILL ended
+TOO_LARGE = (
+    "lower batch_size and raise trainer.accumulate_grad_batches by the same factor,\nor lower model.block_size or"
+    " model.d_model"
+)
 DIED = "another process of this run died; resume=DIR continues from its last checkpoint"
 
 _ranks: list[subprocess.Popen[bytes]] = []  #: started by this process
+
+
+def outcome(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> shell.Outcome:
+    """Returns the exit code and the message of an expected error; None for any other error.
+
+    0 done; 2 a mistake of the user's, in one line; 3 an expected failure of the run; 1 a sweep with failed jobs; 129,
+    130 and 143 stopped by a signal, with the work so far saved. See `explain` for the arguments.
+    """
+    match error:
+        case JobsFailed():
+            return 1, str(error)
+        case Interrupted():
+            return 128 + error.signum, str(error)
+        case MemoryError():
+            return 3, f"out of memory: {TOO_LARGE}, or use trainer.precision=bf16-mixed"
+    if message := explain(error, script, typed):
+        return 2, message
+    return shell.foreseen(error) or (_of_torch(error) if isinstance(error, RuntimeError) else None)
+
+
+def _of_torch(error: RuntimeError) -> shell.Outcome:
+    """Recognises errors by their types; the CPU's allocator raises a bare RuntimeError, which gets its traceback."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    if isinstance(error, torch.OutOfMemoryError):
+        return 3, f"out of memory on the GPU: {TOO_LARGE}"
+    # A lost rank is a DistError with NCCL and a bare RuntimeError with gloo.
+    lost = torch.distributed.is_available() and isinstance(error, torch.distributed.DistError)
+    return (3, DIED) if lost or a_rank_died() else None
 
 
 def stopping() -> list[int]:
@@ -66,11 +104,8 @@ def end_together(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def a_rank_died() -> bool:
-    """Whether a rank that this process started has failed.
-
-    Waits a second, because a rank's connections may close before its process has ended.
-    """
-    deadline = time.monotonic() + 1
+    """Whether a rank that this process started has failed."""
+    deadline = time.monotonic() + 1  # a rank's connections may close before its process has ended
     while _ranks and time.monotonic() < deadline:
         if any(rank.poll() for rank in _ranks):
             return True

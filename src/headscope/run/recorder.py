@@ -48,9 +48,5 @@ class SummaryCallback(Callback):
     """A callback that adds keys to `summary.json` when the run ends."""
 
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-        """Returns keys of the summary, with plain data.
-
-        Args:
-            history: step, seconds and val_loss of each validation.
-        """
+        """Returns keys of the summary, with plain data; `history` has step, seconds and val_loss of each validation."""
         raise NotImplementedError

@@ -28,31 +28,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Start:
-    """The checkpoint that a run starts from, if any.
+    """The checkpoint that a run starts from, if any."""
 
-    Args:
-        step: the number of completed steps; 0 for a new run.
-        path: of the checkpoint.
-        earlier: the model and the tokenizer in it.
-        resume_from: the same path if the whole state is restored; None if only the weights are.
-    """
-
-    step: int = 0
-    path: Path | None = None
-    earlier: checkpoint.Loaded | None = None
-    resume_from: Path | None = None
+    step: int = 0  #: the number of completed steps; 0 for a new run
+    path: Path | None = None  #: of the checkpoint
+    earlier: checkpoint.Loaded | None = None  #: the model and the tokenizer in it
+    resume_from: Path | None = None  #: the same path if the whole state is restored; None if only the weights are
 
     def data(self, config: TrainConfig) -> CorpusData:
-        """Returns the corpus in batches.
-
-        Raises:
-            UserError: see `Source.load`; the resumed run was trained on another text.
-        """
+        """Returns the corpus in batches; raises `UserError` if the resumed run was trained on another text."""
         earlier = self.earlier
-        model = earlier.model if earlier and config.task == "validate" else config.meta_model
         data = CorpusData(
             config.data(),
-            model.block_size,
+            (earlier.model if earlier and config.task == "validate" else config.meta_model).block_size,
             config.batch_size,
             config.trainer.accumulate_grad_batches,
             config.seed,
@@ -60,29 +48,25 @@ class Start:
             earlier.tokenizer if earlier else None,
         )
         if self.resume_from and earlier and earlier.about["data"]["sha256"] != data.corpus.sha256:
-            path, again = self.path, argument("init=", self.path)
-            raise UserError(
-                f"{data.corpus.name} is not the text that {path} was trained on; restore it, or use {again}"
-            )
+            unlike = f"{data.corpus.name} is not the text that {self.path} was trained on"
+            raise UserError(f"{unlike}; restore it, or use {argument('init=', self.path)}")
         return data
 
     def module(self, composed: Composed, config: TrainConfig, choice: Choice, corpus: Corpus) -> LanguageModule:
-        """Returns the training module with its model, which has the checkpoint's weights if there is a checkpoint.
-
-        Raises:
-            UserError: see `_model`.
-        """
+        """Returns the training module with its model, which has the checkpoint's weights if there is a checkpoint."""
         seed_everything(config.seed, verbose=False)
         model = self._model(config, len(corpus.tokenizer))
         if choice.precision == "64-true":
             model.double()  # Lightning converts the model only after it has restored, and so rounded, the weights
         fell_back = corpus.name == composed.config["data"].get("fallback")  # the requested corpus was unavailable
+        # A resumed run keeps the probe texts, on which every command describes the heads.
+        kept = self.earlier.about.get("passages") if self.earlier and self.resume_from else None
         card = checkpoint.card(
             model,
             corpus.tokenizer,
             name=f"{config.name}-{corpus.name}" if fell_back else config.name,
             data={"name": corpus.name, "sha256": corpus.sha256},
-            passages=self._probe_texts(corpus),
+            passages=kept or corpus.passages(TEXTS, LONGEST).tolist(),
             position=composed.choices["position"],
             commit=commit(),
             overrides=composed.overrides,
@@ -97,17 +81,8 @@ class Start:
             choice.compile,
         )
 
-    def _probe_texts(self, corpus: Corpus) -> list[list[int]]:
-        """Returns the texts that every command describes the heads on; a resumed run keeps those of its checkpoint."""
-        kept = self.earlier.about.get("passages") if self.earlier and self.resume_from else None
-        return kept or corpus.passages(TEXTS, LONGEST).tolist()
-
     def _model(self, config: TrainConfig, vocab_size: int) -> LanguageModel:
-        """Returns the model.
-
-        Raises:
-            UserError: the checkpoint's weights have other shapes than the model.
-        """
+        """Returns the model; raises `UserError` if the checkpoint's weights have other shapes."""
         if self.earlier is None:
             return config.model(vocab_size)
         if config.task == "validate":
@@ -124,12 +99,7 @@ class Start:
 
 
 def start(config: TrainConfig, folder: RunFolder, resumed: bool) -> Start:
-    """Returns where a run starts: if resumed, at its last checkpoint, else at the checkpoint that the config names.
-
-    Raises:
-        UserError: see `_last_checkpoint`, and `checkpoint.load` for a checkpoint that the config names; the run has
-            already done more steps than `trainer.max_steps`.
-    """
+    """Returns where a run starts: if resumed, at its last checkpoint, else at the checkpoint that the config names."""
     if resumed and (last := _last_checkpoint(folder)):
         if last.step > (most := config.trainer.max_steps):
             raise UserError(f"trainer.max_steps={most}, but {folder} has done {last.step} steps; give more")
@@ -144,8 +114,7 @@ def start(config: TrainConfig, folder: RunFolder, resumed: bool) -> Start:
 def _last_checkpoint(folder: RunFolder) -> Start | None:
     """Returns the start at `last.ckpt`, or at `previous.ckpt` if that is damaged; None if the run had saved neither.
 
-    Raises:
-        UserError: no checkpoint can be read. A new start could overwrite files that can still be restored.
+    If neither can be read, raises `UserError`, because a new start could overwrite files that can still be restored.
     """
     saved = [path for path in (folder.last, folder.previous) if path.exists()]
     for path in saved:

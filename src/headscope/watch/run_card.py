@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning import Trainer
 
-from headscope.config.changes import flat
+from headscope.config.overrides import flat
 from headscope.render.labels import label
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.recorder import recorders
