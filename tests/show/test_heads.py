@@ -14,7 +14,7 @@ from headscope.heads import look
 from headscope.heads.probes import TEXTS
 from headscope.heads.roles import captions
 from headscope.render.grid import scores_picture
-from headscope.show.heads import head_titles, passages, show
+from headscope.show.heads import passages, show
 from headscope.show.request import ShowRequest
 from tests.conftest import SCHEMES, small
 
@@ -46,7 +46,7 @@ def test_a_checkpoint_without_text_is_described_on_what_it_writes(tmp_path, caps
     assert passages(request).shape == (TEXTS, 16)
     assert "has no validation text" in capsys.readouterr().err
     assert torch.equal(passages(request), passages(request)), "the same every time"
-    assert head_titles(request) == {}
+    assert request.head_reports == []
 
 
 def test_three_words_do_not_show_what_a_head_does(tmp_path):

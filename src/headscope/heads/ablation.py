@@ -14,8 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headscope.heads.activation_cache import ActivationCache, Field
-from headscope.heads.capture import Edit, Replace, Scale, capture, evaluating, heads_at, look
+from headscope.heads.capture import (
+    ActivationCache,
+    Edit,
+    Field,
+    Replace,
+    Scale,
+    capture,
+    evaluating,
+    heads_at,
+    look,
+)
 from headscope.model.transformer import TransformerLM
 
 Ablation = Callable[[Tensor], Tensor]  #: head outputs (L, B, H, T, D) to their replacement, broadcast to that shape

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from headscope.heads import circuits, scores
 from headscope.heads.ablation import ablate_groups, look_with_importance
-from headscope.heads.activation_cache import ActivationCache
-from headscope.heads.capture import look
-from headscope.heads.probes import foreseeable
+from headscope.heads.capture import ActivationCache, look
+from headscope.heads.probes import foreseeable, run_probe
 from headscope.heads.roles import NO_ROLE, ROLE_RULES, Probe, ProbeMaps, Role, measure, name_roles
 from headscope.model.transformer import TransformerLM
 
@@ -92,7 +91,7 @@ class Inspection(NamedTuple):
     cache: ActivationCache  #: on the text: maps, values, z and resid
 
 
-def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0) -> list[HeadReport]:
+def describe(model: TransformerLM, text: Tensor, repeated: Tensor | None = None, seed: int = 0) -> list[HeadReport]:
     """Returns a report on every head.
 
     A role is confirmed if mean ablation of the head costs at least `COSTS` nats per token and `ERRORS` standard errors
@@ -103,7 +102,7 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0
     Args:
         model: left unchanged.
         text: ids (B, T) of text like the training text.
-        repeated: ids (B', T') of at least two texts from `repeated_probe`.
+        repeated: ids (B', T') of at least two texts from `repeated_probe`; None uses the `run_probe` of the model.
         seed: of the random control.
 
     Returns:
@@ -120,13 +119,15 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0
     return inspect(model, text, repeated, seed).reports
 
 
-def inspect(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0) -> Inspection:
+def inspect(model: TransformerLM, text: Tensor, repeated: Tensor | None = None, seed: int = 0) -> Inspection:
     """Does the same as `describe`, and also returns the forward pass over the text.
 
     The cost is one forward pass per probe, one backward pass, and passes from each layer with a role to the end.
     """
     if text.shape[1] < SHORTEST:
         raise ValueError(f"roles need texts of at least {SHORTEST} tokens, not {text.shape[1]}")
+    if repeated is None:
+        repeated = run_probe(model.vocab_size, model.block_size).to(text.device)
     ids: dict[Probe, Tensor] = {"text": text, "repeated": repeated}
     on_text, importance = look_with_importance(model, text, "maps", "values", "z", "resid")
     caches: dict[Probe, ActivationCache] = {"text": on_text, "repeated": look(model, repeated, "maps", "z", "resid")}

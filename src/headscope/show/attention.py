@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from headscope.files import write_atomically
+from headscope.heads import table
 from headscope.heads.flow import Views, views
 from headscope.render.colours import RGB
 from headscope.render.maps import ALONE, WINDOW, head_names, maps_picture
 from headscope.render.pictures import png
-from headscope.show.heads import head_titles
 from headscope.show.request import ShowRequest
 
 Titles = Mapping[tuple[int, int], str]  #: text after the name of a head (layer, head): its role
@@ -67,7 +67,7 @@ def show(request: ShowRequest) -> None:
     """
     model, ids, folder = request.transformer(), request.context(), request.folder("attention")
     tokens = [request.tokenizer.show(i) for i in ids[0].tolist()]
-    titles = head_titles(request)
+    titles = table.titles(request.head_reports)
     seen = views(model, ids)
     pictures = layer_pictures(seen, tokens, request.when, titles, LAST)
     pictures |= head_pictures(seen.weights, tokens, request.when, titles)

@@ -16,7 +16,7 @@ from headscope.generation.decode import decode
 from headscope.generation.sampling import Sampling
 from headscope.heads import describe, look, table
 from headscope.heads.circuits import ov_circuit, qk_circuit, strongest
-from headscope.heads.probes import LONGEST, TEXTS, run_probe
+from headscope.heads.probes import LONGEST, TEXTS
 from headscope.heads.reports import SHORTEST, HeadReport
 from headscope.heads.roles import captions
 from headscope.heads.scores import distance_profile
@@ -38,7 +38,13 @@ def passages(request: ShowRequest) -> Tensor:
     """
     text = request.probe_texts()
     if text is None:
-        text = _generated(request)
+        notice = "the checkpoint has no validation text; the heads are described on text that it generates"
+        print(notice, file=sys.stderr)
+        start = torch.full((TEXTS, 1), request.tokenizer.opening)
+        generators = [torch.Generator().manual_seed(seed) for seed in range(TEXTS)]
+        length = min(LONGEST, request.model.block_size)
+        drawn = decode(request.transformer(), start, length - 1, Sampling(1.0), generators)
+        text = torch.cat((start, torch.tensor([*drawn]).T), 1)
     if text.shape[1] < SHORTEST:
         raise UserError(
             f"texts of {text.shape[1]} tokens are too short to describe heads; {SHORTEST} or more tokens are needed"
@@ -46,25 +52,9 @@ def passages(request: ShowRequest) -> Tensor:
     return text
 
 
-def _generated(request: ShowRequest) -> Tensor:
-    print("the checkpoint has no validation text; the heads are described on text that it generates", file=sys.stderr)
-    length = min(LONGEST, request.model.block_size)
-    start = torch.full((TEXTS, 1), request.tokenizer.opening)
-    generators = [torch.Generator().manual_seed(seed) for seed in range(TEXTS)]
-    drawn = decode(request.transformer(), start, length - 1, Sampling(1.0), generators)
-    return torch.cat((start, torch.tensor([*drawn]).T), 1)
-
-
 def reports(request: ShowRequest) -> list[HeadReport]:
     """Returns a report on every head; see `headscope.heads.describe`. Raises `UserError` as `passages` does."""
-    model = request.transformer()
-    return describe(model, passages(request), run_probe(len(request.tokenizer), model.block_size))
-
-
-def head_titles(request: ShowRequest) -> dict[tuple[int, int], str]:
-    """Returns the role of each (layer, head), as a label; empty if the checkpoint has no text to determine roles."""
-    text = request.probe_texts()
-    return {} if text is None or text.shape[1] < SHORTEST else table.titles(reports(request))
+    return describe(request.transformer(), passages(request))
 
 
 def score_pictures(found: Sequence[HeadReport], when: str) -> dict[str, RGB]:
@@ -113,7 +103,7 @@ def show(request: ShowRequest) -> None:
         UserError: the model has no heads, its texts are too short, or the folder cannot be used.
     """
     model, folder, text = request.transformer(), request.folder("heads"), passages(request)
-    found = reports(request)
+    found = describe(model, text)
     print(table.as_text(found))
     print("\nfrom their weights (positions left out), and from their maps:")
     names = [label(request.tokenizer.show(i)) for i in range(len(request.tokenizer))]

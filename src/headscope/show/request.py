@@ -5,6 +5,7 @@ Shapes: B texts, T positions.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from headscope.errors import UserError
 from headscope.generation.decode import context_start
 from headscope.generation.text import prompt_ids
+from headscope.heads.reports import SHORTEST, HeadReport, describe
 from headscope.model.transformer import LanguageModel, TransformerLM
 
 if TYPE_CHECKING:
@@ -62,6 +64,14 @@ class ShowRequest:
         """Returns the validation texts on which the run describes heads, ids (B, T); None if the file has none."""
         kept = self.about.get("passages")
         return torch.tensor(kept)[:, : self.model.block_size] if kept else None
+
+    @cached_property
+    def head_reports(self) -> list[HeadReport]:
+        """A report on every head; empty if the model has no heads or the file has no text to describe them on."""
+        texts = self.probe_texts()
+        if not isinstance(self.model, TransformerLM) or texts is None or texts.shape[1] < SHORTEST:
+            return []
+        return describe(self.model, texts)
 
     def transformer(self) -> TransformerLM:
         """Returns the model, if it has heads.
