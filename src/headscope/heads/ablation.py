@@ -14,17 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headscope.heads.capture import (
-    ActivationCache,
-    Edit,
-    Field,
-    Replace,
-    Scale,
-    capture,
-    evaluating,
-    heads_at,
-    look,
-)
+from headscope.heads.capture import ActivationCache, Field, Replace, Scale, capture, evaluating, heads_at, look
 from headscope.model.transformer import TransformerLM
 
 Ablation = Callable[[Tensor], Tensor]  #: head outputs (L, B, H, T, D) to their replacement, broadcast to that shape
@@ -69,7 +59,7 @@ def ablate(
     Args:
         model: left unchanged.
         ids: (B, T).
-        heads: (layer, head) of each, counted from 0.
+        heads: each as (layer, head), counted from 0.
         by: `zero`, `mean` or `resample`.
         cache: `look(model, ids, "z")`, if it has been computed already.
 
@@ -77,8 +67,8 @@ def ablate(
         Nats (B, T - 1): the loss with the heads ablated minus the loss of the unchanged model.
     """
     cache = look(model, ids, "z") if cache is None else cache
-    edits: list[Edit] = [Replace("z", by(cache.z), heads_at(model, *heads))]
-    return losses(look(model, ids, edits=edits).logits, ids) - losses(cache.logits, ids)
+    edit = Replace("z", by(cache.z), heads_at(model, *heads))
+    return losses(look(model, ids, edits=[edit]).logits, ids) - losses(cache.logits, ids)
 
 
 @torch.no_grad()
@@ -87,17 +77,8 @@ def ablate_groups(
 ) -> Tensor:
     """Mean-ablates several groups of one layer's heads in a single pass; equals `ablate` called once per group.
 
-    The pass starts at the output of that layer's heads, because nothing before it changes.
-
-    Args:
-        model: left unchanged.
-        ids: (B, T).
-        layer: counted from 0.
-        groups: G groups of heads, counted from 0; the heads of a group are ablated together.
-        cache: `look(model, ids, "z", "resid")`.
-
-    Returns:
-        Nats (G, B, T - 1): the rise of each target's loss without each group.
+    The pass starts at the output of that layer's heads, because nothing before it changes. `cache` is
+    `look(model, ids, "z", "resid")`. Returns nats (G, B, T - 1): the rise of each target's loss without each group.
     """
     g, b = len(groups), len(ids)
     removed = torch.zeros(g, 1, model.n_heads, 1, 1, dtype=torch.bool, device=ids.device)

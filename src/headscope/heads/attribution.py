@@ -15,14 +15,10 @@ from headscope.model.transformer import TransformerLM
 
 @torch.no_grad()
 def logit_lens(model: TransformerLM, ids: Tensor) -> Tensor:
-    """Applies the final norm and the output layer to the residual stream at every layer (nostalgebraist 2020).
+    """Applies the final norm and the output layer to the residual stream of ids (B, T) at every layer.
 
-    Args:
-        model: in any mode; dropout is off.
-        ids: (B, T).
-
-    Returns:
-        Logits (L + 1, B, T, V): [0] from the embeddings, [l] after l layers; [-1] equals the model's to the bit.
+    Source: nostalgebraist 2020. Returns logits (L + 1, B, T, V): [0] from the embeddings, [l] after l layers; [-1]
+    equals the model's to the bit.
     """
     return torch.stack([model.head(model.norm(x)) for x in look(model, ids, "resid").resid])
 
@@ -75,9 +71,15 @@ def attribute(
         ValueError: the contributions do not add up to the logit, because the model has another part that adds to it.
     """
     cache = look(model, ids, "z", "feedforward", "resid")
-    direction, bias, logit = _output_rows(model, tokens, cache.logits[:, at])
+    rows, biases = model.head.weight, model.head.bias
+    biases = rows.new_zeros(len(rows)) if biases is None else biases
+
+    def in_output(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return rows[tokens], biases[tokens], cache.logits[:, at].gather(-1, tokens[:, None])[:, 0]
+
+    direction, bias, logit = in_output(tokens)  # (B, C), (B,), (B,)
     if against is not None:
-        other = _output_rows(model, against, cache.logits[:, at])
+        other = in_output(against)
         direction, bias, logit = direction - other[0], bias - other[1], logit - other[2]
     reading, norm_bias = through_frozen(model.norm, cache.resid[-1, :, at], direction)
     reading = reading.double()  # so that a sum of many parts loses no precision
@@ -98,16 +100,6 @@ def attribute(
     return attribution
 
 
-def _output_rows(model: TransformerLM, tokens: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the output layer's rows (B, C) and biases (B,) for tokens (B,), and their logits (B,) of (B, V)."""
-    weight, bias = model.head.weight[tokens], model.head.bias
-    return (
-        weight,
-        weight.new_zeros(len(tokens)) if bias is None else bias[tokens],
-        logits.gather(-1, tokens[:, None])[:, 0],
-    )
-
-
 def through_frozen(norm: nn.Module, x: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     """Turns a direction in a norm's output into the direction in its input that gives the same dot product.
 
@@ -115,14 +107,9 @@ def through_frozen(norm: nn.Module, x: Tensor, direction: Tensor) -> tuple[Tenso
     on the input, plus a bias. The function works for any such norm: at zero, the norm's value is its bias and its
     derivative is the linear map up to a factor, and the norm's value at x gives the factor.
 
-    Args:
-        norm: (..., C) to (..., C).
-        x: the norm's input, (B, C).
-        direction: in the norm's output, (B, C).
-
     Returns:
-        `reading` (B, C) and `bias` (B,) with norm(x) · direction = x · reading + bias. If x is a sum, a part p of x
-        contributes p · reading, at the scale of the whole x.
+        `reading` (B, C) and `bias` (B,) with norm(x) · direction = x · reading + bias, for x and direction (B, C). If x
+        is a sum, a part p of x contributes p · reading, at the scale of the whole x.
 
     Raises:
         ValueError: the norm is not a linear map divided by a scale, plus a bias.

@@ -78,7 +78,6 @@ class Edit(Protocol):
 
     def __call__(self, layer: int, x: Tensor) -> Tensor:
         """Returns the replacement of x, in the shape of x: one layer of the `ActivationCache` field with this name."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -129,11 +128,8 @@ def capture(model: TransformerLM, *fields: Field, edits: Sequence[Edit] = ()) ->
 
     Args:
         model: the model that you call inside the `with`.
-        fields: fields of `ActivationCache` to record.
+        fields: fields of `ActivationCache` to record. A name that is not a field raises ValueError.
         edits: changes, such as `Scale` and `Replace`.
-
-    Raises:
-        ValueError: a name is not a field of `ActivationCache`.
     """
     for name in fields:
         if name not in get_args(Field) and name not in OLD_NAMES:
@@ -235,11 +231,7 @@ def heads_at(model: TransformerLM, *heads: tuple[int, int]) -> Tensor:
 def positions_at(model: TransformerLM, t: int, layer: int, *positions: int) -> Tensor:
     """Returns a `where` for "resid": (L + 1, 1, T), True at the given positions of the residual stream before a layer.
 
-    Args:
-        model: the model whose pass is edited.
-        t: T, the number of tokens.
-        layer: counted from 0; L is the stream after the last layer.
-        positions: counted from 0.
+    T is `t`. Layers and positions count from 0; layer L is the stream after the last layer.
     """
     where = torch.zeros(model.n_layers + 1, 1, t, dtype=torch.bool, device=model.norm.weight.device)
     where[layer, :, list(positions)] = True

@@ -1,7 +1,7 @@
 """The texts on which heads are described.
 
 A run keeps `TEXTS` passages of its validation text in its checkpoints. Every command, picture and file describes heads
-on those passages and on `run_probe`.
+on those passages and on as many repeated random texts.
 
 Shapes: B texts, T positions.
 """
@@ -13,11 +13,6 @@ from headscope.heads.scores import earlier_equals
 
 TEXTS = 5  #: passages, and as many repeated random texts; describing heads on 5 costs about 4% of training `nano`
 LONGEST = 64  #: tokens of each, at most
-
-
-def run_probe(vocab_size: int, block_size: int) -> Tensor:
-    """Returns the repeated random texts on which heads are described: the same ids (B, T) for all runs of this size."""
-    return repeated_probe(vocab_size, min(LONGEST, block_size), TEXTS)
 
 
 def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from headscope.heads import circuits, scores
 from headscope.heads.ablation import ablate_groups, look_with_importance
 from headscope.heads.capture import ActivationCache, look
-from headscope.heads.probes import foreseeable, run_probe
+from headscope.heads.probes import LONGEST, TEXTS, foreseeable, repeated_probe
 from headscope.heads.roles import NO_ROLE, ROLE_RULES, Probe, ProbeMaps, Role, measure, name_roles
 from headscope.model.transformer import TransformerLM
 
@@ -34,9 +34,7 @@ class Evidence:
     probe: Probe  #: where the role should matter
     cost: float  #: nats per token by which the loss rises on the probe when the head is mean-ablated
     error: float  #: standard error of the cost, with targets taken as independent
-    last: float | None = (
-        None  #: the cost after the layer's other heads with this role are ablated; None if not measured
-    )
+    last: float | None = None  #: the cost when the layer's other heads with this role are ablated too, if measured
     last_error: float | None = None
 
     @property
@@ -84,13 +82,6 @@ OTHER_SCORES: dict[str, Callable[[ScoreInputs], Tensor]] = {
 }
 
 
-class Inspection(NamedTuple):
-    """The reports, and the forward pass over the text that they come from."""
-
-    reports: list[HeadReport]
-    cache: ActivationCache  #: on the text: maps, values, z and resid
-
-
 def describe(model: TransformerLM, text: Tensor, repeated: Tensor | None = None, seed: int = 0) -> list[HeadReport]:
     """Returns a report on every head.
 
@@ -102,7 +93,7 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor | None = None,
     Args:
         model: left unchanged.
         text: ids (B, T) of text like the training text.
-        repeated: ids (B', T') of at least two texts from `repeated_probe`; None uses the `run_probe` of the model.
+        repeated: ids (B', T') of at least two texts from `repeated_probe`; None uses the same texts as every run.
         seed: of the random control.
 
     Returns:
@@ -113,29 +104,27 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor | None = None,
         step.
 
     Raises:
-        ValueError: there is only one repeated text, which needs another as its control; or the text has fewer than
-            `SHORTEST` tokens.
+        ValueError: there is only one repeated text, or the text has fewer than `SHORTEST` tokens.
     """
-    return inspect(model, text, repeated, seed).reports
+    return inspect(model, text, repeated, seed)[0]
 
 
-def inspect(model: TransformerLM, text: Tensor, repeated: Tensor | None = None, seed: int = 0) -> Inspection:
-    """Does the same as `describe`, and also returns the forward pass over the text.
+def inspect(
+    model: TransformerLM, text: Tensor, repeated: Tensor | None = None, seed: int = 0
+) -> tuple[list[HeadReport], ActivationCache]:
+    """Does the same as `describe`, and also returns the maps, values, z and resid of the pass over the text.
 
     The cost is one forward pass per probe, one backward pass, and passes from each layer with a role to the end.
     """
     if text.shape[1] < SHORTEST:
         raise ValueError(f"roles need texts of at least {SHORTEST} tokens, not {text.shape[1]}")
     if repeated is None:
-        repeated = run_probe(model.vocab_size, model.block_size).to(text.device)
+        repeated = repeated_probe(model.vocab_size, min(LONGEST, model.block_size), TEXTS).to(text.device)
     ids: dict[Probe, Tensor] = {"text": text, "repeated": repeated}
     on_text, importance = look_with_importance(model, text, "maps", "values", "z", "resid")
     caches: dict[Probe, ActivationCache] = {"text": on_text, "repeated": look(model, repeated, "maps", "z", "resid")}
-    maps = on_text.maps
-    measured = measure(
-        {"text": ProbeMaps(maps, text, seed), "repeated": ProbeMaps(caches["repeated"].maps, repeated, seed)}
-    )
-    inputs = ScoreInputs(model, maps, importance, torch.unique(torch.cat((text.flatten(), repeated.flatten()))))
+    measured = measure({probe: ProbeMaps(caches[probe].maps, ids[probe], seed) for probe in ids})
+    inputs = ScoreInputs(model, on_text.maps, importance, torch.unique(torch.cat((text.flatten(), repeated.flatten()))))
     table = {ROLE_RULES[role].score: found.value for role, found in measured.items()}
     table |= {name: score(inputs) for name, score in OTHER_SCORES.items()}
     columns = {name: values.tolist() for name, values in table.items()}  # (L, H) each
@@ -158,7 +147,7 @@ def inspect(model: TransformerLM, text: Tensor, repeated: Tensor | None = None, 
             own = {name: column[layer][head] for name, column in columns.items()}
             confirmed = evidence is not None and (evidence.needed or evidence.shared)
             reports.append(HeadReport(layer, head, role, own, evidence, confirmed))
-    return Inspection(reports, on_text)
+    return reports, on_text
 
 
 def _costs(
@@ -166,9 +155,7 @@ def _costs(
 ) -> dict[int, tuple[float, ...]]:
     """Returns the `cost`, `error` and, if measured, `last` and `last_error` of each head of a layer that has a role.
 
-    Args:
-        roles: of the layer's heads.
-        rises: takes a probe and G groups of heads; returns the rise of every target's loss without each, (G, N).
+    `rises` takes a probe and G groups of heads; it returns the rise of every target's loss without each, (G, N).
     """
     found: dict[int, tuple[float, ...]] = {}
     for probe in get_args(Probe):

@@ -24,14 +24,9 @@ LAST_OF_ONE = slice(-64, None)  #: and in the picture of one head
 def layer_pictures(
     seen: Views, tokens: Sequence[str], when: str, titles: Titles | None = None, window: slice = WINDOW
 ) -> dict[str, RGB]:
-    """Draws all heads: `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
+    """Draws all heads on the first text of a pass: `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
 
-    Args:
-        seen: the attention of a forward pass; its first text is drawn.
-        tokens: T labels.
-        when: begins each picture's title, such as "step 200".
-        titles: roles of the heads.
-        window: the positions that are drawn of a longer text.
+    `when` begins each picture's title, such as "step 200". Of a longer text, the positions in `window` are drawn.
     """
     weights, moved, rolled = (x[:, 0].double().cpu().numpy() for x in seen)
     pictures = {}
@@ -60,11 +55,7 @@ def head_pictures(
 
 
 def show(request: ShowRequest) -> None:
-    """Writes PNG files and prints their folder on standard output. Files with the same names are replaced.
-
-    Raises:
-        UserError: the model has no heads, the vocabulary lacks a token of the prompt, or the folder cannot be used.
-    """
+    """Writes PNG files and prints their folder on standard output. Files with the same names are replaced."""
     model, ids, folder = request.transformer(), request.context(), request.folder("attention")
     tokens = [request.tokenizer.show(i) for i in ids[0].tolist()]
     titles = table.titles(request.head_reports)

@@ -18,7 +18,7 @@ from headscope.heads import describe, look, table
 from headscope.heads.circuits import ov_circuit, qk_circuit, strongest
 from headscope.heads.probes import LONGEST, TEXTS
 from headscope.heads.reports import SHORTEST, HeadReport
-from headscope.heads.roles import captions
+from headscope.heads.roles import ROLE_RULES
 from headscope.heads.scores import distance_profile
 from headscope.model.transformer import TransformerLM
 from headscope.render.colours import RGB
@@ -60,25 +60,20 @@ def reports(request: ShowRequest) -> list[HeadReport]:
 def score_pictures(found: Sequence[HeadReport], when: str) -> dict[str, RGB]:
     """Draws one picture of all heads per score that can give a role, by the score's name.
 
-    Args:
-        found: reports on all heads.
-        when: begins each picture's title, such as "step 200".
+    `when` begins each picture's title, such as "step 200".
     """
     shape = found[-1].layer + 1, found[-1].head + 1
     pictures = {}
-    for score, caption in captions().items():
-        values = np.array([report.scores[score] for report in found]).reshape(shape)  # (L, H)
-        pictures[score] = scores_picture(values, f"{when}: {score.replace('_', ' ')}", caption)
+    for rule in ROLE_RULES.values():
+        values = np.array([report.scores[rule.score] for report in found]).reshape(shape)  # (L, H)
+        pictures[rule.score] = scores_picture(values, f"{when}: {rule.score.replace('_', ' ')}", rule.caption)
     return pictures
 
 
 def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
     """Returns one line per head: the tokens that it copies, the pairs that it matches, the distances that it prefers.
 
-    Args:
-        model: left unchanged.
-        text: ids (B, T).
-        names: of all tokens, by id.
+    The text is ids (B, T), and `names` has the label of every token.
     """
     tokens = torch.tensor(sorted(set(text.flatten().tolist())))
     profile = distance_profile(look(model, text, "maps").maps)  # (L, H, T)
@@ -97,11 +92,7 @@ def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
 
 
 def show(request: ShowRequest) -> None:
-    """Prints tables on standard output; writes `heads.csv` and score pictures next to the checkpoint, or into `out`.
-
-    Raises:
-        UserError: the model has no heads, its texts are too short, or the folder cannot be used.
-    """
+    """Prints tables on standard output; writes `heads.csv` and score pictures next to the checkpoint, or into `out`."""
     model, folder, text = request.transformer(), request.folder("heads"), passages(request)
     found = describe(model, text)
     print(table.as_text(found))

@@ -35,11 +35,7 @@ LEAST = 2.2  #: the least number of bytes per weight in a page: 16 bits, compres
 
 
 def show(request: ShowRequest) -> None:
-    """Writes the page and prints its path on standard output.
-
-    Raises:
-        UserError: the page would be too large; the file cannot be written.
-    """
+    """Writes the page and prints its path on standard output."""
     path = target(request)
     write_atomically(path, page(request).encode())
     print(f"{path.stat().st_size / 1e6:.1f} MB, opens in any browser and needs no network:", file=sys.stderr)
@@ -47,11 +43,7 @@ def show(request: ShowRequest) -> None:
 
 
 def target(request: ShowRequest) -> Path:
-    """Returns the path of the page: `out`, a file in the folder `out`, or a file next to the checkpoint that names it.
-
-    Raises:
-        UserError: `out` cannot be used.
-    """
+    """Returns the path of the page: `out`, a file in the folder `out`, or a file named after the checkpoint."""
     if request.out is not None and request.out.suffix.lower() in (".html", ".htm"):
         if request.out.is_dir():
             raise UserError(f"out={request.out} is a folder; give a file, such as out=model.html")

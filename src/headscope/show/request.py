@@ -52,11 +52,7 @@ class ShowRequest:
         return f"step {self.about['step']}" if "step" in self.about else self.checkpoint.stem
 
     def context(self) -> Tensor:
-        """Returns the ids of the prompt that fit the model's context, (1, T).
-
-        Raises:
-            UserError: the vocabulary lacks a token of the prompt.
-        """
+        """Returns the ids of the prompt that fit the model's context, (1, T)."""
         ids = prompt_ids(self.tokenizer, self.prompt)
         return ids[context_start(len(ids), self.model.block_size) :][None]
 
@@ -74,22 +70,14 @@ class ShowRequest:
         return describe(self.model, texts)
 
     def transformer(self) -> TransformerLM:
-        """Returns the model, if it has heads.
-
-        Raises:
-            UserError: the model has no heads.
-        """
+        """Returns the model. Raises `UserError` if it has no heads."""
         if not isinstance(self.model, TransformerLM):
             kind = type(self.model).__name__
             raise UserError(f"{self.checkpoint} holds a {kind}, which has no heads; show=next works with every model")
         return self.model
 
     def folder(self, name: str) -> Path:
-        """Returns the folder for files: `out`, or next to the checkpoint a folder named after it and its step.
-
-        Raises:
-            UserError: `out` is a file.
-        """
+        """Returns the folder for files: `out`, or next to the checkpoint a folder named after it and its step."""
         if self.out is not None and self.out.exists() and not self.out.is_dir():
             raise UserError(f"out={self.out} is a file; give a folder")
         at = f"-step{self.about['step']}" if "step" in self.about else ""

@@ -1,19 +1,20 @@
-"""The base of callbacks that show heads: all of them share one forward pass per step."""
+"""The base of callbacks that show heads, which share one forward pass per step, and the steps with pictures."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from lightning import Trainer
 from torch import Tensor
 
-from headscope.heads import ActivationCache, look, table
-from headscope.heads.probes import run_probe
+from headscope.heads import ActivationCache, look
 from headscope.heads.reports import SHORTEST, HeadReport, inspect
 from headscope.model.transformer import TransformerLM
 from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
-from headscope.watch.corpus import corpus
-from headscope.watch.picture_steps import is_picture_step
+
+PICTURES = 10  #: at most, because TensorBoard keeps only 10 pictures per tag
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,6 @@ class HeadView:
     text: Tensor  #: ids (B, T)
     cache: ActivationCache  #: on the text: maps, values, z and resid
     reports: list[HeadReport]  #: empty if the texts are too short to describe heads
-
-    @property
-    def titles(self) -> dict[tuple[int, int], str]:
-        """The role of each (layer, head), as a label."""
-        return table.titles(self.reports)
 
 
 class HeadViewer(Callback):
@@ -59,18 +55,43 @@ class HeadViewer(Callback):
         viewers = [c for c in callbacks if isinstance(c, HeadViewer) and c.needs(trainer)]
         if not trainer.is_global_zero or not viewers or viewers[0] is not self:
             return
-        if (view := _inspect(trainer, module)) is not None:
+        if (view := _inspect(module)) is not None:
             for viewer in viewers:
                 viewer.show(trainer, module, view)
 
 
-def _inspect(trainer: Trainer, module: LanguageModule) -> HeadView | None:
+def _inspect(module: LanguageModule) -> HeadView | None:
     model, texts = module.model, module.card["about"].get("passages")
     if not isinstance(model, TransformerLM) or not texts:
         return None
     text = torch.tensor(texts, device=module.device)
     if text.shape[1] < SHORTEST:
         return HeadView(model, text, look(model, text, "maps", "values"), [])
-    repeated = run_probe(len(corpus(trainer).tokenizer), model.block_size).to(module.device)
-    reports, cache = inspect(model, text, repeated)
+    reports, cache = inspect(model, text)
     return HeadView(model, text, cache, reports)
+
+
+def validations(max_steps: int, interval: int) -> list[int]:
+    """Returns the steps at which a run validates. The last step is always one of them."""
+    return [*range(interval, max_steps, interval), max_steps]
+
+
+def picture_steps(steps: Sequence[int]) -> list[int]:
+    """Returns step 0 and up to `PICTURES` - 1 validation steps, including the first and the last.
+
+    They are spaced by about the same factor, because most roles of heads form early.
+    """
+    n, chosen = min(PICTURES - 1, len(steps)), [0]
+    for i in range(n):
+        wanted = steps[0] * (steps[-1] / steps[0]) ** (i / (n - 1) if n > 1 else 1)
+        later = [s for s in steps if s > chosen[-1]]
+        free = later[: len(later) - (n - 1 - i)]  # leaves enough steps for the remaining pictures
+        chosen.append(min(free, key=lambda s: abs(math.log(s / wanted))))
+    return chosen
+
+
+def is_picture_step(trainer: Trainer) -> bool:
+    """Returns whether pictures are drawn at the current step."""
+    interval = max(int(trainer.val_check_interval) // trainer.accumulate_grad_batches, 1)  # 0 in a trial run
+    planned = picture_steps(validations(trainer.max_steps, interval))
+    return trainer.state.fn == "fit" and trainer.global_step in planned

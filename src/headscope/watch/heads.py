@@ -1,4 +1,4 @@
-"""Describes every head at each validation: scores, roles with their evidence, and when each role formed."""
+"""Callbacks that show heads: scores and roles at each validation, pictures of maps, and the film of `show=page`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,17 +7,20 @@ from typing import Any
 from lightning import Trainer
 
 from headscope.files import write_atomically
-from headscope.heads import table
+from headscope.heads import film, table
+from headscope.heads.flow import views_of
 from headscope.heads.reports import HeadReport
-from headscope.heads.roles import captions
+from headscope.heads.roles import ROLE_RULES
 from headscope.render.figures import Series, curves, level, pixels
+from headscope.render.maps import WINDOW
+from headscope.render.pictures import table_picture
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import SummaryCallback, recorders
+from headscope.show.attention import head_pictures, layer_pictures
 from headscope.show.heads import score_pictures
 from headscope.training.module import LanguageModule
 from headscope.watch.corpus import corpus
-from headscope.watch.head_viewer import HeadView, HeadViewer
-from headscope.watch.picture_steps import is_picture_step
+from headscope.watch.head_viewer import HeadView, HeadViewer, is_picture_step
 
 
 class Heads(HeadViewer, SummaryCallback):
@@ -57,7 +60,8 @@ class Heads(HeadViewer, SummaryCallback):
         self.rows += rows
         self.csv = table.extended(self.csv, rows)
         write_atomically(self.folder.heads_file, self.csv.encode())
-        scores = {f"heads/{r.name}/{score}": r.scores[score] for r in view.reports for score in captions()}
+        with_role = [rule.score for rule in ROLE_RULES.values()]
+        scores = {f"heads/{r.name}/{score}": r.scores[score] for r in view.reports for score in with_role}
         module.report({name: value for name, value in scores.items() if not math.isnan(value)})
         loggers = recorders(trainer)
         for logger in loggers:
@@ -89,3 +93,59 @@ class Heads(HeadViewer, SummaryCallback):
             for r in self.reports
         ]
         return {"heads": last, "roles": table.formed(self.rows, history)}
+
+
+class Heatmaps(HeadViewer):
+    """Draws all heads on the first of the run's texts, before the first step and after at most nine validations.
+
+    Each layer has one picture of attention weights and one of norm-weighted attention. One picture shows the rollout
+    through all layers, and each head has a larger picture of its weights. A positional scheme that has a table gets a
+    picture of it, too.
+    """
+
+    def needs(self, trainer: Trainer) -> bool:
+        return bool(recorders(trainer)) and super().needs(trainer)
+
+    def show(self, trainer: Trainer, module: LanguageModule, view: HeadView) -> None:
+        step, tokenizer = trainer.global_step, corpus(trainer).tokenizer
+        tokens = [tokenizer.show(i) for i in view.text[0].tolist()]
+        seen = views_of(view.model, view.cache.maps[:, :1], view.cache.values[:, :1])
+        rest = tokens, f"step {step}", table.titles(view.reports), WINDOW
+        pictures = layer_pictures(seen, *rest)
+        # Dashboards sort this group after `attention`.
+        pictures |= {f"head_attention/{name}": rgb for name, rgb in head_pictures(seen.weights, *rest).items()}
+        position = view.model.position
+        if (positions := position.table()) is not None:
+            title = f"{type(position).__name__}, step {step}"
+            pictures["positions"] = table_picture(positions.double().cpu().numpy(), title)
+        for logger in recorders(trainer):
+            for tag, rgb in pictures.items():
+                logger.record_picture(tag, rgb, step)
+
+
+class Film(HeadViewer):
+    """Keeps the maps of every head on the first of the run's texts, with one byte per weight, at each picture step.
+
+    A model without heads has no film. Ten frames of `nano` take 100 to 200 kB.
+
+    Args:
+        folder: the run's.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.file = RunFolder(folder).film_file
+        self.frames: film.Film | None = None
+
+    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        super().on_train_start(trainer, module)
+        if trainer.is_global_zero and trainer.global_step > 0 and self.file.exists():
+            try:  # a resumed run keeps the frames up to its checkpoint
+                self.frames = film.Film.from_bytes(self.file.read_bytes()).until(trainer.global_step)
+            except ValueError:
+                self.frames = None  # a damaged film starts again
+
+    def show(self, trainer: Trainer, module: LanguageModule, view: HeadView) -> None:
+        step, ids = trainer.global_step, view.text[0].tolist()
+        earlier = self.frames.until(step - 1).frames if self.frames and self.frames.ids == ids else []
+        self.frames = film.Film(ids, [*earlier, film.frame(step, view.cache.maps[:, :1], table.titles(view.reports))])
+        write_atomically(self.file, self.frames.to_bytes())

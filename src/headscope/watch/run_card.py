@@ -13,7 +13,6 @@ from headscope.run.recorder import recorders
 from headscope.training.callback import Callback
 from headscope.training.module import LanguageModule
 from headscope.watch.corpus import corpus
-from headscope.watch.token_class import token_class
 
 #: The columns of a table of runs, the same for all runs.
 COLUMNS = (
@@ -69,3 +68,28 @@ def choices(about: dict[str, Any]) -> dict[str, int | float | str]:
     keys = dict.fromkeys((*COLUMNS, *(k for k in typed if k not in OPTIONS and k.partition(".")[0] not in OUTSIDE)))
     found = {k: values[k] for k in keys if values.get(k) is not None}
     return {k: v if type(v) in (int, float, str) else str(v) for k, v in found.items()}
+
+
+def token_class(token: str) -> str:
+    """Returns the class of a token as the tokenizer shows it, for the colours in TensorBoard's projector.
+
+    A single character is a capital letter, small letter, letter (in a script without case), digit, space or
+    punctuation. A longer token is letters, space and letters, a number, space, punctuation, a special token such as
+    <pad>, bytes that do not form a character, or mixed.
+    """
+    bare = token.strip()
+    if not bare:
+        return "space"
+    if len(bare) > 2 and bare[0] == "<" and bare[-1] == ">":
+        return "special"
+    if bare.startswith("\\x"):
+        return "bytes"
+    if not any(c.isalnum() for c in bare):
+        return "punctuation"
+    if bare.isnumeric():
+        return "digit" if len(bare) == 1 else "number"
+    if not bare.isalpha():
+        return "mixed"
+    if len(token) == 1:
+        return "capital letter" if token.isupper() else "small letter" if token.islower() else "letter"
+    return "space and letters" if token[0].isspace() else "letters"
