@@ -14,8 +14,7 @@ from headscope.run.recorder import Recorder
 from headscope.show import heads as show_heads
 from headscope.show.page import page
 from headscope.show.request import ShowRequest
-from headscope.watch.head_viewer import HeadView
-from headscope.watch.heads import Heads
+from headscope.watch.heads import Heads, HeadView
 from tests.conftest import small
 
 

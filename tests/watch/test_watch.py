@@ -17,7 +17,7 @@ from headscope.run.history import History
 from headscope.run.recorder import recorders
 from headscope.watch import curves
 from headscope.watch.curves import Curves, peak_megabytes
-from headscope.watch.head_viewer import picture_steps, validations
+from headscope.watch.heads import picture_steps, validations
 from headscope.watch.loggers.csv import Csv
 from headscope.watch.run_card import choices, token_class
 from tests.conftest import Short, fit, shell

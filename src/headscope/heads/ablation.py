@@ -54,17 +54,10 @@ def ablate(
     by: Ablation = mean,
     cache: ActivationCache | None = None,
 ) -> Tensor:
-    """Returns how much the loss of each target rises when all the given heads are ablated together.
+    """Returns how much the loss of each target of ids (B, T) rises when all the given heads are ablated together.
 
-    Args:
-        model: left unchanged.
-        ids: (B, T).
-        heads: each as (layer, head), counted from 0.
-        by: `zero`, `mean` or `resample`.
-        cache: `look(model, ids, "z")`, if it has been computed already.
-
-    Returns:
-        Nats (B, T - 1): the loss with the heads ablated minus the loss of the unchanged model.
+    The rise is in nats (B, T - 1), and the model does not change. Each head is (layer, head), counted from 0. `by` is
+    `zero`, `mean` or `resample`; `cache` is `look(model, ids, "z")`, if it has been computed already.
     """
     cache = look(model, ids, "z") if cache is None else cache
     edit = Replace("z", by(cache.z), heads_at(model, *heads))
@@ -96,18 +89,11 @@ def ablate_groups(
 
 
 def gradient_importance(model: TransformerLM, ids: Tensor, where: Tensor | None = None) -> Tensor:
-    """Returns E|∂L/∂ξ_h|: the slope of a text's mean loss in a factor ξ_h = 1 on a head's output.
+    """Returns E|∂L/∂ξ_h| in nats (L, H): the slope of a text's mean loss in a factor ξ_h = 1 on a head's output.
 
     Source: Michel et al. 2019, equation 2. The mean over texts is taken of absolute slopes. One backward pass serves
     all heads and texts. No parameter's gradient changes, and the function also works under `torch.inference_mode`.
-
-    Args:
-        model: left unchanged.
-        ids: (B, T).
-        where: bool (B, T - 1), the targets that count; None counts all. Texts without such targets are left out.
-
-    Returns:
-        (L, H), in nats.
+    The targets in `where`, bool (B, T - 1), count; None counts all. Texts without such targets are left out.
     """
     return look_with_importance(model, ids, where=where)[1]
 

@@ -82,13 +82,9 @@ class Edit(Protocol):
 
 @dataclass(frozen=True)
 class Scale:
-    """Multiplies every head's output by a gate: 0 removes the head, and 1 keeps every bit.
+    """Multiplies every head's output by a gate: 0 removes the head, and 1 keeps every bit."""
 
-    Args:
-        gates: (L, H), or (L, B, H) with separate factors for each text of the batch.
-    """
-
-    gates: Tensor
+    gates: Tensor  #: (L, H), or (L, B, H) with separate factors for each text of the batch
     at: Literal["z"] = "z"
 
     def __call__(self, layer: int, x: Tensor) -> Tensor:
@@ -97,17 +93,12 @@ class Scale:
 
 @dataclass(frozen=True)
 class Replace:
-    """Replaces a tensor by another run's tensor, by a mean or by zeros.
-
-    Args:
-        at: the point.
-        by: broadcast to all layers of that `ActivationCache` field, such as (L, B, H, T, D) for "z".
-        where: bool, True where to replace, broadcast to the same shape without its last axis: (L, B, H, T) for "z",
-            (L, B, T) for "feedforward", (L + 1, B, T) for "resid". `heads_at` and `positions_at` make such masks.
-    """
+    """Replaces a tensor by another run's tensor, by a mean or by zeros. `heads_at` and `positions_at` make masks."""
 
     at: Point
-    by: Tensor
+    by: Tensor  #: a number, or broadcast to all layers of that `ActivationCache` field: (L, B, H, T, D) for "z"
+    #: True where to replace, broadcast to the same shape without its last axis: (L, B, H, T) for "z", (L, B, T) for
+    #: "feedforward", (L + 1, B, T) for "resid".
     where: Tensor
 
     def __call__(self, layer: int, x: Tensor) -> Tensor:

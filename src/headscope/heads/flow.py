@@ -32,10 +32,8 @@ def norm_weighted(maps: Tensor, values: Tensor, out: Tensor) -> Tensor:
     Source: Kobayashi et al. 2020, equation 5. A large weight on a short vector moves little, and a head with nothing to
     do can attend to such a position. The vectors, summed over j and heads, are attention's output.
 
-    Args:
-        maps: (..., H, T, T); the lengths have the same shape.
-        values: (..., H, T, D), with their bias if the model has one.
-        out: weight of the output projection, (C, H D).
+    Takes maps (..., H, T, T), values (..., H, T, D) and the weight of the output projection (C, H D). The lengths have
+    the shape of the maps.
     """
     matrices = output_matrices(out, values.shape[-3]).to(values.dtype)  # (H, D, C)
     lengths: Tensor = torch.linalg.vector_norm(values @ matrices, dim=-1)  # (..., H, T, C) to (..., H, T)

@@ -21,16 +21,11 @@ def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> T
     A model that copies from one period earlier can predict every token after the first period; so can an induction
     head, which looks up the earlier occurrence of the current token. Periods are longer than a quarter of the text and
     at most half of it, and all different while there are enough of them. None is twice another, so no fixed distance
-    suits two texts, and one text is a control for another.
-
-    Args:
-        vocab_size: V; tokens are drawn uniformly.
-        block_size: T, at least 4.
-        n: number of texts.
-        seed: the same seed gives the same texts on every machine.
+    suits two texts, and one text is a control for another. Tokens are drawn uniformly from `vocab_size`; the same seed
+    gives the same texts on every machine.
 
     Raises:
-        ValueError: the texts are too short to contain a period twice.
+        ValueError: the texts have fewer than 4 tokens, too few to contain a period twice.
     """
     if block_size < 4:
         raise ValueError(f"a repeated text needs at least 4 tokens, not {block_size}")

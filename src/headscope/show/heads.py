@@ -31,19 +31,16 @@ MOST = 3  #: tokens, pairs and distances that are listed for a head
 
 
 def passages(request: ShowRequest) -> Tensor:
-    """Returns the texts that heads are described on, ids (B, T): the run's texts, or texts that the model generates.
-
-    Raises:
-        UserError: the texts are too short to tell roles apart.
-    """
+    """Returns the texts that heads are described on, ids (B, T): the run's texts, or texts that the model generates."""
     text = request.probe_texts()
     if text is None:
-        notice = "the checkpoint has no validation text; the heads are described on text that it generates"
-        print(notice, file=sys.stderr)
+        print(
+            "the checkpoint has no validation text; the heads are described on text that it generates", file=sys.stderr
+        )
         start = torch.full((TEXTS, 1), request.tokenizer.opening)
         generators = [torch.Generator().manual_seed(seed) for seed in range(TEXTS)]
-        length = min(LONGEST, request.model.block_size)
-        drawn = decode(request.transformer(), start, length - 1, Sampling(1.0), generators)
+        length = min(LONGEST, request.model.block_size) - 1
+        drawn = decode(request.transformer(), start, length, Sampling(1.0), generators)
         text = torch.cat((start, torch.tensor([*drawn]).T), 1)
     if text.shape[1] < SHORTEST:
         raise UserError(
@@ -53,7 +50,7 @@ def passages(request: ShowRequest) -> Tensor:
 
 
 def reports(request: ShowRequest) -> list[HeadReport]:
-    """Returns a report on every head; see `headscope.heads.describe`. Raises `UserError` as `passages` does."""
+    """Returns a report on every head. Raises `UserError` if the texts are too short to tell roles apart."""
     return describe(request.transformer(), passages(request))
 
 

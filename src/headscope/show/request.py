@@ -24,27 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShowRequest:
-    """A model, a text, and where files go. `headscope.show.NAME.show(request)` answers `show=NAME`.
+    """A model, a text, and where files go. `headscope.show.NAME.show(request)` answers `show=NAME`."""
 
-    Attributes:
-        model: in eval mode.
-        tokenizer: the model's.
-        prompt: as typed; if it has no tokens, the tokenizer's opening is used.
-        checkpoint: the model's file.
-        about: the file's facts about its run.
-        rows: length of a table; None uses the table's default.
-        out: a folder for files; None uses a folder next to the checkpoint.
-        film: where the run keeps its film, if it has one.
-    """
-
-    model: LanguageModel
+    model: LanguageModel  #: in eval mode
     tokenizer: "Tokenizer"
-    prompt: str
-    checkpoint: Path
-    about: Mapping[str, Any] = field(default_factory=dict)
-    rows: int | None = None
-    out: Path | None = None
-    film: Path | None = None
+    prompt: str  #: as typed; if it has no tokens, the tokenizer's opening is used
+    checkpoint: Path  #: the model's file
+    about: Mapping[str, Any] = field(default_factory=dict)  #: the file's facts about its run
+    rows: int | None = None  #: length of a table; None uses the table's default
+    out: Path | None = None  #: a folder for files; None uses a folder next to the checkpoint
+    film: Path | None = None  #: where the run keeps its film, if it has one
 
     @property
     def when(self) -> str:

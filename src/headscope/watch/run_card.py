@@ -42,7 +42,11 @@ class RunCard(Callback):
                 recorder.record_text("run", json.dumps(rest, indent=2), 0)
 
     def on_train_end(self, trainer: Trainer, module: LanguageModule) -> None:
-        step = trainer.global_step
+        last = trainer.callback_metrics.get("val/loss")
+        losses = {} if last is None else {"final/val_loss": last.item()}  # nats per token
+        best = min((c.best_loss for c in vars(trainer)["callbacks"] if isinstance(c, Checkpoints)), default=math.inf)
+        if math.isfinite(best):
+            losses["final/best_val_loss"] = best
         embedding = getattr(module.model, "embedding", None)
         tokenizer = corpus(trainer).tokenizer
         tokens = [tokenizer.show(i) for i in range(len(tokenizer))]
@@ -50,15 +54,7 @@ class RunCard(Callback):
         for recorder in recorders(trainer):
             if embedding is not None and len(points) > 1:
                 recorder.record_embedding("embedding", embedding.weight.detach().float().cpu().numpy(), points)
-            recorder.record_end(choices(module.card["about"]), final_losses(trainer), step)
-
-
-def final_losses(trainer: Trainer) -> dict[str, float]:
-    """Returns the last and the best validation loss in nats per token, if the run has them."""
-    losses = trainer.callback_metrics
-    metrics = {"final/val_loss": losses["val/loss"].item()} if "val/loss" in losses else {}
-    best = min((c.best_loss for c in vars(trainer)["callbacks"] if isinstance(c, Checkpoints)), default=math.inf)
-    return metrics | ({"final/best_val_loss": best} if math.isfinite(best) else {})
+            recorder.record_end(choices(module.card["about"]), losses, trainer.global_step)
 
 
 def choices(about: dict[str, Any]) -> dict[str, int | float | str]:

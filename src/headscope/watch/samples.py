@@ -32,8 +32,7 @@ class Samples(Callback):
         model, tokenizer = module.model, corpus(trainer).tokenizer
         training = model.training
         generator = torch.Generator().manual_seed(0)
-        pieces = write_text(model.eval(), tokenizer, opening(tokenizer), self.tokens, self.sampling, generator)
-        text = "".join(pieces)
+        text = "".join(write_text(model.eval(), tokenizer, opening(tokenizer), self.tokens, self.sampling, generator))
         model.train(training)
         for logger in loggers:
             logger.record_text("sample", text, trainer.global_step)
