@@ -5,8 +5,8 @@
 - `scores` reads attention maps, and `circuits` reads weights.
 - `ablate` and `gradient_importance` measure how much the loss depends on a head.
 - `logit_lens`, `attribute` and `patch_heads` split the prediction of a model by layers and parts.
-- `describe` combines these into a report on every head: its role and the evidence for it, measured on validation text
-  and on random repeated texts.
+- `describe` combines scores, circuits and ablation in a report on every head: its role and the evidence for it,
+  measured on validation text and on random repeated texts.
 """
 
 from headscope.heads.ablation import ablate, gradient_importance, losses, mean, resample, zero
