@@ -5,8 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from headscope.heads.attribution import attribute
-from headscope.heads.frozen import through_frozen
+from headscope.heads.attribution import attribute, through_frozen
 from headscope.model.position import Position
 from headscope.model.transformer import TransformerLM
 from tests.conftest import SCHEMES, small

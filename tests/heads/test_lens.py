@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from headscope.heads.lens import logit_lens
+from headscope.heads import logit_lens
 from tests.conftest import SCHEMES
 from tests.heads.by_hand import shaken
 

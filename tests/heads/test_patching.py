@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from headscope.errors import UserError
-from headscope.heads.patching import patch_heads
+from headscope.heads import patch_heads
 from tests.conftest import SCHEMES
 from tests.heads.by_hand import forward, shaken
 

@@ -36,7 +36,7 @@ def test_one_picture_a_head_and_three_kinds_of_all(prompt, tmp_path, capsys):
 
 def test_a_head_is_drawn_with_its_name_and_its_role(tmp_path, monkeypatch):
     given = request("abc [da\n", tmp_path, out=tmp_path / "here")
-    monkeypatch.setattr("headscope.show.attention.head_titles", lambda request: {(1, 0): "induction"})
+    monkeypatch.setattr("headscope.heads.table.titles", lambda reports: {(1, 0): "induction"})
     attention.show(given)
     tokens = list("abc [da\n")
     maps = look(given.model, given.context(), "maps").maps[:, 0].double().numpy()

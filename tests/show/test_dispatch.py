@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 def test_every_show_is_a_file_and_every_file_a_show():
     choices, _ = get_args(get_type_hints(GenerateConfig)["show"])
-    files = {path.stem for path in (ROOT / "src/headscope/show").glob("*.py")} - {"__init__", "page_content", "request"}
+    files = {path.stem for path in (ROOT / "src/headscope/show").glob("*.py")} - {"__init__", "request"}
     assert set(get_args(choices)) == files
 
 

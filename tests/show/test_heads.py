@@ -12,9 +12,9 @@ from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
 from headscope.heads import look
 from headscope.heads.probes import TEXTS
-from headscope.heads.roles import captions
+from headscope.heads.roles import ROLE_RULES
 from headscope.render.grid import scores_picture
-from headscope.show.heads import head_titles, passages, show
+from headscope.show.heads import passages, show
 from headscope.show.request import ShowRequest
 from tests.conftest import SCHEMES, small
 
@@ -36,7 +36,7 @@ def test_every_head_is_described(scheme, tmp_path, capsys):
     maps = look(model, torch.tensor(kept), "maps").maps
     assert [r["step"] for r in rows] == ["7"] * 4
     assert float(rows[2]["sink"]) == pytest.approx(float(maps[1, :, 0, :, 0].mean()), abs=1e-5)
-    assert {p.stem for p in folder.glob("*.png")} == set(captions())
+    assert {p.stem for p in folder.glob("*.png")} == {rule.score for rule in ROLE_RULES.values()}
     with Image.open(folder / "sink.png") as picture:
         assert picture.width > 200
 
@@ -46,7 +46,7 @@ def test_a_checkpoint_without_text_is_described_on_what_it_writes(tmp_path, caps
     assert passages(request).shape == (TEXTS, 16)
     assert "has no validation text" in capsys.readouterr().err
     assert torch.equal(passages(request), passages(request)), "the same every time"
-    assert head_titles(request) == {}
+    assert request.head_reports == []
 
 
 def test_three_words_do_not_show_what_a_head_does(tmp_path):

@@ -15,8 +15,7 @@ from headscope.heads import film as films
 from headscope.heads import look
 from headscope.model.mlp import FixedContextMLP
 from headscope.show import page as writer
-from headscope.show.page import page, target
-from headscope.show.page_content import without_padding
+from headscope.show.page import page, target, without_padding
 from headscope.show.request import ShowRequest
 from tests.conftest import small
 
@@ -97,10 +96,10 @@ def test_a_page_with_nothing_to_show_is_refused(tmp_path):
 
 
 def test_a_text_begins_without_what_fills_it_up():
-    text = torch.tensor([[3, 0, 4, 0, 0]])
-    assert without_padding(text, 0).tolist() == [[3, 0, 4]]
+    text = torch.tensor([3, 0, 4, 0, 0])
+    assert without_padding(text, 0).tolist() == [3, 0, 4]
     assert without_padding(text, None).tolist() == text.tolist()
-    assert without_padding(torch.zeros(1, 3), 0).shape == (1, 3)
+    assert without_padding(torch.zeros(3), 0).shape == (3,)
 
 
 def test_where_it_is_written(tmp_path):

@@ -12,12 +12,11 @@ import torch
 from headscope.data.tokenizers import CharTokenizer
 from headscope.generation.decode import context_start, decode
 from headscope.generation.sampling import Sampling
-from headscope.heads import Replace, Scale, look
+from headscope.heads import Replace, Scale, logit_lens, look
 from headscope.heads.ablation import losses, mean
 from headscope.heads.attribution import attribute
 from headscope.heads.capture import heads_at
 from headscope.heads.flow import views
-from headscope.heads.lens import logit_lens
 from headscope.model.feedforward import GELU, SquaredReLU, SwiGLU
 from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Position, Rotary

@@ -9,7 +9,7 @@ import torch
 import headscope
 from headscope.heads import film, look
 from headscope.heads.film import Film as Frames
-from headscope.watch.film import Film
+from headscope.watch.heads import Film
 from tests.conftest import filmed, small
 
 

@@ -12,15 +12,14 @@ from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTH
 
 from headscope.errors import RunFailed
 from headscope.heads import table
-from headscope.heads.roles import captions
+from headscope.heads.roles import ROLE_RULES
 from headscope.run.history import History
 from headscope.run.recorder import recorders
 from headscope.watch import curves
 from headscope.watch.curves import Curves, peak_megabytes
+from headscope.watch.heads import picture_steps, validations
 from headscope.watch.loggers.csv import Csv
-from headscope.watch.picture_steps import picture_steps, validations
-from headscope.watch.run_card import choices
-from headscope.watch.token_class import token_class
+from headscope.watch.run_card import choices, token_class
 from tests.conftest import Short, fit, shell
 
 
@@ -97,7 +96,7 @@ def test_pictures_are_ten_a_tag_from_before_the_first_step_to_the_last(events):
     assert set(events.Tags()["images"]) == {
         *(f"watch_{kind}/layer_{layer}" for kind in ("attention", "norm_weighted") for layer in (0, 1)),
         *(f"watch_head_attention/L{layer}H{head}" for layer in (0, 1) for head in range(4)),
-        *(f"watch_heads/{score}" for score in captions()),
+        *(f"watch_heads/{rule.score}" for rule in ROLE_RULES.values()),
         "watch_rollout",
         "watch_positions",
         "watch_loss_and_roles",

@@ -4,13 +4,14 @@
   change activations during the pass with `Scale` and `Replace`.
 - `scores` reads attention maps, and `circuits` reads weights.
 - `ablate` and `gradient_importance` measure how much the loss depends on a head.
-- `describe` combines these into a report on every head: its role and the evidence for it, measured on validation text
-  and on the random repeated text of `repeated_probe`.
+- `logit_lens`, `attribute` and `patch_heads` split the prediction of a model by layers and parts.
+- `describe` combines scores, circuits and ablation in a report on every head: its role and the evidence for it,
+  measured on validation text and on random repeated texts.
 """
 
 from headscope.heads.ablation import ablate, gradient_importance, losses, mean, resample, zero
-from headscope.heads.activation_cache import ActivationCache
-from headscope.heads.capture import Replace, Scale, capture, look
+from headscope.heads.attribution import attribute, logit_lens, patch_heads
+from headscope.heads.capture import ActivationCache, Replace, Scale, capture, heads_at, look, positions_at
 from headscope.heads.probes import foreseeable, repeated_probe
 from headscope.heads.reports import Evidence, HeadReport, describe
 
@@ -24,13 +25,18 @@ __all__ = [
     "Scale",
     "Seen",
     "ablate",
+    "attribute",
     "capture",
     "describe",
     "foreseeable",
     "gradient_importance",
+    "heads_at",
+    "logit_lens",
     "look",
     "losses",
     "mean",
+    "patch_heads",
+    "positions_at",
     "repeated_probe",
     "resample",
     "zero",

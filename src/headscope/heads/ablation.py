@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headscope.heads.activation_cache import ActivationCache, Field
-from headscope.heads.capture import Edit, Replace, Scale, capture, evaluating, heads_at, look
+from headscope.heads.capture import ActivationCache, Field, Replace, Scale, capture, evaluating, heads_at, look
 from headscope.model.transformer import TransformerLM
 
 Ablation = Callable[[Tensor], Tensor]  #: head outputs (L, B, H, T, D) to their replacement, broadcast to that shape
@@ -55,21 +54,14 @@ def ablate(
     by: Ablation = mean,
     cache: ActivationCache | None = None,
 ) -> Tensor:
-    """Returns how much the loss of each target rises when all the given heads are ablated together.
+    """Returns how much the loss of each target of ids (B, T) rises when all the given heads are ablated together.
 
-    Args:
-        model: left unchanged.
-        ids: (B, T).
-        heads: (layer, head) of each, counted from 0.
-        by: `zero`, `mean` or `resample`.
-        cache: `look(model, ids, "z")`, if it has been computed already.
-
-    Returns:
-        Nats (B, T - 1): the loss with the heads ablated minus the loss of the unchanged model.
+    The rise is in nats (B, T - 1), and the model does not change. Each head is (layer, head), counted from 0. `by` is
+    `zero`, `mean` or `resample`; `cache` is `look(model, ids, "z")`, if it has been computed already.
     """
     cache = look(model, ids, "z") if cache is None else cache
-    edits: list[Edit] = [Replace("z", by(cache.z), heads_at(model, *heads))]
-    return losses(look(model, ids, edits=edits).logits, ids) - losses(cache.logits, ids)
+    edit = Replace("z", by(cache.z), heads_at(model, *heads))
+    return losses(look(model, ids, edits=[edit]).logits, ids) - losses(cache.logits, ids)
 
 
 @torch.no_grad()
@@ -78,17 +70,8 @@ def ablate_groups(
 ) -> Tensor:
     """Mean-ablates several groups of one layer's heads in a single pass; equals `ablate` called once per group.
 
-    The pass starts at the output of that layer's heads, because nothing before it changes.
-
-    Args:
-        model: left unchanged.
-        ids: (B, T).
-        layer: counted from 0.
-        groups: G groups of heads, counted from 0; the heads of a group are ablated together.
-        cache: `look(model, ids, "z", "resid")`.
-
-    Returns:
-        Nats (G, B, T - 1): the rise of each target's loss without each group.
+    The pass starts at the output of that layer's heads, because nothing before it changes. `cache` is
+    `look(model, ids, "z", "resid")`. Returns nats (G, B, T - 1): the rise of each target's loss without each group.
     """
     g, b = len(groups), len(ids)
     removed = torch.zeros(g, 1, model.n_heads, 1, 1, dtype=torch.bool, device=ids.device)
@@ -106,18 +89,11 @@ def ablate_groups(
 
 
 def gradient_importance(model: TransformerLM, ids: Tensor, where: Tensor | None = None) -> Tensor:
-    """Returns E|∂L/∂ξ_h|: the slope of a text's mean loss in a factor ξ_h = 1 on a head's output.
+    """Returns E|∂L/∂ξ_h| in nats (L, H): the slope of a text's mean loss in a factor ξ_h = 1 on a head's output.
 
     Source: Michel et al. 2019, equation 2. The mean over texts is taken of absolute slopes. One backward pass serves
     all heads and texts. No parameter's gradient changes, and the function also works under `torch.inference_mode`.
-
-    Args:
-        model: left unchanged.
-        ids: (B, T).
-        where: bool (B, T - 1), the targets that count; None counts all. Texts without such targets are left out.
-
-    Returns:
-        (L, H), in nats.
+    The targets in `where`, bool (B, T - 1), count; None counts all. Texts without such targets are left out.
     """
     return look_with_importance(model, ids, where=where)[1]
 

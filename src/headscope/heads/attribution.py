@@ -1,16 +1,26 @@
-"""Direct logit attribution: how much each part of the model adds to a logit.
+"""How the parts of a model make its logits: the logit lens, direct logit attribution, and patching of two prompts.
 
-Shapes: N parts, L layers, B batch, H heads, D = C / H, T positions, C = d_model.
+Shapes: N parts, L layers, B batch, H heads, D = C / H, T positions, C = d_model, V vocabulary.
 """
 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from headscope.heads.capture import look, output_matrices
-from headscope.heads.frozen import through_frozen
+from headscope.errors import UserError
+from headscope.heads.capture import Replace, heads_at, look, output_matrices
 from headscope.model.transformer import TransformerLM
+
+
+@torch.no_grad()
+def logit_lens(model: TransformerLM, ids: Tensor) -> Tensor:
+    """Applies the final norm and the output layer to the residual stream of ids (B, T) at every layer.
+
+    Source: nostalgebraist 2020. Returns logits (L + 1, B, T, V): [0] from the embeddings, [l] after l layers; [-1]
+    equals the model's to the bit.
+    """
+    return torch.stack([model.head(model.norm(x)) for x in look(model, ids, "resid").resid])
 
 
 class Attribution(NamedTuple):
@@ -61,9 +71,15 @@ def attribute(
         ValueError: the contributions do not add up to the logit, because the model has another part that adds to it.
     """
     cache = look(model, ids, "z", "feedforward", "resid")
-    direction, bias, logit = _output_rows(model, tokens, cache.logits[:, at])
+    rows, biases = model.head.weight, model.head.bias
+    biases = rows.new_zeros(len(rows)) if biases is None else biases
+
+    def in_output(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return rows[tokens], biases[tokens], cache.logits[:, at].gather(-1, tokens[:, None])[:, 0]
+
+    direction, bias, logit = in_output(tokens)  # (B, C), (B,), (B,)
     if against is not None:
-        other = _output_rows(model, against, cache.logits[:, at])
+        other = in_output(against)
         direction, bias, logit = direction - other[0], bias - other[1], logit - other[2]
     reading, norm_bias = through_frozen(model.norm, cache.resid[-1, :, at], direction)
     reading = reading.double()  # so that a sum of many parts loses no precision
@@ -84,11 +100,96 @@ def attribute(
     return attribution
 
 
-def _output_rows(model: TransformerLM, tokens: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns the output layer's rows (B, C) and biases (B,) for tokens (B,), and their logits (B,) of (B, V)."""
-    weight, bias = model.head.weight[tokens], model.head.bias
-    return (
-        weight,
-        weight.new_zeros(len(tokens)) if bias is None else bias[tokens],
-        logits.gather(-1, tokens[:, None])[:, 0],
-    )
+def through_frozen(norm: nn.Module, x: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+    """Turns a direction in a norm's output into the direction in its input that gives the same dot product.
+
+    LayerNorm, RMSNorm and division by the length are a linear map (centring, weights) divided by a scale that depends
+    on the input, plus a bias. The function works for any such norm: at zero, the norm's value is its bias and its
+    derivative is the linear map up to a factor, and the norm's value at x gives the factor.
+
+    Returns:
+        `reading` (B, C) and `bias` (B,) with norm(x) · direction = x · reading + bias, for x and direction (B, C). If x
+        is a sum, a part p of x contributes p · reading, at the scale of the whole x.
+
+    Raises:
+        ValueError: the norm is not a linear map divided by a scale, plus a bias.
+    """
+    with torch.enable_grad():
+        zero = torch.zeros_like(x).requires_grad_()
+        at_zero = norm(zero)
+        wanted = (norm(x) - at_zero).detach()
+        (linear,) = torch.autograd.grad(at_zero, zero, direction, retain_graph=True)  # (B, C)
+        (probe,) = torch.autograd.grad(at_zero, zero, wanted)
+    tiny = torch.finfo(x.dtype).tiny
+    factor = (wanted * wanted).sum(-1, keepdim=True) / (probe * x).sum(-1, keepdim=True).clamp_min(tiny)  # (B, 1)
+    reading = factor * linear
+    missing = (x * reading).sum(-1) - (wanted * direction).sum(-1)  # (B,)
+    if not (missing.abs() <= 1e-3 * (wanted.norm(dim=-1) * direction.norm(dim=-1) + tiny)).all():
+        raise ValueError(
+            f"{type(norm).__name__} is not a linear map divided by a scale, plus a bias; its scale cannot be frozen"
+        )
+    return reading, (at_zero.detach() * direction).sum(-1)
+
+
+class Patching(NamedTuple):
+    """Logit differences of both runs, and the change when a head's output comes from the corrupt run."""
+
+    clean: Tensor  #: logit(token) - logit(against) of the clean run, (B,)
+    corrupt: Tensor  #: of the corrupt run, (B,)
+    direct: Tensor  #: change along the direct path from the head to the logits, (L, B, H)
+    full: Tensor  #: change along all paths, (L, B, H)
+
+
+@torch.no_grad()
+def patch_heads(
+    model: TransformerLM,
+    clean: Tensor,
+    corrupt: Tensor,
+    tokens: Tensor,
+    against: Tensor,
+    position: int | None = None,
+    at: int = -1,
+) -> Patching:
+    """Replaces the output of one head in the clean run by its output in the corrupt run, for every head in turn.
+
+    For `full`, all later layers compute with the replacement (activation patching: Vig et al. 2020; Meng et al. 2022).
+    For `direct`, only the final norm and the output layer do (path patching from the head to the logits: Wang et al.
+    2023, section 3.1); the norm's scale changes too. A head with `direct` near zero and a large `full` acts through
+    later layers.
+
+    Args:
+        model: in any mode; dropout is off.
+        clean: ids (B, T).
+        corrupt: ids (B, T), with the same shape as `clean`.
+        tokens: (B,); the measure is logit(tokens) - logit(against).
+        against: (B,).
+        position: where the head's output is replaced; None replaces it everywhere.
+        at: the position whose next token is predicted.
+
+    Raises:
+        UserError: the prompts have different lengths.
+    """
+    if clean.shape != corrupt.shape:
+        raise UserError(
+            f"the clean prompt has {clean.shape[-1]} tokens and the corrupt one {corrupt.shape[-1]}; "
+            "patching needs prompts with the same number of tokens"
+        )
+
+    def difference(logits: Tensor) -> Tensor:
+        chosen = logits[:, at].gather(-1, torch.stack((tokens, against), -1))  # (B, 2)
+        return chosen[:, 0] - chosen[:, 1]
+
+    t = clean.shape[-1]
+    here = torch.zeros(t, dtype=torch.bool, device=clean.device)
+    here[slice(None) if position is None else position] = True
+    before, other = look(model, clean, "heads", "resid"), look(model, corrupt, "heads", "z")
+    start = difference(before.logits)
+    moved = (other.heads - before.heads) * here[:, None]  # (L, B, H, T, C)
+    direct, full = start.new_empty(2, model.n_layers, len(clean), model.n_heads)
+    for layer in range(model.n_layers):
+        for head in range(model.n_heads):
+            straight = model.head(model.norm(before.resid[-1] + moved[layer, :, head]))
+            direct[layer, :, head] = difference(straight) - start
+            swap = Replace("z", other.z, heads_at(model, (layer, head)) & here)
+            full[layer, :, head] = difference(look(model, clean, edits=[swap]).logits) - start
+    return Patching(start, difference(other.logits), direct, full)

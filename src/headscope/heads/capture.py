@@ -5,7 +5,7 @@ Shapes: B batch, T positions, C = d_model, H heads, D = C / H, D' width of queri
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
@@ -13,11 +13,61 @@ from typing import Any, Literal, Protocol, get_args
 import torch
 from torch import Tensor
 
-from headscope.heads.activation_cache import OLD_NAMES, ActivationCache, Field
 from headscope.model.attention import MultiHeadAttention, attention_weights
 from headscope.model.transformer import TransformerLM
 
 Point = Literal["queries", "keys", "values", "z", "feedforward", "resid"]  #: tensors that can be edited
+Field = Literal[Point, "maps", "heads"]  #: what can be recorded
+OLD_NAMES = {"mixed": "z", "stream": "resid"}  #: former names of fields, still accepted
+
+
+class ActivationCache:
+    """The activations of the last forward pass under `capture`, after edits. They keep their autograd graph, if any.
+
+    Reading a field that is not recorded, or is not filled yet, raises AttributeError.
+    """
+
+    queries: Tensor  #: (L, B, H, T, D'), with positions applied
+    keys: Tensor  #: (L, B, H, T, D'), with positions applied
+    values: Tensor  #: (L, B, H, T, D)
+    z: Tensor  #: each head's output before the output projection, its map times its values: (L, B, H, T, D)
+    heads: Tensor  #: each head's part of attention's output, before dropout: (L, B, H, T, C)
+    feedforward: Tensor  #: the output of each feed-forward, before dropout: (L, B, T, C)
+    resid: Tensor  #: the residual stream before each block and after the last: (L + 1, B, T, C)
+    logits: Tensor  #: (B, T, V); always recorded
+    #: Attention weights (L, B, H, T, T), query before key; rows sum to one. They are computed a second time from the
+    #: layer's queries and keys, because fused kernels do not return them. So no gradient flows from the logits to them.
+    maps: Tensor
+    mixed: Tensor  #: the former name of `z`
+    stream: Tensor  #: the former name of `resid`
+
+    _fields: frozenset[str] = frozenset()
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._fields = frozenset((*(OLD_NAMES.get(name, name) for name in fields), "logits"))
+        self._by_layer: dict[str, dict[int, Tensor]] = defaultdict(dict)
+
+    def __getattr__(self, name: str) -> Tensor:
+        name = OLD_NAMES.get(name, name)
+        if name not in self._fields:
+            raise AttributeError(f"{name!r} is not recorded; use capture(model, {name!r}, ...)")
+        if name not in self._by_layer:
+            raise AttributeError(f"no forward pass has filled {name!r} yet; call the model inside `with capture(...)`")
+        layers = [*self._by_layer[name].values()]
+        return layers[0] if name == "logits" else torch.stack(layers)
+
+    def keep(self, name: str, layer: int, compute: Callable[[], Tensor]) -> None:
+        """Records compute() as one layer of a field, if that field is recorded."""
+        if name in self._fields:
+            self._by_layer[name][layer] = compute()
+
+    def detach(self) -> "ActivationCache":
+        """Returns the same activations without their autograd graph."""
+        detached = ActivationCache(())
+        detached._fields = self._fields
+        for name, layers in self._by_layer.items():
+            detached._by_layer[name] = {layer: x.detach() for layer, x in layers.items()}
+        return detached
 
 
 class Edit(Protocol):
@@ -28,18 +78,13 @@ class Edit(Protocol):
 
     def __call__(self, layer: int, x: Tensor) -> Tensor:
         """Returns the replacement of x, in the shape of x: one layer of the `ActivationCache` field with this name."""
-        ...
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Multiplies every head's output by a gate: 0 removes the head, and 1 keeps every bit.
+    """Multiplies every head's output by a gate: 0 removes the head, and 1 keeps every bit."""
 
-    Args:
-        gates: (L, H), or (L, B, H) with separate factors for each text of the batch.
-    """
-
-    gates: Tensor
+    gates: Tensor  #: (L, H), or (L, B, H) with separate factors for each text of the batch
     at: Literal["z"] = "z"
 
     def __call__(self, layer: int, x: Tensor) -> Tensor:
@@ -48,27 +93,20 @@ class Scale:
 
 @dataclass(frozen=True)
 class Replace:
-    """Replaces a tensor by another run's tensor, by a mean or by zeros.
-
-    Args:
-        at: the point.
-        by: broadcast to all layers of that `ActivationCache` field, such as (L, B, H, T, D) for "z"; or a single
-            number.
-        where: bool, True where to replace, broadcast to the same shape without its last axis: (L, B, H, T) for "z",
-            (L, B, T) for "feedforward", (L + 1, B, T) for "resid". `heads_at` and `positions_at` make such masks.
-    """
+    """Replaces a tensor by another run's tensor, by a mean or by zeros. `heads_at` and `positions_at` make masks."""
 
     at: Point
-    by: Tensor
+    by: Tensor  #: a number, or broadcast to all layers of that `ActivationCache` field: (L, B, H, T, D) for "z"
+    #: True where to replace, broadcast to the same shape without its last axis: (L, B, H, T) for "z", (L, B, T) for
+    #: "feedforward", (L + 1, B, T) for "resid".
     where: Tensor
 
     def __call__(self, layer: int, x: Tensor) -> Tensor:
-        by = _of_layer(self.by, layer, x.ndim + 1)
-        return torch.where(_of_layer(self.where, layer, x.ndim)[..., None], by.to(x.dtype), x)
+        def of_layer(whole: Tensor, ndim: int) -> Tensor:
+            return whole[layer if whole.shape[0] > 1 else 0] if whole.ndim == ndim else whole
 
-
-def _of_layer(x: Tensor, layer: int, ndim: int) -> Tensor:
-    return x[layer if x.shape[0] > 1 else 0] if x.ndim == ndim else x
+        by, where = of_layer(self.by, x.ndim + 1), of_layer(self.where, x.ndim)
+        return torch.where(where[..., None], by.to(x.dtype), x)
 
 
 @contextmanager
@@ -81,11 +119,8 @@ def capture(model: TransformerLM, *fields: Field, edits: Sequence[Edit] = ()) ->
 
     Args:
         model: the model that you call inside the `with`.
-        fields: fields of `ActivationCache` to record.
+        fields: fields of `ActivationCache` to record. A name that is not a field raises ValueError.
         edits: changes, such as `Scale` and `Replace`.
-
-    Raises:
-        ValueError: a name is not a field of `ActivationCache`.
     """
     for name in fields:
         if name not in get_args(Field) and name not in OLD_NAMES:
@@ -187,11 +222,7 @@ def heads_at(model: TransformerLM, *heads: tuple[int, int]) -> Tensor:
 def positions_at(model: TransformerLM, t: int, layer: int, *positions: int) -> Tensor:
     """Returns a `where` for "resid": (L + 1, 1, T), True at the given positions of the residual stream before a layer.
 
-    Args:
-        model: the model whose pass is edited.
-        t: T, the number of tokens.
-        layer: counted from 0; L is the stream after the last layer.
-        positions: counted from 0.
+    T is `t`. Layers and positions count from 0; layer L is the stream after the last layer.
     """
     where = torch.zeros(model.n_layers + 1, 1, t, dtype=torch.bool, device=model.norm.weight.device)
     where[layer, :, list(positions)] = True

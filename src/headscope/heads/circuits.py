@@ -8,8 +8,6 @@ of a head that depends on the tokens themselves, up to a positive factor per que
 Shapes: C = d_model, H heads, D = C / H, V vocabulary, N tokens, L layers.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
@@ -17,26 +15,23 @@ from headscope.heads.capture import output_matrices
 from headscope.model.transformer import TransformerLM
 
 
-class HeadMatrices(NamedTuple):
-    """The projections of all heads of a layer, applied to row vectors as x W_Q."""
-
-    query: Tensor  #: W_Q (H, C, D)
-    key: Tensor  #: W_K (H, C, D)
-    value: Tensor  #: W_V (H, C, D)
-    output: Tensor  #: W_O (H, D, C)
-
-
-def head_matrices(model: TransformerLM, layer: int) -> HeadMatrices:
-    """Returns the projections of a layer's heads, without positions."""
+def head_matrices(model: TransformerLM, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns W_Q, W_K, W_V (H, C, D) and W_O (H, D, C) of a layer's heads, applied to row vectors as x W_Q."""
     attention = model.layers()[layer].attention
     c, h = model.d_model, model.n_heads
     q, k, v = attention.qkv.weight.view(3, h, c // h, c).transpose(-1, -2)  # (3, H, C, D)
-    return HeadMatrices(q, k, v, output_matrices(attention.out.weight, h))
+    return q, k, v, output_matrices(attention.out.weight, h)
 
 
 def folded(norm: nn.LayerNorm, x: Tensor) -> Tensor:
     """Applies the linear part of a LayerNorm to x (..., C): centring and its weight, without scale and bias."""
     return (x - x.mean(-1, keepdim=True)) * norm.weight
+
+
+def _embeddings(model: TransformerLM, layer: int, tokens: Tensor | None) -> Tensor:
+    """Returns the embeddings (N, C) of some tokens or of all as a layer's heads read them."""
+    weight = model.embedding.weight
+    return folded(model.layers()[layer].norm1, weight if tokens is None else weight[tokens])
 
 
 def unembedding(model: TransformerLM) -> Tensor:
@@ -49,14 +44,10 @@ def unembedding(model: TransformerLM) -> Tensor:
 def ov_circuit(model: TransformerLM, layer: int, tokens: Tensor | None = None) -> Tensor:
     """Returns W_E W_V W_O W_U (H, N, V): how attending to a token (row) moves each logit (column), up to a scale.
 
-    Args:
-        model: left unchanged.
-        layer: counted from 0.
-        tokens: (N,), the tokens of the rows; None is the whole vocabulary.
+    The rows are `tokens` (N,), or the whole vocabulary if it is None.
     """
-    w, block = head_matrices(model, layer), model.layers()[layer]
-    e = folded(block.norm1, _embeddings(model, tokens))  # (N, C)
-    circuit: Tensor = (e @ w.value) @ (w.output @ unembedding(model))
+    _, _, value, output = head_matrices(model, layer)
+    circuit: Tensor = (_embeddings(model, layer, tokens) @ value) @ (output @ unembedding(model))
     return circuit
 
 
@@ -64,12 +55,11 @@ def ov_circuit(model: TransformerLM, layer: int, tokens: Tensor | None = None) -
 def qk_circuit(model: TransformerLM, layer: int, tokens: Tensor | None = None) -> Tensor:
     """Returns W_E W_Q W_Kᵀ W_Eᵀ times the layer's scale (H, N, N): attention scores of query token (row) and key token.
 
-    Positions are ignored, as if query and key were at distance 0, where rotations cancel. Arguments as in
-    `ov_circuit`.
+    Positions are ignored, as if query and key were at distance 0, where rotations cancel.
     """
-    w, block = head_matrices(model, layer), model.layers()[layer]
-    e = folded(block.norm1, _embeddings(model, tokens))  # (N, C)
-    scores: Tensor = (e @ w.query) @ (e @ w.key).transpose(-1, -2) * block.attention.position.scale
+    query, key, _, _ = head_matrices(model, layer)
+    e = _embeddings(model, layer, tokens)
+    scores: Tensor = (e @ query) @ (e @ key).transpose(-1, -2) * model.layers()[layer].attention.position.scale
     return scores
 
 
@@ -80,9 +70,9 @@ def ov_eigenvalue_score(model: TransformerLM, layer: int) -> Tensor:
     The V × V circuit has the eigenvalues of the D × D matrix W_O W_U W_E W_V, and otherwise zeros. The score is NaN for
     a circuit of zeros, as at the start of training.
     """
-    w, block = head_matrices(model, layer), model.layers()[layer]
-    around = folded(block.norm1, unembedding(model) @ model.embedding.weight)  # (C, C)
-    whole = w.output @ around @ w.value  # (H, D, D)
+    _, _, value, output = head_matrices(model, layer)
+    around = folded(model.layers()[layer].norm1, unembedding(model) @ model.embedding.weight)  # (C, C)
+    whole = output @ around @ value  # (H, D, D)
     # On the CPU, because a GPU took 0.7 s for the six heads of one layer: its many small steps wait for each other.
     values: Tensor = torch.linalg.eigvals(whole.double().cpu())  # (H, D)
     return (values.real.sum(-1) / values.abs().sum(-1)).to(whole.device)
@@ -93,7 +83,7 @@ def copying(model: TransformerLM, layer: int, tokens: Tensor | None = None, top:
     """Returns the share of tokens whose own logit is among the `top` that attending to them raises most: (H,), 0 to 1.
 
     After the copy score of Wang et al. 2022, who used top 5 of a far larger vocabulary. Ties count against a token, so
-    a head that writes nothing copies nothing. Arguments as in `ov_circuit`.
+    a head that writes nothing copies nothing.
     """
     circuit = ov_circuit(model, layer, tokens)  # (H, N, V)
     at = torch.arange(model.vocab_size, device=circuit.device) if tokens is None else tokens
@@ -106,8 +96,3 @@ def strongest(circuit: Tensor, n: int) -> list[tuple[int, int, float]]:
     """Returns the n largest entries of one head's circuit (N, M) as (row, column, value), largest first."""
     values, places = circuit.flatten().topk(min(n, circuit.numel()))
     return [(*divmod(p, circuit.shape[1]), v) for p, v in zip(places.tolist(), values.tolist(), strict=True)]
-
-
-def _embeddings(model: TransformerLM, tokens: Tensor | None) -> Tensor:
-    weight = model.embedding.weight
-    return weight if tokens is None else weight[tokens]

@@ -23,9 +23,8 @@ class Frame:
     """All heads at one step."""
 
     step: int
-    maps: NDArray[
-        np.uint8
-    ]  #: (L, H, P): 255 times the square root of each weight; the root keeps small weights visible
+    #: (L, H, P): 255 times the square root of each weight; the root keeps small weights visible
+    maps: NDArray[np.uint8]
     roles: list[list[str]]  #: L lists of H; empty without a role, with a question mark after an unconfirmed role
 
 
@@ -62,11 +61,7 @@ class Film:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Film":
-        """Reads the result of `to_bytes`.
-
-        Raises:
-            ValueError: the bytes are not a film.
-        """
+        """Reads the result of `to_bytes`. Raises ValueError if the bytes are not a film."""
         try:
             line, _, maps = gzip.decompress(content).partition(b"\n")
             described = json.loads(line)
@@ -81,9 +76,8 @@ class Film:
 def frame(step: int, maps: Tensor, roles: Mapping[tuple[int, int], str]) -> Frame:
     """Returns a frame from maps (L, 1, H, T, T) or (L, H, T, T) and the role of each (layer, head)."""
     t = maps.shape[-1]
-    flat = maps.reshape(len(maps), -1, t, t)  # (L, H, T, T)
     i, j = torch.tril_indices(t, t)
-    bytes_ = (flat[..., i, j].float().clamp(0, 1).sqrt() * 255).round().to(torch.uint8)  # (L, H, P)
-    layers, heads = flat.shape[:2]
+    weights = maps.reshape(len(maps), -1, t, t)[..., i, j]  # (L, H, P)
+    layers, heads, _ = weights.shape
     names = [[roles.get((layer, head), "") for head in range(heads)] for layer in range(layers)]
-    return Frame(step, bytes_.cpu().numpy(), names)
+    return Frame(step, (weights.float().clamp(0, 1).sqrt() * 255).round().to(torch.uint8).cpu().numpy(), names)

@@ -3,6 +3,7 @@
 Shapes: L layers, B batch, H heads, T positions (i of queries, j of keys), D = C / H, C = d_model.
 """
 
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -17,20 +18,12 @@ def rollout(maps: Tensor) -> Tensor:
 
     Section 3 of the paper: Ã of a layer is the mean over heads of A + I, with each row divided by its sum, because half
     of each position comes through the residual connection. Rollout after layer l is Ãₗ … Ã₁ Ã₀. It uses attention
-    weights only and ignores the values.
-
-    Args:
-        maps: (L, B, H, T, T), rows sum to one.
-
-    Returns:
-        After each layer, (L, B, T, T): rows sum to one, zero above the diagonal.
+    weights only and ignores the values. For maps (L, B, H, T, T) whose rows sum to one, the result is (L, B, T, T), one
+    matrix after each layer; its rows sum to one too.
     """
     mean = maps.mean(2) + torch.eye(maps.shape[-1], dtype=maps.dtype, device=maps.device)  # (L, B, T, T)
     mean = mean / mean.sum(-1, keepdim=True)
-    so_far = [mean[0]]
-    for layer in mean[1:]:
-        so_far.append(layer @ so_far[-1])
-    return torch.stack(so_far)
+    return torch.stack([*accumulate(mean, lambda so_far, layer: layer @ so_far)])
 
 
 def norm_weighted(maps: Tensor, values: Tensor, out: Tensor) -> Tensor:
@@ -39,13 +32,8 @@ def norm_weighted(maps: Tensor, values: Tensor, out: Tensor) -> Tensor:
     Source: Kobayashi et al. 2020, equation 5. A large weight on a short vector moves little, and a head with nothing to
     do can attend to such a position. The vectors, summed over j and heads, are attention's output.
 
-    Args:
-        maps: (..., H, T, T), rows sum to one.
-        values: (..., H, T, D), with their bias if the model has one.
-        out: weight of the output projection, (C, H D).
-
-    Returns:
-        Lengths (..., H, T, T), zero or more.
+    Takes maps (..., H, T, T), values (..., H, T, D) and the weight of the output projection (C, H D). The lengths have
+    the shape of the maps.
     """
     matrices = output_matrices(out, values.shape[-3]).to(values.dtype)  # (H, D, C)
     lengths: Tensor = torch.linalg.vector_norm(values @ matrices, dim=-1)  # (..., H, T, C) to (..., H, T)
@@ -69,8 +57,6 @@ def views(model: TransformerLM, ids: Tensor) -> Views:
 @torch.no_grad()
 def views_of(model: TransformerLM, maps: Tensor, values: Tensor) -> Views:
     """Returns the same from maps (L, B, H, T, T) and values (L, B, H, T, D) of a forward pass."""
-    moved = [
-        norm_weighted(a, v, block.attention.out.weight)
-        for a, v, block in zip(maps, values, model.layers(), strict=True)
-    ]
-    return Views(maps, torch.stack(moved), rollout(maps))
+    outs = [block.attention.out.weight for block in model.layers()]
+    moved = torch.stack([*map(norm_weighted, maps, values, outs)])
+    return Views(maps, moved, rollout(maps))

@@ -1,7 +1,7 @@
 """The texts on which heads are described.
 
 A run keeps `TEXTS` passages of its validation text in its checkpoints. Every command, picture and file describes heads
-on those passages and on `run_probe`.
+on those passages and on as many repeated random texts.
 
 Shapes: B texts, T positions.
 """
@@ -15,27 +15,17 @@ TEXTS = 5  #: passages, and as many repeated random texts; describing heads on 5
 LONGEST = 64  #: tokens of each, at most
 
 
-def run_probe(vocab_size: int, block_size: int) -> Tensor:
-    """Returns the repeated random texts on which heads are described: the same ids (B, T) for all runs of this size."""
-    return repeated_probe(vocab_size, min(LONGEST, block_size), TEXTS)
-
-
 def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> Tensor:
     """Returns random tokens, repeated: ids (n, T) with T = block_size. Each text has its own period.
 
     A model that copies from one period earlier can predict every token after the first period; so can an induction
     head, which looks up the earlier occurrence of the current token. Periods are longer than a quarter of the text and
     at most half of it, and all different while there are enough of them. None is twice another, so no fixed distance
-    suits two texts, and one text is a control for another.
-
-    Args:
-        vocab_size: V; tokens are drawn uniformly.
-        block_size: T, at least 4.
-        n: number of texts.
-        seed: the same seed gives the same texts on every machine.
+    suits two texts, and one text is a control for another. Tokens are drawn uniformly from `vocab_size`; the same seed
+    gives the same texts on every machine.
 
     Raises:
-        ValueError: the texts are too short to contain a period twice.
+        ValueError: the texts have fewer than 4 tokens, too few to contain a period twice.
     """
     if block_size < 4:
         raise ValueError(f"a repeated text needs at least 4 tokens, not {block_size}")

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from headscope.heads import circuits, scores
 from headscope.heads.ablation import ablate_groups, look_with_importance
-from headscope.heads.activation_cache import ActivationCache
-from headscope.heads.capture import look
-from headscope.heads.probes import foreseeable
+from headscope.heads.capture import ActivationCache, look
+from headscope.heads.probes import LONGEST, TEXTS, foreseeable, repeated_probe
 from headscope.heads.roles import NO_ROLE, ROLE_RULES, Probe, ProbeMaps, Role, measure, name_roles
 from headscope.model.transformer import TransformerLM
 
@@ -35,9 +34,7 @@ class Evidence:
     probe: Probe  #: where the role should matter
     cost: float  #: nats per token by which the loss rises on the probe when the head is mean-ablated
     error: float  #: standard error of the cost, with targets taken as independent
-    last: float | None = (
-        None  #: the cost after the layer's other heads with this role are ablated; None if not measured
-    )
+    last: float | None = None  #: the cost when the layer's other heads with this role are ablated too, if measured
     last_error: float | None = None
 
     @property
@@ -85,14 +82,7 @@ OTHER_SCORES: dict[str, Callable[[ScoreInputs], Tensor]] = {
 }
 
 
-class Inspection(NamedTuple):
-    """The reports, and the forward pass over the text that they come from."""
-
-    reports: list[HeadReport]
-    cache: ActivationCache  #: on the text: maps, values, z and resid
-
-
-def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0) -> list[HeadReport]:
+def describe(model: TransformerLM, text: Tensor, repeated: Tensor | None = None, seed: int = 0) -> list[HeadReport]:
     """Returns a report on every head.
 
     A role is confirmed if mean ablation of the head costs at least `COSTS` nats per token and `ERRORS` standard errors
@@ -103,7 +93,7 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0
     Args:
         model: left unchanged.
         text: ids (B, T) of text like the training text.
-        repeated: ids (B', T') of at least two texts from `repeated_probe`.
+        repeated: ids (B', T') of at least two texts from `repeated_probe`; None uses the same texts as every run.
         seed: of the random control.
 
     Returns:
@@ -114,27 +104,27 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0
         step.
 
     Raises:
-        ValueError: there is only one repeated text, which needs another as its control; or the text has fewer than
-            `SHORTEST` tokens.
+        ValueError: there is only one repeated text, or the text has fewer than `SHORTEST` tokens.
     """
-    return inspect(model, text, repeated, seed).reports
+    return inspect(model, text, repeated, seed)[0]
 
 
-def inspect(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0) -> Inspection:
-    """Does the same as `describe`, and also returns the forward pass over the text.
+def inspect(
+    model: TransformerLM, text: Tensor, repeated: Tensor | None = None, seed: int = 0
+) -> tuple[list[HeadReport], ActivationCache]:
+    """Does the same as `describe`, and also returns the maps, values, z and resid of the pass over the text.
 
     The cost is one forward pass per probe, one backward pass, and passes from each layer with a role to the end.
     """
     if text.shape[1] < SHORTEST:
         raise ValueError(f"roles need texts of at least {SHORTEST} tokens, not {text.shape[1]}")
+    if repeated is None:
+        repeated = repeated_probe(model.vocab_size, min(LONGEST, model.block_size), TEXTS).to(text.device)
     ids: dict[Probe, Tensor] = {"text": text, "repeated": repeated}
     on_text, importance = look_with_importance(model, text, "maps", "values", "z", "resid")
     caches: dict[Probe, ActivationCache] = {"text": on_text, "repeated": look(model, repeated, "maps", "z", "resid")}
-    maps = on_text.maps
-    measured = measure(
-        {"text": ProbeMaps(maps, text, seed), "repeated": ProbeMaps(caches["repeated"].maps, repeated, seed)}
-    )
-    inputs = ScoreInputs(model, maps, importance, torch.unique(torch.cat((text.flatten(), repeated.flatten()))))
+    measured = measure({probe: ProbeMaps(caches[probe].maps, ids[probe], seed) for probe in ids})
+    inputs = ScoreInputs(model, on_text.maps, importance, torch.unique(torch.cat((text.flatten(), repeated.flatten()))))
     table = {ROLE_RULES[role].score: found.value for role, found in measured.items()}
     table |= {name: score(inputs) for name, score in OTHER_SCORES.items()}
     columns = {name: values.tolist() for name, values in table.items()}  # (L, H) each
@@ -157,7 +147,7 @@ def inspect(model: TransformerLM, text: Tensor, repeated: Tensor, seed: int = 0)
             own = {name: column[layer][head] for name, column in columns.items()}
             confirmed = evidence is not None and (evidence.needed or evidence.shared)
             reports.append(HeadReport(layer, head, role, own, evidence, confirmed))
-    return Inspection(reports, on_text)
+    return reports, on_text
 
 
 def _costs(
@@ -165,9 +155,7 @@ def _costs(
 ) -> dict[int, tuple[float, ...]]:
     """Returns the `cost`, `error` and, if measured, `last` and `last_error` of each head of a layer that has a role.
 
-    Args:
-        roles: of the layer's heads.
-        rises: takes a probe and G groups of heads; returns the rise of every target's loss without each, (G, N).
+    `rises` takes a probe and G groups of heads; it returns the rise of every target's loss without each, (G, N).
     """
     found: dict[int, tuple[float, ...]] = {}
     for probe in get_args(Probe):

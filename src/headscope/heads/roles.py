@@ -133,17 +133,8 @@ ROLE_RULES: dict[Role, RoleRule] = {
 # fmt: on
 
 
-def captions() -> dict[str, str]:
-    """Returns the caption of the picture of each score that can give a role, by the score's name."""
-    return {rule.score: rule.caption for rule in ROLE_RULES.values()}
-
-
 def measure(probes: Mapping[Probe, ProbeMaps]) -> dict[Role, Measurement]:
-    """Returns the measurement of every rule's score, by role.
-
-    Raises:
-        ValueError: the repeated probe has a single text, which has no other text as its control.
-    """
+    """Returns the measurement of every rule's score, by role."""
     if len(probes["repeated"].ids) < 2:
         raise ValueError("roles need at least two repeated texts, because each is the control of another")
     return {role: rule.measure(probes[rule.probe]) for role, rule in ROLE_RULES.items()}

@@ -69,14 +69,9 @@ def distance_profile(maps: Tensor) -> Tensor:
 
 
 def on_targets(maps: Tensor, targets: Tensor) -> Tensor:
-    """Returns the mean weight of a row on its targets, over the rows that have any.
+    """Returns the mean weight of a row on its targets, over the rows that have any: (..., H), NaN without any target.
 
-    Args:
-        maps: (..., B, H, T, T).
-        targets: bool (T, T) or (B, T, T), none after the row's own token.
-
-    Returns:
-        (..., H); NaN without any target.
+    The targets are bool (T, T) or (B, T, T), none after the row's own token.
     """
     b, t = maps.shape[-4], maps.shape[-1]
     targets = targets.expand(b, t, t)

@@ -45,10 +45,8 @@ def to_csv(table: Sequence[Row]) -> str:
 
 def from_csv(text: str) -> list[Row]:
     """Reads the rows of `to_csv`. An incomplete last line is dropped."""
-    table = []
-    for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
-        table.append({k: PARSERS.get(k, float)(v) if v else "" for k, v in row.items()})
-    return table
+    lines = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+    return [{k: PARSERS.get(k, float)(v) if v else "" for k, v in row.items()} for row in lines]
 
 
 def extended(text: str, more: Sequence[Row]) -> str:
@@ -66,9 +64,7 @@ def titles(reports: Iterable[HeadReport]) -> dict[tuple[int, int], str]:
 def formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
     """Returns when each role first had a confirmed head: step, head, and the validation losses before and at that step.
 
-    Args:
-        table: rows of all steps.
-        history: step and val_loss of each validation.
+    The history has step and val_loss of each validation.
     """
     losses = {int(h["step"]): h["val_loss"] for h in history}
     found: dict[str, dict[str, Any]] = {}

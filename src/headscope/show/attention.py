@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from headscope.files import write_atomically
+from headscope.heads import table
 from headscope.heads.flow import Views, views
 from headscope.render.colours import RGB
 from headscope.render.pictures import ALONE, WINDOW, head_names, maps_picture, png
-from headscope.show.heads import head_titles
 from headscope.show.request import ShowRequest
 
 Titles = Mapping[tuple[int, int], str]  #: text after the name of a head (layer, head): its role
@@ -23,14 +23,9 @@ LAST_OF_ONE = slice(-64, None)  #: and in the picture of one head
 def layer_pictures(
     seen: Views, tokens: Sequence[str], when: str, titles: Titles | None = None, window: slice = WINDOW
 ) -> dict[str, RGB]:
-    """Draws all heads: `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
+    """Draws all heads on the first text of a pass: `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
 
-    Args:
-        seen: the attention of a forward pass; its first text is drawn.
-        tokens: T labels.
-        when: begins each picture's title, such as "step 200".
-        titles: roles of the heads.
-        window: the positions that are drawn of a longer text.
+    `when` begins each picture's title, such as "step 200". Of a longer text, the positions in `window` are drawn.
     """
     weights, moved, rolled = (x[:, 0].double().cpu().numpy() for x in seen)
     pictures = {}
@@ -59,14 +54,10 @@ def head_pictures(
 
 
 def show(request: ShowRequest) -> None:
-    """Writes PNG files and prints their folder on standard output. Files with the same names are replaced.
-
-    Raises:
-        UserError: the model has no heads, the vocabulary lacks a token of the prompt, or the folder cannot be used.
-    """
+    """Writes PNG files and prints their folder on standard output. Files with the same names are replaced."""
     model, ids, folder = request.transformer(), request.context(), request.folder("attention")
     tokens = [request.tokenizer.show(i) for i in ids[0].tolist()]
-    titles = head_titles(request)
+    titles = table.titles(request.head_reports)
     seen = views(model, ids)
     pictures = layer_pictures(seen, tokens, request.when, titles, LAST)
     pictures |= head_pictures(seen.weights, tokens, request.when, titles)

@@ -24,9 +24,6 @@ def show(request: ShowRequest) -> None:
 
     Probabilities depend only on differences of logits, so a second column shows the lead over the second most likely
     token.
-
-    Raises:
-        UserError: the model has no heads, or the vocabulary lacks a token of the prompt.
     """
     model, ids = request.transformer(), request.context()
     with torch.no_grad():

@@ -16,9 +16,9 @@ from headscope.generation.decode import decode
 from headscope.generation.sampling import Sampling
 from headscope.heads import describe, look, table
 from headscope.heads.circuits import ov_circuit, qk_circuit, strongest
-from headscope.heads.probes import LONGEST, TEXTS, run_probe
+from headscope.heads.probes import LONGEST, TEXTS
 from headscope.heads.reports import SHORTEST, HeadReport
-from headscope.heads.roles import captions
+from headscope.heads.roles import ROLE_RULES
 from headscope.heads.scores import distance_profile
 from headscope.model.transformer import TransformerLM
 from headscope.render.colours import RGB
@@ -31,14 +31,17 @@ MOST = 3  #: tokens, pairs and distances that are listed for a head
 
 
 def passages(request: ShowRequest) -> Tensor:
-    """Returns the texts that heads are described on, ids (B, T): the run's texts, or texts that the model generates.
-
-    Raises:
-        UserError: the texts are too short to tell roles apart.
-    """
+    """Returns the texts that heads are described on, ids (B, T): the run's texts, or texts that the model generates."""
     text = request.probe_texts()
     if text is None:
-        text = _generated(request)
+        print(
+            "the checkpoint has no validation text; the heads are described on text that it generates", file=sys.stderr
+        )
+        start = torch.full((TEXTS, 1), request.tokenizer.opening)
+        generators = [torch.Generator().manual_seed(seed) for seed in range(TEXTS)]
+        length = min(LONGEST, request.model.block_size) - 1
+        drawn = decode(request.transformer(), start, length, Sampling(1.0), generators)
+        text = torch.cat((start, torch.tensor([*drawn]).T), 1)
     if text.shape[1] < SHORTEST:
         raise UserError(
             f"texts of {text.shape[1]} tokens are too short to describe heads; {SHORTEST} or more tokens are needed"
@@ -46,49 +49,28 @@ def passages(request: ShowRequest) -> Tensor:
     return text
 
 
-def _generated(request: ShowRequest) -> Tensor:
-    print("the checkpoint has no validation text; the heads are described on text that it generates", file=sys.stderr)
-    length = min(LONGEST, request.model.block_size)
-    start = torch.full((TEXTS, 1), request.tokenizer.opening)
-    generators = [torch.Generator().manual_seed(seed) for seed in range(TEXTS)]
-    drawn = decode(request.transformer(), start, length - 1, Sampling(1.0), generators)
-    return torch.cat((start, torch.tensor([*drawn]).T), 1)
-
-
 def reports(request: ShowRequest) -> list[HeadReport]:
-    """Returns a report on every head; see `headscope.heads.describe`. Raises `UserError` as `passages` does."""
-    model = request.transformer()
-    return describe(model, passages(request), run_probe(len(request.tokenizer), model.block_size))
-
-
-def head_titles(request: ShowRequest) -> dict[tuple[int, int], str]:
-    """Returns the role of each (layer, head), as a label; empty if the checkpoint has no text to determine roles."""
-    text = request.probe_texts()
-    return {} if text is None or text.shape[1] < SHORTEST else table.titles(reports(request))
+    """Returns a report on every head. Raises `UserError` if the texts are too short to tell roles apart."""
+    return describe(request.transformer(), passages(request))
 
 
 def score_pictures(found: Sequence[HeadReport], when: str) -> dict[str, RGB]:
     """Draws one picture of all heads per score that can give a role, by the score's name.
 
-    Args:
-        found: reports on all heads.
-        when: begins each picture's title, such as "step 200".
+    `when` begins each picture's title, such as "step 200".
     """
     shape = found[-1].layer + 1, found[-1].head + 1
     pictures = {}
-    for score, caption in captions().items():
-        values = np.array([report.scores[score] for report in found]).reshape(shape)  # (L, H)
-        pictures[score] = scores_picture(values, f"{when}: {score.replace('_', ' ')}", caption)
+    for rule in ROLE_RULES.values():
+        values = np.array([report.scores[rule.score] for report in found]).reshape(shape)  # (L, H)
+        pictures[rule.score] = scores_picture(values, f"{when}: {rule.score.replace('_', ' ')}", rule.caption)
     return pictures
 
 
 def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
     """Returns one line per head: the tokens that it copies, the pairs that it matches, the distances that it prefers.
 
-    Args:
-        model: left unchanged.
-        text: ids (B, T).
-        names: of all tokens, by id.
+    The text is ids (B, T), and `names` has the label of every token.
     """
     tokens = torch.tensor(sorted(set(text.flatten().tolist())))
     profile = distance_profile(look(model, text, "maps").maps)  # (L, H, T)
@@ -107,13 +89,9 @@ def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
 
 
 def show(request: ShowRequest) -> None:
-    """Prints tables on standard output; writes `heads.csv` and score pictures next to the checkpoint, or into `out`.
-
-    Raises:
-        UserError: the model has no heads, its texts are too short, or the folder cannot be used.
-    """
+    """Prints tables on standard output; writes `heads.csv` and score pictures next to the checkpoint, or into `out`."""
     model, folder, text = request.transformer(), request.folder("heads"), passages(request)
-    found = reports(request)
+    found = describe(model, text)
     print(table.as_text(found))
     print("\nfrom their weights (positions left out), and from their maps:")
     names = [label(request.tokenizer.show(i)) for i in range(len(request.tokenizer))]

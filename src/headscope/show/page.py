@@ -5,33 +5,37 @@ Shapes: B texts, T positions, L layers, H heads, D = C / H.
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from headscope import portable
 from headscope.errors import UserError
 from headscope.files import write_atomically
+from headscope.generation.decode import context_start
 from headscope.generation.rounded import measure_rounding, round_to_float16
 from headscope.generation.sampling import finite
-from headscope.heads import look
+from headscope.generation.text import prompt_ids
+from headscope.heads import HeadReport, look
+from headscope.heads.film import LONGEST, Film, frame
+from headscope.heads.sentences import sentences
+from headscope.heads.table import titles
 from headscope.model.transformer import LanguageModel, TransformerLM
-from headscope.portable import describe, random_ids, refusal
+from headscope.render.labels import label
 from headscope.render.model_page import model_page
-from headscope.show import page_content
 from headscope.show.request import ShowRequest
+
+if TYPE_CHECKING:
+    from headscope.data.tokenizers import Tokenizer
 
 LARGEST = 25_000_000  #: bytes; larger pages are hard to send and slow to open
 LEAST = 2.2  #: the least number of bytes per weight in a page: 16 bits, compressed, as text
 
 
 def show(request: ShowRequest) -> None:
-    """Writes the page and prints its path on standard output.
-
-    Raises:
-        UserError: the page would be too large; the file cannot be written.
-    """
+    """Writes the page and prints its path on standard output."""
     path = target(request)
     write_atomically(path, page(request).encode())
     print(f"{path.stat().st_size / 1e6:.1f} MB, opens in any browser and needs no network:", file=sys.stderr)
@@ -39,11 +43,7 @@ def show(request: ShowRequest) -> None:
 
 
 def target(request: ShowRequest) -> Path:
-    """Returns the path of the page: `out`, a file in the folder `out`, or a file next to the checkpoint that names it.
-
-    Raises:
-        UserError: `out` cannot be used.
-    """
+    """Returns the path of the page: `out`, a file in the folder `out`, or a file named after the checkpoint."""
     if request.out is not None and request.out.suffix.lower() in (".html", ".htm"):
         if request.out.is_dir():
             raise UserError(f"out={request.out} is a folder; give a file, such as out=model.html")
@@ -59,38 +59,58 @@ def page(request: ShowRequest, whole: bool = False) -> str:
     """Returns the HTML document.
 
     Args:
-        request: model, tokenizer and first text.
+        request: model, tokenizer and first text; without a prompt, the page starts with the first of the run's texts.
         whole: keeps all bits of the weights, even if rounding them is harmless.
 
     Raises:
         UserError: the page would be too large or empty, or the model's logits are not finite.
     """
-    weights = sum(p.numel() for p in request.model.parameters())
-    _refuse_if_large(int(weights * LEAST))  # checked before the slow steps
+    model, tokenizer, texts = request.model, request.tokenizer, request.probe_texts()
+    _refuse_if_large(int(_size(model) * LEAST))  # checked before the slow steps
     with torch.inference_mode():
-        finite(request.model(random_ids(request.model)))  # else its parts would be blamed
-    why = refusal(request.model)
-    texts, prompt = request.probe_texts(), page_content.opening_text(request)
-    model, precision = request.model, ""
+        finite(model(portable.random_ids(model)))  # else its parts would be blamed
+    if request.prompt or texts is None:
+        text = prompt_ids(tokenizer, request.prompt)  # (T,)
+    else:
+        text = without_padding(texts[0], tokenizer.pad)
+    prompt = text[None, context_start(len(text), model.block_size) :]
+    parts, precision, why = None, "", portable.refusal(model)
     if not why:
-        model, precision = _as_small_as_possible(model, random_ids(model) if texts is None else texts, prompt, whole)
+        small, precision = _as_small_as_possible(model, texts, prompt, whole)
+        parts = _parts(small, texts)
     print(f"recorded maps only: {why}" if why else precision, file=sys.stderr)
-    reports = page_content.head_reports(request)
-    film = page_content.film_of(request, prompt, reports, runs=not why)
+    film = _film(request, prompt, runs=not why)
     if why and film is None:
         raise UserError(f"a page would have nothing to show: {why}, and it has no heads; use show=next")
-    content = page_content.content(request, prompt, reports, film)
+    description = {
+        "model": parts,
+        "vocabulary": _vocabulary(tokenizer),
+        "text": text.tolist(),
+        "heads": [_head(report, tokenizer.unit) for report in request.head_reports],
+        "film": film.description() if film else None,
+    }
     labels = {
         "title": str(request.about.get("name", request.checkpoint.stem)),
-        "summary": page_content.summary(request),
+        "summary": _summary(request),
         "why": why,
         "precision": precision.capitalize(),
-        "unit": request.tokenizer.unit,
+        "unit": tokenizer.unit,
     }
-    parts = None if why else _arrays(_parts(model, texts))
-    document = model_page(labels, {"model": parts} | content, film.maps() if film else b"")
+    document = model_page(labels, description, film.maps() if film else b"")
     _refuse_if_large(len(document.encode()))
     return document
+
+
+def without_padding(text: Tensor, pad: int | None) -> Tensor:
+    """Returns a text (T,) without the padding after its last token."""
+    if pad is None:
+        return text
+    tokens = torch.nonzero(text != pad)
+    return text[: int(tokens.max()) + 1] if len(tokens) else text
+
+
+def _size(model: LanguageModel) -> int:
+    return sum(p.numel() for p in model.parameters())
 
 
 def _refuse_if_large(size: int) -> None:
@@ -102,12 +122,12 @@ def _refuse_if_large(size: int) -> None:
 
 
 def _as_small_as_possible(
-    model: LanguageModel, texts: Tensor, prompt: Tensor, whole: bool
+    model: LanguageModel, texts: Tensor | None, prompt: Tensor, whole: bool
 ) -> tuple[LanguageModel, str]:
     """Returns a copy with float16 weights if rounding is harmless, otherwise the model; and a sentence about it."""
     if whole:
         return model, "weights in float32: all bits are kept."
-    found = measure_rounding(model, texts, prompt)
+    found = measure_rounding(model, portable.random_ids(model) if texts is None else texts, prompt)
     moves = f"rounding to float16 moves a logit by {found.largest_change:.1g} at most"
     if found.is_harmless:
         return round_to_float16(model), f"weights in float16: {moves} and leaves the greedy text as it is."
@@ -115,12 +135,12 @@ def _as_small_as_possible(
 
 
 @torch.no_grad()
-def _parts(model: LanguageModel, texts: Tensor | None) -> dict[str, Any]:
-    """What a model is made of, and what each head puts out on average (L, H, D), which can take the head's place."""
-    parts = describe(model)
+def _parts(model: LanguageModel, texts: Tensor | None) -> Any:
+    """Returns the model's parts, and each head's mean output (L, H, D), which can replace the head; as arrays."""
+    parts = portable.describe(model)
     if isinstance(model, TransformerLM) and texts is not None:
         parts["means"] = look(model, texts, "z").z.mean((1, 3))
-    return parts
+    return _arrays(parts)
 
 
 def _arrays(tree: Any) -> Any:
@@ -129,3 +149,60 @@ def _arrays(tree: Any) -> Any:
     if isinstance(tree, list):
         return [_arrays(value) for value in tree]
     return np.asarray(tree.detach().float().cpu().numpy()) if isinstance(tree, Tensor) else tree
+
+
+def _film(request: ShowRequest, prompt: Tensor, runs: bool) -> Film | None:
+    """Returns the film of the run's training, if there is one that fits the model.
+
+    A page that cannot run its model gets a film of one frame instead: the maps of the prompt.
+    """
+    model = request.model
+    if not isinstance(model, TransformerLM):
+        return None
+    if request.film is not None and request.film.is_file():
+        try:
+            film = Film.from_bytes(request.film.read_bytes())
+        except ValueError:
+            print(f"{request.film} is damaged: the page has no maps from the training", file=sys.stderr)
+        else:
+            if film.fits(model.n_layers, model.n_heads, model.vocab_size):  # otherwise it is the film of another model
+                return film
+    if runs:
+        return None
+    ids = prompt[:, -LONGEST:]
+    step = int(request.about.get("step", 0))
+    return Film(ids[0].tolist(), [frame(step, look(model, ids, "maps").maps, titles(request.head_reports))])
+
+
+def _vocabulary(tokenizer: "Tokenizer") -> dict[str, Any]:
+    """Returns what the page needs to split text into tokens and to show tokens, as plain data."""
+    return {
+        "unit": tokenizer.unit,
+        "split_rule": tokenizer.split_rule,
+        "shown": [label(tokenizer.show(i)) for i in range(len(tokenizer))],
+        "opening": tokenizer.opening,
+        "start": tokenizer.start,
+        "end": tokenizer.end,
+        **tokenizer.arguments,
+    }
+
+
+def _head(report: HeadReport, unit: str) -> dict[str, Any]:
+    return {
+        "layer": report.layer,
+        "head": report.head,
+        "role": report.role if report.evidence else "",
+        "confirmed": report.confirmed,
+        "cost": report.evidence.cost if report.evidence else 0.0,
+        "sentence": sentences(report, unit),
+    }
+
+
+def _summary(request: ShowRequest) -> str:
+    """Returns one line about the model: its size, its text and its step."""
+    model, heads = request.model, ""
+    if isinstance(model, TransformerLM):
+        counts = ((model.n_layers, "layer"), (model.n_heads, "head"))
+        heads = " of ".join(f"{n} {noun}{'s' * (n != 1)}" for n, noun in counts) + ", "
+    name = request.about.get("data", {}).get("name", "an unnamed text")
+    return f"{heads}{_size(model):,} parameters, trained on {name}, {request.when}"

@@ -5,6 +5,7 @@ Shapes: B texts, T positions.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from headscope.errors import UserError
 from headscope.generation.decode import context_start
 from headscope.generation.text import prompt_ids
+from headscope.heads.reports import SHORTEST, HeadReport, describe
 from headscope.model.transformer import LanguageModel, TransformerLM
 
 if TYPE_CHECKING:
@@ -22,27 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShowRequest:
-    """A model, a text, and where files go. `headscope.show.NAME.show(request)` answers `show=NAME`.
+    """A model, a text, and where files go. `headscope.show.NAME.show(request)` answers `show=NAME`."""
 
-    Attributes:
-        model: in eval mode.
-        tokenizer: the model's.
-        prompt: as typed; if it has no tokens, the tokenizer's opening is used.
-        checkpoint: the model's file.
-        about: the file's facts about its run.
-        rows: length of a table; None uses the table's default.
-        out: a folder for files; None uses a folder next to the checkpoint.
-        film: where the run keeps its film, if it has one.
-    """
-
-    model: LanguageModel
+    model: LanguageModel  #: in eval mode
     tokenizer: "Tokenizer"
-    prompt: str
-    checkpoint: Path
-    about: Mapping[str, Any] = field(default_factory=dict)
-    rows: int | None = None
-    out: Path | None = None
-    film: Path | None = None
+    prompt: str  #: as typed; if it has no tokens, the tokenizer's opening is used
+    checkpoint: Path  #: the model's file
+    about: Mapping[str, Any] = field(default_factory=dict)  #: the file's facts about its run
+    rows: int | None = None  #: length of a table; None uses the table's default
+    out: Path | None = None  #: a folder for files; None uses a folder next to the checkpoint
+    film: Path | None = None  #: where the run keeps its film, if it has one
 
     @property
     def when(self) -> str:
@@ -50,11 +41,7 @@ class ShowRequest:
         return f"step {self.about['step']}" if "step" in self.about else self.checkpoint.stem
 
     def context(self) -> Tensor:
-        """Returns the ids of the prompt that fit the model's context, (1, T).
-
-        Raises:
-            UserError: the vocabulary lacks a token of the prompt.
-        """
+        """Returns the ids of the prompt that fit the model's context, (1, T)."""
         ids = prompt_ids(self.tokenizer, self.prompt)
         return ids[context_start(len(ids), self.model.block_size) :][None]
 
@@ -63,23 +50,23 @@ class ShowRequest:
         kept = self.about.get("passages")
         return torch.tensor(kept)[:, : self.model.block_size] if kept else None
 
-    def transformer(self) -> TransformerLM:
-        """Returns the model, if it has heads.
+    @cached_property
+    def head_reports(self) -> list[HeadReport]:
+        """A report on every head; empty if the model has no heads or the file has no text to describe them on."""
+        texts = self.probe_texts()
+        if not isinstance(self.model, TransformerLM) or texts is None or texts.shape[1] < SHORTEST:
+            return []
+        return describe(self.model, texts)
 
-        Raises:
-            UserError: the model has no heads.
-        """
+    def transformer(self) -> TransformerLM:
+        """Returns the model. Raises `UserError` if it has no heads."""
         if not isinstance(self.model, TransformerLM):
             kind = type(self.model).__name__
             raise UserError(f"{self.checkpoint} holds a {kind}, which has no heads; show=next works with every model")
         return self.model
 
     def folder(self, name: str) -> Path:
-        """Returns the folder for files: `out`, or next to the checkpoint a folder named after it and its step.
-
-        Raises:
-            UserError: `out` is a file.
-        """
+        """Returns the folder for files: `out`, or next to the checkpoint a folder named after it and its step."""
         if self.out is not None and self.out.exists() and not self.out.is_dir():
             raise UserError(f"out={self.out} is a file; give a folder")
         at = f"-step{self.about['step']}" if "step" in self.about else ""

@@ -42,11 +42,7 @@ class Beyond(SummaryCallback):
         self.found: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        """Checks that model and data allow longer contexts.
-
-        Raises:
-            UserError: the model is not a transformer, or the data are not running text or are too short.
-        """
+        """Checks that model and data allow longer contexts."""
         if not isinstance(module.model, TransformerLM):
             raise UserError("callbacks.beyond needs a transformer; leave it out with callbacks.beyond=null")
         windows = corpus(trainer).val
@@ -70,7 +66,10 @@ class Beyond(SummaryCallback):
             for position, loss in enumerate(losses, 1):
                 for logger in trainer.loggers:
                     logger.log_metrics({f"loss_by_position/{method}": loss}, position)
-        figure = self.figure(self.found)
+        # One line per extension method; neighbouring positions are averaged.
+        series = [averaged(method, losses, POINTS) for method, losses in self.found["non_overlapping"].items()]
+        events = [(self.found["trained"], "trained length")]
+        figure = curves(series, "tokens of context", "nats per token", "Loss by position", events=events)
         save(figure, self.folder.by_position_figure)
         for recorder in recorders(trainer):
             recorder.record_picture("loss_by_position", pixels(figure), trainer.global_step)
@@ -94,13 +93,6 @@ class Beyond(SummaryCallback):
                 found["sliding"][method] = {str(c): loss for c, loss in zip(reached, by_context, strict=True)}
                 found["non_overlapping"][method] = non_overlapping(longer, windows.ids, longest).tolist()
         return found
-
-    @staticmethod
-    def figure(found: Mapping[str, Any]) -> Any:
-        """Draws the loss by position with one line per extension method; neighbouring positions are averaged."""
-        series = [averaged(method, losses, POINTS) for method, losses in found["non_overlapping"].items()]
-        events = [(found["trained"], "trained length")]
-        return curves(series, "tokens of context", "nats per token", "Loss by position", events=events)
 
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         """Returns `loss_by_position`, in nats per token.

@@ -12,7 +12,6 @@ from headscope.run.checkpoints import Checkpoints
 from headscope.run.recorder import recorders
 from headscope.training.module import Callback, LanguageModule
 from headscope.watch.corpus import corpus
-from headscope.watch.token_class import token_class
 
 #: The columns of a table of runs, the same for all runs.
 COLUMNS = (
@@ -42,7 +41,11 @@ class RunCard(Callback):
                 recorder.record_text("run", json.dumps(rest, indent=2), 0)
 
     def on_train_end(self, trainer: Trainer, module: LanguageModule) -> None:
-        step = trainer.global_step
+        last = trainer.callback_metrics.get("val/loss")
+        losses = {} if last is None else {"final/val_loss": last.item()}  # nats per token
+        best = min((c.best_loss for c in vars(trainer)["callbacks"] if isinstance(c, Checkpoints)), default=math.inf)
+        if math.isfinite(best):
+            losses["final/best_val_loss"] = best
         embedding = getattr(module.model, "embedding", None)
         tokenizer = corpus(trainer).tokenizer
         tokens = [tokenizer.show(i) for i in range(len(tokenizer))]
@@ -50,15 +53,7 @@ class RunCard(Callback):
         for recorder in recorders(trainer):
             if embedding is not None and len(points) > 1:
                 recorder.record_embedding("embedding", embedding.weight.detach().float().cpu().numpy(), points)
-            recorder.record_end(choices(module.card["about"]), final_losses(trainer), step)
-
-
-def final_losses(trainer: Trainer) -> dict[str, float]:
-    """Returns the last and the best validation loss in nats per token, if the run has them."""
-    losses = trainer.callback_metrics
-    metrics = {"final/val_loss": losses["val/loss"].item()} if "val/loss" in losses else {}
-    best = min((c.best_loss for c in vars(trainer)["callbacks"] if isinstance(c, Checkpoints)), default=math.inf)
-    return metrics | ({"final/best_val_loss": best} if math.isfinite(best) else {})
+            recorder.record_end(choices(module.card["about"]), losses, trainer.global_step)
 
 
 def choices(about: dict[str, Any]) -> dict[str, int | float | str]:
@@ -68,3 +63,28 @@ def choices(about: dict[str, Any]) -> dict[str, int | float | str]:
     keys = dict.fromkeys((*COLUMNS, *(k for k in typed if k not in OPTIONS and k.partition(".")[0] not in OUTSIDE)))
     found = {k: values[k] for k in keys if values.get(k) is not None}
     return {k: v if type(v) in (int, float, str) else str(v) for k, v in found.items()}
+
+
+def token_class(token: str) -> str:
+    """Returns the class of a token as the tokenizer shows it, for the colours in TensorBoard's projector.
+
+    A single character is a capital letter, small letter, letter (in a script without case), digit, space or
+    punctuation. A longer token is letters, space and letters, a number, space, punctuation, a special token such as
+    <pad>, bytes that do not form a character, or mixed.
+    """
+    bare = token.strip()
+    if not bare:
+        return "space"
+    if len(bare) > 2 and bare[0] == "<" and bare[-1] == ">":
+        return "special"
+    if bare.startswith("\\x"):
+        return "bytes"
+    if not any(c.isalnum() for c in bare):
+        return "punctuation"
+    if bare.isnumeric():
+        return "digit" if len(bare) == 1 else "number"
+    if not bare.isalpha():
+        return "mixed"
+    if len(token) == 1:
+        return "capital letter" if token.isupper() else "small letter" if token.islower() else "letter"
+    return "space and letters" if token[0].isspace() else "letters"
