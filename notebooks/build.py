@@ -14,9 +14,9 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from headscope.walkthrough import options, texts
+from headscope.walkthrough import texts
 from headscope.walkthrough.__main__ import WALKS
-from headscope.walkthrough.step import Step, source_of
+from headscope.walkthrough.texts import Step, source_of
 from headscope.walkthrough.walk import Walk
 
 HERE = Path(__file__).resolve().parent
@@ -79,7 +79,7 @@ def changing(walk: Walk, step: Step) -> list[Cell]:
     """The cells of a suggested change."""
     if not (change := step.change):
         return []
-    value = options.read(walk, [f"{change.option}={change.value}"])[change.option]
+    value = walk.read([f"{change.option}={change.value}"])[change.option]
     ask = f"### Change something\n\n{change.ask} Guess the answer before you run the next cell."
     code = f'show(*compute(seed, {change.option}={value!r}).equation("[{change.at[0]}]"))'
     return [(ask, False), (code, True), (change.because, False)]

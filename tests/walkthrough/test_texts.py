@@ -53,8 +53,9 @@ Yes.
 
 def numbers(**changes):
     found = Numbers({"thing": "{thing}", "count": 1200, "odd": False, "option": "x=1"} | changes)
-    found.matrix("values", "V", torch.tensor([[1.0, -2.0], [3.0, 1e-6]]), ("a", "b"), ("x", "y"))
-    found.matrix("weights", "A", torch.tensor([0.5, 0.5]), ("a", "b"), (), "weights")
+    values = torch.tensor([[1.0, -2.0], [3.0, 1e-6]])
+    found.add(("values", "V", values), rows=("a", "b"), columns=("x", "y"))
+    found.add(("weights", "A", torch.tensor([0.5, 0.5])), rows=("a", "b"), kind="weights")
     return found
 
 

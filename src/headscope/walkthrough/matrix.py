@@ -34,9 +34,7 @@ class Matrix:
 
     def __post_init__(self) -> None:
         r, n = self.values.shape
-        assert len(self.rows) == r, self.title
-        assert len(self.columns) in (0, n), self.title
-        assert len(self.notes) in (0, r), self.title
+        assert (len(self.rows), len(self.columns) or n, len(self.notes) or r) == (r, n, r), self.title
 
     @property
     def header(self) -> list[str]:
@@ -54,8 +52,7 @@ class Matrix:
     @property
     def shades(self) -> list[list[Shade]]:
         """R rows of N colours. The colour of a weight follows its square root, so that small weights stay visible."""
-        finite = self.values[self.values.isfinite()].abs()
-        limit = max(float(finite.max()) if len(finite) else 0.0, 1e-9)
+        limit = max([1e-9, *self.values[self.values.isfinite()].abs().tolist()])
         return [[self._shade(x, limit) for x in row] for row in self.values.tolist()]
 
     def _shade(self, x: float, limit: float) -> Shade:
@@ -114,26 +111,18 @@ class Numbers(dict[str, Any]):
 
     page: Path | None = None  #: the page that holds the model that was walked through, if there is one
 
-    def matrix(
-        self,
-        title: str,
-        symbol: str,
-        values: Tensor,
-        rows: Sequence[str],
-        columns: Sequence[str] = (),
-        kind: Kind = "signed",
-        **options: Any,
-    ) -> None:
-        """Adds a matrix under its title, or under the option `name`; `Matrix` describes the other arguments.
+    def add(self, *entries: tuple[str, str, Tensor], rows: Sequence[str], **options: Any) -> None:
+        """Adds matrices by title, each given by title, symbol and values; `Matrix` describes the other arguments.
 
-        `values` (R,) is shown as one column, and (B, R, N) by its first batch element.
+        Values (R,) are shown as one column, and (B, R, N) by their first batch element.
         """
-        name = options.pop("name", title)
-        if values.ndim != 2:
-            part = ", batch element 0 of it" if values.ndim == 3 and len(values) > 1 else ""
-            options = {"shape": f"{tuple(values.shape)}{part}"} | options
-            values = values[0] if values.ndim == 3 else values[:, None]
-        self[name] = Matrix(title, symbol, values, rows, columns, kind, **options)
+        for title, symbol, values in entries:
+            shape = options
+            if values.ndim != 2:
+                part = ", batch element 0 of it" if values.ndim == 3 and len(values) > 1 else ""
+                shape = {"shape": f"{tuple(values.shape)}{part}"} | options
+                values = values[0] if values.ndim == 3 else values[:, None]
+            self[title] = Matrix(title, symbol, values, rows, **shape)
 
     def equation(self, text: str) -> list[Matrix | str]:
         """Reads `[queries] × [keys]ᵀ = [scores]` as matrices with the signs between them."""

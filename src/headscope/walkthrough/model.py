@@ -26,7 +26,7 @@ from headscope.show import heads as show_heads
 from headscope.show.attribution import largest
 from headscope.show.page import target
 from headscope.show.request import ShowRequest
-from headscope.walkthrough.matrix import Numbers
+from headscope.walkthrough.matrix import Matrix, Numbers
 from headscope.walkthrough.plain import Three, hide_later, mix, weigh
 from headscope.walkthrough.walk import Walk
 
@@ -34,9 +34,7 @@ RUNS = Path("outputs")
 SHORTEST, LONGEST = 5, 8  #: tokens of the text if the user gives none: short enough to read its attention pattern
 TOP = 6  #: most likely next tokens to show
 PARTS = 9  #: of the model, in the table of contributions to a logit
-INSTEAD: dict[str, Ablation] = {"zero": zero, "mean": mean}
 Head = tuple[int, int]  #: layer and head, from 0
-P = Tensor  #: probabilities, (V,)
 
 
 def encode(tokenizer: Tokenizer, text: str) -> Tensor:
@@ -73,18 +71,17 @@ def push(model: TransformerLM, ids: Tensor, to: Tensor, at: Head) -> Tensor:
     return found.heads[at[0], :, at[1]]  # added to the logit of each token
 
 
-def predict(model: TransformerLM, ids: Tensor, *edits: Replace) -> P:
+def predict(model: TransformerLM, ids: Tensor, *edits: Replace) -> Tensor:
     logits = look(model, ids[None], edits=edits).logits[0, -1]
     return finite(logits).double().softmax(-1)  # (V,)
 
 
-def remove(model: TransformerLM, ids: Tensor, at: Head, by: Ablation) -> P:
+def remove(model: TransformerLM, ids: Tensor, at: Head, by: Ablation) -> Tensor:
     z = look(model, ids[None], "z").z  # (L, 1, H, T, D)
     edit = Replace("z", by(z), heads_at(model, at))
     return predict(model, ids, edit)  # (V,)
 
 
-@torch.no_grad()
 def compute(
     seed: int | None = None,
     *,
@@ -95,15 +92,9 @@ def compute(
 ) -> Numbers:
     """Walks through one head of a checkpoint. Nothing is random, so the seed is not used.
 
-    Args:
-        seed: not used.
-        checkpoint: a file or a run's folder; if empty, the best checkpoint of the newest run in `outputs`.
-        prompt: a text; if empty, the beginning of a text from the checkpoint, chosen so that a head matters.
-        head: such as L1H2; if empty, the head whose removal changes the next token's probability most.
-        instead: replaces the head's output when the head is removed.
-
-    Raises:
-        UserError: there is no checkpoint, no such head, or no text of two tokens.
+    The defaults are the best checkpoint of the newest run in `outputs`, the beginning of a text from the checkpoint,
+    chosen so that a head matters, and the head whose removal changes the next token's probability most. Raises
+    `UserError` if there is no checkpoint, no such head, or no text of two tokens.
     """
     path = checkpoints.find(checkpoint) if checkpoint else checkpoints.newest(RUNS)
     if path is None:
@@ -115,27 +106,25 @@ def compute(
     numbers = _describe(request, at, reports)
     numbers.update(text="".join(text), last=text[-1], length=len(text), is_zero=instead == "zero")
 
-    numbers.matrix("ids", "ids", ids[None], ("id",), text, "table", shape=f"({len(text)},)")
-    numbers.matrix("embeddings", "x", embed(model, ids), text)
+    numbers.add(("ids", "ids", ids[None]), rows=("id",), columns=text, kind="table", shape=f"({len(text)},)")
+    numbers.add(("embeddings", "x", embed(model, ids)), rows=text)
     resid = look(model, ids[None], "resid").resid[layer, 0]  # (T, C)
-    numbers.matrix(f"stream before layer {layer}", "x", resid, text, name="stream", is_view=layer == 0)
+    numbers["stream"] = Matrix(f"stream before layer {layer}", "x", resid, text, is_view=layer == 0)
     q, k, v = project(model, ids, at)
-    for title, symbol, values in (("queries", "Q", q), ("keys", "K", k), ("values", "V", v)):
-        numbers.matrix(title, symbol, values, text)
+    numbers.add(("queries", "Q", q), ("keys", "K", k), ("values", "V", v), rows=text)
     scores = score(model.layers()[layer], resid, q, k, index)
     weights = weigh(scores)  # (T, T)
-    numbers.matrix("scores", "S", scores, text, text)
-    numbers.matrix("weights", "A", weights, text, text, "weights")
+    numbers.add(("scores", "S", scores), rows=text, columns=text)
+    numbers.add(("weights", "A", weights), rows=text, columns=text, kind="weights")
     z = mix(weights, v)[-1:]  # (1, D)
     written = write(model, z, at)  # (1, C)
-    numbers.matrix("head output", "y", z, text[-1:])
-    numbers.matrix("written", "w", written, text[-1:])
+    numbers.add(("head output", "y", z), ("written", "w", written), rows=text[-1:])
     moved = views(model, ids[None]).moved[layer, 0, index, -1]  # (T,)
     best, most = int(weights[-1].argmax()), int(moved.argmax())
     numbers.update(best=best, best_label=text[best], back=len(text) - 1 - best, is_same=best == most)
     numbers.update(most=most, most_label=text[most], moved=moved[most], width=resid.shape[1], head_width=v.shape[1])
     numbers.update(length_written=written.norm(), length_stream=resid[-1].norm())
-    _add_prediction(numbers, request, ids, at, INSTEAD[instead])
+    _add_prediction(numbers, request, ids, at, zero if instead == "zero" else mean)
     return numbers
 
 
@@ -144,18 +133,18 @@ def _add_prediction(numbers: Numbers, request: ShowRequest, ids: Tensor, at: Hea
     model, name = request.transformer(), f"L{at[0]}H{at[1]}"
     p, p_without = predict(model, ids), remove(model, ids, at, by)  # (V,) each
     top = p.topk(min(TOP, len(p))).indices
-    tokens = [label(request.tokenizer.show(i)) for i in top.tolist()]
-    pushed, logits = push(model, ids, top, at), look(model, ids[None]).logits[0, -1][top]
-    both, shape = torch.stack((logits.double(), pushed), -1), f"({len(p)},), the likeliest"
-    numbers.matrix("next", "z", both, tokens, ("logit", f"from {name}"), shape=shape)
+    tokens, logits = [label(request.tokenizer.show(int(i))) for i in top], look(model, ids[None]).logits[0, -1][top]
+    both, shape = torch.stack((logits.double(), push(model, ids, top, at)), -1), f"({len(p)},), the likeliest"
+    numbers.add(("next", "z", both), rows=tokens, columns=("logit", f"from {name}"), shape=shape)
     found = attribute(model, ids[None], top[:1])
     rows = [*largest([(part, x, 0.0) for part, x in found.named()], PARTS), ("logit", float(found.logit), 0.0)]
-    adds, parts = torch.tensor([[x] for _, x, _ in rows]), [part for part, _, _ in rows]
+    parts, adds, _ = zip(*rows, strict=True)
     notes, title = ["this head" * (part == name) for part in parts], f"contributions to the logit of “{tokens[0]}”"
-    numbers.matrix(title, "Σ", adds, parts, ("adds",), notes=notes, whole=True, name="contributions")
-    both, shape = torch.stack((p[top], p_without[top]), -1), f"({len(p)},) each, the likeliest"
+    column = torch.tensor(adds)[:, None]
+    numbers["contributions"] = Matrix(title, "Σ", column, parts, ("adds",), notes=notes, whole=True)
+    both, options = torch.stack((p[top], p_without[top]), -1), {"shape": f"({len(p)},) each, the likeliest"}
     columns = ("with", "without")
-    numbers.matrix("probabilities", "P", both, tokens, columns, "weights", shape=shape, whole=True)
+    numbers.add(("probabilities", "P", both), rows=tokens, columns=columns, kind="weights", whole=True, **options)
     numbers.update(first=tokens[0], vocabulary=len(p), change=float(p_without[top[0]].log() - p[top[0]].log()))
 
 
@@ -175,10 +164,7 @@ def _describe(request: ShowRequest, at: Head, reports: dict[Head, str]) -> Numbe
 
 @lru_cache(maxsize=8)  # the suggested changes walk through the same model again
 def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor, dict[Head, str]]:
-    """The model, the ids (T,) of the text, and a text about each head.
-
-    `modified`, the time when the file was written, makes the cache forget a file that has changed.
-    """
+    """The model, the ids (T,) of the text, and a text about each head; `modified` makes a changed file load again."""
     model, tokenizer, about = checkpoints.load(path)
     request = ShowRequest(model, tokenizer, prompt, path, about)
     request.transformer()  # refuses a model without heads

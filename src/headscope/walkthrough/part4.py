@@ -51,7 +51,6 @@ def build(**shape: Any) -> TransformerLM:
         raise UserError(f"--set heads={shape['n_heads']} with width={shape['d_model']}: {e}") from e
 
 
-@torch.no_grad()
 def compute(
     seed: int,
     *,
@@ -63,30 +62,29 @@ def compute(
     # %% Three tokens
     torch.manual_seed(seed)
     x = torch.randn(1, len(TOKENS), 4)  # (B, T, C)
-    numbers.matrix("embeddings", "X", x, TOKENS)
+    numbers.add(("embeddings", "X", x), rows=TOKENS)
     # %% Scores
     scores = compare(x, x)
     scaled = scale(scores, 4)
-    numbers.matrix("scores", "X Xᵀ", scores, TOKENS, TOKENS)
-    numbers.matrix("scaled scores", "S", scaled, TOKENS, TOKENS)
+    numbers.add(("scores", "X Xᵀ", scores), ("scaled scores", "S", scaled), rows=TOKENS, columns=TOKENS)
     # %% Weights and output
     weights = weigh(scaled)
-    numbers.matrix("weights", "A", weights, TOKENS, TOKENS, "weights")
-    numbers.matrix("output", "Y", mix(weights, x), TOKENS)
+    numbers.add(("weights", "A", weights), rows=TOKENS, columns=TOKENS, kind="weights")
+    numbers.add(("output", "Y", mix(weights, x)), rows=TOKENS)
     # %% The mask
     hidden = hide_later(scaled)
     masked = weigh(hidden)
-    numbers.matrix("masked scores", "S", hidden, TOKENS, TOKENS)
-    numbers.matrix("masked weights", "A", masked, TOKENS, TOKENS, "weights")
-    numbers.matrix("masked output", "Y", mix(masked, x), TOKENS)
+    numbers.add(("masked scores", "S", hidden), rows=TOKENS, columns=TOKENS)
+    numbers.add(("masked weights", "A", masked), rows=TOKENS, columns=TOKENS, kind="weights")
+    numbers.add(("masked output", "Y", mix(masked, x)), rows=TOKENS)
     # %% Positions
     table = wave(100, 64)[:50, :32].T  # channels go down, positions across
     shape = "(100, 64), 50 positions and 32 channels of it, transposed"
-    numbers.matrix("sinusoidal positions", "PEᵀ", table, [f"ch{i}" for i in range(32)], shape=shape)
+    numbers.add(("sinusoidal positions", "PEᵀ", table), rows=[f"ch{i}" for i in range(32)], shape=shape)
     # %% A block
     model = build(n_heads=heads, n_layers=layers, d_model=width)
     block = Block(width, heads, 0.0, Sinusoidal(width, heads, 128, 0)).eval()
-    stations = add_tour(numbers, block, torch.randn(1, len(TOKENS), width))
+    add_tour(numbers, block, torch.randn(1, len(TOKENS), width))
     # %% Parameters
     parts = add_parameters(numbers, model)
     # %%
@@ -95,12 +93,11 @@ def compute(
     numbers.update(own=weights[0].diagonal().mean(), masked_own=masked[0].diagonal().mean())
     numbers["same_attention"] = (attention(x, x, x) - mix(masked, x)).abs().max()
     numbers["same_table"] = (Sinusoidal(64, 1, 100).sines[:50, :32].T - table).abs().max()
-    numbers["same_block"] = (stations["out"] - block(stations["x"])).abs().max()
     return numbers
 
 
-def add_tour(numbers: Numbers, block: Block, x: Tensor) -> dict[str, Tensor]:
-    """Adds the stations of a block that reads x; returns their tensors by name."""
+def add_tour(numbers: Numbers, block: Block, x: Tensor) -> None:
+    """Adds the stations of a block that reads x, and the difference from the output of the whole block."""
     q, k, _, heads, middle, wide, end = tour(block, x)
     (h, d), attn = (q.shape[1], q.shape[-1]), block.attention
     stations = {
@@ -120,28 +117,28 @@ def add_tour(numbers: Numbers, block: Block, x: Tensor) -> dict[str, Tensor]:
     }
     spread = torch.stack([t.std() for t, _ in stations.values()])
     notes = [f"{tuple(t.shape)}  {note}" for t, note in stations.values()]
-    options: dict[str, Any] = {"shape": f"{tuple(x.shape)} in and out", "notes": notes, "whole": True}
-    numbers.matrix("tour of a block", "x", spread, list(stations), ("spread",), "table", **options)
-    return {name: tensor for name, (tensor, _) in stations.items()}
+    options = {"shape": f"{tuple(x.shape)} in and out", "notes": notes, "whole": True}
+    numbers.add(("tour of a block", "x", spread), rows=[*stations], columns=("spread",), kind="table", **options)
+    numbers["same_block"] = (end - block(x)).abs().max()
 
 
 def add_parameters(numbers: Numbers, model: TransformerLM) -> dict[str, int]:
     """Adds a table of the parameters of each part, with equal parts of all blocks added up; returns the counts."""
-    parts, shapes = dict[str, int](), dict[str, list[str]]()
+    parts: dict[str, list[Tensor]] = {}
     for name, p in model.named_parameters():
         part = ".".join(n for n in name.split(".")[:-1] if not n.isdigit())
-        parts[part] = parts.get(part, 0) + p.numel()
-        if not name.startswith("blocks") or name.startswith("blocks.0."):
-            shapes.setdefault(part, []).append(str(tuple(p.shape)))
-    parts["all"] = total = count(model)
-    notes = []
-    for part, n in parts.items():
-        each = " + ".join(shapes.get(part, []))
-        notes.append(f"{n / total:6.1%}  {f'{model.n_layers} × ({each})' if part.startswith('blocks') else each}")
-    names = [part.removeprefix("blocks.") for part in parts]
-    options: dict[str, Any] = {"shape": f"{total:,} numbers", "notes": notes, "whole": True}
-    numbers.matrix("parameters", "n", torch.tensor(list(parts.values())), names, ("parameters",), "table", **options)
-    return parts
+        parts.setdefault(part, []).append(p)
+    counts = {part: sum(p.numel() for p in found) for part, found in parts.items()} | {"all": count(model)}
+    shapes = {"all": ""}
+    for part, found in parts.items():
+        in_blocks = part.startswith("blocks")
+        each = " + ".join(str(tuple(p.shape)) for p in found[: len(found) // (model.n_layers if in_blocks else 1)])
+        shapes[part] = f"{model.n_layers} × ({each})" if in_blocks else each
+    notes = [f"{n / counts['all']:6.1%}  {shapes[part]}" for part, n in counts.items()]
+    options = {"shape": f"{counts['all']:,} numbers", "notes": notes, "whole": True}
+    names, values = [part.removeprefix("blocks.") for part in counts], torch.tensor([*counts.values()])
+    numbers.add(("parameters", "n", values), rows=names, columns=("parameters",), kind="table", **options)
+    return counts
 
 
 WALK = Walk("part4", "attention with and without mask, positions, a block's shapes, 4.8M parameters", 42, compute)

@@ -3,16 +3,32 @@
 In `compute`, a comment `# %% TITLE` begins the lines that the notebook shows for that step of the text.
 """
 
+import difflib
 import inspect
+import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from headscope.config.schema import must_be
+from headscope.errors import UserError
+from headscope.installed import command
 from headscope.walkthrough import texts
 from headscope.walkthrough.matrix import Numbers
-from headscope.walkthrough.step import WalkResult
+from headscope.walkthrough.texts import Change, WalkResult
+
+
+class TriedChange(NamedTuple):
+    """A suggested change after the walk ran with it."""
+
+    command: str
+    ask: str
+    answer: str  #: the number before and after, and why
 
 
 @dataclass(frozen=True)
@@ -26,30 +42,23 @@ class Walk:
     #: module has the functions that the text shows.
     compute: Callable[..., Numbers]
 
+    @torch.no_grad()
     def run(self, seed: int | None, **arguments: Any) -> WalkResult:
         """Computes the numbers and fills them into the text; raises `UserError` if an option cannot be used."""
-        return texts.fill(self.markdown, self.namespace, self.compute(seed, **arguments))
+        return texts.fill(self.markdown, vars(sys.modules[self.compute.__module__]), self.compute(seed, **arguments))
 
     @property
     def module(self) -> str:
-        return self.compute.__module__.rpartition(".")[2]
+        return self.name.replace("-", "_")
 
     @property
     def markdown(self) -> str:
         return (resources.files(__package__) / "texts" / f"{self.module}.md").read_text(encoding="utf-8")
 
     @property
-    def namespace(self) -> Mapping[str, Any]:
-        return vars(sys.modules[self.compute.__module__])
-
-    @property
     def options(self) -> Mapping[str, inspect.Parameter]:
         parameters = inspect.signature(self.compute).parameters
         return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-
-    @property
-    def takes_sentences(self) -> bool:
-        return "sentences" in inspect.signature(self.compute).parameters
 
     @property
     def needs_checkpoint(self) -> bool:
@@ -59,3 +68,71 @@ class Walk:
     def file(self) -> str:
         """The name of the walk's page; `model.html` is left free for a page that holds a model."""
         return f"{self.name}-walk.html" if self.needs_checkpoint else f"{self.name}.html"
+
+    @property
+    def defaults(self) -> list[str]:
+        """`name=default` for each option."""
+        return [f"{name}={_as_typed(p.default) or '…'}" for name, p in self.options.items()]
+
+    def read(self, given: Sequence[str]) -> dict[str, Any]:
+        """Values of options by name from texts `name=value`; raises `UserError` for a wrong name or value."""
+        values = {}
+        for option in given:
+            name, equals, text = option.partition("=")
+            if not equals:
+                raise UserError(f"--set {option}: a name and a value are needed, such as {self.defaults[0]}")
+            if name not in self.options:
+                near = difflib.get_close_matches(name, self.options, n=1)
+                meant = f"did you mean {near[0]}?" if near else f"it has {', '.join(self.options)}"
+                raise UserError(f"--set {name}: {self.name} has no such option; {meant}")
+            try:
+                values[name] = TypeAdapter(self.options[name].annotation).validate_python(text)
+            except ValidationError as e:
+                allowed = must_be(e.errors()[0]).partition(", unable")[0]
+                raise UserError(f"--set {name}={' '.join(text.split())} must be {allowed}") from None
+        return values
+
+    def try_changes(
+        self, result: WalkResult, arguments: Mapping[str, Any], typed: Sequence[tuple[str, str]] = ()
+    ) -> list[TriedChange | None]:
+        """Runs the walk again with the suggested change of each step.
+
+        `arguments` and `typed` are the arguments of the run with this result, as values and as typed flags. If an
+        option has the suggested value already, it goes back to its default.
+        """
+        return [step.change and self._try(result, step.change, arguments, typed) for step in result.steps]
+
+    def _try(
+        self, result: WalkResult, change: Change, arguments: Mapping[str, Any], typed: Sequence[tuple[str, str]]
+    ) -> TriedChange | None:
+        option, ask, default = change.option, change.ask, self.options[change.option].default
+        value = self.read([f"{option}={change.value}"])[option]
+        if arguments.get(option, default) == value:
+            value, ask = default, "What if the option has its default value again?"
+        try:
+            after = self.run(**{**arguments, option: value})
+        except UserError:  # it does not fit the other options
+            return None
+        title, i, j = change.at
+        old, new = (next(m for m in found.matrices if m.title == title) for found in (result, after))
+        before, then = old.cells[i][j], new.cells[i][j]
+        column = old.header[j] if old.columns else f"channel {j}"
+        moved = f"stays {then}" if then == before else f"goes from {before} to {then}"
+        kept = [(flag, text) for flag, text in typed if flag != "--set" or not text.startswith(f"{option}=")]
+        words = [_quoted(word) for pair in (("--set", f"{option}={_as_typed(value)}"), *kept) for word in pair]
+        answer = f"{title}, row “{old.rows[i]}”, column “{column}”: {moved}. {change.because}"
+        return TriedChange(" ".join([command("walk"), self.name, *words]), ask, answer)
+
+
+def _as_typed(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell; unprintable characters are escaped, so that the terminal does not obey them."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.encode("unicode_escape").decode().replace("'", r"\'")
+    return f"$'{escaped}'"
