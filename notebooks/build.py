@@ -44,12 +44,16 @@ def of_source(source: Path) -> list[Cell]:
     return cells
 
 
+def module(walk: Walk) -> str:
+    return walk.compute.__module__.rpartition(".")[2]
+
+
 def of_walk(walk: Walk) -> list[Cell]:
     """The cells of a walk: for each step the text, the functions, the lines that compute, and something to change."""
     result = walk.run(walk.seed)
     parameters = inspect.signature(walk.compute).parameters
     values = [repr(walk.seed if name == "seed" else p.default) for name, p in parameters.items()]
-    setup = IMPORTS.format(module=walk.module, parameters=f"{', '.join(parameters)} = {', '.join(values)}")
+    setup = IMPORTS.format(module=module(walk), parameters=f"{', '.join(parameters)} = {', '.join(values)}")
     same = f"`python -m headscope.walkthrough {walk.name}` runs the same code in the terminal."
     cells, lines = [(f"# {result.question}\n\n{same}", False), (setup, True)], computing(walk)
     equations = re.findall(r"^Matrices: (.*)", walk.markdown, flags=re.M)
@@ -93,7 +97,7 @@ def extra(walk: Walk) -> list[Cell]:
 
 
 #: Functions that return the cells of each notebook.
-BOOKS = {walk.module: lambda walk=walk: of_walk(walk) for walk in WALKS.values() if not walk.needs_checkpoint}
+BOOKS = {module(walk): lambda walk=walk: of_walk(walk) for walk in WALKS.values() if not walk.needs_checkpoint}
 BOOKS |= {source.stem: lambda source=source: of_source(source) for source in (HERE / "source").glob("*.py")}
 
 

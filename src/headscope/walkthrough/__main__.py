@@ -3,7 +3,7 @@
 import argparse
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,15 +19,14 @@ from headscope.installed import command
 from headscope.shell import Parser, run
 from headscope.walkthrough import causal_head, fox, friends, model, notebook, part4, toy
 from headscope.walkthrough.matrix import Matrix
-from headscope.walkthrough.texts import Step, WalkResult
-from headscope.walkthrough.walk import TriedChange, Walk
+from headscope.walkthrough.texts import WalkResult
+from headscope.walkthrough.walk import Walk
 
 WALKS = {walk.name: walk for walk in (toy.WALK, friends.WALK, fox.WALK, causal_head.WALK, part4.WALK, model.WALK)}
 SEEDS = 2**32  #: NumPy and PyTorch both accept smaller seeds
 MAX_SHOWN = 8  #: columns and rows of a matrix; of a larger one, the first 6 and the last are shown
 NARROWEST = 80  #: columns; in a narrower terminal the lines wrap, because numbers must not be cut
 READABLE = 100  #: width of running text
-Run = tuple[int | None, WalkResult, Sequence[TriedChange | None]]  #: seed, result, and the changes of the steps
 
 
 class _Console(Console):
@@ -74,62 +73,68 @@ def _run(console: Console, given: argparse.Namespace) -> None:
     text = str(walk.seed) if given.seed is None else given.seed
     if walk.seed is not None and not (text.isdecimal() and len(text) <= 10 and int(text) < SEEDS):
         raise UserError(f"--seed {text!r} is not a whole number from 0 to {SEEDS - 1}")
-    arguments["seed"] = seed = None if walk.seed is None else int(text)
+    arguments["seed"] = None if walk.seed is None else int(text)
     if given.sentence:
         arguments["sentences"] = given.sentence
     typed = [*(("--set", text) for text in given.set), *(("--sentence", text) for text in given.sentence)]
     typed += [("--seed", given.seed)] * (given.seed is not None)
-    result = walk.run(**arguments)
-    changes = walk.try_changes(result, arguments, typed)
-    pages = _write(Path(given.out), {walk: (seed, result, changes)}) if given.out else []
-    _show(console, walk.name if seed is None else f"{walk.name}  seed {seed}", result, changes)
+    result = walk.try_changes(walk.run(**arguments), arguments, typed)
+    pages = _write(Path(given.out), {walk: result}) if given.out else []
+    _show(console, walk.name if result.seed is None else f"{walk.name}  seed {result.seed}", result)
     for written in pages:
         console.print(f"\nthe page and its pictures: {written}", soft_wrap=True, markup=False)
 
 
 def _write_all(console: Console, folder: Path) -> None:
     """Writes the page of every walk, with links between them; without a checkpoint, one walk is left out."""
-    runs: dict[Walk, Run] = {}
+    results = {}
     for walk in WALKS.values():
         try:
-            result = walk.run(walk.seed)
+            results[walk] = walk.try_changes(walk.run(walk.seed))
         except UserError as e:
             console.print(f"without the walk through your own model: {e}", soft_wrap=True, markup=False)
-        else:
-            runs[walk] = (walk.seed, result, walk.try_changes(result, {"seed": walk.seed}))
-    for written in _write(folder, runs):
+    for written in _write(folder, results):
         console.print(str(written), soft_wrap=True, markup=False)
 
 
-def _write(folder: Path, runs: Mapping[Walk, Run]) -> list[Path]:
-    """Writes the page of each walk, and NAME-NN-TITLE.png for every matrix, into the folder; returns the pages.
-
-    A page has links to the pages of other walks that are in the folder, and to a page that holds the model. Raises
-    `UserError` if the folder cannot be used, and `RunFailed` if the disk is full.
-    """
-    present = [walk for walk in WALKS.values() if walk in runs or (folder / walk.file).is_file()]
-    model_pages = [result.numbers.page for _, result, _ in runs.values() if result.numbers.page]
+def _write(folder: Path, results: Mapping[Walk, WalkResult]) -> list[Path]:
+    """Writes the page of each walk, with links, and NAME-NN-TITLE.png for every matrix; returns the pages."""
+    present = [walk for walk in WALKS.values() if walk in results or (folder / walk.file).is_file()]
+    model_pages = [result.numbers.page for result in results.values() if result.numbers.page]
     model_pages += [*sorted(folder.glob("model-step*.html")), *folder.glob("model.html")]
     to_model = [("the model itself", quote(Path(os.path.relpath(p, folder)).as_posix())) for p in model_pages[:1]]
-    for walk, (seed, result, changes) in runs.items():
+    for walk, result in results.items():
         for i, matrix in enumerate((m for m in result.matrices if m.kind != "table"), 1):
             name = re.sub("[^a-z0-9]+", "-", matrix.title).strip("-")
             write_atomically(folder / f"{walk.name}-{i:02}-{name}.png", notebook.picture(matrix, matrix.title))
         links = [(other.name, "" if other is walk else other.file) for other in present]
-        write_atomically(folder / walk.file, notebook.html(walk, seed, result, changes, links + to_model).encode())
-    return [folder / walk.file for walk in runs]
+        write_atomically(folder / walk.file, notebook.html(walk, result, links + to_model).encode())
+    return [folder / walk.file for walk in results]
 
 
-def _show(console: Console, heading: str, result: WalkResult, changes: Sequence[TriedChange | None]) -> None:
+def _show(console: Console, heading: str, result: WalkResult) -> None:
     """Prints the steps, the common mistakes, the questions and the answers."""
     console.width = max(console.width, NARROWEST)
     if result.about:
         console.print(Text(result.about), soft_wrap=True)
     _print(console, heading, "bold")
     _print(console, result.question, "bold")
-    for i, (step, change) in enumerate(zip(result.steps, changes, strict=True), 1):
+    for i, (step, change) in enumerate(zip(result.steps, result.changes, strict=True), 1):
         _print(console, f"\n{i}. {step.title}", "bold cyan")
-        _show_step(console, step, change)
+        _print(console, step.question, "bold")
+        _print(console, step.text)
+        console.print(Text(f"\n    {step.formula}"))
+        for line in step.source.splitlines():
+            console.print(Text(f"    {line}", "dim"))
+        for matrix in step.matrices:
+            symbol = f"{matrix.symbol}  " * (matrix.symbol != matrix.title)
+            console.print(Text.assemble((f"\n{symbol}{matrix.title}", "bold"), (f"   shape {matrix.form}", "dim")))
+            console.print(_table(matrix))
+        _print(console, f"\nNotice: {step.notice}")
+        if change:
+            _print(console, f"Change: {change.ask}")
+            console.print(Text(f"    {change.command}"), soft_wrap=True)
+            _print(console, change.answer)
     questions, answers = ([f"{i}. {text[j]}" for i, text in enumerate(result.checks, 1)] for j in (0, 1))
     mistakes = [f"- {title}. {text}" for title, text in result.mistakes]
     for title, lines in (("Common mistakes", mistakes), ("Can you answer these?", questions), ("Answers", answers)):
@@ -138,37 +143,21 @@ def _show(console: Console, heading: str, result: WalkResult, changes: Sequence[
             _print(console, line)
 
 
-def _show_step(console: Console, step: Step, change: TriedChange | None) -> None:
-    _print(console, step.question, "bold")
-    _print(console, step.text)
-    console.print(Text(f"\n    {step.formula}"))
-    for line in step.source.splitlines():
-        console.print(Text(f"    {line}", "dim"))
-    for matrix in step.matrices:
-        symbol = f"{matrix.symbol}  " * (matrix.symbol != matrix.title)
-        console.print(Text.assemble((f"\n{symbol}{matrix.title}", "bold"), (f"   shape {matrix.form}", "dim")))
-        console.print(_table(matrix))
-    _print(console, f"\nNotice: {step.notice}")
-    if change:
-        _print(console, f"Change: {change.ask}")
-        console.print(Text(f"    {change.command}"), soft_wrap=True)
-        _print(console, change.answer)
-
-
 def _table(matrix: Matrix) -> Table:
     """A matrix as a table, with an ellipsis for rows and columns that do not fit."""
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), collapse_padding=True, pad_edge=False)
     grid.add_column("", no_wrap=True, max_width=20, style="cyan")
-    columns = _visible(len(matrix.header), matrix.whole)
+    whole = matrix.whole or bool(matrix.notes)
+    columns = _visible(len(matrix.header), whole)
     for j in columns:
         grid.add_column(Text("…" if j is None else matrix.header[j]), justify="right", no_wrap=True)
     if matrix.notes:
         grid.add_column("", style="dim")
     cells = matrix.cells
-    for i in _visible(len(matrix.rows), matrix.whole or len(matrix.rows) <= 2 * MAX_SHOWN):
+    for i in _visible(len(matrix.rows), whole or len(matrix.rows) <= 2 * MAX_SHOWN):
         row = ["⋮" if i is None else "…" if j is None else cells[i][j] for j in columns]
-        name, note = ("⋮", "") if i is None else (matrix.rows[i], matrix.notes[i] if matrix.notes else "")
-        grid.add_row(*map(Text, (name, *row, *([note] if matrix.notes else []))))
+        note = matrix.notes[i : i + 1] if i is not None else []
+        grid.add_row(*map(Text, ("⋮" if i is None else matrix.rows[i], *row, *note)))
     return grid
 
 

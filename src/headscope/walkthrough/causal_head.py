@@ -1,7 +1,4 @@
-"""causal-head: a causal head over random vectors, without and with scaling, applied to x itself and to values.
-
-Shapes: B batch (4), T positions (8), C channels (32), D = head width (16).
-"""
+"""causal-head: a causal head over B = 4 texts of T = 8 random vectors, C = 32 channels wide; D = 16 is its width."""
 
 from typing import Annotated
 

@@ -1,7 +1,4 @@
-"""fox: random word vectors, a mean query, and two predictions: by the largest weight, and by the values.
-
-Shapes: T words of the sentence, V words of the vocabulary, D = 3.
-"""
+"""fox: attention over random vectors. Shapes: T words of the sentence, V words of the vocabulary, D = 3."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -75,7 +72,7 @@ def compute(
     places = torch.tensor([vocabulary.index(word) for word in words])
     at = len(words) // 2
     roles = ["current word" if i == at else "context" * (at - window <= i < at) for i in range(len(words))]
-    numbers.add(("tokens", "ids", places), rows=words, columns=("id",), kind="table", notes=roles, whole=True)
+    numbers.add(("tokens", "ids", places), rows=words, columns=("id",), kind="table", notes=roles)
     numbers.add(("embeddings", "E", embeddings), rows=vocabulary, whole=True)
     # %% Query
     v = k = embeddings[places]  # (T, D)
@@ -86,8 +83,7 @@ def compute(
     scores = compare(q, k)[0]  # (T,)
     scaled = scale(scores, width)
     numbers.add(("vectors", "K", k), rows=words, is_view=True)
-    both = torch.stack((scores, scaled), -1)  # (T, 2)
-    numbers.add(("scores", "s", both), rows=words, columns=("score", "scaled"), whole=True)
+    numbers.add(("scores", "s", torch.stack((scores, scaled), -1)), rows=words, columns=("score", "scaled"), whole=True)
     # %% Weights
     twice, weights = weigh(scaled.exp()), weigh(scaled)  # (T,) each
     numbers.add(("exponentials", "exp(s)", scaled.exp()), rows=words, columns=("exp",), kind="table", whole=True)
@@ -100,12 +96,12 @@ def compute(
     numbers.add(("weighted values", "a · V", taken), rows=[*words, "sum"], whole=True)
     # %% A prediction
     distances = distances_to(context, embeddings)  # (V,)
-    nearest, options = int(distances.argmin()), {"rows": vocabulary, "whole": True}
+    nearest = int(distances.argmin())
     notes = ["nearest" * (i == nearest) for i in range(len(vocabulary))]
-    numbers.add(("distances", "|E - c|", distances), columns=("distance",), kind="table", notes=notes, **options)
+    numbers.add(("distances", "|E - c|", distances), rows=vocabulary, columns=("distance",), kind="table", notes=notes)
     sums = torch.stack([add_up(places, w, len(vocabulary)) for w in (twice, weights)], -1)  # (V, 2)
     notes = predictions(int(twice.argmax()), nearest, len(vocabulary))
-    numbers.add(("probabilities", "P", sums), columns=METHODS, kind="weights", notes=notes, **options)
+    numbers.add(("probabilities", "P", sums), rows=vocabulary, columns=METHODS, kind="weights", notes=notes)
     # %%
     best, is_last = int(weights.argmax()), at + 1 == len(words)
     follower = places[at if is_last else at + 1]

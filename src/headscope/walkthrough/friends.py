@@ -1,7 +1,4 @@
-"""friends: attention between four given vectors, with random matrices and with chosen ones.
-
-Shapes: T friends (4), C = D = 3 features; the chosen head has D = 1.
-"""
+"""friends: attention between T = 4 vectors of C = D = 3 features; the head with chosen matrices has D = 1."""
 
 from typing import Annotated, Literal
 
@@ -22,11 +19,10 @@ FRIENDS = {
 }
 NAMES, FEATURES = tuple(FRIENDS), ("music", "food", "travel")
 PROJECTIONS = [f"W{matrix}[{i}]" for matrix in "qkv" for i in range(3)]  #: labels of the rows of Wq, Wk and Wv
-TASTE = (-1.0, 0.0, 1.0)  #: travel minus music
 
 
 def choose(x: Tensor, sharpness: float, sign: int) -> tuple[Tensor, Tensor]:
-    taste = x @ torch.tensor([TASTE]).T  # (T, 1): travel minus music
+    taste = x[:, 2:] - x[:, :1]  # (T, 1): travel minus music
     return sharpness * taste, sign * taste  # q and k
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 Kind = Literal["signed", "weights", "table"]
 Shade = tuple[str, float]  #: p above zero, n below zero, h hidden, empty for none; and the strength, from 0 to 1
-REDUCTIONS = {"min", "max", "sum"}
+REDUCTIONS, NUMBER = {"min", "max", "sum"}, re.compile(r"-?\d+")
 #: One matrix of an equation: [title], [title]ᵀ for its transpose, or [title][-1] for one of its rows.
 REFERENCE = re.compile(r"\[([^\]]+)\](?:\[(-?\d+)\])?(ᵀ?)")
 MAX_COLUMNS, MAX_ROWS = 9, 12  #: of a matrix that a page shows as numbers; larger ones are shown as colours
@@ -29,7 +29,7 @@ class Matrix:
     kind: Kind = "signed"  #: `weights` lie between 0 and 1; a `table` is not drawn as colours
     shape: str = ""  #: the shape to show, if `values` is only a part of a larger tensor
     notes: Sequence[str] = ()  #: one text per row, shown as the last column
-    whole: bool = False  #: whether a terminal shows every row and column
+    whole: bool = False  #: whether a terminal shows every row and column, as it does if there are notes
     is_view: bool = False  #: whether the matrix repeats numbers of another one
 
     def __post_init__(self) -> None:
@@ -80,21 +80,19 @@ class Matrix:
         title, part = f"{self.title} of {self.rows[i]}", slice(i, i + 1 or None)
         return Matrix(title, self.symbol, self.values[part], self.rows[part], self.columns, self.kind, is_view=True)
 
-    def place(self, row: str, column: str) -> tuple[int, int]:
-        """The indices of a cell, from labels or indices as text; -1 is the last row or column."""
-        return _index(self.rows, row), _index(self.header, column)
+    def place(self, row: str, column: str) -> list[Any]:
+        """The indices of a cell, from labels or indices as text; -1 is the last one. A reduction is a whole slice."""
+        return [
+            int(name) if NUMBER.fullmatch(name) else slice(None) if name in REDUCTIONS else labels.index(name)
+            for labels, name in ((self.rows, row), (self.header, column))
+        ]
 
     def cell(self, row: str, column: str) -> float:
         """The number in a cell. Instead of a row or column, `min`, `max` or `sum` combines all of them."""
-        labels = ((self.rows, row), (self.header, column))
-        values = self.values[*(slice(None) if name in REDUCTIONS else _index(found, name) for found, name in labels)]
+        values = self.values[*self.place(row, column)]
         for name in {row, column} & REDUCTIONS:
             values = getattr(values, name)()
         return values.item()
-
-
-def _index(labels: Sequence[str], name: str) -> int:
-    return int(name) if name.removeprefix("-").isdecimal() else labels.index(name)
 
 
 def format_number(x: Any) -> str:

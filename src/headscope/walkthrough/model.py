@@ -1,7 +1,4 @@
-"""model: one head of a trained model on a text, from characters to the probability that the head changes.
-
-Shapes: T positions, C = d_model, D = head width, V vocabulary, L layers, H heads.
-"""
+"""model: one head of a trained model. Shapes: T positions, C = d_model, D head width, V tokens, L layers, H heads."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +8,6 @@ import torch
 from torch import Tensor
 
 from headscope import checkpoint as checkpoints
-from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.generation.sampling import finite
 from headscope.heads import look
@@ -35,10 +31,7 @@ SHORTEST, LONGEST = 5, 8  #: tokens of the text if the user gives none: short en
 TOP = 6  #: most likely next tokens to show
 PARTS = 9  #: of the model, in the table of contributions to a logit
 Head = tuple[int, int]  #: layer and head, from 0
-
-
-def encode(tokenizer: Tokenizer, text: str) -> Tensor:
-    return tokenizer.encode(text)  # (T,)
+P = Tensor  #: probabilities, (V,)
 
 
 def embed(model: TransformerLM, ids: Tensor) -> Tensor:
@@ -71,12 +64,12 @@ def push(model: TransformerLM, ids: Tensor, to: Tensor, at: Head) -> Tensor:
     return found.heads[at[0], :, at[1]]  # added to the logit of each token
 
 
-def predict(model: TransformerLM, ids: Tensor, *edits: Replace) -> Tensor:
+def predict(model: TransformerLM, ids: Tensor, *edits: Replace) -> P:
     logits = look(model, ids[None], edits=edits).logits[0, -1]
     return finite(logits).double().softmax(-1)  # (V,)
 
 
-def remove(model: TransformerLM, ids: Tensor, at: Head, by: Ablation) -> Tensor:
+def remove(model: TransformerLM, ids: Tensor, at: Head, by: Ablation) -> P:
     z = look(model, ids[None], "z").z  # (L, 1, H, T, D)
     edit = Replace("z", by(z), heads_at(model, at))
     return predict(model, ids, edit)  # (V,)
@@ -101,9 +94,16 @@ def compute(
         hint = "train one with make train, or name one: --set checkpoint=…"
         raise UserError(f"no run in {RUNS}/ has a checkpoint; {hint}")
     request, ids, reports = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
-    model, text = request.transformer(), [label(request.tokenizer.show(i)) for i in ids.tolist()]
+    model, about, text = request.transformer(), request.about, [label(request.tokenizer.show(i)) for i in ids.tolist()]
     at = layer, index = _find_head(model, ids, head)
-    numbers = _describe(request, at, reports)
+    next_head = divmod((layer * model.n_heads + index + 1) % (model.n_layers * model.n_heads), model.n_heads)
+    set_head = "head=L{}H{}".format(*next_head) if next_head != at else ""
+    run, data = about.get("name", path.stem), about.get("data", {}).get("name", "an unnamed text")
+    numbers = Numbers(run=run, data=data, when=request.when, path=str(path), unit=request.tokenizer.unit)
+    numbers.page = page if (page := target(request)).is_file() else None
+    numbers.update(head=f"L{layer}H{index}", layer=layer, index=index, layers=model.n_layers, heads=model.n_heads)
+    numbers.update(report=reports.get(at, ""), set_head=set_head, other_report=reports.get(next_head, ""))
+    numbers.update(is_first=layer == 0, adds_position=model.position.table() is not None)
     numbers.update(text="".join(text), last=text[-1], length=len(text), is_zero=instead == "zero")
 
     numbers.add(("ids", "ids", ids[None]), rows=("id",), columns=text, kind="table", shape=f"({len(text)},)")
@@ -141,25 +141,11 @@ def _add_prediction(numbers: Numbers, request: ShowRequest, ids: Tensor, at: Hea
     parts, adds, _ = zip(*rows, strict=True)
     notes, title = ["this head" * (part == name) for part in parts], f"contributions to the logit of “{tokens[0]}”"
     column = torch.tensor(adds)[:, None]
-    numbers["contributions"] = Matrix(title, "Σ", column, parts, ("adds",), notes=notes, whole=True)
+    numbers["contributions"] = Matrix(title, "Σ", column, parts, ("adds",), notes=notes)
     both, options = torch.stack((p[top], p_without[top]), -1), {"shape": f"({len(p)},) each, the likeliest"}
     columns = ("with", "without")
     numbers.add(("probabilities", "P", both), rows=tokens, columns=columns, kind="weights", whole=True, **options)
     numbers.update(first=tokens[0], vocabulary=len(p), change=float(p_without[top[0]].log() - p[top[0]].log()))
-
-
-def _describe(request: ShowRequest, at: Head, reports: dict[Head, str]) -> Numbers:
-    """What is known about the model, the head, and the next head, which is suggested as a change."""
-    model, about = request.transformer(), request.about
-    layer, index = divmod((at[0] * model.n_heads + at[1] + 1) % (model.n_layers * model.n_heads), model.n_heads)
-    other = f"head=L{layer}H{index}" if (layer, index) != at else ""
-    run, data = about.get("name", request.checkpoint.stem), about.get("data", {}).get("name", "an unnamed text")
-    numbers = Numbers(run=run, data=data, when=request.when, path=str(request.checkpoint), unit=request.tokenizer.unit)
-    numbers.update(head=f"L{at[0]}H{at[1]}", layer=at[0], index=at[1], layers=model.n_layers, heads=model.n_heads)
-    numbers.update(report=reports.get(at, ""), set_head=other, other_report=reports.get((layer, index), ""))
-    numbers.update(is_first=at[0] == 0, adds_position=model.position.table() is not None)
-    numbers.page = page if (page := target(request)).is_file() else None
-    return numbers
 
 
 @lru_cache(maxsize=8)  # the suggested changes walk through the same model again
@@ -180,10 +166,7 @@ def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor
 
 @torch.no_grad()
 def _choose_text(request: ShowRequest) -> Tensor:
-    """The beginning of a text, (T,), after which a head matters most.
-
-    There the true next token is the model's first choice, and without the head it is less likely.
-    """
+    """The beginning (T,) of a text whose true next token is the model's first choice and depends most on a head."""
     model, kept = request.transformer(), request.about.get("passages")
     texts = (torch.tensor(kept) if kept else show_heads.passages(request))[:, : LONGEST + 1]  # (B, T)
     if texts.shape[1] < 3:
@@ -199,13 +182,12 @@ def _choose_text(request: ShowRequest) -> Tensor:
 def _find_head(model: TransformerLM, ids: Tensor, name: str) -> Head:
     """The head with a name; for an empty name, the head that changes the probability of the likeliest token most."""
     names = {f"L{i}H{j}": (i, j) for i in range(model.n_layers) for j in range(model.n_heads)}
-    if name:
-        if name.upper() not in names:
-            raise UserError(f"--set head={name}: there is no such head; there are {' '.join(names)}")
+    if name.upper() in names:
         return names[name.upper()]
-    p = predict(model, ids)
-    first = int(p.argmax())
-    return max(names.values(), key=lambda at: abs(float(remove(model, ids, at, zero)[first] - p[first])))
+    if name:
+        raise UserError(f"--set head={name}: there is no such head; there are {' '.join(names)}")
+    p, first = predict(model, ids).max(-1)
+    return max(names.values(), key=lambda at: abs(float(remove(model, ids, at, zero)[first] - p)))
 
 
 WALK = Walk("model", "one head of your own model, from text to the probability that it changes", None, compute)

@@ -8,7 +8,7 @@ from headscope.render.pages import render_page
 from headscope.render.pictures import matrix_picture, png
 from headscope.walkthrough.matrix import Matrix
 from headscope.walkthrough.texts import WalkResult
-from headscope.walkthrough.walk import TriedChange, Walk
+from headscope.walkthrough.walk import Walk
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,13 @@ def questions(result: WalkResult) -> Shown:
 
 def whole(walk: Walk) -> str:
     """The page of a walk with every step, for `headscope.Page`."""
-    result = walk.run(walk.seed)
-    return html(walk, walk.seed, result, walk.try_changes(result, {"seed": walk.seed}))
+    return html(walk, walk.try_changes(walk.run(walk.seed)))
 
 
-def html(
-    walk: Walk,
-    seed: int | None,
-    result: WalkResult,
-    changes: Sequence[TriedChange | None],
-    links: Sequence[tuple[str, str]] = (),
-) -> str:
+def html(walk: Walk, result: WalkResult, links: Sequence[tuple[str, str]] = ()) -> str:
     """The page of a walk, one document that loads nothing, with links of a text and an address each."""
-    summary = walk.summary if seed is None else f"{walk.summary} · seed {seed}"
-    steps = list(zip(result.steps, changes, strict=True))
-    return render_page("walkthrough.html", title=walk.name, summary=summary, result=result, steps=steps, links=links)
+    summary = walk.summary if result.seed is None else f"{walk.summary} · seed {result.seed}"
+    return render_page("walkthrough.html", title=walk.name, summary=summary, result=result, links=links)
 
 
 def picture(matrix: Matrix, title: str) -> bytes:

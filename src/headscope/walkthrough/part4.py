@@ -1,9 +1,7 @@
-"""part4: attention of three tokens, the sinusoidal table, a tour of a block, and the parameters of a model.
+"""part4: the parts of a transformer. Shapes: B batch (1), T positions (3), C = d_model, H heads, D = C / H."""
 
-Shapes: B batch (1), T positions (3), C = d_model, H heads, D = C / H.
-"""
-
-from typing import Annotated, Any
+import re
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +17,7 @@ from headscope.walkthrough.plain import compare, hide_later, mix, scale, weigh
 from headscope.walkthrough.walk import Walk
 
 TOKENS = ("The", "cat", "sat")
-SHAPE: dict[str, Any] = {"vocab_size": 65, "d_model": 256, "n_heads": 8, "n_layers": 6, "block_size": 128}
+VOCABULARY, CONTEXT = 65, 128
 
 
 def wave(positions: int, width: int) -> Tensor:
@@ -43,22 +41,22 @@ def count(model: torch.nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def build(**shape: Any) -> TransformerLM:
+def build(width: int, heads: int, layers: int) -> TransformerLM:
     """Returns a new model; raises `UserError` if the heads do not divide the width, or the width is odd."""
     try:
-        return TransformerLM(**SHAPE | shape, position=Sinusoidal)
+        return TransformerLM(VOCABULARY, width, heads, layers, CONTEXT, position=Sinusoidal)
     except ValueError as e:
-        raise UserError(f"--set heads={shape['n_heads']} with width={shape['d_model']}: {e}") from e
+        raise UserError(f"--set heads={heads} with width={width}: {e}") from e
 
 
 def compute(
     seed: int,
     *,
-    heads: Annotated[int, Ge(1), Le(64)] = SHAPE["n_heads"],
-    layers: Annotated[int, Ge(1), Le(12)] = SHAPE["n_layers"],
-    width: Annotated[int, Ge(8), Le(512)] = SHAPE["d_model"],
+    heads: Annotated[int, Ge(1), Le(64)] = 8,
+    layers: Annotated[int, Ge(1), Le(12)] = 6,
+    width: Annotated[int, Ge(8), Le(512)] = 256,
 ) -> Numbers:
-    numbers = Numbers(heads=heads, layers=layers, width=width, vocabulary=SHAPE["vocab_size"], twice=2 * heads)
+    numbers = Numbers(heads=heads, layers=layers, width=width, vocabulary=VOCABULARY, twice=2 * heads)
     # %% Three tokens
     torch.manual_seed(seed)
     x = torch.randn(1, len(TOKENS), 4)  # (B, T, C)
@@ -82,13 +80,13 @@ def compute(
     shape = "(100, 64), 50 positions and 32 channels of it, transposed"
     numbers.add(("sinusoidal positions", "PEᵀ", table), rows=[f"ch{i}" for i in range(32)], shape=shape)
     # %% A block
-    model = build(n_heads=heads, n_layers=layers, d_model=width)
-    block = Block(width, heads, 0.0, Sinusoidal(width, heads, 128, 0)).eval()
+    model = build(width, heads, layers)
+    block = Block(width, heads, 0.0, Sinusoidal(width, heads, CONTEXT, 0)).eval()
     add_tour(numbers, block, torch.randn(1, len(TOKENS), width))
     # %% Parameters
     parts = add_parameters(numbers, model)
     # %%
-    feed = parts["blocks.feedforward.up"] + parts["blocks.feedforward.down"]
+    feed = parts["feedforward.up"] + parts["feedforward.down"]
     numbers.update(total=parts["all"], feed=feed / parts["all"], times=parts["all"] / 400_000)
     numbers.update(own=weights[0].diagonal().mean(), masked_own=masked[0].diagonal().mean())
     numbers["same_attention"] = (attention(x, x, x) - mix(masked, x)).abs().max()
@@ -117,27 +115,26 @@ def add_tour(numbers: Numbers, block: Block, x: Tensor) -> None:
     }
     spread = torch.stack([t.std() for t, _ in stations.values()])
     notes = [f"{tuple(t.shape)}  {note}" for t, note in stations.values()]
-    options = {"shape": f"{tuple(x.shape)} in and out", "notes": notes, "whole": True}
-    numbers.add(("tour of a block", "x", spread), rows=[*stations], columns=("spread",), kind="table", **options)
+    shape = f"{tuple(x.shape)} in and out"
+    entry = ("tour of a block", "x", spread)
+    numbers.add(entry, rows=[*stations], columns=("spread",), kind="table", shape=shape, notes=notes)
     numbers["same_block"] = (end - block(x)).abs().max()
 
 
 def add_parameters(numbers: Numbers, model: TransformerLM) -> dict[str, int]:
     """Adds a table of the parameters of each part, with equal parts of all blocks added up; returns the counts."""
-    parts: dict[str, list[Tensor]] = {}
-    for name, p in model.named_parameters():
-        part = ".".join(n for n in name.split(".")[:-1] if not n.isdigit())
-        parts.setdefault(part, []).append(p)
-    counts = {part: sum(p.numel() for p in found) for part, found in parts.items()} | {"all": count(model)}
-    shapes = {"all": ""}
-    for part, found in parts.items():
-        in_blocks = part.startswith("blocks")
-        each = " + ".join(str(tuple(p.shape)) for p in found[: len(found) // (model.n_layers if in_blocks else 1)])
-        shapes[part] = f"{model.n_layers} × ({each})" if in_blocks else each
-    notes = [f"{n / counts['all']:6.1%}  {shapes[part]}" for part, n in counts.items()]
-    options = {"shape": f"{counts['all']:,} numbers", "notes": notes, "whole": True}
-    names, values = [part.removeprefix("blocks.") for part in counts], torch.tensor([*counts.values()])
-    numbers.add(("parameters", "n", values), rows=names, columns=("parameters",), kind="table", **options)
+    counts, shapes, total = dict[str, int](), dict[str, str](), count(model)
+    for name, module in model.named_modules():
+        own = list(module.parameters(recurse=False))
+        if own and not re.match(r"blocks\.[1-9]", name):
+            in_block, part = name.startswith("blocks"), name.removeprefix("blocks.0.")
+            counts[part] = sum(p.numel() for p in own) * (model.n_layers if in_block else 1)
+            each = " + ".join(str(tuple(p.shape)) for p in own)
+            shapes[part] = f"{model.n_layers} × ({each})" if in_block else each
+    counts["all"] = total
+    notes = [f"{n / total:6.1%}  {shapes.get(part, '')}" for part, n in counts.items()]
+    entry, shape = ("parameters", "n", torch.tensor([*counts.values()])), f"{total:,} numbers"
+    numbers.add(entry, rows=[*counts], columns=("parameters",), kind="table", shape=shape, notes=notes)
     return counts
 
 

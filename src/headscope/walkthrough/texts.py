@@ -27,6 +27,14 @@ class Change(NamedTuple):
     because: str  #: why the number changes, true in both directions
 
 
+class TriedChange(NamedTuple):
+    """A suggested change after the walk ran with it."""
+
+    command: str
+    ask: str
+    answer: str  #: the number before and after, and why
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of a walk."""
@@ -67,6 +75,8 @@ class WalkResult:
     checks: Sequence[Entry]  #: three questions with their answers
     about: str  #: which model was walked through, if any
     numbers: Numbers
+    seed: int | None = None
+    changes: Sequence[TriedChange | None] = ()  #: of the steps, if they were tried
 
     @property
     def matrices(self) -> list[Matrix]:
@@ -114,10 +124,7 @@ def fields(body: str, numbers: Numbers) -> dict[str, str]:
 
 
 def fill(markdown: str, functions: Mapping[str, Any], numbers: Numbers) -> WalkResult:
-    """Fills a text with numbers, and with the functions that it names.
-
-    Raises `ValueError` if the text names a number that is missing, or does not use one of the numbers.
-    """
+    """Fills numbers and functions into a text that names them; raises `ValueError` for a missing or unused number."""
     walk, _, _ = markdown.partition(f"## {NOTEBOOK}\n")
     _check_names(walk, numbers)
     parts = sections(walk)
@@ -131,20 +138,16 @@ def fill(markdown: str, functions: Mapping[str, Any], numbers: Numbers) -> WalkR
         matrices = [m for m in equation if isinstance(m, Matrix) and not m.is_view and m.title not in shown]
         shown.update(matrix.title for matrix in matrices)
         code = [functions[name] for name in text.get("Code", "").replace(",", " ").split()]
-        formula, change = text["Formula"].replace("; ", "    "), _change(text, numbers)
-        words = (fill_values(title, numbers), text["Question"], text["Text"], formula)
+        change = None
+        if text.get("Set"):
+            option, _, value = text["Set"].partition("=")
+            name, *place = re.findall(r"[^\[\]]+", text["Watch"])
+            at = (numbers[name].title, *numbers[name].place(*place))
+            change = Change(option, value, text["Change"], at, text["Because"])
+        words = (fill_values(title, numbers), text["Question"], text["Text"], text["Formula"].replace("; ", "    "))
         steps.append(Step(*words, code, equation, matrices, text["Notice"], change))
     question, about = (fill_values(text, numbers) for text in (heading, " ".join(about.split())))
     return WalkResult(question, steps, mistakes, checks, about, numbers)
-
-
-def _change(text: Mapping[str, str], numbers: Numbers) -> Change | None:
-    if not text.get("Set"):
-        return None
-    option, _, value = text["Set"].partition("=")
-    name, row, column = re.findall(r"[^\[\]]+", text["Watch"])
-    matrix = numbers[name]
-    return Change(option, value, text["Change"], (matrix.title, *matrix.place(row, column)), text["Because"])
 
 
 def _entries(body: str, numbers: Numbers) -> list[Entry]:

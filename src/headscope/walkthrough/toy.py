@@ -28,10 +28,7 @@ class NextWord(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embedding = nn.Embedding(len(VOCABULARY), WIDTH)
-        self.query = nn.Linear(WIDTH, WIDTH)
-        self.key = nn.Linear(WIDTH, WIDTH)
-        self.value = nn.Linear(WIDTH, WIDTH)
-        self.out = nn.Linear(WIDTH, WIDTH)
+        self.query, self.key, self.value, self.out = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
         self.classifier = nn.Linear(WIDTH, len(VOCABULARY))
 
     def forward(self, tokens: Tensor, causal: bool = False) -> Tensor:

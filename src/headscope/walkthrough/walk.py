@@ -1,16 +1,13 @@
-"""A small system that can be walked through: Python computes its numbers, `texts/NAME.md` has its text.
-
-In `compute`, a comment `# %% TITLE` begins the lines that the notebook shows for that step of the text.
-"""
+"""A small system that can be walked through: Python computes its numbers, `texts/NAME.md` has its text."""
 
 import difflib
 import inspect
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -20,15 +17,7 @@ from headscope.errors import UserError
 from headscope.installed import command
 from headscope.walkthrough import texts
 from headscope.walkthrough.matrix import Numbers
-from headscope.walkthrough.texts import Change, WalkResult
-
-
-class TriedChange(NamedTuple):
-    """A suggested change after the walk ran with it."""
-
-    command: str
-    ask: str
-    answer: str  #: the number before and after, and why
+from headscope.walkthrough.texts import Change, TriedChange, WalkResult
 
 
 @dataclass(frozen=True)
@@ -45,15 +34,13 @@ class Walk:
     @torch.no_grad()
     def run(self, seed: int | None, **arguments: Any) -> WalkResult:
         """Computes the numbers and fills them into the text; raises `UserError` if an option cannot be used."""
-        return texts.fill(self.markdown, vars(sys.modules[self.compute.__module__]), self.compute(seed, **arguments))
-
-    @property
-    def module(self) -> str:
-        return self.name.replace("-", "_")
+        functions = vars(sys.modules[self.compute.__module__])
+        return replace(texts.fill(self.markdown, functions, self.compute(seed, **arguments)), seed=seed)
 
     @property
     def markdown(self) -> str:
-        return (resources.files(__package__) / "texts" / f"{self.module}.md").read_text(encoding="utf-8")
+        file = f"{self.name.replace('-', '_')}.md"
+        return (resources.files(__package__) / "texts" / file).read_text(encoding="utf-8")
 
     @property
     def options(self) -> Mapping[str, inspect.Parameter]:
@@ -93,14 +80,15 @@ class Walk:
         return values
 
     def try_changes(
-        self, result: WalkResult, arguments: Mapping[str, Any], typed: Sequence[tuple[str, str]] = ()
-    ) -> list[TriedChange | None]:
-        """Runs the walk again with the suggested change of each step.
+        self, result: WalkResult, arguments: Mapping[str, Any] | None = None, typed: Sequence[tuple[str, str]] = ()
+    ) -> WalkResult:
+        """Runs the walk again with the suggested change of each step, and adds the changes to the result.
 
         `arguments` and `typed` are the arguments of the run with this result, as values and as typed flags. If an
         option has the suggested value already, it goes back to its default.
         """
-        return [step.change and self._try(result, step.change, arguments, typed) for step in result.steps]
+        given = {"seed": result.seed} | dict(arguments or {})
+        return replace(result, changes=[s.change and self._try(result, s.change, given, typed) for s in result.steps])
 
     def _try(
         self, result: WalkResult, change: Change, arguments: Mapping[str, Any], typed: Sequence[tuple[str, str]]
