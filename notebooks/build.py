@@ -97,7 +97,7 @@ def extra(walk: Walk) -> list[Cell]:
 
 
 #: Functions that return the cells of each notebook.
-BOOKS = {module(walk): lambda walk=walk: of_walk(walk) for walk in WALKS.values() if not walk.needs_checkpoint}
+BOOKS = {module(walk): lambda walk=walk: of_walk(walk) for walk in WALKS.values() if "checkpoint" not in walk.options}
 BOOKS |= {source.stem: lambda source=source: of_source(source) for source in (HERE / "source").glob("*.py")}
 
 

@@ -83,7 +83,7 @@ def test_a_missing_or_unused_name_is_an_error():
         texts.fill(TEXT, {"len": len}, found)
 
 
-@pytest.mark.parametrize("walk", [w for w in WALKS.values() if not w.needs_checkpoint], ids=lambda w: w.name)
+@pytest.mark.parametrize("walk", [w for w in WALKS.values() if "checkpoint" not in w.options], ids=lambda w: w.name)
 def test_every_step_has_lines_in_the_notebook(walk):
     source = inspect.getsource(walk.compute)
     titles = [line.strip().removeprefix("# %% ") for line in source.splitlines() if line.strip().startswith("# %% ")]

@@ -73,14 +73,14 @@ def _run(console: Console, given: argparse.Namespace) -> None:
     text = str(walk.seed) if given.seed is None else given.seed
     if walk.seed is not None and not (text.isdecimal() and len(text) <= 10 and int(text) < SEEDS):
         raise UserError(f"--seed {text!r} is not a whole number from 0 to {SEEDS - 1}")
-    arguments["seed"] = None if walk.seed is None else int(text)
+    arguments["seed"] = seed = None if walk.seed is None else int(text)
     if given.sentence:
         arguments["sentences"] = given.sentence
     typed = [*(("--set", text) for text in given.set), *(("--sentence", text) for text in given.sentence)]
     typed += [("--seed", given.seed)] * (given.seed is not None)
-    result = walk.try_changes(walk.run(**arguments), arguments, typed)
+    result = walk.try_changes(walk.run(**arguments), typed)
     pages = _write(Path(given.out), {walk: result}) if given.out else []
-    _show(console, walk.name if result.seed is None else f"{walk.name}  seed {result.seed}", result)
+    _show(console, walk.name if seed is None else f"{walk.name}  seed {seed}", result)
     for written in pages:
         console.print(f"\nthe page and its pictures: {written}", soft_wrap=True, markup=False)
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-Kind = Literal["signed", "weights", "table"]
 Shade = tuple[str, float]  #: p above zero, n below zero, h hidden, empty for none; and the strength, from 0 to 1
 REDUCTIONS, NUMBER = {"min", "max", "sum"}, re.compile(r"-?\d+")
 #: One matrix of an equation: [title], [title]ᵀ for its transpose, or [title][-1] for one of its rows.
@@ -26,7 +25,9 @@ class Matrix:
     values: Tensor  #: (R, N)
     rows: Sequence[str]  #: R labels
     columns: Sequence[str] = ()  #: N labels; if empty, the columns are channels, numbered from 0
-    kind: Kind = "signed"  #: `weights` lie between 0 and 1; a `table` is not drawn as colours
+    kind: Literal["signed", "weights", "table"] = (
+        "signed"  #: `weights` lie between 0 and 1; a `table` is not drawn as colours
+    )
     shape: str = ""  #: the shape to show, if `values` is only a part of a larger tensor
     notes: Sequence[str] = ()  #: one text per row, shown as the last column
     whole: bool = False  #: whether a terminal shows every row and column, as it does if there are notes
@@ -110,10 +111,7 @@ class Numbers(dict[str, Any]):
     page: Path | None = None  #: the page that holds the model that was walked through, if there is one
 
     def add(self, *entries: tuple[str, str, Tensor], rows: Sequence[str], **options: Any) -> None:
-        """Adds matrices by title, each given by title, symbol and values; `Matrix` describes the other arguments.
-
-        Values (R,) are shown as one column, and (B, R, N) by their first batch element.
-        """
+        """Adds matrices by title; values (R,) are shown as one column, and (B, R, N) by their first batch element."""
         for title, symbol, values in entries:
             shape = options
             if values.ndim != 2:

@@ -78,16 +78,14 @@ def remove(model: TransformerLM, ids: Tensor, at: Head, by: Ablation) -> P:
 def compute(
     seed: int | None = None,
     *,
-    checkpoint: str = "",
-    prompt: str = "",
-    head: str = "",
+    checkpoint: str = "",  # the best one of the newest run in `outputs`
+    prompt: str = "",  # the beginning of a text from the checkpoint, chosen so that a head matters
+    head: str = "",  # the head whose removal changes the next token's probability most
     instead: Literal["zero", "mean"] = "zero",
 ) -> Numbers:
-    """Walks through one head of a checkpoint. Nothing is random, so the seed is not used.
+    """Walks through one head of a checkpoint; nothing is random, so the seed is not used.
 
-    The defaults are the best checkpoint of the newest run in `outputs`, the beginning of a text from the checkpoint,
-    chosen so that a head matters, and the head whose removal changes the next token's probability most. Raises
-    `UserError` if there is no checkpoint, no such head, or no text of two tokens.
+    Raises `UserError` if there is no checkpoint, no such head, or no text of two tokens.
     """
     path = checkpoints.find(checkpoint) if checkpoint else checkpoints.newest(RUNS)
     if path is None:
@@ -105,7 +103,6 @@ def compute(
     numbers.update(report=reports.get(at, ""), set_head=set_head, other_report=reports.get(next_head, ""))
     numbers.update(is_first=layer == 0, adds_position=model.position.table() is not None)
     numbers.update(text="".join(text), last=text[-1], length=len(text), is_zero=instead == "zero")
-
     numbers.add(("ids", "ids", ids[None]), rows=("id",), columns=text, kind="table", shape=f"({len(text)},)")
     numbers.add(("embeddings", "x", embed(model, ids)), rows=text)
     resid = look(model, ids[None], "resid").resid[layer, 0]  # (T, C)
@@ -133,18 +130,17 @@ def _add_prediction(numbers: Numbers, request: ShowRequest, ids: Tensor, at: Hea
     model, name = request.transformer(), f"L{at[0]}H{at[1]}"
     p, p_without = predict(model, ids), remove(model, ids, at, by)  # (V,) each
     top = p.topk(min(TOP, len(p))).indices
-    tokens, logits = [label(request.tokenizer.show(int(i))) for i in top], look(model, ids[None]).logits[0, -1][top]
+    tokens = [label(request.tokenizer.show(i)) for i in top.tolist()]
+    logits = look(model, ids[None]).logits[0, -1][top]
     both, shape = torch.stack((logits.double(), push(model, ids, top, at)), -1), f"({len(p)},), the likeliest"
     numbers.add(("next", "z", both), rows=tokens, columns=("logit", f"from {name}"), shape=shape)
     found = attribute(model, ids[None], top[:1])
     rows = [*largest([(part, x, 0.0) for part, x in found.named()], PARTS), ("logit", float(found.logit), 0.0)]
     parts, adds, _ = zip(*rows, strict=True)
     notes, title = ["this head" * (part == name) for part in parts], f"contributions to the logit of “{tokens[0]}”"
-    column = torch.tensor(adds)[:, None]
-    numbers["contributions"] = Matrix(title, "Σ", column, parts, ("adds",), notes=notes)
-    both, options = torch.stack((p[top], p_without[top]), -1), {"shape": f"({len(p)},) each, the likeliest"}
-    columns = ("with", "without")
-    numbers.add(("probabilities", "P", both), rows=tokens, columns=columns, kind="weights", whole=True, **options)
+    numbers["contributions"] = Matrix(title, "Σ", torch.tensor(adds)[:, None], parts, ("adds",), notes=notes)
+    both, shape = torch.stack((p[top], p_without[top]), -1), f"({len(p)},) each, the likeliest"
+    numbers.add(("probabilities", "P", both), rows=tokens, columns=("with", "without"), kind="weights", shape=shape)
     numbers.update(first=tokens[0], vocabulary=len(p), change=float(p_without[top[0]].log() - p[top[0]].log()))
 
 
@@ -153,7 +149,6 @@ def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor
     """The model, the ids (T,) of the text, and a text about each head; `modified` makes a changed file load again."""
     model, tokenizer, about = checkpoints.load(path)
     request = ShowRequest(model, tokenizer, prompt, path, about)
-    request.transformer()  # refuses a model without heads
     ids = request.context()[0] if prompt else _choose_text(request)
     if len(ids) < 2:
         raise UserError(f"--set prompt={prompt}: that is 1 {tokenizer.unit}, and a head needs two to choose from")

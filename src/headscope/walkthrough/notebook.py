@@ -54,7 +54,8 @@ def whole(walk: Walk) -> str:
 
 def html(walk: Walk, result: WalkResult, links: Sequence[tuple[str, str]] = ()) -> str:
     """The page of a walk, one document that loads nothing, with links of a text and an address each."""
-    summary = walk.summary if result.seed is None else f"{walk.summary} · seed {result.seed}"
+    seed = result.arguments["seed"]
+    summary = walk.summary if seed is None else f"{walk.summary} · seed {seed}"
     return render_page("walkthrough.html", title=walk.name, summary=summary, result=result, links=links)
 
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from string import Formatter
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ class Step:
     text: str
     formula: str  #: in the symbols of the matrices; four spaces separate formulas
     code: Sequence[Callable[..., Any]]  #: functions of a few lines that the walk ran
+    source: str  #: of these functions
     equation: Sequence[Matrix | str]  #: matrices, with the signs between them
     matrices: Sequence[Matrix]  #: the matrices of the equation that no earlier step showed
     notice: str
@@ -54,10 +55,6 @@ class Step:
         """Whether a page has room for words next to the matrices."""
         signs = any(isinstance(part, str) for part in self.equation)
         return not signs and sum(m.values.shape[1] for m in self.matrices) <= 64
-
-    @property
-    def source(self) -> str:
-        return "\n\n".join(map(source_of, self.code))
 
 
 def source_of(function: Callable[..., Any]) -> str:
@@ -75,7 +72,7 @@ class WalkResult:
     checks: Sequence[Entry]  #: three questions with their answers
     about: str  #: which model was walked through, if any
     numbers: Numbers
-    seed: int | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)  #: of the run: the seed and options
     changes: Sequence[TriedChange | None] = ()  #: of the steps, if they were tried
 
     @property
@@ -111,9 +108,7 @@ def fields(body: str, numbers: Numbers) -> dict[str, str]:
     found: dict[str, str] = {}
     latest = ""
     for paragraph in re.split(r"\n\s*\n", body.strip()):
-        match = PARAGRAPH.fullmatch(" ".join(paragraph.split()))
-        assert match is not None
-        label, condition, name, text = match.groups()
+        label, condition, name, text = PARAGRAPH.findall(" ".join(paragraph.split()))[0]
         if condition and bool(numbers[name]) != (condition == "If"):
             continue
         if not condition:
@@ -145,7 +140,8 @@ def fill(markdown: str, functions: Mapping[str, Any], numbers: Numbers) -> WalkR
             at = (numbers[name].title, *numbers[name].place(*place))
             change = Change(option, value, text["Change"], at, text["Because"])
         words = (fill_values(title, numbers), text["Question"], text["Text"], text["Formula"].replace("; ", "    "))
-        steps.append(Step(*words, code, equation, matrices, text["Notice"], change))
+        source = "\n\n".join(map(source_of, code))
+        steps.append(Step(*words, code, source, equation, matrices, text["Notice"], change))
     question, about = (fill_values(text, numbers) for text in (heading, " ".join(about.split())))
     return WalkResult(question, steps, mistakes, checks, about, numbers)
 

@@ -27,15 +27,14 @@ class Walk:
     name: str  #: on the command line
     summary: str  #: one line
     seed: int | None  #: the default seed; None if nothing is random
-    #: Computes the numbers from a seed and options: its keyword-only arguments, with annotations that are checked. Its
-    #: module has the functions that the text shows.
-    compute: Callable[..., Numbers]
+    compute: Callable[..., Numbers]  #: from a seed and options, its keyword-only arguments with checked annotations
 
     @torch.no_grad()
     def run(self, seed: int | None, **arguments: Any) -> WalkResult:
         """Computes the numbers and fills them into the text; raises `UserError` if an option cannot be used."""
         functions = vars(sys.modules[self.compute.__module__])
-        return replace(texts.fill(self.markdown, functions, self.compute(seed, **arguments)), seed=seed)
+        result = texts.fill(self.markdown, functions, self.compute(seed, **arguments))
+        return replace(result, arguments={"seed": seed} | arguments)
 
     @property
     def markdown(self) -> str:
@@ -44,17 +43,12 @@ class Walk:
 
     @property
     def options(self) -> Mapping[str, inspect.Parameter]:
-        parameters = inspect.signature(self.compute).parameters
-        return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-
-    @property
-    def needs_checkpoint(self) -> bool:
-        return "checkpoint" in self.options
+        return {name: p for name, p in inspect.signature(self.compute).parameters.items() if p.kind is p.KEYWORD_ONLY}
 
     @property
     def file(self) -> str:
         """The name of the walk's page; `model.html` is left free for a page that holds a model."""
-        return f"{self.name}-walk.html" if self.needs_checkpoint else f"{self.name}.html"
+        return f"{self.name}-walk.html" if "checkpoint" in self.options else f"{self.name}.html"
 
     @property
     def defaults(self) -> list[str]:
@@ -79,26 +73,20 @@ class Walk:
                 raise UserError(f"--set {name}={' '.join(text.split())} must be {allowed}") from None
         return values
 
-    def try_changes(
-        self, result: WalkResult, arguments: Mapping[str, Any] | None = None, typed: Sequence[tuple[str, str]] = ()
-    ) -> WalkResult:
-        """Runs the walk again with the suggested change of each step, and adds the changes to the result.
+    def try_changes(self, result: WalkResult, typed: Sequence[tuple[str, str]] = ()) -> WalkResult:
+        """Runs the walk again with each step's suggested change, and adds the changes to the result.
 
-        `arguments` and `typed` are the arguments of the run with this result, as values and as typed flags. If an
-        option has the suggested value already, it goes back to its default.
+        `typed` are the typed flags. If an option has the suggested value already, it goes back to its default.
         """
-        given = {"seed": result.seed} | dict(arguments or {})
-        return replace(result, changes=[s.change and self._try(result, s.change, given, typed) for s in result.steps])
+        return replace(result, changes=[step.change and self._try(result, step.change, typed) for step in result.steps])
 
-    def _try(
-        self, result: WalkResult, change: Change, arguments: Mapping[str, Any], typed: Sequence[tuple[str, str]]
-    ) -> TriedChange | None:
+    def _try(self, result: WalkResult, change: Change, typed: Sequence[tuple[str, str]]) -> TriedChange | None:
         option, ask, default = change.option, change.ask, self.options[change.option].default
         value = self.read([f"{option}={change.value}"])[option]
-        if arguments.get(option, default) == value:
+        if result.arguments.get(option, default) == value:
             value, ask = default, "What if the option has its default value again?"
         try:
-            after = self.run(**{**arguments, option: value})
+            after = self.run(**{**result.arguments, option: value})
         except UserError:  # it does not fit the other options
             return None
         title, i, j = change.at
