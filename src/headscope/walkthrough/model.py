@@ -85,7 +85,7 @@ def compute(
 ) -> Numbers:
     """Walks through one head of a checkpoint; nothing is random, so the seed is not used.
 
-    Raises `UserError` if there is no checkpoint, no such head, or no text of two tokens.
+    Raises `UserError` without a checkpoint, for an unknown head, and for a text of fewer than two tokens.
     """
     path = checkpoints.find(checkpoint) if checkpoint else checkpoints.newest(RUNS)
     if path is None:

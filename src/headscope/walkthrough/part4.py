@@ -115,8 +115,7 @@ def add_tour(numbers: Numbers, block: Block, x: Tensor) -> None:
     }
     spread = torch.stack([t.std() for t, _ in stations.values()])
     notes = [f"{tuple(t.shape)}  {note}" for t, note in stations.values()]
-    shape = f"{tuple(x.shape)} in and out"
-    entry = ("tour of a block", "x", spread)
+    entry, shape = ("tour of a block", "x", spread), f"{tuple(x.shape)} in and out"
     numbers.add(entry, rows=[*stations], columns=("spread",), kind="table", shape=shape, notes=notes)
     numbers["same_block"] = (end - block(x)).abs().max()
 

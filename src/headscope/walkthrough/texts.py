@@ -44,7 +44,6 @@ class Step:
     text: str
     formula: str  #: in the symbols of the matrices; four spaces separate formulas
     code: Sequence[Callable[..., Any]]  #: functions of a few lines that the walk ran
-    source: str  #: of these functions
     equation: Sequence[Matrix | str]  #: matrices, with the signs between them
     matrices: Sequence[Matrix]  #: the matrices of the equation that no earlier step showed
     notice: str
@@ -55,6 +54,10 @@ class Step:
         """Whether a page has room for words next to the matrices."""
         signs = any(isinstance(part, str) for part in self.equation)
         return not signs and sum(m.values.shape[1] for m in self.matrices) <= 64
+
+    @property
+    def source(self) -> str:
+        return "\n\n".join(map(source_of, self.code))
 
 
 def source_of(function: Callable[..., Any]) -> str:
@@ -77,7 +80,6 @@ class WalkResult:
 
     @property
     def matrices(self) -> list[Matrix]:
-        """The matrices of all steps, in order."""
         return [matrix for step in self.steps for matrix in step.matrices]
 
 
@@ -140,8 +142,7 @@ def fill(markdown: str, functions: Mapping[str, Any], numbers: Numbers) -> WalkR
             at = (numbers[name].title, *numbers[name].place(*place))
             change = Change(option, value, text["Change"], at, text["Because"])
         words = (fill_values(title, numbers), text["Question"], text["Text"], text["Formula"].replace("; ", "    "))
-        source = "\n\n".join(map(source_of, code))
-        steps.append(Step(*words, code, source, equation, matrices, text["Notice"], change))
+        steps.append(Step(*words, code, equation, matrices, text["Notice"], change))
     question, about = (fill_values(text, numbers) for text in (heading, " ".join(about.split())))
     return WalkResult(question, steps, mistakes, checks, about, numbers)
 

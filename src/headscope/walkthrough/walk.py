@@ -32,9 +32,8 @@ class Walk:
     @torch.no_grad()
     def run(self, seed: int | None, **arguments: Any) -> WalkResult:
         """Computes the numbers and fills them into the text; raises `UserError` if an option cannot be used."""
-        functions = vars(sys.modules[self.compute.__module__])
-        result = texts.fill(self.markdown, functions, self.compute(seed, **arguments))
-        return replace(result, arguments={"seed": seed} | arguments)
+        module, numbers = vars(sys.modules[self.compute.__module__]), self.compute(seed, **arguments)
+        return replace(texts.fill(self.markdown, module, numbers), arguments={"seed": seed} | arguments)
 
     @property
     def markdown(self) -> str:
