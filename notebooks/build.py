@@ -14,9 +14,9 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from headscope.walkthrough import options, texts
+from headscope.walkthrough import texts
 from headscope.walkthrough.__main__ import WALKS
-from headscope.walkthrough.step import Step, source_of
+from headscope.walkthrough.texts import Step, source_of
 from headscope.walkthrough.walk import Walk
 
 HERE = Path(__file__).resolve().parent
@@ -44,12 +44,16 @@ def of_source(source: Path) -> list[Cell]:
     return cells
 
 
+def module(walk: Walk) -> str:
+    return walk.compute.__module__.rpartition(".")[2]
+
+
 def of_walk(walk: Walk) -> list[Cell]:
     """The cells of a walk: for each step the text, the functions, the lines that compute, and something to change."""
     result = walk.run(walk.seed)
     parameters = inspect.signature(walk.compute).parameters
     values = [repr(walk.seed if name == "seed" else p.default) for name, p in parameters.items()]
-    setup = IMPORTS.format(module=walk.module, parameters=f"{', '.join(parameters)} = {', '.join(values)}")
+    setup = IMPORTS.format(module=module(walk), parameters=f"{', '.join(parameters)} = {', '.join(values)}")
     same = f"`python -m headscope.walkthrough {walk.name}` runs the same code in the terminal."
     cells, lines = [(f"# {result.question}\n\n{same}", False), (setup, True)], computing(walk)
     equations = re.findall(r"^Matrices: (.*)", walk.markdown, flags=re.M)
@@ -79,7 +83,7 @@ def changing(walk: Walk, step: Step) -> list[Cell]:
     """The cells of a suggested change."""
     if not (change := step.change):
         return []
-    value = options.read(walk, [f"{change.option}={change.value}"])[change.option]
+    value = walk.read([f"{change.option}={change.value}"])[change.option]
     ask = f"### Change something\n\n{change.ask} Guess the answer before you run the next cell."
     code = f'show(*compute(seed, {change.option}={value!r}).equation("[{change.at[0]}]"))'
     return [(ask, False), (code, True), (change.because, False)]
@@ -93,7 +97,7 @@ def extra(walk: Walk) -> list[Cell]:
 
 
 #: Functions that return the cells of each notebook.
-BOOKS = {walk.module: lambda walk=walk: of_walk(walk) for walk in WALKS.values() if not walk.needs_checkpoint}
+BOOKS = {module(walk): lambda walk=walk: of_walk(walk) for walk in WALKS.values() if "checkpoint" not in walk.options}
 BOOKS |= {source.stem: lambda source=source: of_source(source) for source in (HERE / "source").glob("*.py")}
 
 

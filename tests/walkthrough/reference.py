@@ -33,7 +33,7 @@ def shown(result, title):
 
 def warned(result):
     """The texts about common mistakes."""
-    return " ".join(mistake.text for mistake in result.mistakes)
+    return " ".join(text for _, text in result.mistakes)
 
 
 def agree(result, expected, atol):

@@ -84,7 +84,7 @@ def test_without_a_name_the_head_that_matters_most_is_taken(run_folder, walk):
         for head in range(2)
     }
     layer, head = max(moved, key=moved.get)
-    assert f"head L{layer}H{head} make of it" in result.steps[2].question
+    assert f"head L{layer}H{head} compute from the stream" in result.steps[2].question
 
 
 def test_the_newest_checkpoint_is_taken_and_named_first(run_folder, walk):

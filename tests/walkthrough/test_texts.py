@@ -53,8 +53,9 @@ Yes.
 
 def numbers(**changes):
     found = Numbers({"thing": "{thing}", "count": 1200, "odd": False, "option": "x=1"} | changes)
-    found.matrix("values", "V", torch.tensor([[1.0, -2.0], [3.0, 1e-6]]), ("a", "b"), ("x", "y"))
-    found.matrix("weights", "A", torch.tensor([0.5, 0.5]), ("a", "b"), (), "weights")
+    values = torch.tensor([[1.0, -2.0], [3.0, 1e-6]])
+    found.add(("values", "V", values), rows=("a", "b"), columns=("x", "y"))
+    found.add(("weights", "A", torch.tensor([0.5, 0.5])), rows=("a", "b"), kind="weights")
     return found
 
 
@@ -82,7 +83,7 @@ def test_a_missing_or_unused_name_is_an_error():
         texts.fill(TEXT, {"len": len}, found)
 
 
-@pytest.mark.parametrize("walk", [w for w in WALKS.values() if not w.needs_checkpoint], ids=lambda w: w.name)
+@pytest.mark.parametrize("walk", [w for w in WALKS.values() if "checkpoint" not in w.options], ids=lambda w: w.name)
 def test_every_step_has_lines_in_the_notebook(walk):
     source = inspect.getsource(walk.compute)
     titles = [line.strip().removeprefix("# %% ") for line in source.splitlines() if line.strip().startswith("# %% ")]

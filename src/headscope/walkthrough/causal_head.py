@@ -1,7 +1,4 @@
-"""causal-head: a causal head over random vectors, without and with scaling, applied to x itself and to values.
-
-Shapes: B batch (4), T positions (8), C channels (32), D = head width (16).
-"""
+"""causal-head: a causal head over B = 4 texts of T = 8 random vectors, C = 32 channels wide; D = 16 is its width."""
 
 from typing import Annotated
 
@@ -23,37 +20,33 @@ def shrink(scores: Tensor, scale: float) -> Tensor:
     return scores * scale  # 1/√D
 
 
-@torch.no_grad()
 def compute(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: bool = True) -> Numbers:
     numbers = Numbers(scale=scale, mask=mask, is_lecture=seed == SEED)
     # %% Eight positions
     torch.manual_seed(seed)
     x = torch.randn(B, T, C)
-    numbers.matrix("embeddings", "X", x, AT)
+    numbers.add(("embeddings", "X", x), rows=AT)
     # %% Keys and queries
     key, query, value = (nn.Linear(C, D, bias=False) for _ in range(3))  # this order gives the lecture's numbers
     q, k, v = project(x, query, key, value)  # (B, T, D) each
-    numbers.matrix("keys", "K", k, AT)
-    numbers.matrix("queries", "Q", q, AT)
+    numbers.add(("keys", "K", k), ("queries", "Q", q), rows=AT)
     # %% Scores and the mask
     scores = compare(q, k)  # (B, T, T)
     visible = hide_later(scores) if mask else scores
-    numbers.matrix("scores", "Q Kᵀ", scores, AT, AT)
-    numbers.matrix("masked scores", "S", visible, AT, AT)
+    numbers.add(("scores", "Q Kᵀ", scores), ("masked scores", "S", visible), rows=AT, columns=AT)
     # %% Weights, not scaled
     plain = weigh(visible)
-    numbers.matrix("weights", "A", plain, AT, AT, "weights")
+    numbers.add(("weights", "A", plain), rows=AT, columns=AT, kind="weights")
     # %% Weights, scaled
     shrunk = shrink(scores, scale)  # before the mask, because 0 times -∞ is not a number
     scaled = weigh(hide_later(shrunk) if mask else shrunk)
-    numbers.matrix("scaled weights", "A'", scaled, AT, AT, "weights")
+    numbers.add(("scaled weights", "A'", scaled), rows=AT, columns=AT, kind="weights")
     # %% Values
     by_v = mix(scaled, v)  # (B, T, D)
-    numbers.matrix("values", "V", v, AT)
-    numbers.matrix("weighted values", "A'[t7] · V", take(scaled[:, -1], v), AT)
-    numbers.matrix("output by v", "Y", by_v, AT)
+    taken = take(scaled[:, -1], v)  # (B, T, D)
+    numbers.add(("values", "V", v), ("weighted values", "A'[t7] · V", taken), ("output by v", "Y", by_v), rows=AT)
     # %% Without values
-    numbers.matrix("output by x", "A X", mix(plain, x), AT)
+    numbers.add(("output by x", "A X", mix(plain, x)), rows=AT)
     # %%
     row = 2 + int(plain[0, 2:].amax(-1).argmax())  # the row with the largest weight, of those with 3 or more
     finite, best, last = visible[0][visible[0].isfinite()], int(plain[0, row].argmax()), int(plain[0, -1].argmax())

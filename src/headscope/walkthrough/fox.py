@@ -1,10 +1,7 @@
-"""fox: random word vectors, a mean query, and two predictions: by the largest weight, and by the values.
-
-Shapes: T words of the sentence, V words of the vocabulary, D = 3.
-"""
+"""fox: attention over random vectors. Shapes: T words of the sentence, V words of the vocabulary, D = 3."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -43,7 +40,7 @@ def add_up(places: Tensor, weights: Tensor, words: int) -> Tensor:
     return none.index_add(0, places, weights)  # (V,), equal words add up
 
 
-def predictions(by_weight: Tensor, by_values: Tensor, words: int) -> list[str]:
+def predictions(by_weight: int, by_values: int, words: int) -> list[str]:
     """Notes for the words of the vocabulary: by which method each word is predicted."""
     methods = ((by_weight, "predicted by the largest weight"), (by_values, "predicted by the values"))
     return [", ".join(note for place, note in methods if place == i) for i in range(words)]
@@ -75,53 +72,49 @@ def compute(
     places = torch.tensor([vocabulary.index(word) for word in words])
     at = len(words) // 2
     roles = ["current word" if i == at else "context" * (at - window <= i < at) for i in range(len(words))]
-    numbers.matrix("tokens", "ids", places, words, ("id",), "table", notes=roles, whole=True)
-    numbers.matrix("embeddings", "E", embeddings, vocabulary, whole=True)
+    numbers.add(("tokens", "ids", places), rows=words, columns=("id",), kind="table", notes=roles)
+    numbers.add(("embeddings", "E", embeddings), rows=vocabulary, whole=True)
     # %% Query
     v = k = embeddings[places]  # (T, D)
     before = slice(max(0, at - window), at)
     q = average(k, before)  # (1, D)
-    numbers.matrix("query", "q", torch.cat((k[before], q)), [*words[before], "mean"], shape=f"({width},)")
+    numbers.add(("query", "q", torch.cat((k[before], q))), rows=[*words[before], "mean"], shape=f"({width},)")
     # %% Scores
     scores = compare(q, k)[0]  # (T,)
     scaled = scale(scores, width)
-    numbers.matrix("vectors", "K", k, words, is_view=True)
-    numbers.matrix("scores", "s", torch.stack((scores, scaled), -1), words, ("score", "scaled"), whole=True)
+    numbers.add(("vectors", "K", k), rows=words, is_view=True)
+    numbers.add(("scores", "s", torch.stack((scores, scaled), -1)), rows=words, columns=("score", "scaled"), whole=True)
     # %% Weights
     twice, weights = weigh(scaled.exp()), weigh(scaled)  # (T,) each
-    numbers.matrix("exponentials", "exp(s)", scaled.exp(), words, ("exp",), "table", whole=True)
-    numbers.matrix("weights", "a", torch.stack((twice, weights), -1), words, METHODS, "weights", whole=True)
+    numbers.add(("exponentials", "exp(s)", scaled.exp()), rows=words, columns=("exp",), kind="table", whole=True)
+    both = torch.stack((twice, weights), -1)  # (T, 2)
+    numbers.add(("weights", "a", both), rows=words, columns=METHODS, kind="weights", whole=True)
     # %% Values
     context = mix(weights[None], v)  # (1, D)
-    numbers.matrix("softmax weights", "a", weights[None], ("a",), words, "weights", is_view=True)
+    numbers.add(("softmax weights", "a", weights[None]), rows=("a",), columns=words, kind="weights", is_view=True)
     taken = torch.cat((take(weights, v), context))
-    numbers.matrix("weighted values", "a · V", taken, [*words, "sum"], whole=True)
+    numbers.add(("weighted values", "a · V", taken), rows=[*words, "sum"], whole=True)
     # %% A prediction
     distances = distances_to(context, embeddings)  # (V,)
-    notes = ["nearest" * (i == distances.argmin()) for i in range(len(vocabulary))]
-    numbers.matrix("distances", "|E - c|", distances, vocabulary, ("distance",), "table", notes=notes, whole=True)
+    nearest = int(distances.argmin())
+    notes = ["nearest" * (i == nearest) for i in range(len(vocabulary))]
+    numbers.add(("distances", "|E - c|", distances), rows=vocabulary, columns=("distance",), kind="table", notes=notes)
     sums = torch.stack([add_up(places, w, len(vocabulary)) for w in (twice, weights)], -1)  # (V, 2)
-    notes = predictions(twice.argmax(), distances.argmin(), len(vocabulary))
-    numbers.matrix("probabilities", "P", sums, vocabulary, METHODS, "weights", notes=notes, whole=True)
+    notes = predictions(int(twice.argmax()), nearest, len(vocabulary))
+    numbers.add(("probabilities", "P", sums), rows=vocabulary, columns=METHODS, kind="weights", notes=notes)
     # %%
-    best, nearest, is_last = int(weights.argmax()), int(distances.argmin()), at + 1 == len(words)
+    best, is_last = int(weights.argmax()), at + 1 == len(words)
     follower = places[at if is_last else at + 1]
     numbers.update(current=words[at], has_next=not is_last, follower=vocabulary[follower], words=len(vocabulary))
     numbers.update(best=best, best_word=words[best], nearest=vocabulary[nearest], nearest_place=nearest)
     numbers.update(before=max(0, at - 1), later=weights[at + 1 :].sum(), nearer=(distances < distances[follower]).sum())
     numbers["difference"] = (attention(q, k, v, causal=False) - context).abs().max()
-    numbers.update(_lookups(words, vocabulary, at, int(twice.argmax())))
+    # the errors of a program that looks up words by wrong places
+    place, first = int(twice.argmax()), words.index(words[at])
+    found = vocabulary[place] if place < len(vocabulary) else ""
+    numbers.update(finds_another=found not in ("", words[place]), finds_none=not found, is_repeated=first < at)
+    numbers.update(heaviest=words[place], place=place, found=found, first=first)
     return numbers
-
-
-def _lookups(words: list[str], vocabulary: list[str], at: int, place: int) -> dict[str, Any]:
-    """The errors of a program that looks up words by wrong places.
-
-    `at` and `place` are the places of the current word and of the largest weight in the sentence.
-    """
-    found, first = vocabulary[place] if place < len(vocabulary) else "", words.index(words[at])
-    wrong = {"finds_another": found not in ("", words[place]), "finds_none": not found, "is_repeated": first < at}
-    return wrong | {"heaviest": words[place], "place": place, "found": found, "first": first}
 
 
 WALK = Walk("fox", "a mean query over random word vectors predicts a word, by weights and by values", 0, compute)

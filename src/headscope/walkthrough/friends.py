@@ -1,7 +1,4 @@
-"""friends: attention between four given vectors, with random matrices and with chosen ones.
-
-Shapes: T friends (4), C = D = 3 features; the chosen head has D = 1.
-"""
+"""friends: attention between T = 4 vectors of C = D = 3 features; the head with chosen matrices has D = 1."""
 
 from typing import Annotated, Literal
 
@@ -22,15 +19,13 @@ FRIENDS = {
 }
 NAMES, FEATURES = tuple(FRIENDS), ("music", "food", "travel")
 PROJECTIONS = [f"W{matrix}[{i}]" for matrix in "qkv" for i in range(3)]  #: labels of the rows of Wq, Wk and Wv
-TASTE = (-1.0, 0.0, 1.0)  #: travel minus music
 
 
 def choose(x: Tensor, sharpness: float, sign: int) -> tuple[Tensor, Tensor]:
-    taste = x @ torch.tensor([TASTE]).T  # (T, 1): travel minus music
+    taste = x[:, 2:] - x[:, :1]  # (T, 1): travel minus music
     return sharpness * taste, sign * taste  # q and k
 
 
-@torch.no_grad()
 def compute(
     seed: int,
     *,
@@ -40,38 +35,35 @@ def compute(
     numbers = Numbers(seed=seed, sharpness=sharpness, opposite=keys == "opposite", sign="" if keys == "alike" else "-")
     # %% Four friends
     x = torch.tensor(list(FRIENDS.values()))  # (T, C)
-    numbers.matrix("embeddings", "X", x, NAMES, FEATURES)
+    numbers.add(("embeddings", "X", x), rows=NAMES, columns=FEATURES)
     # %% Query, key, value
     torch.manual_seed(seed)
     query, key, value = (nn.Linear(3, 3, bias=False) for _ in range(3))
     q, k, v = project(x, query, key, value)  # (T, D) each
     w = torch.cat((query.weight, key.weight, value.weight))
-    numbers.matrix("projections", "W", w, PROJECTIONS, FEATURES, shape="(3, 3) each")
-    for title, symbol, values in (("queries", "Q", q), ("keys", "K", k), ("values", "V", v)):
-        numbers.matrix(title, symbol, values, NAMES)
+    numbers.add(("projections", "W", w), rows=PROJECTIONS, columns=FEATURES, shape="(3, 3) each")
+    numbers.add(("queries", "Q", q), ("keys", "K", k), ("values", "V", v), rows=NAMES)
     # %% Scores
     scores = compare(q, k)
     scaled = scale(scores, 3)
-    numbers.matrix("scores", "Q Kᵀ", scores, NAMES, NAMES)
-    numbers.matrix("scaled scores", "S", scaled, NAMES, NAMES)
+    numbers.add(("scores", "Q Kᵀ", scores), ("scaled scores", "S", scaled), rows=NAMES, columns=NAMES)
     # %% Weights
     weights = weigh(scaled)  # (T, T)
-    numbers.matrix("weights", "A", weights, NAMES, NAMES, "weights")
-    numbers.matrix("row sums", "Σ A", weights.sum(-1), NAMES, ("sum",), "table")
+    numbers.add(("weights", "A", weights), rows=NAMES, columns=NAMES, kind="weights")
+    numbers.add(("row sums", "Σ A", weights.sum(-1)), rows=NAMES, columns=("sum",), kind="table")
     # %% Output
     y = mix(weights, v)  # (T, D)
-    numbers.matrix("weighted values", "A[Alice] · V", take(weights[0], v), NAMES)
-    numbers.matrix("output", "Y", y, NAMES)
+    numbers.add(("weighted values", "A[Alice] · V", take(weights[0], v)), ("output", "Y", y), rows=NAMES)
     # %% Chosen matrices
     q1, k1 = choose(x, sharpness, 1 if keys == "alike" else -1)  # (T, 1) each
     chosen_scores = compare(q1, k1)
-    numbers.matrix("chosen queries", "q", q1, NAMES, ("query",))
-    numbers.matrix("chosen keys", "k", k1, NAMES, ("key",))
-    numbers.matrix("chosen scores", "S", chosen_scores, NAMES, NAMES)
+    numbers.add(("chosen queries", "q", q1), rows=NAMES, columns=("query",))
+    numbers.add(("chosen keys", "k", k1), rows=NAMES, columns=("key",))
+    numbers.add(("chosen scores", "S", chosen_scores), rows=NAMES, columns=NAMES)
     # %% Two groups
     chosen = weigh(chosen_scores)
-    numbers.matrix("chosen weights", "A", chosen, NAMES, NAMES, "weights")
-    numbers.matrix("chosen output", "Y", mix(chosen, x), NAMES, FEATURES)
+    numbers.add(("chosen weights", "A", chosen), rows=NAMES, columns=NAMES, kind="weights")
+    numbers.add(("chosen output", "Y", mix(chosen, x)), rows=NAMES, columns=FEATURES)
     # %%
     change = attention(q, k, v, causal=True) - y  # of the output by a causal mask
     numbers.update(first_change=change[0].abs().max(), last_change=change[-1].abs().max())

@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-Kind = Literal["signed", "weights", "table"]
 Shade = tuple[str, float]  #: p above zero, n below zero, h hidden, empty for none; and the strength, from 0 to 1
-REDUCTIONS = {"min", "max", "sum"}
+REDUCTIONS, NUMBER = {"min", "max", "sum"}, re.compile(r"-?\d+")
 #: One matrix of an equation: [title], [title]ᵀ for its transpose, or [title][-1] for one of its rows.
 REFERENCE = re.compile(r"\[([^\]]+)\](?:\[(-?\d+)\])?(ᵀ?)")
 MAX_COLUMNS, MAX_ROWS = 9, 12  #: of a matrix that a page shows as numbers; larger ones are shown as colours
@@ -26,17 +25,17 @@ class Matrix:
     values: Tensor  #: (R, N)
     rows: Sequence[str]  #: R labels
     columns: Sequence[str] = ()  #: N labels; if empty, the columns are channels, numbered from 0
-    kind: Kind = "signed"  #: `weights` lie between 0 and 1; a `table` is not drawn as colours
+    kind: Literal["signed", "weights", "table"] = (
+        "signed"  #: `weights` lie between 0 and 1; a `table` is not drawn as colours
+    )
     shape: str = ""  #: the shape to show, if `values` is only a part of a larger tensor
     notes: Sequence[str] = ()  #: one text per row, shown as the last column
-    whole: bool = False  #: whether a terminal shows every row and column
+    whole: bool = False  #: whether a terminal shows every row and column, as it does if there are notes
     is_view: bool = False  #: whether the matrix repeats numbers of another one
 
     def __post_init__(self) -> None:
         r, n = self.values.shape
-        assert len(self.rows) == r, self.title
-        assert len(self.columns) in (0, n), self.title
-        assert len(self.notes) in (0, r), self.title
+        assert (len(self.rows), len(self.columns) or n, len(self.notes) or r) == (r, n, r), self.title
 
     @property
     def header(self) -> list[str]:
@@ -54,8 +53,7 @@ class Matrix:
     @property
     def shades(self) -> list[list[Shade]]:
         """R rows of N colours. The colour of a weight follows its square root, so that small weights stay visible."""
-        finite = self.values[self.values.isfinite()].abs()
-        limit = max(float(finite.max()) if len(finite) else 0.0, 1e-9)
+        limit = max([1e-9, *self.values[self.values.isfinite()].abs().tolist()])
         return [[self._shade(x, limit) for x in row] for row in self.values.tolist()]
 
     def _shade(self, x: float, limit: float) -> Shade:
@@ -83,21 +81,19 @@ class Matrix:
         title, part = f"{self.title} of {self.rows[i]}", slice(i, i + 1 or None)
         return Matrix(title, self.symbol, self.values[part], self.rows[part], self.columns, self.kind, is_view=True)
 
-    def place(self, row: str, column: str) -> tuple[int, int]:
-        """The indices of a cell, from labels or indices as text; -1 is the last row or column."""
-        return _index(self.rows, row), _index(self.header, column)
+    def place(self, row: str, column: str) -> list[Any]:
+        """The indices of a cell, from labels or indices as text; -1 is the last one. A reduction is a whole slice."""
+        return [
+            int(name) if NUMBER.fullmatch(name) else slice(None) if name in REDUCTIONS else labels.index(name)
+            for labels, name in ((self.rows, row), (self.header, column))
+        ]
 
     def cell(self, row: str, column: str) -> float:
         """The number in a cell. Instead of a row or column, `min`, `max` or `sum` combines all of them."""
-        labels = ((self.rows, row), (self.header, column))
-        values = self.values[*(slice(None) if name in REDUCTIONS else _index(found, name) for found, name in labels)]
+        values = self.values[*self.place(row, column)]
         for name in {row, column} & REDUCTIONS:
             values = getattr(values, name)()
         return values.item()
-
-
-def _index(labels: Sequence[str], name: str) -> int:
-    return int(name) if name.removeprefix("-").isdecimal() else labels.index(name)
 
 
 def format_number(x: Any) -> str:
@@ -114,26 +110,15 @@ class Numbers(dict[str, Any]):
 
     page: Path | None = None  #: the page that holds the model that was walked through, if there is one
 
-    def matrix(
-        self,
-        title: str,
-        symbol: str,
-        values: Tensor,
-        rows: Sequence[str],
-        columns: Sequence[str] = (),
-        kind: Kind = "signed",
-        **options: Any,
-    ) -> None:
-        """Adds a matrix under its title, or under the option `name`; `Matrix` describes the other arguments.
-
-        `values` (R,) is shown as one column, and (B, R, N) by its first batch element.
-        """
-        name = options.pop("name", title)
-        if values.ndim != 2:
-            part = ", batch element 0 of it" if values.ndim == 3 and len(values) > 1 else ""
-            options = {"shape": f"{tuple(values.shape)}{part}"} | options
-            values = values[0] if values.ndim == 3 else values[:, None]
-        self[name] = Matrix(title, symbol, values, rows, columns, kind, **options)
+    def add(self, *entries: tuple[str, str, Tensor], rows: Sequence[str], **options: Any) -> None:
+        """Adds matrices by title; values (R,) are shown as one column, and (B, R, N) by their first batch element."""
+        for title, symbol, values in entries:
+            shape = options
+            if values.ndim != 2:
+                part = ", batch element 0 of it" if values.ndim == 3 and len(values) > 1 else ""
+                shape = {"shape": f"{tuple(values.shape)}{part}"} | options
+                values = values[0] if values.ndim == 3 else values[:, None]
+            self[title] = Matrix(title, symbol, values, rows, **shape)
 
     def equation(self, text: str) -> list[Matrix | str]:
         """Reads `[queries] × [keys]ᵀ = [scores]` as matrices with the signs between them."""

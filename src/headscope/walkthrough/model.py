@@ -1,7 +1,4 @@
-"""model: one head of a trained model on a text, from characters to the probability that the head changes.
-
-Shapes: T positions, C = d_model, D = head width, V vocabulary, L layers, H heads.
-"""
+"""model: one head of a trained model. Shapes: T positions, C = d_model, D head width, V tokens, L layers, H heads."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +8,6 @@ import torch
 from torch import Tensor
 
 from headscope import checkpoint as checkpoints
-from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.generation.sampling import finite
 from headscope.heads import look
@@ -26,7 +22,7 @@ from headscope.show import heads as show_heads
 from headscope.show.attribution import largest
 from headscope.show.page import target
 from headscope.show.request import ShowRequest
-from headscope.walkthrough.matrix import Numbers
+from headscope.walkthrough.matrix import Matrix, Numbers
 from headscope.walkthrough.plain import Three, hide_later, mix, weigh
 from headscope.walkthrough.walk import Walk
 
@@ -34,13 +30,8 @@ RUNS = Path("outputs")
 SHORTEST, LONGEST = 5, 8  #: tokens of the text if the user gives none: short enough to read its attention pattern
 TOP = 6  #: most likely next tokens to show
 PARTS = 9  #: of the model, in the table of contributions to a logit
-INSTEAD: dict[str, Ablation] = {"zero": zero, "mean": mean}
 Head = tuple[int, int]  #: layer and head, from 0
 P = Tensor  #: probabilities, (V,)
-
-
-def encode(tokenizer: Tokenizer, text: str) -> Tensor:
-    return tokenizer.encode(text)  # (T,)
 
 
 def embed(model: TransformerLM, ids: Tensor) -> Tensor:
@@ -84,58 +75,53 @@ def remove(model: TransformerLM, ids: Tensor, at: Head, by: Ablation) -> P:
     return predict(model, ids, edit)  # (V,)
 
 
-@torch.no_grad()
 def compute(
     seed: int | None = None,
     *,
-    checkpoint: str = "",
-    prompt: str = "",
-    head: str = "",
+    checkpoint: str = "",  # the best one of the newest run in `outputs`
+    prompt: str = "",  # the beginning of a text from the checkpoint, chosen so that a head matters
+    head: str = "",  # the head whose removal changes the next token's probability most
     instead: Literal["zero", "mean"] = "zero",
 ) -> Numbers:
-    """Walks through one head of a checkpoint. Nothing is random, so the seed is not used.
+    """Walks through one head of a checkpoint; nothing is random, so the seed is not used.
 
-    Args:
-        seed: not used.
-        checkpoint: a file or a run's folder; if empty, the best checkpoint of the newest run in `outputs`.
-        prompt: a text; if empty, the beginning of a text from the checkpoint, chosen so that a head matters.
-        head: such as L1H2; if empty, the head whose removal changes the next token's probability most.
-        instead: replaces the head's output when the head is removed.
-
-    Raises:
-        UserError: there is no checkpoint, no such head, or no text of two tokens.
+    Raises `UserError` without a checkpoint, for an unknown head, and for a text of fewer than two tokens.
     """
     path = checkpoints.find(checkpoint) if checkpoint else checkpoints.newest(RUNS)
     if path is None:
         hint = "train one with make train, or name one: --set checkpoint=…"
         raise UserError(f"no run in {RUNS}/ has a checkpoint; {hint}")
     request, ids, reports = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
-    model, text = request.transformer(), [label(request.tokenizer.show(i)) for i in ids.tolist()]
+    model, about, text = request.transformer(), request.about, [label(request.tokenizer.show(i)) for i in ids.tolist()]
     at = layer, index = _find_head(model, ids, head)
-    numbers = _describe(request, at, reports)
+    next_head = divmod((layer * model.n_heads + index + 1) % (model.n_layers * model.n_heads), model.n_heads)
+    set_head = "head=L{}H{}".format(*next_head) if next_head != at else ""
+    run, data = about.get("name", path.stem), about.get("data", {}).get("name", "an unnamed text")
+    numbers = Numbers(run=run, data=data, when=request.when, path=str(path), unit=request.tokenizer.unit)
+    numbers.page = page if (page := target(request)).is_file() else None
+    numbers.update(head=f"L{layer}H{index}", layer=layer, index=index, layers=model.n_layers, heads=model.n_heads)
+    numbers.update(report=reports.get(at, ""), set_head=set_head, other_report=reports.get(next_head, ""))
+    numbers.update(is_first=layer == 0, adds_position=model.position.table() is not None)
     numbers.update(text="".join(text), last=text[-1], length=len(text), is_zero=instead == "zero")
-
-    numbers.matrix("ids", "ids", ids[None], ("id",), text, "table", shape=f"({len(text)},)")
-    numbers.matrix("embeddings", "x", embed(model, ids), text)
+    numbers.add(("ids", "ids", ids[None]), rows=("id",), columns=text, kind="table", shape=f"({len(text)},)")
+    numbers.add(("embeddings", "x", embed(model, ids)), rows=text)
     resid = look(model, ids[None], "resid").resid[layer, 0]  # (T, C)
-    numbers.matrix(f"stream before layer {layer}", "x", resid, text, name="stream", is_view=layer == 0)
+    numbers["stream"] = Matrix(f"stream before layer {layer}", "x", resid, text, is_view=layer == 0)
     q, k, v = project(model, ids, at)
-    for title, symbol, values in (("queries", "Q", q), ("keys", "K", k), ("values", "V", v)):
-        numbers.matrix(title, symbol, values, text)
+    numbers.add(("queries", "Q", q), ("keys", "K", k), ("values", "V", v), rows=text)
     scores = score(model.layers()[layer], resid, q, k, index)
     weights = weigh(scores)  # (T, T)
-    numbers.matrix("scores", "S", scores, text, text)
-    numbers.matrix("weights", "A", weights, text, text, "weights")
+    numbers.add(("scores", "S", scores), rows=text, columns=text)
+    numbers.add(("weights", "A", weights), rows=text, columns=text, kind="weights")
     z = mix(weights, v)[-1:]  # (1, D)
     written = write(model, z, at)  # (1, C)
-    numbers.matrix("head output", "y", z, text[-1:])
-    numbers.matrix("written", "w", written, text[-1:])
+    numbers.add(("head output", "y", z), ("written", "w", written), rows=text[-1:])
     moved = views(model, ids[None]).moved[layer, 0, index, -1]  # (T,)
     best, most = int(weights[-1].argmax()), int(moved.argmax())
     numbers.update(best=best, best_label=text[best], back=len(text) - 1 - best, is_same=best == most)
     numbers.update(most=most, most_label=text[most], moved=moved[most], width=resid.shape[1], head_width=v.shape[1])
     numbers.update(length_written=written.norm(), length_stream=resid[-1].norm())
-    _add_prediction(numbers, request, ids, at, INSTEAD[instead])
+    _add_prediction(numbers, request, ids, at, zero if instead == "zero" else mean)
     return numbers
 
 
@@ -145,43 +131,24 @@ def _add_prediction(numbers: Numbers, request: ShowRequest, ids: Tensor, at: Hea
     p, p_without = predict(model, ids), remove(model, ids, at, by)  # (V,) each
     top = p.topk(min(TOP, len(p))).indices
     tokens = [label(request.tokenizer.show(i)) for i in top.tolist()]
-    pushed, logits = push(model, ids, top, at), look(model, ids[None]).logits[0, -1][top]
-    both, shape = torch.stack((logits.double(), pushed), -1), f"({len(p)},), the likeliest"
-    numbers.matrix("next", "z", both, tokens, ("logit", f"from {name}"), shape=shape)
+    logits = look(model, ids[None]).logits[0, -1][top]
+    both, shape = torch.stack((logits.double(), push(model, ids, top, at)), -1), f"({len(p)},), the likeliest"
+    numbers.add(("next", "z", both), rows=tokens, columns=("logit", f"from {name}"), shape=shape)
     found = attribute(model, ids[None], top[:1])
     rows = [*largest([(part, x, 0.0) for part, x in found.named()], PARTS), ("logit", float(found.logit), 0.0)]
-    adds, parts = torch.tensor([[x] for _, x, _ in rows]), [part for part, _, _ in rows]
+    parts, adds, _ = zip(*rows, strict=True)
     notes, title = ["this head" * (part == name) for part in parts], f"contributions to the logit of “{tokens[0]}”"
-    numbers.matrix(title, "Σ", adds, parts, ("adds",), notes=notes, whole=True, name="contributions")
+    numbers["contributions"] = Matrix(title, "Σ", torch.tensor(adds)[:, None], parts, ("adds",), notes=notes)
     both, shape = torch.stack((p[top], p_without[top]), -1), f"({len(p)},) each, the likeliest"
-    columns = ("with", "without")
-    numbers.matrix("probabilities", "P", both, tokens, columns, "weights", shape=shape, whole=True)
+    numbers.add(("probabilities", "P", both), rows=tokens, columns=("with", "without"), kind="weights", shape=shape)
     numbers.update(first=tokens[0], vocabulary=len(p), change=float(p_without[top[0]].log() - p[top[0]].log()))
-
-
-def _describe(request: ShowRequest, at: Head, reports: dict[Head, str]) -> Numbers:
-    """What is known about the model, the head, and the next head, which is suggested as a change."""
-    model, about = request.transformer(), request.about
-    layer, index = divmod((at[0] * model.n_heads + at[1] + 1) % (model.n_layers * model.n_heads), model.n_heads)
-    other = f"head=L{layer}H{index}" if (layer, index) != at else ""
-    run, data = about.get("name", request.checkpoint.stem), about.get("data", {}).get("name", "an unnamed text")
-    numbers = Numbers(run=run, data=data, when=request.when, path=str(request.checkpoint), unit=request.tokenizer.unit)
-    numbers.update(head=f"L{at[0]}H{at[1]}", layer=at[0], index=at[1], layers=model.n_layers, heads=model.n_heads)
-    numbers.update(report=reports.get(at, ""), set_head=other, other_report=reports.get((layer, index), ""))
-    numbers.update(is_first=at[0] == 0, adds_position=model.position.table() is not None)
-    numbers.page = page if (page := target(request)).is_file() else None
-    return numbers
 
 
 @lru_cache(maxsize=8)  # the suggested changes walk through the same model again
 def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor, dict[Head, str]]:
-    """The model, the ids (T,) of the text, and a text about each head.
-
-    `modified`, the time when the file was written, makes the cache forget a file that has changed.
-    """
+    """The model, the ids (T,) of the text, and a text about each head; `modified` makes a changed file load again."""
     model, tokenizer, about = checkpoints.load(path)
     request = ShowRequest(model, tokenizer, prompt, path, about)
-    request.transformer()  # refuses a model without heads
     ids = request.context()[0] if prompt else _choose_text(request)
     if len(ids) < 2:
         raise UserError(f"--set prompt={prompt}: that is 1 {tokenizer.unit}, and a head needs two to choose from")
@@ -194,10 +161,7 @@ def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor
 
 @torch.no_grad()
 def _choose_text(request: ShowRequest) -> Tensor:
-    """The beginning of a text, (T,), after which a head matters most.
-
-    There the true next token is the model's first choice, and without the head it is less likely.
-    """
+    """The beginning (T,) of a text whose true next token is the model's first choice and depends most on a head."""
     model, kept = request.transformer(), request.about.get("passages")
     texts = (torch.tensor(kept) if kept else show_heads.passages(request))[:, : LONGEST + 1]  # (B, T)
     if texts.shape[1] < 3:
@@ -213,13 +177,12 @@ def _choose_text(request: ShowRequest) -> Tensor:
 def _find_head(model: TransformerLM, ids: Tensor, name: str) -> Head:
     """The head with a name; for an empty name, the head that changes the probability of the likeliest token most."""
     names = {f"L{i}H{j}": (i, j) for i in range(model.n_layers) for j in range(model.n_heads)}
-    if name:
-        if name.upper() not in names:
-            raise UserError(f"--set head={name}: there is no such head; there are {' '.join(names)}")
+    if name.upper() in names:
         return names[name.upper()]
-    p = predict(model, ids)
-    first = int(p.argmax())
-    return max(names.values(), key=lambda at: abs(float(remove(model, ids, at, zero)[first] - p[first])))
+    if name:
+        raise UserError(f"--set head={name}: there is no such head; there are {' '.join(names)}")
+    p, first = predict(model, ids).max(-1)
+    return max(names.values(), key=lambda at: abs(float(remove(model, ids, at, zero)[first] - p)))
 
 
 WALK = Walk("model", "one head of your own model, from text to the probability that it changes", None, compute)

@@ -1,12 +1,13 @@
-"""Parts of a walk for the cells of a notebook."""
+"""A walk as HTML: its page, and parts of it for the cells of a notebook."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from headscope.render.pages import render_page
-from headscope.walkthrough import options, page
+from headscope.render.pictures import matrix_picture, png
 from headscope.walkthrough.matrix import Matrix
-from headscope.walkthrough.step import Mistake, WalkResult
+from headscope.walkthrough.texts import WalkResult
 from headscope.walkthrough.walk import Walk
 
 
@@ -33,7 +34,7 @@ def step(result: WalkResult, title: str) -> Shown:
 
 def notice(result: WalkResult, title: str) -> Shown:
     """What to notice in the numbers of a step. Raises `KeyError` for a wrong title."""
-    return _cell(mistakes=[Mistake("Notice", {step.title: step.notice for step in result.steps}[title])])
+    return _cell(mistakes=[("Notice", {step.title: step.notice for step in result.steps}[title])])
 
 
 def mistakes(result: WalkResult) -> Shown:
@@ -47,10 +48,21 @@ def questions(result: WalkResult) -> Shown:
 
 
 def whole(walk: Walk) -> str:
-    """The page of a walk: an HTML document with every step, which `headscope.Page` shows."""
-    result = walk.run(walk.seed)
-    changes = options.try_changes(walk, result, {"seed": walk.seed}, [])
-    return page.html(walk, walk.seed, result, changes)
+    """The page of a walk with every step, for `headscope.Page`."""
+    return html(walk, walk.try_changes(walk.run(walk.seed)))
+
+
+def html(walk: Walk, result: WalkResult, links: Sequence[tuple[str, str]] = ()) -> str:
+    """The page of a walk, one document that loads nothing, with links of a text and an address each."""
+    seed = result.arguments["seed"]
+    summary = walk.summary if seed is None else f"{walk.summary} · seed {seed}"
+    return render_page("walkthrough.html", title=walk.name, summary=summary, result=result, links=links)
+
+
+def picture(matrix: Matrix, title: str) -> bytes:
+    """A matrix as a PNG."""
+    values = matrix.values.detach().double().numpy()
+    return png(matrix_picture(values, matrix.rows, matrix.header, title, matrix.kind == "weights"))
 
 
 def _cell(**values: object) -> Shown:
@@ -59,6 +71,5 @@ def _cell(**values: object) -> Shown:
 
 
 def _picture(m: Matrix) -> str:
-    """A matrix as the address of a PNG."""
     title = m.title if m.symbol == m.title else f"{m.symbol}  {m.title}"
-    return f"data:image/png;base64,{base64.b64encode(page.picture(m, title)).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(picture(m, title)).decode()}"

@@ -1,9 +1,7 @@
-"""part4: attention of three tokens, the sinusoidal table, a tour of a block, and the parameters of a model.
+"""part4: the parts of a transformer. Shapes: B batch (1), T positions (3), C = d_model, H heads, D = C / H."""
 
-Shapes: B batch (1), T positions (3), C = d_model, H heads, D = C / H.
-"""
-
-from typing import Annotated, Any
+import re
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +17,7 @@ from headscope.walkthrough.plain import compare, hide_later, mix, scale, weigh
 from headscope.walkthrough.walk import Walk
 
 TOKENS = ("The", "cat", "sat")
-SHAPE: dict[str, Any] = {"vocab_size": 65, "d_model": 256, "n_heads": 8, "n_layers": 6, "block_size": 128}
+VOCABULARY, CONTEXT = 65, 128
 
 
 def wave(positions: int, width: int) -> Tensor:
@@ -43,64 +41,61 @@ def count(model: torch.nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def build(**shape: Any) -> TransformerLM:
+def build(width: int, heads: int, layers: int) -> TransformerLM:
     """Returns a new model; raises `UserError` if the heads do not divide the width, or the width is odd."""
     try:
-        return TransformerLM(**SHAPE | shape, position=Sinusoidal)
+        return TransformerLM(VOCABULARY, width, heads, layers, CONTEXT, position=Sinusoidal)
     except ValueError as e:
-        raise UserError(f"--set heads={shape['n_heads']} with width={shape['d_model']}: {e}") from e
+        raise UserError(f"--set heads={heads} with width={width}: {e}") from e
 
 
-@torch.no_grad()
 def compute(
     seed: int,
     *,
-    heads: Annotated[int, Ge(1), Le(64)] = SHAPE["n_heads"],
-    layers: Annotated[int, Ge(1), Le(12)] = SHAPE["n_layers"],
-    width: Annotated[int, Ge(8), Le(512)] = SHAPE["d_model"],
+    heads: Annotated[int, Ge(1), Le(64)] = 8,
+    layers: Annotated[int, Ge(1), Le(12)] = 6,
+    width: Annotated[int, Ge(8), Le(512)] = 256,
 ) -> Numbers:
-    numbers = Numbers(heads=heads, layers=layers, width=width, vocabulary=SHAPE["vocab_size"], twice=2 * heads)
+    numbers = Numbers(heads=heads, layers=layers, width=width, vocabulary=VOCABULARY, twice=2 * heads)
     # %% Three tokens
     torch.manual_seed(seed)
     x = torch.randn(1, len(TOKENS), 4)  # (B, T, C)
-    numbers.matrix("embeddings", "X", x, TOKENS)
+    numbers.add(("embeddings", "X", x), rows=TOKENS)
     # %% Scores
     scores = compare(x, x)
     scaled = scale(scores, 4)
-    numbers.matrix("scores", "X Xᵀ", scores, TOKENS, TOKENS)
-    numbers.matrix("scaled scores", "S", scaled, TOKENS, TOKENS)
+    numbers.add(("scores", "X Xᵀ", scores), ("scaled scores", "S", scaled), rows=TOKENS, columns=TOKENS)
     # %% Weights and output
     weights = weigh(scaled)
-    numbers.matrix("weights", "A", weights, TOKENS, TOKENS, "weights")
-    numbers.matrix("output", "Y", mix(weights, x), TOKENS)
+    numbers.add(("weights", "A", weights), rows=TOKENS, columns=TOKENS, kind="weights")
+    numbers.add(("output", "Y", mix(weights, x)), rows=TOKENS)
     # %% The mask
     hidden = hide_later(scaled)
     masked = weigh(hidden)
-    numbers.matrix("masked scores", "S", hidden, TOKENS, TOKENS)
-    numbers.matrix("masked weights", "A", masked, TOKENS, TOKENS, "weights")
-    numbers.matrix("masked output", "Y", mix(masked, x), TOKENS)
+    numbers.add(("masked scores", "S", hidden), rows=TOKENS, columns=TOKENS)
+    numbers.add(("masked weights", "A", masked), rows=TOKENS, columns=TOKENS, kind="weights")
+    numbers.add(("masked output", "Y", mix(masked, x)), rows=TOKENS)
     # %% Positions
     table = wave(100, 64)[:50, :32].T  # channels go down, positions across
     shape = "(100, 64), 50 positions and 32 channels of it, transposed"
-    numbers.matrix("sinusoidal positions", "PEᵀ", table, [f"ch{i}" for i in range(32)], shape=shape)
+    numbers.add(("sinusoidal positions", "PEᵀ", table), rows=[f"ch{i}" for i in range(32)], shape=shape)
     # %% A block
-    model = build(n_heads=heads, n_layers=layers, d_model=width)
-    block = Block(width, heads, 0.0, Sinusoidal(width, heads, 128, 0)).eval()
-    stations = add_tour(numbers, block, torch.randn(1, len(TOKENS), width))
+    model = build(width, heads, layers)
+    block = Block(width, heads, 0.0, Sinusoidal(width, heads, CONTEXT, 0)).eval()
+    add_tour(numbers, block, torch.randn(1, len(TOKENS), width))
     # %% Parameters
     parts = add_parameters(numbers, model)
     # %%
-    feed = parts["blocks.feedforward.up"] + parts["blocks.feedforward.down"]
+    feed = parts["feedforward.up"] + parts["feedforward.down"]
     numbers.update(total=parts["all"], feed=feed / parts["all"], times=parts["all"] / 400_000)
     numbers.update(own=weights[0].diagonal().mean(), masked_own=masked[0].diagonal().mean())
     numbers["same_attention"] = (attention(x, x, x) - mix(masked, x)).abs().max()
     numbers["same_table"] = (Sinusoidal(64, 1, 100).sines[:50, :32].T - table).abs().max()
-    numbers["same_block"] = (stations["out"] - block(stations["x"])).abs().max()
     return numbers
 
 
-def add_tour(numbers: Numbers, block: Block, x: Tensor) -> dict[str, Tensor]:
-    """Adds the stations of a block that reads x; returns their tensors by name."""
+def add_tour(numbers: Numbers, block: Block, x: Tensor) -> None:
+    """Adds the stations of a block that reads x, and the difference from the output of the whole block."""
     q, k, _, heads, middle, wide, end = tour(block, x)
     (h, d), attn = (q.shape[1], q.shape[-1]), block.attention
     stations = {
@@ -120,28 +115,26 @@ def add_tour(numbers: Numbers, block: Block, x: Tensor) -> dict[str, Tensor]:
     }
     spread = torch.stack([t.std() for t, _ in stations.values()])
     notes = [f"{tuple(t.shape)}  {note}" for t, note in stations.values()]
-    options: dict[str, Any] = {"shape": f"{tuple(x.shape)} in and out", "notes": notes, "whole": True}
-    numbers.matrix("tour of a block", "x", spread, list(stations), ("spread",), "table", **options)
-    return {name: tensor for name, (tensor, _) in stations.items()}
+    entry, shape = ("tour of a block", "x", spread), f"{tuple(x.shape)} in and out"
+    numbers.add(entry, rows=[*stations], columns=("spread",), kind="table", shape=shape, notes=notes)
+    numbers["same_block"] = (end - block(x)).abs().max()
 
 
 def add_parameters(numbers: Numbers, model: TransformerLM) -> dict[str, int]:
     """Adds a table of the parameters of each part, with equal parts of all blocks added up; returns the counts."""
-    parts, shapes = dict[str, int](), dict[str, list[str]]()
-    for name, p in model.named_parameters():
-        part = ".".join(n for n in name.split(".")[:-1] if not n.isdigit())
-        parts[part] = parts.get(part, 0) + p.numel()
-        if not name.startswith("blocks") or name.startswith("blocks.0."):
-            shapes.setdefault(part, []).append(str(tuple(p.shape)))
-    parts["all"] = total = count(model)
-    notes = []
-    for part, n in parts.items():
-        each = " + ".join(shapes.get(part, []))
-        notes.append(f"{n / total:6.1%}  {f'{model.n_layers} × ({each})' if part.startswith('blocks') else each}")
-    names = [part.removeprefix("blocks.") for part in parts]
-    options: dict[str, Any] = {"shape": f"{total:,} numbers", "notes": notes, "whole": True}
-    numbers.matrix("parameters", "n", torch.tensor(list(parts.values())), names, ("parameters",), "table", **options)
-    return parts
+    counts, shapes, total = dict[str, int](), dict[str, str](), count(model)
+    for name, module in model.named_modules():
+        own = list(module.parameters(recurse=False))
+        if own and not re.match(r"blocks\.[1-9]", name):
+            in_block, part = name.startswith("blocks"), name.removeprefix("blocks.0.")
+            counts[part] = sum(p.numel() for p in own) * (model.n_layers if in_block else 1)
+            each = " + ".join(str(tuple(p.shape)) for p in own)
+            shapes[part] = f"{model.n_layers} × ({each})" if in_block else each
+    counts["all"] = total
+    notes = [f"{n / total:6.1%}  {shapes.get(part, '')}" for part, n in counts.items()]
+    entry, shape = ("parameters", "n", torch.tensor([*counts.values()])), f"{total:,} numbers"
+    numbers.add(entry, rows=[*counts], columns=("parameters",), kind="table", shape=shape, notes=notes)
+    return counts
 
 
 WALK = Walk("part4", "attention with and without mask, positions, a block's shapes, 4.8M parameters", 42, compute)

@@ -1,9 +1,4 @@
-"""Attention in plain tensor operations: short functions that the walks run and show.
-
-`headscope.model.attention` computes the same for the models; a test compares the two.
-
-Shapes: T positions, C channels, D width of a head; leading axes are allowed.
-"""
+"""Attention in plain tensor operations, which the walks run and show. Shapes: T positions, C channels, D head width."""
 
 import math
 

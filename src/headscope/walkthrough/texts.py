@@ -1,18 +1,86 @@
 """Reads the text of a walk and fills in its numbers; docs/WALKS.md describes the format."""
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from string import Formatter
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from headscope.walkthrough.matrix import REFERENCE, Matrix, Numbers, format_number
-from headscope.walkthrough.step import Change, Mistake, Step, WalkResult
 
 MISTAKES, CHECKS, NOTEBOOK = "Common mistakes", "Three questions", "In a notebook"
 LABELS = "Question|Formula|Code|Matrices|Notice|Change|Set|Watch|Because"
 PARAGRAPH = re.compile(rf"(?:(?:({LABELS})|(If|Unless) (\w+)): )?(.*)")
+Entry = tuple[str, str]  #: a heading and its text
+
+
+class Change(NamedTuple):
+    """A suggestion to change an option, and the number to watch."""
+
+    option: str
+    value: str  #: as typed; it differs from the option's default
+    ask: str  #: the question, such as "What if nothing is hidden?"
+    at: tuple[str, int, int]  #: the number to watch: the title of a matrix, a row and a column
+    because: str  #: why the number changes, true in both directions
+
+
+class TriedChange(NamedTuple):
+    """A suggested change after the walk ran with it."""
+
+    command: str
+    ask: str
+    answer: str  #: the number before and after, and why
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a walk."""
+
+    title: str
+    question: str
+    text: str
+    formula: str  #: in the symbols of the matrices; four spaces separate formulas
+    code: Sequence[Callable[..., Any]]  #: functions of a few lines that the walk ran
+    equation: Sequence[Matrix | str]  #: matrices, with the signs between them
+    matrices: Sequence[Matrix]  #: the matrices of the equation that no earlier step showed
+    notice: str
+    change: Change | None
+
+    @property
+    def narrow(self) -> bool:
+        """Whether a page has room for words next to the matrices."""
+        signs = any(isinstance(part, str) for part in self.equation)
+        return not signs and sum(m.values.shape[1] for m in self.matrices) <= 64
+
+    @property
+    def source(self) -> str:
+        return "\n\n".join(map(source_of, self.code))
+
+
+def source_of(function: Callable[..., Any]) -> str:
+    """The source of a function, without its docstring and comments for the type checker."""
+    return re.sub(r' *""".*"""\n|  # type: ignore.*', "", inspect.getsource(function).strip())
+
+
+@dataclass(frozen=True)
+class WalkResult:
+    """A walk after it ran."""
+
+    question: str  #: of the whole walk
+    steps: Sequence[Step]
+    mistakes: Sequence[Entry]  #: common mistakes, and their consequences in numbers
+    checks: Sequence[Entry]  #: three questions with their answers
+    about: str  #: which model was walked through, if any
+    numbers: Numbers
+    arguments: Mapping[str, Any] = field(default_factory=dict)  #: of the run: the seed and options
+    changes: Sequence[TriedChange | None] = ()  #: of the steps, if they were tried
+
+    @property
+    def matrices(self) -> list[Matrix]:
+        return [matrix for step in self.steps for matrix in step.matrices]
 
 
 class _Filler(Formatter):
@@ -24,9 +92,11 @@ class _Filler(Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> str:
         value = value.item() if isinstance(value, Tensor) else value
-        if isinstance(value, str) or format_spec:
-            return format(value, format_spec)
-        return format_number(value)
+        return format(value, format_spec) if isinstance(value, str) or format_spec else format_number(value)
+
+
+def fill_values(text: str, numbers: Numbers) -> str:
+    return _Filler().vformat(text, (), numbers)
 
 
 def sections(markdown: str, level: int = 2) -> dict[str, str]:
@@ -40,9 +110,7 @@ def fields(body: str, numbers: Numbers) -> dict[str, str]:
     found: dict[str, str] = {}
     latest = ""
     for paragraph in re.split(r"\n\s*\n", body.strip()):
-        match = PARAGRAPH.fullmatch(" ".join(paragraph.split()))
-        assert match is not None
-        label, condition, name, text = match.groups()
+        label, condition, name, text = PARAGRAPH.findall(" ".join(paragraph.split()))[0]
         if condition and bool(numbers[name]) != (condition == "If"):
             continue
         if not condition:
@@ -52,64 +120,34 @@ def fields(body: str, numbers: Numbers) -> dict[str, str]:
     return found
 
 
-def fill_values(text: str, numbers: Numbers) -> str:
-    return _Filler().vformat(text, (), numbers)
-
-
 def fill(markdown: str, functions: Mapping[str, Any], numbers: Numbers) -> WalkResult:
-    """Fills a text with numbers, and with the functions that it names.
-
-    Raises:
-        ValueError: the text names a number that is missing, or does not use one of the numbers.
-    """
+    """Fills numbers and functions into a text that names them; raises `ValueError` for a missing or unused number."""
     walk, _, _ = markdown.partition(f"## {NOTEBOOK}\n")
     _check_names(walk, numbers)
     parts = sections(walk)
     heading, _, about = parts.pop("").removeprefix("# ").partition("\n")
-    mistakes, checks = parts.pop(MISTAKES), parts.pop(CHECKS)
-    shown: set[str] = set()
-    steps = [_step(fill_values(title, numbers), body, functions, numbers, shown) for title, body in parts.items()]
-    return WalkResult(
-        fill_values(heading, numbers),
-        steps,
-        [Mistake(*entry) for entry in _entries(mistakes, numbers)],
-        _entries(checks, numbers),
-        fill_values(" ".join(about.split()), numbers),
-        numbers,
-    )
+    mistakes, checks = (_entries(parts.pop(name), numbers) for name in (MISTAKES, CHECKS))
+    steps: list[Step] = []
+    shown: set[str] = set()  # titles of the matrices of earlier steps
+    for title, body in parts.items():
+        text = fields(body, numbers)
+        equation = numbers.equation(text["Matrices"])
+        matrices = [m for m in equation if isinstance(m, Matrix) and not m.is_view and m.title not in shown]
+        shown.update(matrix.title for matrix in matrices)
+        code = [functions[name] for name in text.get("Code", "").replace(",", " ").split()]
+        change = None
+        if text.get("Set"):
+            option, _, value = text["Set"].partition("=")
+            name, *place = re.findall(r"[^\[\]]+", text["Watch"])
+            at = (numbers[name].title, *numbers[name].place(*place))
+            change = Change(option, value, text["Change"], at, text["Because"])
+        words = (fill_values(title, numbers), text["Question"], text["Text"], text["Formula"].replace("; ", "    "))
+        steps.append(Step(*words, code, equation, matrices, text["Notice"], change))
+    question, about = (fill_values(text, numbers) for text in (heading, " ".join(about.split())))
+    return WalkResult(question, steps, mistakes, checks, about, numbers)
 
 
-def _step(
-    title: str, body: str, functions: Mapping[str, Callable[..., Any]], numbers: Numbers, shown: set[str]
-) -> Step:
-    """One step. `shown` has the titles of the matrices of earlier steps; the titles of this step are added."""
-    text = fields(body, numbers)
-    equation = numbers.equation(text["Matrices"])
-    matrices = [m for m in equation if isinstance(m, Matrix) and not m.is_view and m.title not in shown]
-    shown.update(matrix.title for matrix in matrices)
-    return Step(
-        title=title,
-        question=text["Question"],
-        text=text["Text"],
-        formula=text["Formula"].replace("; ", "    "),
-        code=[functions[name] for name in text.get("Code", "").replace(",", " ").split()],
-        equation=equation,
-        matrices=matrices,
-        notice=text["Notice"],
-        change=_change(text, numbers),
-    )
-
-
-def _change(text: Mapping[str, str], numbers: Numbers) -> Change | None:
-    if not text.get("Set"):
-        return None
-    option, _, value = text["Set"].partition("=")
-    name, row, column = re.findall(r"[^\[\]]+", text["Watch"])
-    matrix = numbers[name]
-    return Change(option, value, text["Change"], (matrix.title, *matrix.place(row, column)), text["Because"])
-
-
-def _entries(body: str, numbers: Numbers) -> list[tuple[str, str]]:
+def _entries(body: str, numbers: Numbers) -> list[Entry]:
     """The `### ` headings of a section, each with its text."""
     entries = sections(body, level=3)
     entries.pop("")

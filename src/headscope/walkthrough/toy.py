@@ -1,7 +1,4 @@
-"""toy: one head learns that "cats" follows "I love".
-
-Shapes: T positions (2), V words (6), C = D = 8.
-"""
+"""toy: one head learns that "cats" follows "I love". Shapes: T positions (2), V words (6), C = D = 8."""
 
 from typing import Annotated, Literal, cast
 
@@ -18,7 +15,7 @@ from headscope.walkthrough.walk import Walk
 
 VOCABULARY = ("I", "love", "cats", "dogs", "<pad>", "<eos>")
 SENTENCE = ("I", "love")
-WIDTH, EPOCHS, LEARNING_RATE = 8, 200, 0.01
+WIDTH, LEARNING_RATE = 8, 0.01
 
 
 def ids(*words: str) -> Tensor:
@@ -31,10 +28,7 @@ class NextWord(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embedding = nn.Embedding(len(VOCABULARY), WIDTH)
-        self.query = nn.Linear(WIDTH, WIDTH)
-        self.key = nn.Linear(WIDTH, WIDTH)
-        self.value = nn.Linear(WIDTH, WIDTH)
-        self.out = nn.Linear(WIDTH, WIDTH)
+        self.query, self.key, self.value, self.out = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
         self.classifier = nn.Linear(WIDTH, len(VOCABULARY))
 
     def forward(self, tokens: Tensor, causal: bool = False) -> Tensor:
@@ -73,63 +67,53 @@ def predict(model: NextWord, y: Tensor) -> tuple[Tensor, Tensor]:
     return logits, logits.softmax(-1)
 
 
-@torch.no_grad()
 def compute(
     seed: int,
     *,
-    epochs: Annotated[int, Ge(1), Le(2000)] = EPOCHS,
+    epochs: Annotated[int, Ge(1), Le(2000)] = 200,
     target: Literal["I", "love", "cats", "dogs"] = "cats",
     mask: bool = False,
 ) -> Numbers:
     numbers = Numbers(epochs=epochs, target=target, mask=mask)
     # %% Words are numbers
-    numbers.matrix("tokens", "ids", ids(*SENTENCE), SENTENCE, ("id",), "table")
+    numbers.add(("tokens", "ids", ids(*SENTENCE)), rows=SENTENCE, columns=("id",), kind="table")
     # %% Learning
     model, losses = train(seed, ids(target), mask, epochs)
-    quarters = range(0, epochs, max(1, epochs // 4))
-    some = torch.tensor([losses[e] for e in quarters])[:, None]
-    numbers.matrix("loss", "loss", some, [f"epoch {e}" for e in quarters], ("loss",), "table")
+    some = {f"epoch {e}": losses[e] for e in range(0, epochs, max(1, epochs // 4))}
+    numbers.add(("loss", "loss", torch.tensor([*some.values()])), rows=[*some], columns=("loss",), kind="table")
     # %% Query, key, value
     x = model.embedding(ids(*SENTENCE))  # (T, C)
     q, k, v = project(model, x)
-    for title, symbol, values in (("embeddings", "X", x), ("queries", "Q", q), ("keys", "K", k), ("values", "V", v)):
-        numbers.matrix(title, symbol, values, SENTENCE)
+    numbers.add(("embeddings", "X", x), ("queries", "Q", q), ("keys", "K", k), ("values", "V", v), rows=SENTENCE)
     # %% Scores
     scores = compare(q, k)
     scaled = scale(scores, WIDTH)
-    numbers.matrix("scores", "Q Kᵀ", scores, SENTENCE, SENTENCE)
-    numbers.matrix("scaled scores", "S", scaled, SENTENCE, SENTENCE)
+    numbers.add(("scores", "Q Kᵀ", scores), ("scaled scores", "S", scaled), rows=SENTENCE, columns=SENTENCE)
     # %% Weights
     weights = weigh(hide_later(scaled) if mask else scaled)  # (T, T)
-    numbers.matrix("weights", "A", weights, SENTENCE, SENTENCE, "weights")
+    numbers.add(("weights", "A", weights), rows=SENTENCE, columns=SENTENCE, kind="weights")
     # %% Mix
     y = mix(weights, v)  # (T, C)
-    numbers.matrix("weighted values", "A[love] · V", take(weights[-1], v), SENTENCE)
-    numbers.matrix("head output", "Y", y, SENTENCE)
+    numbers.add(("weighted values", "A[love] · V", take(weights[-1], v)), ("head output", "Y", y), rows=SENTENCE)
     # %% The next word
     logits, probabilities = predict(model, y)  # (V,) each
-    numbers.matrix("output", "Y Woᵀ + bo", model.out(y), SENTENCE)
-    numbers.matrix("logits", "z", logits, VOCABULARY, ("logit",))
-    numbers.matrix("probabilities", "P", probabilities, VOCABULARY, ("probability",), "weights")
+    numbers.add(("output", "Y Woᵀ + bo", model.out(y)), rows=SENTENCE)
+    numbers.add(("logits", "z", logits), rows=VOCABULARY, columns=("logit",))
+    numbers.add(("probabilities", "P", probabilities), rows=VOCABULARY, columns=("probability",), kind="weights")
     # %%
     best, second = logits.topk(2).values
     numbers.update(last_loss=losses[-1], likely=probabilities[VOCABULARY.index(target)], lead=best - second)
     numbers["difference"] = (attention(q, k, v, causal=mask) - y).abs().max()
-    numbers.update(_mistakes(model, seed, target, mask, epochs))
-    return numbers
-
-
-def _mistakes(model: NextWord, seed: int, target: str, mask: bool, epochs: int) -> dict[str, Tensor | float]:
-    """What the mistakes cost: P of the target with and without the mask, after other words, and if taught better."""
+    # the mistakes: no mask, one answer after any two words, and a better training
     at, love = VOCABULARY.index(target), VOCABULARY.index("love")
     free, masked = (model(ids(*SENTENCE), causal).softmax(-1) for causal in (False, True))  # (T, V) each
-    q, k, _ = project(model, model.embedding(ids(*SENTENCE)))
     pairs = [float(model(ids(a, b), mask)[-1].softmax(-1)[at]) for a in VOCABULARY for b in VOCABULARY]
     better, _ = train(seed, ids("love", target), causal=True, epochs=epochs)
     after_i, after_love = better(ids(*SENTENCE), causal=True).softmax(-1)  # (V,) each
-    found = {"peek": attention_weights(q, k, causal=False)[0, 1], "moved": masked[-1, at] - free[-1, at]}
-    found |= {"love_after_i": free[0, love], "better_after_i": after_i[love], "better_after_love": after_love[at]}
-    return found | {"pairs": len(pairs), "least": min(pairs)}
+    numbers.update(peek=attention_weights(q, k, causal=False)[0, 1], moved=masked[-1, at] - free[-1, at])
+    numbers.update(love_after_i=free[0, love], better_after_i=after_i[love], better_after_love=after_love[at])
+    numbers.update(pairs=len(pairs), least=min(pairs))
+    return numbers
 
 
 WALK = Walk("toy", "a head of width 8 learns that “cats” follows “I love”", 0, compute)

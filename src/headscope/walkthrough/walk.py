@@ -1,18 +1,23 @@
-"""A small system that can be walked through: Python computes its numbers, `texts/NAME.md` has its text.
+"""A small system that can be walked through: Python computes its numbers, `texts/NAME.md` has its text."""
 
-In `compute`, a comment `# %% TITLE` begins the lines that the notebook shows for that step of the text.
-"""
-
+import difflib
 import inspect
+import shlex
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from headscope.config.schema import must_be
+from headscope.errors import UserError
+from headscope.installed import command
 from headscope.walkthrough import texts
 from headscope.walkthrough.matrix import Numbers
-from headscope.walkthrough.step import WalkResult
+from headscope.walkthrough.texts import Change, TriedChange, WalkResult
 
 
 @dataclass(frozen=True)
@@ -22,40 +27,87 @@ class Walk:
     name: str  #: on the command line
     summary: str  #: one line
     seed: int | None  #: the default seed; None if nothing is random
-    #: Computes the numbers from a seed and options: its keyword-only arguments, with annotations that are checked. Its
-    #: module has the functions that the text shows.
-    compute: Callable[..., Numbers]
+    compute: Callable[..., Numbers]  #: from a seed and options, its keyword-only arguments with checked annotations
 
+    @torch.no_grad()
     def run(self, seed: int | None, **arguments: Any) -> WalkResult:
         """Computes the numbers and fills them into the text; raises `UserError` if an option cannot be used."""
-        return texts.fill(self.markdown, self.namespace, self.compute(seed, **arguments))
-
-    @property
-    def module(self) -> str:
-        return self.compute.__module__.rpartition(".")[2]
+        module, numbers = vars(sys.modules[self.compute.__module__]), self.compute(seed, **arguments)
+        return replace(texts.fill(self.markdown, module, numbers), arguments={"seed": seed} | arguments)
 
     @property
     def markdown(self) -> str:
-        return (resources.files(__package__) / "texts" / f"{self.module}.md").read_text(encoding="utf-8")
-
-    @property
-    def namespace(self) -> Mapping[str, Any]:
-        return vars(sys.modules[self.compute.__module__])
+        file = f"{self.name.replace('-', '_')}.md"
+        return (resources.files(__package__) / "texts" / file).read_text(encoding="utf-8")
 
     @property
     def options(self) -> Mapping[str, inspect.Parameter]:
-        parameters = inspect.signature(self.compute).parameters
-        return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-
-    @property
-    def takes_sentences(self) -> bool:
-        return "sentences" in inspect.signature(self.compute).parameters
-
-    @property
-    def needs_checkpoint(self) -> bool:
-        return "checkpoint" in self.options
+        return {name: p for name, p in inspect.signature(self.compute).parameters.items() if p.kind is p.KEYWORD_ONLY}
 
     @property
     def file(self) -> str:
         """The name of the walk's page; `model.html` is left free for a page that holds a model."""
-        return f"{self.name}-walk.html" if self.needs_checkpoint else f"{self.name}.html"
+        return f"{self.name}-walk.html" if "checkpoint" in self.options else f"{self.name}.html"
+
+    @property
+    def defaults(self) -> list[str]:
+        """`name=default` for each option."""
+        return [f"{name}={_as_typed(p.default) or '…'}" for name, p in self.options.items()]
+
+    def read(self, given: Sequence[str]) -> dict[str, Any]:
+        """Values of options by name from texts `name=value`; raises `UserError` for a wrong name or value."""
+        values = {}
+        for option in given:
+            name, equals, text = option.partition("=")
+            if not equals:
+                raise UserError(f"--set {option}: a name and a value are needed, such as {self.defaults[0]}")
+            if name not in self.options:
+                near = difflib.get_close_matches(name, self.options, n=1)
+                meant = f"did you mean {near[0]}?" if near else f"it has {', '.join(self.options)}"
+                raise UserError(f"--set {name}: {self.name} has no such option; {meant}")
+            try:
+                values[name] = TypeAdapter(self.options[name].annotation).validate_python(text)
+            except ValidationError as e:
+                allowed = must_be(e.errors()[0]).partition(", unable")[0]
+                raise UserError(f"--set {name}={' '.join(text.split())} must be {allowed}") from None
+        return values
+
+    def try_changes(self, result: WalkResult, typed: Sequence[tuple[str, str]] = ()) -> WalkResult:
+        """Runs the walk again with each step's suggested change, and adds the changes to the result.
+
+        `typed` are the typed flags. If an option has the suggested value already, it goes back to its default.
+        """
+        return replace(result, changes=[step.change and self._try(result, step.change, typed) for step in result.steps])
+
+    def _try(self, result: WalkResult, change: Change, typed: Sequence[tuple[str, str]]) -> TriedChange | None:
+        option, ask, default = change.option, change.ask, self.options[change.option].default
+        value = self.read([f"{option}={change.value}"])[option]
+        if result.arguments.get(option, default) == value:
+            value, ask = default, "What if the option has its default value again?"
+        try:
+            after = self.run(**{**result.arguments, option: value})
+        except UserError:  # it does not fit the other options
+            return None
+        title, i, j = change.at
+        old, new = (next(m for m in found.matrices if m.title == title) for found in (result, after))
+        before, then = old.cells[i][j], new.cells[i][j]
+        column = old.header[j] if old.columns else f"channel {j}"
+        moved = f"stays {then}" if then == before else f"goes from {before} to {then}"
+        kept = [(flag, text) for flag, text in typed if flag != "--set" or not text.startswith(f"{option}=")]
+        words = [_quoted(word) for pair in (("--set", f"{option}={_as_typed(value)}"), *kept) for word in pair]
+        answer = f"{title}, row “{old.rows[i]}”, column “{column}”: {moved}. {change.because}"
+        return TriedChange(" ".join([command("walk"), self.name, *words]), ask, answer)
+
+
+def _as_typed(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _quoted(word: str) -> str:
+    """A word for a shell; unprintable characters are escaped, so that the terminal does not obey them."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.encode("unicode_escape").decode().replace("'", r"\'")
+    return f"$'{escaped}'"
