@@ -26,7 +26,7 @@ from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
 from headscope.run.folder import RunFolder, State, cleaned_up
 from headscope.run.history import History
 from headscope.run.processes import outcome, replace_observer
-from headscope.run.recorder import SummaryCallback, recorders
+from headscope.run.recorder import Recorder, SummaryCallback
 from headscope.run.start import Start, start
 from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
@@ -142,8 +142,9 @@ def prepared(composed: Composed) -> Iterator[Run]:
         if trainer.is_global_zero and resumed:
             log.info(f"resuming {folder} at step {begin.step}")
             remove_incomplete(folder.path)
-            for recorder in recorders(trainer):
-                recorder.resume_at(begin.step)
+            for logger in trainer.loggers:
+                if isinstance(logger, Recorder):
+                    logger.resume_at(begin.step)
         corpus = data.corpus
         log.info(f"{module.card['about']['name']}: {corpus.name}, {corpus.tokens:,} {corpus.tokenizer.unit}s")
         log.info(f"on {choice}")
