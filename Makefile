@@ -4,7 +4,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 DOCS_READY := .venv/.docs-ready
-# One thread per test process: two processes with two threads each on two cores are slower than one after the other.
+# One thread per test process: on two cores, two processes with two threads each take longer than one after the other.
 FAST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help train test check test-slow test-browser tensorboard docs pictures demo notebooks clean .venv
@@ -44,7 +44,7 @@ test-slow: $(READY)  ## run the tests that take minutes
 test-browser: $(READY)  ## run the tests that open pages in headless Chromium
 	$(PY) -m pytest -m browser
 
-tensorboard: $(READY)  ## open the dashboard of all runs, with every picture
+tensorboard: $(READY)  ## start the dashboard of all runs at http://localhost:6006
 	$(PY) -m tensorboard.main --logdir outputs --samples_per_plugin images=200,text=200
 
 docs: $(DOCS_READY)  ## build the documentation site into site/; warnings are errors

@@ -3,10 +3,10 @@
     python benchmarks/decode.py                about 3 minutes on 2 cores
     python benchmarks/decode.py nano 20        one size, number of turns
 
-The models have random weights and the sizes in `conf/model`. Each of our turns starts from a full context and draws
-half a context of tokens. That is one whole cycle, in which the model drops the older half and reads the rest in one
-pass. The contestants take turns in one process, because the speed of a shared machine drifts. Neighbouring turns are
-compared.
+The models have random weights and the sizes in `conf/model`. A turn of Headscope starts from a full context and
+draws as many tokens as half a context. This is one whole cycle: the model drops the older half of its context, reads
+the rest in one pass, and fills the context again. The contestants take turns in one process, because the speed of a
+shared machine drifts. Neighbouring turns are compared.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""nanoGPT's CPU recipe in our own plain PyTorch loop, the opponent in `speed.py`.
+"""nanoGPT's CPU recipe in our own plain PyTorch loop, the baseline of `speed.py`.
 
     python benchmarks/nanogpt.py 1           seed 1; prints {"seconds", "val_loss", "step_ms", ...}
     python benchmarks/nanogpt.py 1 200       200 steps only

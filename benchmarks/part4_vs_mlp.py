@@ -3,7 +3,8 @@
     python benchmarks/part4_vs_mlp.py          about 12 minutes on 2 cores
     python benchmarks/part4_vs_mlp.py 50       50 steps of the transformer
 
-Data, batches, optimizer and learning rate are the same. The network trains for as many seconds as the transformer.
+Both use the same data, batches, optimizer and learning rate. The fixed-context network trains for as many seconds as
+the transformer.
 """
 
 import json
