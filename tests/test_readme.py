@@ -50,17 +50,6 @@ def test_every_link_leads_somewhere(page):
             assert fragment in heading_anchors(target), f"{page.name} links to {link}"
 
 
-def test_the_tree_of_the_architecture_lists_every_file():
-    tree = re.search(r"^```\n(src/\n.*?)^```", (ROOT / "docs" / "ARCHITECTURE.md").read_text(), re.M | re.S)[1]
-    listed, folders = set(), []
-    for indent, name in re.findall(r"^( *)(\S+)", tree, re.M):
-        folders[len(indent) // 2 :] = [name]
-        if not name.endswith("/"):
-            listed.add("".join(folders))
-    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "src").rglob("*.js")]
-    assert listed == {path.relative_to(ROOT).as_posix() for path in files if path.name != "__init__.py"}
-
-
 def test_every_page_is_linked_from_the_index():
     index = (ROOT / "docs" / "index.md").read_text()
     linked = set(LINK.findall(index))
