@@ -6,6 +6,7 @@ import logging
 import os
 import runpy
 import sys
+import time
 from unittest.mock import patch
 
 from hydra.core.global_hydra import GlobalHydra
@@ -31,6 +32,7 @@ def train(*argv, cwd=ROOT):
         patch.dict(os.environ),
         patch.object(jobs, "begun", []),
         patch.object(command, "begun", []),
+        patch.object(command, "started", time.monotonic()),  # this process began long before
         patch.object(jobs, "resumed", []),
         contextlib.chdir(cwd),
         contextlib.redirect_stdout(printed),
