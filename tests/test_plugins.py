@@ -176,7 +176,9 @@ def test_its_checkpoint_is_refused_where_it_is_not(near, library):
     for path in (f"checkpoint={near}/sweep/00-reach8", "checkpoint=sweep/00-reach8"):
         done = use(library, "generate.py", path, "the", cwd=near)
         assert done.returncode == 2
-        wanted = "the class Near of mypkg.near, which is not Headscope's; if you trust that package, install it and set"
+        wanted = (
+            "the class Near from mypkg.near, which is not Headscope's; if you trust that package, install it and set"
+        )
         assert done.stderr == f"error: this checkpoint needs {wanted} HEADSCOPE_PLUGINS=mypkg\n"
 
 

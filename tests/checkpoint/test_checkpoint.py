@@ -39,8 +39,8 @@ def test_a_loaded_model_equals_the_saved_model(scheme, tmp_path):
 
 def test_differences_of_models_with_the_same_shapes_are_listed():
     model = small(Rotary)
-    assert checkpoint.unlike(model, small(Rotary, dropout=0.5, block_size=8, seed=1)) == ""
-    differences = checkpoint.unlike(model, small(Sinusoidal, n_heads=4))
+    assert checkpoint.differences(model, small(Rotary, dropout=0.5, block_size=8, seed=1)) == ""
+    differences = checkpoint.differences(model, small(Sinusoidal, n_heads=4))
     assert differences == "n_heads=2, here 4, position=Rotary(base=10000.0), here Sinusoidal(base=10000.0)"
 
 
@@ -116,7 +116,7 @@ def test_only_known_classes_are_built(tmp_path):
         changed = card | {part: card[part] | {"class": "Popen"}}
         with pytest.raises(UserError, match="called 'Popen'"):
             headscope.load(save(model, tmp_path / "a.ckpt", headscope=changed))
-    with pytest.raises(UserError, match="damaged or of another version"):
+    with pytest.raises(UserError, match="damaged or from another version"):
         headscope.load(save(model, tmp_path / "a.ckpt", state_dict={"model.head.weight": torch.zeros(3)}))
 
 

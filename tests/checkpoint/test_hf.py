@@ -164,7 +164,7 @@ def test_models_of_transformers_can_be_loaded(kind, options, tmp_path):
         ("gpt2", GPT2 | {"activation_function": "gelu_new"}, "activation_function='gelu_new', not 'gelu'"),
         ("gpt2", GPT2 | {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
         ("gpt_neox", NEOX | {"hidden_act": "relu2"}, r"its feedforward\.\w+\.bias is not 0"),
-        ("gpt2", GPT2 | {"vocab_size": 12}, "it has 12 tokens, and its tokenizer 11"),
+        ("gpt2", GPT2 | {"vocab_size": 12}, "it has 12 tokens, but its tokenizer has 11"),
         ("gptj", {"vocab_size": 11, "n_embd": 16, "n_layer": 1, "n_head": 2, "rotary_dim": 8}, "model_type is 'gptj'"),
     ],
 )
@@ -196,9 +196,9 @@ def test_biases_that_cannot_be_folded_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pre_tokenizer": {"type": "Whitespace"}}, "the pre_tokenizer of tokenizer.json differs"),
-        ({"added_tokens": [{"id": 0, "content": "\n", "special": True}]}, "the added_tokens of tokenizer.json differs"),
-        ({"normalizer": {"type": "Lowercase"}}, "the normalizer of tokenizer.json differs"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "the pre_tokenizer in tokenizer.json differs"),
+        ({"added_tokens": [{"id": 0, "content": "\n", "special": True}]}, "the added_tokens in tokenizer.json differs"),
+        ({"normalizer": {"type": "Lowercase"}}, "the normalizer in tokenizer.json differs"),
         ({"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 2}, "unk_token": "<unk>"}}, "the model of tokenizer"),
     ],
 )
@@ -214,7 +214,9 @@ def test_other_tokenizers_are_refused(changes, message, tmp_path):
 def test_a_missing_file_is_named(name, tmp_path):
     folder = exported(tmp_path, model_of())
     (folder / name).unlink()
-    with pytest.raises(UserError, match=f"has a config.json and no {name}; save model and tokenizer there"):
+    with pytest.raises(
+        UserError, match=f"has a config.json, but no {name}; use save_pretrained for both model and tokenizer"
+    ):
         headscope.load(folder)
 
 
@@ -305,12 +307,12 @@ def dead_norm():
 @pytest.mark.parametrize(
     ("model", "named"),
     [
-        (model_of(Sinusoidal), "no counterpart of Sinusoidal; train with position=rope or position=learned"),
-        (model_of(ALiBi), "no counterpart of ALiBi"),
-        (model_of(Position), "no counterpart of Position"),
-        (model_of(Rotary, SwiGLU), "no counterpart of SwiGLU in a GPT-NeoX; train with feedforward=gelu"),
-        (model_of(Learned, GELU, Unit), "no counterpart of Unit; train with qk_norm=none"),
-        (FixedContextMLP(11, 3, 4, 16, 12), "no counterpart of FixedContextMLP"),
+        (model_of(Sinusoidal), "no counterpart to Sinusoidal; train with position=rope or position=learned"),
+        (model_of(ALiBi), "no counterpart to ALiBi"),
+        (model_of(Position), "no counterpart to Position"),
+        (model_of(Rotary, SwiGLU), "no counterpart to SwiGLU in a GPT-NeoX; train with feedforward=gelu"),
+        (model_of(Learned, GELU, Unit), "no counterpart to Unit; train with qk_norm=none"),
+        (FixedContextMLP(11, 3, 4, 16, 12), "no counterpart to FixedContextMLP"),
         (dead_norm(), "cannot be folded into the norm before it: a weight of that norm is zero"),
     ],
 )
@@ -342,7 +344,7 @@ def test_without_a_bias_in_the_head_weights_are_exported_unchanged():
 def test_without_transformers_headscope_checks_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(hf_folder, "find_spec", lambda name: None)
     report = export.export_folder(save(model_of(), tmp_path / "a.ckpt"), tmp_path / "out")
-    assert report.endswith("read back by Headscope; install transformers to check the folder there too")
+    assert report.endswith("read back by Headscope; install transformers to check the folder with it too")
     assert opened(tmp_path / "out")[0].config.use_parallel_residual is False
 
 
@@ -364,7 +366,7 @@ open_with_transformers = hf_folder.open_with_transformers
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (wrong_logits, r"logits of transformers \S+ differ by 0\.0002, and 0\.0001 is allowed"),
+        (wrong_logits, r"logits in transformers \S+ differ by 0\.0002, but only 0\.0001 is allowed"),
         (wrong_ids, r"the tokenizer differs in transformers \S+; nothing was written"),
     ],
 )
@@ -437,7 +439,7 @@ def test_export_generate_and_train_use_such_a_folder(tmp_path):
     }
     done = shell("-m", "headscope.checkpoint", tmp_path / "b.ckpt", tmp_path / "other", "--format", "hf")
     assert done.returncode == 2
-    assert "no counterpart of Sinusoidal" in done.stderr
+    assert "no counterpart to Sinusoidal" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "other").exists()
     done = shell("generate.py", f"checkpoint={out}", "prompt=ab", "max_new_tokens=5")

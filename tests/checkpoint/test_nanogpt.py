@@ -57,7 +57,7 @@ def test_the_training_text_is_found_next_to_the_checkpoint_and_in_nanogpts_folde
     config = {"dataset": "hamlet"}
     (tmp_path / "out").mkdir()
     path = nanogpt.save(model, tmp_path / "out" / "ckpt.pt", config=config)
-    with pytest.raises(UserError, match=r"it has 7 tokens and no vocabulary; copy its training text .* as input\.txt"):
+    with pytest.raises(UserError, match=r"it has 7 tokens but no vocabulary; copy its training text .* as input\.txt"):
         headscope.load(path)
     clone = tmp_path / "data" / "hamlet"
     clone.mkdir(parents=True)

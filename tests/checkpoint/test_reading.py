@@ -50,5 +50,5 @@ def test_a_refusal_names_the_file_and_the_difference(path):
 
 def test_a_damaged_file_names_the_error(path):
     path.write_bytes(MAGIC + b"{")
-    with pytest.raises(UserError, match=r"model\.txt is damaged or of another version \(JSONDecodeError\)"):
+    with pytest.raises(UserError, match=r"model\.txt is damaged or from another version \(JSONDecodeError\)"):
         headscope.load(path)

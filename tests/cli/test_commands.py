@@ -188,7 +188,7 @@ def test_a_run_s_folder_is_its_best_checkpoint(place, pydoc_run):
 
 
 def test_a_folder_without_a_run_is_no_checkpoint(tmp_path):
-    with pytest.raises(UserError, match=r"is a folder without checkpoints/best.ckpt; give a run's folder"):
+    with pytest.raises(UserError, match=r"is a folder without checkpoints/best.ckpt; use a run's folder"):
         checkpoint.load(tmp_path)
 
 

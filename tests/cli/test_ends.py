@@ -18,7 +18,7 @@ TINY = (
         (["logger=[csv,tensorboard]", "trainer.max_steps=2"], "tensorboard --logdir", ["ended before"]),
         (
             ["logger=none", "trainer.max_steps=1000000", "+trainer.max_time=00:00:00:01"],
-            "ended before step 1000000: the time of trainer.max_time is over",
+            "ended before step 1000000: trainer.max_time has elapsed",
             [],
         ),
         (
@@ -27,8 +27,8 @@ TINY = (
                 *("+callbacks.early_stopping._target_=lightning.pytorch.callbacks.EarlyStopping",),
                 *("+callbacks.early_stopping.monitor=val/loss", "+callbacks.early_stopping.min_delta=100"),
             ],
-            "ended before step 50: a callback stopped it, such as early_stopping",
-            ["max_time is over"],
+            "ended before step 50: a callback, such as early_stopping, stopped it",
+            ["max_time has elapsed"],
         ),
     ],
     ids=["none", "csv", "two", "time", "early"],

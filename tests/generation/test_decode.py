@@ -8,7 +8,7 @@ from torch import nn
 
 from headscope.generation import fast_copies
 from headscope.generation.decode import context_start, decode
-from headscope.generation.fast_copies import EightBits, bare, draft
+from headscope.generation.fast_copies import EightBitLinear, draft, fast_copy
 from headscope.generation.sampling import Sampling
 from headscope.heads.capture import capture
 from headscope.model.feedforward import GELU, SquaredReLU, SwiGLU
@@ -105,7 +105,7 @@ def test_decoding_equals_a_slow_loop_for_every_sampling(sampling):
 def test_a_bare_copy_computes_the_same_bits(name):
     model = MODELS[name]()
     ids = torch.randint(11, (2, 16))
-    twin = bare(model)
+    twin = fast_copy(model)
     assert twin(ids).equal(model(ids))
     if hasattr(model, "new_cache"):
         ours, theirs = model.new_cache(), model.new_cache()
@@ -116,14 +116,14 @@ def test_a_bare_copy_computes_the_same_bits(name):
 def test_a_bare_copy_shares_weights_and_keeps_its_mode():
     model = of()
     ids = torch.randint(11, (1, 8))
-    twin = bare(model)
+    twin = fast_copy(model)
     before = twin(ids)
     model.train()
     assert twin(ids).equal(before), "dropout that was off stays off"
     with torch.no_grad():
         model.head.weight.mul_(2)
     assert not twin(ids).equal(before)
-    assert not bare(model)(ids).equal(bare(model)(ids)), "dropout that is on acts"
+    assert not fast_copy(model)(ids).equal(fast_copy(model)(ids)), "dropout that is on acts"
 
 
 def test_a_model_with_hooks_is_called_with_them():
@@ -153,7 +153,7 @@ def test_a_draft_reads_eight_bits_and_is_right_nearly_always(monkeypatch):
     monkeypatch.setattr(fast_copies, "LARGE", 0)
     model = of()
     rough = draft(model)
-    kept = [m for m in rough.modules() if isinstance(m, EightBits)]
+    kept = [m for m in rough.modules() if isinstance(m, EightBitLinear)]
     assert len(kept) == sum(isinstance(m, nn.Linear) for m in model.modules()) == 9
     assert all(m.weight.dtype == torch.int8 for m in kept)
     ids = torch.randint(11, (64, 16), generator=torch.Generator().manual_seed(1))
@@ -173,7 +173,7 @@ def test_a_draft_that_is_right_saves_passes_of_the_model():
             passes.append(ids.shape[1])
             return super().forward(ids, cache)
 
-    twin = bare(model)
+    twin = fast_copy(model)
     model.__class__ = Counted
     list(decode(model, torch.tensor([[1]]), 60, Sampling(1.0), generators(1), twin))
     assert passes == [1, 33, 26]

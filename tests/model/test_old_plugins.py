@@ -8,7 +8,7 @@ from headscope.model.feedforward import GELU, FeedForward
 from headscope.model.position import Learned, Position, Rotary
 from headscope.model.position.rotary import PartialRotary
 from headscope.model.transformer import TransformerLM
-from headscope.training.optim import by_decay
+from headscope.training.optim import split_by_decay
 from tests.conftest import small
 
 IDS = torch.randint(11, (2, 16), generator=torch.Generator().manual_seed(0))
@@ -112,7 +112,7 @@ def test_old_names_of_attributes():
     assert model.position.extension_methods == model.position.ways == ("as trained", "twice")
     assert Rotary.ways == Rotary.extension_methods
     matrix = model.layers()[0].attention.position.matrix
-    assert any(p is matrix for p in by_decay(model)[1])
+    assert any(p is matrix for p in split_by_decay(model)[1])
     plain = small(Position).eval()
     plain.load_state_dict({k: v for k, v in model.state_dict().items() if "position" not in k})
     for block in plain.layers():

@@ -18,7 +18,7 @@ from headscope.model.position import ALiBi, Learned, Position, Rotary, Sinusoida
 from headscope.model.position.biases import T5
 from headscope.model.position.rotary import EXTENSIONS, PartialRotary, Polar
 from headscope.training.muon import Muon
-from headscope.training.optim import AdamW, by_decay
+from headscope.training.optim import AdamW, split_by_decay
 from tests.conftest import ROOT, SCHEMES, small
 from tests.model.schemes import ROWS
 
@@ -108,7 +108,7 @@ def test_t5_shares_its_biases_over_layers_and_one_gradient_gathers_them():
 def test_a_schemes_small_matrices_do_not_decay():
     for scheme, name in ((T5, "biases"), (Polar, "phases")):
         model = small(scheme)
-        spared = {id(p) for p in by_decay(model)[1]}
+        spared = {id(p) for p in split_by_decay(model)[1]}
         assert id(getattr(model.layers()[0].attention.position, name)) in spared
         for optimizer in (AdamW(model), Muon(model)):
             of = [g["weight_decay"] for g in optimizer.param_groups for p in g["params"] if id(p) in spared]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from headscope.training.by_position import non_overlapping, sliding
+from headscope.training.by_position import non_overlapping_losses, sliding_losses
 from tests.conftest import small
 
 IDS = torch.randint(11, (101,), generator=torch.Generator().manual_seed(0))
@@ -19,7 +19,7 @@ def loss_at(model, place, context):
 @pytest.mark.parametrize("t", [7, 16, 40])
 def test_each_position_of_windows_side_by_side(t):
     model = small().eval().stretched(40)
-    found = non_overlapping(model, IDS, t)
+    found = non_overlapping_losses(model, IDS, t)
     assert found.shape == (t,)
     for i in range(t):
         slowly = torch.stack([loss_at(model, start + i + 1, i + 1) for start in range(0, 100 // t * t, t)])
@@ -28,7 +28,7 @@ def test_each_position_of_windows_side_by_side(t):
 
 def test_sliding_scores_the_same_targets_with_the_context_named():
     model = small().eval().stretched(40)
-    found = sliding(model, IDS, [3, 16, 40], 10)
+    found = sliding_losses(model, IDS, [3, 16, 40], 10)
     places = [int(p) for p in torch.linspace(40, 100, 10, dtype=torch.float64)]
     for context, loss in zip([3, 16, 40], found, strict=True):
         slowly = torch.stack([loss_at(model, place, context) for place in places])
@@ -38,4 +38,4 @@ def test_sliding_scores_the_same_targets_with_the_context_named():
 def test_fewer_targets_than_asked_for_are_all_of_them():
     model = small().eval().stretched(40)
     every = torch.stack([loss_at(model, place, 40) for place in range(40, 101)]).mean()
-    assert sliding(model, IDS, [40], 1000).item() == pytest.approx(every.item(), abs=1e-5)
+    assert sliding_losses(model, IDS, [40], 1000).item() == pytest.approx(every.item(), abs=1e-5)

@@ -92,13 +92,13 @@ def test_a_short_name_of_a_precision_is_what_lightning_takes_it_for(given, preci
     ("machine", "change", "message"),
     [
         (LAPTOP, {"accelerator": "gpu"}, "no CUDA device was found; use trainer=cpu"),
-        (LAPTOP, {"accelerator": "mps"}, "this machine has none"),
+        (LAPTOP, {"accelerator": "mps"}, "this machine has no Apple GPU"),
         (H100, {"devices": 3}, "use at most 1"),
-        (LAPTOP, {"devices": 99}, "there are 8 cores"),
+        (LAPTOP, {"devices": 99}, "but only 8 cores; use at most 8"),
         (LAPTOP, {"precision": "16-mixed"}, "needs a GPU"),
         (LAPTOP, {"precision": 16}, "needs a GPU"),
         (MAC, {"precision": 64}, "on an Apple GPU use 32-true"),
-        (T4, {"fused": True}, "cannot clip gradients of precision 16-mixed"),
+        (T4, {"fused": True}, "cannot clip gradients in 16-mixed precision"),
         (MAC, {"num_nodes": 2}, "one device"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope.errors import UserError
-from headscope.training.trainer import RANKS, launched
+from headscope.training.trainer import RANKS, launcher_plugins
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
 
@@ -132,7 +132,7 @@ STEP = {"SLURM_STEP_NODELIST": "a", "SLURM_STEP_NUM_TASKS": "2", "SLURM_NTASKS":
 )
 def test_a_process_that_no_launcher_started_is_the_first_whatever_is_left_there(devices, given, monkeypatch):
     variables(monkeypatch, **given)
-    (plugin,) = launched(devices, 1)
+    (plugin,) = launcher_plugins(devices, 1)
     assert not plugin.creates_processes_externally
     assert (plugin.global_rank(), plugin.local_rank(), plugin.node_rank()) == (0, 0, 0)
     assert plugin.main_address == "127.0.0.1"
@@ -151,7 +151,7 @@ def test_a_process_that_no_launcher_started_is_the_first_whatever_is_left_there(
 def test_a_process_of_a_launcher_is_left_to_lightning(devices, nodes, given, monkeypatch):
     variables(monkeypatch, **given)
     before = rank_zero_only.rank
-    assert launched(devices, nodes) == []
+    assert launcher_plugins(devices, nodes) == []
     assert rank_zero_only.rank == before
     if given.keys() >= STEP.keys():
         assert os.environ["SLURM_NTASKS_PER_NODE"] == str(devices), (
@@ -161,7 +161,7 @@ def test_a_process_of_a_launcher_is_left_to_lightning(devices, nodes, given, mon
 
 def test_a_rank_that_lightning_started_stays_one(monkeypatch):
     variables(monkeypatch, LOCAL_RANK="1", WORLD_SIZE="2", NODE_RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT="1")
-    (plugin,) = launched(2, 1)
+    (plugin,) = launcher_plugins(2, 1)
     assert plugin.creates_processes_externally
     assert plugin.local_rank() == 1
     assert plugin.main_port == 1
@@ -191,7 +191,7 @@ def test_a_rank_that_lightning_started_stays_one(monkeypatch):
 def test_what_speaks_of_other_processes_is_refused(devices, nodes, given, message, monkeypatch):
     variables(monkeypatch, **given)
     with pytest.raises(UserError, match=message):
-        launched(devices, nodes)
+        launcher_plugins(devices, nodes)
 
 
 def test_a_shell_of_slurm_trains_as_one_process(tmp_path):

@@ -10,7 +10,7 @@ from torch import nn
 from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Learned
 from headscope.training import muon
-from headscope.training.muon import Muon, hidden_matrices, orthogonalised
+from headscope.training.muon import Muon, hidden_matrices, orthogonalise
 from tests.conftest import fit, small
 
 SHAPES = [(8, 8), (24, 8), (8, 32), (8, 8)]
@@ -68,13 +68,13 @@ def test_the_iteration_equals_its_formula_and_brings_singular_values_near_one():
     for _ in range(5):
         gram = by_hand @ by_hand.mT
         by_hand = a * by_hand + (b * gram + c * gram @ gram) @ by_hand
-    torch.testing.assert_close(orthogonalised(x, 5), by_hand)
-    values = torch.linalg.svdvals(orthogonalised(x, 5))
+    torch.testing.assert_close(orthogonalise(x, 5), by_hand)
+    values = torch.linalg.svdvals(orthogonalise(x, 5))
     assert values.min() > 0.6
     assert values.max() < 1.3
     u, _, v = torch.linalg.svd(x, full_matrices=False)
-    assert ((orthogonalised(x, 5) * (u @ v)).sum((1, 2)) > 0.9 * 8).all(), "towards the nearest orthogonal matrix"
-    rounded = orthogonalised(x.bfloat16(), 5).double()
+    assert ((orthogonalise(x, 5) * (u @ v)).sum((1, 2)) > 0.9 * 8).all(), "towards the nearest orthogonal matrix"
+    rounded = orthogonalise(x.bfloat16(), 5).double()
     assert (rounded - by_hand).norm() < 0.05 * by_hand.norm()
 
 

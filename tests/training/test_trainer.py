@@ -236,7 +236,7 @@ def test_the_command_completes_a_trial_run(tmp_path):
     ("key", "message"),
     [
         ("trainer.limit_val_batches=4", "trainer.limit_val_batches is not in conf/trainer; add it with a +"),
-        ("trainer.logger=x", "trainer.logger cannot be set: loggers are a group of their own"),
+        ("trainer.logger=x", "trainer.logger cannot be set: loggers have their own group"),
     ],
 )
 def test_the_command_says_how_to_add_an_option(key, message):

@@ -1,6 +1,6 @@
 """Saves a model and its tokenizer in one file, loads them again, and exports them for other programs."""
 
-from headscope.checkpoint.format import card, unlike
+from headscope.checkpoint.format import card, differences
 from headscope.checkpoint.reading import Loaded, find, load, newest
 
-__all__ = ["Loaded", "card", "find", "load", "newest", "unlike"]
+__all__ = ["Loaded", "card", "differences", "find", "load", "newest"]

@@ -12,8 +12,8 @@ from headscope.shell import Parser, run
 def main() -> None:
     """Writes the file or the folder; raises UserError if it exists, or if the checkpoint cannot be exported."""
     parser = Parser(prog=command("export"), description="Exports a run's model.")
-    parser.add_argument("checkpoint", help="a *.ckpt in a run's folder")
-    parser.add_argument("out", type=Path, help="the file to write; with --format hf, a folder that transformers opens")
+    parser.add_argument("checkpoint", help="a *.ckpt file from a run's folder")
+    parser.add_argument("out", type=Path, help="the file to write; with --format hf, a folder for transformers")
     parser.add_argument("--format", choices=("part4", "safetensors", "hf"), default="safetensors")
     arguments = parser.parse_args()
     if arguments.out.exists():

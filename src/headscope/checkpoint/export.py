@@ -31,7 +31,7 @@ def export(path: str | Path, kind: str) -> bytes:
 
     With the kind `part4`, the content is a dictionary that the classes of Part 4 (`docs/PART4.md`) load. `safetensors`
     holds the weights, and in its metadata the description of model, tokenizer and run. Raises UserError as `load` does,
-    or if Part 4's classes cannot hold the model.
+    or if Part 4's classes cannot represent the model.
     """
     model, tokenizer, about = load(path)
     if kind == "safetensors":
@@ -45,9 +45,9 @@ def export(path: str | Path, kind: str) -> bytes:
 
 
 def export_folder(path: str | Path, out: Path) -> str:
-    """Writes a folder that `transformers` opens, checks it, and returns a line that reports both.
+    """Writes a folder that `transformers` opens, checks it, and returns a one-line report.
 
-    The folder appears complete or not at all. Raises UserError as `load` does, if transformers has no counterpart of
+    The folder appears complete or not at all. Raises UserError as `load` does, if transformers has no counterpart to
     the model, or if the check finds a difference; RunFailed if the disk is full.
     """
     loaded = load(path)
@@ -79,7 +79,7 @@ def _check(loaded: Loaded, folder: Path) -> str:
     decoded = [tokenizer.decode(row) for row in ids.tolist()]
     encoded = {}
     for text in (*decoded, tokenizer.decode(range(model.vocab_size))):
-        with suppress(UnknownToken):  # such as a word that holds a space
+        with suppress(UnknownToken):  # raised, for example, for a word that contains a space
             encoded[text] = tokenizer.encode(text).tolist()
     readers: list[tuple[str, Callable[[Tensor], Tensor], Any]] = [("Headscope", *load(folder)[:2])]
     with warnings.catch_warnings(action="ignore"):
@@ -89,11 +89,11 @@ def _check(loaded: Loaded, folder: Path) -> str:
             difference = (logits(ids) - model(ids)).abs().max().item()
             if not difference <= TOLERANCE:
                 raise UserError(
-                    f"logits of {name} differ by {difference:.2g}, and {TOLERANCE:g} is allowed; nothing was written;"
-                    " use --format safetensors"
+                    f"logits in {name} differ by {difference:.2g}, but only {TOLERANCE:g} is allowed; nothing was"
+                    " written; use --format safetensors"
                 )
             same_texts = [their_tokenizer.decode(row) for row in ids.tolist()] == decoded
             if not same_texts or any(list(their_tokenizer.encode(text)) != row for text, row in encoded.items()):
                 raise UserError(f"the tokenizer differs in {name}; nothing was written; use another --format")
-    advice = "" if transformers else "; install transformers to check the folder there too"
+    advice = "" if transformers else "; install transformers to check the folder with it too"
     return f"logits agree within {difference:.1g}, read back by {name}{advice}"

@@ -1,8 +1,8 @@
 """Headscope's own files: a run's checkpoint, which Lightning writes, and its export to safetensors.
 
-Each holds a description (card) of model, tokenizer and run as plain data, from which objects are built. A description
-names classes and their arguments. A name is looked up only among the subclasses of the base class that is expected in
-its place, so a file cannot build anything else.
+Both contain a description (card) of model, tokenizer and run as plain data. It names classes and their arguments, from
+which objects are built. Each class is looked up only among the subclasses of the expected base class, so a file cannot
+create other objects.
 
 A release that changes the output of `card` increases FORMAT by one and adds an upgrade from the old format to STEPS.
 `tests/checkpoint/fixtures` has a small checkpoint of every format.
@@ -27,7 +27,7 @@ from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import LanguageModel, TransformerLM
 
 FORMAT = 2
-PREFIX = "model."  #: before the name of each weight of a LightningModule's model
+PREFIX = "model."  #: prefix that a LightningModule adds to the names of its model's weights
 MODELS = (TransformerLM, FixedContextMLP)  #: imported so that they are among the subclasses of LanguageModel
 #: Arguments of a model that are objects, and the base class of each.
 PARTS: dict[str, type] = {"position": Position, "feedforward": FeedForward, "qk_norm": QKNorm}
@@ -47,7 +47,7 @@ def describe(part: Any) -> dict[str, Any]:
     return described | {k: describe(v) if isinstance(v, bases) else v for k, v in values.items()}
 
 
-def unlike(old: Any, new: Any) -> str:
+def differences(old: Any, new: Any) -> str:
     """Returns the arguments that differ between two models, such as `n_heads=8, here 4`, or an empty string.
 
     Dropout and block size are ignored.
@@ -66,7 +66,7 @@ def _as_call(value: Any) -> Any:
 
 
 def subclasses(base: Any, module: str | None = None) -> dict[str, Any]:
-    """Returns a class and its subclasses by name, limited to the classes of a module; None stands for Headscope.
+    """Returns `base` and its subclasses that are defined in `module` (None: anywhere in Headscope), by name.
 
     A class takes precedence over its subclasses of the same name, which `generation.fast_copies` creates.
     """
@@ -78,7 +78,7 @@ def subclasses(base: Any, module: str | None = None) -> dict[str, Any]:
 
 
 def constructor(description: dict[str, Any], base: type) -> Any:
-    """Returns the class that `describe` described, a subclass of `base`, with its arguments filled in.
+    """Returns the described class, a subclass of `base`, as a `partial` with the described arguments.
 
     Raises UserError if neither this version nor an allowed plugin has such a class.
     """
@@ -89,7 +89,7 @@ def constructor(description: dict[str, Any], base: type) -> Any:
             raise ValueError("module")
         if not plugins.belongs(module):
             raise UserError(
-                f"this checkpoint needs the class {name} of {module}, which is not Headscope's; if you trust that"
+                f"this checkpoint needs the class {name} from {module}, which is not Headscope's; if you trust that"
                 f" package, install it and set {plugins.NAMED}={module.partition('.')[0]}"
             )
         plugins.imported(module)
@@ -108,7 +108,7 @@ def card(model: LanguageModel, tokenizer: Tokenizer, **about: Any) -> dict[str, 
     return {"format": FORMAT, "model": describe(model), "tokenizer": describe(tokenizer), "about": about}
 
 
-def _name_the_parts(card: dict[str, Any]) -> dict[str, Any]:
+def _add_classes_of_parts(card: dict[str, Any]) -> dict[str, Any]:
     """Upgrades format 1, which did not store the classes of feed-forward and QK norm, because each had only one."""
     model = dict(card["model"])
     if "position" in model:
@@ -117,7 +117,7 @@ def _name_the_parts(card: dict[str, Any]) -> dict[str, Any]:
 
 
 #: For each older format, the function that upgrades a description to the next format.
-STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _name_the_parts}
+STEPS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _add_classes_of_parts}
 
 
 def recognises(source: Source) -> bool:

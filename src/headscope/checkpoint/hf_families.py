@@ -1,6 +1,6 @@
 """Model classes of the `transformers` library that compute the same as `TransformerLM`, one `Family` each.
 
-A family lists transformers' names of our sizes and modules, in the order of `source.SIZES`, `OUTER` and `INNER`.
+A family lists transformers' names for our sizes and modules, in the order of `source.SIZES`, `OUTER` and `INNER`.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from headscope.model.position import Learned, Position, Rotary
 from headscope.model.qk_norm import QKNorm, Unit
 from headscope.model.transformer import LanguageModel, TransformerLM
 
-#: Activations by their names in transformers, and our feed-forwards that apply them.
+#: Our feed-forward networks, by transformers' names for their activation functions.
 ACTIVATIONS: dict[str, type[FeedForward]] = {"gelu": GELU, "relu2": SquaredReLU}
 EPS = 1e-5  #: added to every variance in our layer norms
 ROPE = {"partial_rotary_factor": 1.0, "rope_type": "default"}  #: required options of rotary positions
@@ -33,11 +33,11 @@ class Family:
     blocks: str  #: prefix of a block's modules, before the number of the block
     inner: tuple[str, ...]  #: modules for INNER
     dropout: tuple[str, ...]  #: options for our dropout; the first is read
-    attention_dropout: str  #: option for dropout of attention weights, which ours lacks
-    activation: str  #: option for the activation of the feed-forward
-    width: str  #: option for the width of the feed-forward
+    attention_dropout: str  #: option for dropout of attention weights, which our models lack
+    activation: str  #: option for the activation of the feed-forward network
+    width: str  #: option for the width of the feed-forward network
     required: Mapping[str, Any]  #: options that must have these values
-    defaults: Mapping[str, Any]  #: transformers' values of options that config.json leaves out; override `required`
+    defaults: Mapping[str, Any]  #: transformers' defaults for options that config.json omits; they override `required`
     rope_options: Mapping[str, str] = field(default_factory=dict)  #: older name of each option in `rope_parameters`
     qk_norm: type[QKNorm] = QKNorm
     transposed: bool = False  #: matrices are (in, out)
@@ -108,25 +108,25 @@ FAMILIES = {family.model_type: family for family in (GPT2, NEOX, PERSIMMON)}
 
 def family_of(model: LanguageModel) -> Family:
     """Returns the family that computes the same as a model; raises UserError if there is none."""
-    advice = "use --format safetensors, which holds every model"
+    advice = "use --format safetensors, which can hold every model"
     if not isinstance(model, TransformerLM):
-        raise UserError(f"transformers has no counterpart of {type(model).__name__}; {advice}")
+        raise UserError(f"transformers has no counterpart to {type(model).__name__}; {advice}")
     same_position = [family for family in FAMILIES.values() if family.position is type(model.position)]
     family = next((family for family in same_position if family.qk_norm is type(model.qk_norm)), None)
     if family is None:
         part = model.qk_norm if same_position else model.position
         option = "qk_norm=none" if same_position else "position=rope or position=learned"
-        raise UserError(f"transformers has no counterpart of {type(part).__name__}; train with {option}, or {advice}")
+        raise UserError(f"transformers has no counterpart to {type(part).__name__}; train with {option}, or {advice}")
     if type(model.feedforward) not in ACTIVATIONS.values():
         raise UserError(
-            f"transformers has no counterpart of {type(model.feedforward).__name__} in a {family.name}; train with"
+            f"transformers has no counterpart to {type(model.feedforward).__name__} in a {family.name}; train with"
             f" feedforward=gelu or feedforward=relu2, or {advice}"
         )
     return family
 
 
 def options_of(family: Family, config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options of config.json by their newest names, with the defaults of those that it leaves out."""
+    """Returns the options of config.json under their newest names, with defaults for those that it omits."""
     options = {**family.required, **family.defaults, **config}
     if family.rope_options:
         scaling, older = config.get("rope_scaling"), family.rope_options
@@ -139,5 +139,5 @@ def options_of(family: Family, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def sizes_of(family: Family, options: dict[str, Any]) -> dict[str, Any]:
-    """Returns the sizes of a model by our names."""
+    """Returns the sizes of a model under our names."""
     return {ours: options[option] for ours, option in zip(SIZES, family.sizes, strict=True)}

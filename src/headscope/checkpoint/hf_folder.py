@@ -24,7 +24,7 @@ from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
 
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
-ABOUT = "headscope_about"  #: key in the metadata of the weights, which transformers ignores: description of the run
+ABOUT = "headscope_about"  #: metadata key for the description of the run; transformers ignores this key
 
 
 def files(model: LanguageModel, tokenizer: Tokenizer, about: dict[str, Any]) -> dict[str, bytes]:
@@ -47,7 +47,7 @@ def files(model: LanguageModel, tokenizer: Tokenizer, about: dict[str, Any]) -> 
 
 
 def recognises(source: Source) -> bool:
-    """Whether the source is a folder that transformers opens, or the weights in one."""
+    """Whether the source is a folder that transformers opens, or the file of weights in such a folder."""
     return (_folder(source) / CONFIG).is_file() and (source.path.is_dir() or source.path.name == WEIGHTS)
 
 
@@ -56,8 +56,8 @@ def read(source: Source) -> CardAndWeights:
     folder = _folder(source)
     missing = [name for name in (WEIGHTS, TOKENIZER) if not (folder / name).is_file()]
     if missing:
-        advice = "save model and tokenizer there, both by save_pretrained"
-        raise UserError(f"{folder} has a {CONFIG} and no {missing[0]}; {advice}")
+        advice = "use save_pretrained for both model and tokenizer"
+        raise UserError(f"{folder} has a {CONFIG}, but no {missing[0]}; {advice}")
     with safe_open(folder / WEIGHTS, framework="pt") as f:
         about = json.loads((f.metadata() or {}).get(ABOUT, "{}"))
     if not (isinstance(about, dict) and "name" in about and "name" in about.get("data", {})):
@@ -67,7 +67,7 @@ def read(source: Source) -> CardAndWeights:
     end = config.get("eos_token_id")
     tokenizer = hf_tokenizer.read(saved_tokenizer, end if isinstance(end, int) else None)
     if model["vocab_size"] != len(tokenizer):
-        raise UnsupportedModel(f"it has {model['vocab_size']} tokens, and its tokenizer {len(tokenizer)}")
+        raise UnsupportedModel(f"it has {model['vocab_size']} tokens, but its tokenizer has {len(tokenizer)}")
     return {"model": model, "tokenizer": describe(tokenizer), "about": about}, weights
 
 
@@ -78,7 +78,7 @@ def _folder(source: Source) -> Path:
 def open_with_transformers(folder: Path) -> tuple[str, Callable[[Tensor], Tensor], Any] | None:
     """Opens a folder with transformers; returns None if that library is not installed.
 
-    Otherwise returns its name with its version, a function from ids (B, T) to logits (B, T, V), and the tokenizer.
+    Otherwise returns the library's name and version, a function from ids (B, T) to logits (B, T, V), and the tokenizer.
     """
     if not find_spec("transformers"):
         return None

@@ -20,7 +20,7 @@ from headscope.errors import UserError
 from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import LanguageModel, TransformerLM
 
-TOLERANCE = 5e-5  #: the largest error of an output whose bias was folded into other weights
+TOLERANCE = 5e-5  #: the largest allowed error of an output whose bias was folded into other weights
 
 #: Buffers that older versions of transformers saved with the weights and that are computed from the config.
 BUFFERS = re.compile(r".*\.(attn|attention)\.(bias|masked_bias|rotary_emb\.inv_freq)")
@@ -28,7 +28,7 @@ BUFFERS = re.compile(r".*\.(attn|attention)\.(bias|masked_bias|rotary_emb\.inv_f
 
 @torch.no_grad()
 def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Returns config and weights of a model of transformers that computes the same logits.
+    """Returns config and weights of a transformers model that computes the same logits.
 
     Raises UserError as `family_of` does, or if the bias of the head cannot be folded into the norm before it.
     """
@@ -56,7 +56,7 @@ def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _config(family: Family, model: TransformerLM, width: int) -> dict[str, Any]:
-    """Returns config.json of an exported model, with the names of RoPE options in older and newer versions."""
+    """Returns config.json of an exported model, with each RoPE option under its older and its newer name."""
     activation = next(name for name, kind in ACTIVATIONS.items() if kind is type(model.feedforward))
     config: dict[str, Any] = {
         "architectures": [family.architecture],
@@ -79,7 +79,7 @@ def _config(family: Family, model: TransformerLM, width: int) -> dict[str, Any]:
 
 
 def _rearrange(family: Family, name: str, weight: Tensor, n_heads: int) -> Tensor:
-    """Returns one of our weights or biases in the arrangement of transformers.
+    """Returns one of our weights or biases, arranged as in transformers.
 
     With RoPE, the rows of q, k and v are grouped by head, and the first channels of all rotated pairs precede the
     second channels. GPT-2's matrices are transposed.
@@ -101,7 +101,7 @@ def _rearrange_back(family: Family, name: str, weight: Tensor, n_heads: int) -> 
 
 
 def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Returns our description of a model of transformers (the `model` of a card), and its weights by our names.
+    """Returns our description of a transformers model (`model` in a card), and its weights under our names.
 
     Raises UnsupportedModel if no model of ours computes the same; the message names the difference.
     """
@@ -140,7 +140,7 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, 
 
 
 def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, Any]) -> dict[str, Tensor]:
-    """Returns a family's weights by our names and in our arrangement, still with the biases of attention."""
+    """Returns a family's weights under our names and in our arrangement, still with the attention biases."""
     modules = module_names(family.outer, family.blocks, family.inner, min(sizes["n_layers"], len(weights)))
     ours_of = {theirs: ours for ours, theirs in modules.items()} | {"lm_head": "head"}  # name in newer versions
     ours = rename({name: w.float() for name, w in weights.items() if not BUFFERS.fullmatch(name)}, ours_of)
@@ -153,7 +153,7 @@ def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, 
 
 
 def fold_attention_biases(weights: dict[str, Tensor]) -> None:
-    """Removes the biases of attention, which our models lack, and changes other weights so that the output is the same.
+    """Removes attention biases, which our models lack, and changes other weights so that the output stays the same.
 
     Raises UnsupportedModel if this is not possible.
     """

@@ -1,7 +1,7 @@
-"""Writes our tokenizers as a `tokenizer.json` of the `tokenizers` library, and reads such files.
+"""Writes our tokenizers as a `tokenizer.json` for the `tokenizers` library, and reads such files.
 
-The library gives the same ids for every text that our tokenizer accepts, and the same text for all ids. Like ours,
-it raises an error for a character or word that the vocabulary lacks.
+The library gives the same ids for every text that our tokenizer accepts, and the same text for all ids. Like our
+tokenizer, it raises an error for a character or word that the vocabulary lacks.
 """
 
 from typing import Any
@@ -12,15 +12,15 @@ from headscope.errors import UserError
 
 #: Splits text into single characters.
 CHARACTERS = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}
-#: Splits text as `WordTokenizer.split`. Python counts \x1c to \x1f as white space, and that library does not.
+#: Splits text the way `WordTokenizer.split` does. Only Python, not the library, counts \x1c to \x1f as white space.
 WORDS = {"type": "Split", "pattern": {"Regex": r"\n|[^\s\x1c-\x1f]+"}, "behavior": "Removed", "invert": True}
-#: Split text into lines and newlines, and then into bytes, which a model of byte pairs joins.
+#: Split text into lines and newlines, and then into bytes, which a BPE model joins.
 LINES = {"type": "Split", "pattern": {"String": "\n"}, "behavior": "Isolated", "invert": False}
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 #: Joins decoded tokens without spaces.
 FUSE = {"type": "Fuse"}
 #: Joins decoded words with spaces, but not next to newlines. `WordPiece` adds a space before each word that does not
-#: begin with the prefix, and no word begins with a space.
+#: begin with the prefix " ". No word begins with a space, so `WordPiece` adds one before each word.
 SPACES = {
     "type": "Sequence",
     "decoders": [
@@ -30,14 +30,14 @@ SPACES = {
         {"type": "Replace", "pattern": {"String": "\n "}, "content": "\n"},
     ],
 }
-#: Adds no special tokens. transformers saves it in this form.
+#: A post-processor that adds no special tokens, in the form in which transformers saves it.
 NO_SPECIAL_TOKENS = {
     "type": "TemplateProcessing",
     "single": [{"Sequence": {"id": "A", "type_id": 0}}],
     "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
     "special_tokens": {},
 }
-#: A model of byte pairs, without its vocabulary and merges.
+#: A BPE model, without its vocabulary and merges.
 BYTE_PAIRS: dict[str, Any] = {
     "type": "BPE",
     **dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix")),
@@ -46,10 +46,10 @@ BYTE_PAIRS: dict[str, Any] = {
 
 
 def write(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Returns the content of `tokenizer.json`; raises UserError if the library has no such tokenizer or token."""
+    """Returns the content of `tokenizer.json`; raises UserError if the library lacks such a tokenizer or token."""
     vocab = {token: i for i, token in enumerate(tokenizer.vocab)}
     if any(0xD800 <= ord(c) < 0xE000 for token in vocab for c in token):
-        raise UserError("the vocabulary has a lone surrogate, which no text of transformers can have")
+        raise UserError("the vocabulary has a lone surrogate, which transformers cannot represent")
     split: dict[str, Any]
     decoder: dict[str, Any]
     if isinstance(tokenizer, BytePairTokenizer):
@@ -61,7 +61,7 @@ def write(tokenizer: Tokenizer) -> dict[str, Any]:
         # The unknown token is not in the vocabulary, so that unknown words and characters raise an error.
         model = {"type": "WordLevel", "vocab": vocab, "unk_token": " " if words else "<unk>"}
     else:
-        raise UserError(f"transformers has no counterpart of {type(tokenizer).__name__}; use --format safetensors")
+        raise UserError(f"transformers has no counterpart to {type(tokenizer).__name__}; use --format safetensors")
     return {
         "version": "1.0",
         "truncation": None,
@@ -76,10 +76,10 @@ def write(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def read(saved: dict[str, Any], end: int | None) -> Tokenizer:
-    """Returns our tokenizer that `write` would have saved as this `tokenizer.json`.
+    """Returns the Headscope tokenizer that `write` would save as this `tokenizer.json`.
 
     `end` is the id of the token that ends a text: if that token is a newline, every line is a text. Raises
-    UnsupportedModel if the tokenizer splits or joins text in another way than ours.
+    UnsupportedModel if the tokenizer splits or joins text differently from ours.
     """
     model = saved["model"]
     vocab = sorted(model["vocab"], key=model["vocab"].get)
@@ -97,7 +97,7 @@ def read(saved: dict[str, Any], end: int | None) -> Tokenizer:
     for key, value in write(tokenizer).items():
         if theirs.get(key) != value:
             raise UnsupportedModel(
-                f"Headscope has no such tokenizer: the {key} of tokenizer.json differs; a model reads only with the"
-                " tokenizer that it was trained with"
+                f"the {key} in tokenizer.json differs from that in every tokenizer of Headscope; use a model with"
+                " another tokenizer"
             )
     return tokenizer

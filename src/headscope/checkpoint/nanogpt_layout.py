@@ -19,14 +19,14 @@ from headscope.checkpoint.hf_layout import fold_attention_biases, rename_weights
 from headscope.checkpoint.source import CardAndWeights, Source, UnsupportedModel
 from headscope.data.decoding import read_text
 
-#: GPT-2 with linear layers of PyTorch, whose matrices are (out, in).
+#: GPT-2 with PyTorch's linear layers, whose matrices are (out, in).
 NANOGPT = replace(GPT2, transposed=False, sizes=("vocab_size", "n_embd", "n_head", "n_layer", "block_size"))
-COMPILED = "_orig_mod."  #: before each name if the model was compiled by torch.compile
-#: The 65 characters of tiny Shakespeare, by nanoGPT's name of that text.
+COMPILED = "_orig_mod."  #: prefix of each name if torch.compile compiled the model
+#: The 65 characters of tiny Shakespeare, under nanoGPT's name for that text.
 KNOWN = {"shakespeare_char": "\n !$&',-.3:;?" + string.ascii_letters}
-GPT2_VOCABULARY = 50257  #: byte pairs of GPT-2; nanoGPT rounds their number up to 50304
+GPT2_VOCABULARY = 50257  #: number of GPT-2's tokens; nanoGPT rounds it up to 50304
 FILE = "ckpt.pt"
-TEXT = "input.txt"  #: the training text, in the folder of the checkpoint or in nanoGPT's folder of the data
+TEXT = "input.txt"  #: the training text, in the folder of the checkpoint or in nanoGPT's data folder
 
 
 def recognises(source: Source) -> bool:
@@ -42,7 +42,7 @@ def read(source: Source) -> CardAndWeights:
     dataset = str(config.get("dataset", "")) if isinstance(config, dict) else ""
     weights = {name.removeprefix(COMPILED): weight for name, weight in saved["model"].items()}
     ours = rename_weights(NANOGPT, weights, sizes)
-    for name in [name for name in ours if name.endswith(".weight")]:  # nanoGPT's bias=False leaves these biases out
+    for name in [name for name in ours if name.endswith(".weight")]:  # nanoGPT's bias=False omits these biases
         module = name.removesuffix(".weight")
         if module.rpartition(".")[2] in ("norm1", "norm2", "norm", "up", "down"):
             ours.setdefault(f"{module}.bias", torch.zeros(len(ours[name])))
@@ -64,8 +64,8 @@ def _vocabulary(size: int, dataset: str, source: Source) -> list[str]:
     """Returns the sorted characters of the first text that has as many different characters as the model has tokens."""
     if size >= GPT2_VOCABULARY:
         raise UnsupportedModel(
-            f"it has {size:,} tokens and so uses GPT-2's byte pairs, which cross line ends, unlike Headscope's; only"
-            " nanoGPT's character models can be read"
+            f"it has {size:,} tokens, so it uses GPT-2's byte pairs, which can cross line ends, unlike Headscope's;"
+            " only nanoGPT's character models can be read"
         )
     folder = source.path.parent
     files = [folder / TEXT, *([folder.resolve().parent / "data" / dataset / TEXT] if dataset else [])]
@@ -81,6 +81,6 @@ def _vocabulary(size: int, dataset: str, source: Source) -> list[str]:
             return vocab
         rejected.append(f"; {name} has {len(vocab):,} different characters")
     raise UnsupportedModel(
-        f"it has {size:,} tokens and no vocabulary{''.join(rejected)}; copy its training text into the same folder, as"
+        f"it has {size:,} tokens but no vocabulary{''.join(rejected)}; copy its training text into the same folder, as"
         f" {TEXT}"
     )

@@ -13,7 +13,7 @@ from headscope.errors import UserError
 from headscope.model.position import Sinusoidal
 from headscope.model.transformer import TransformerLM
 
-#: Part 4's names of our modules; see `module_names`.
+#: Part 4's names for our modules; see `module_names`.
 OUTER = ("token_emb", "ln_final", "output")
 INNER = ("ln1", "attention.W_qkv", "attention.W_out", "ln2", "ffn.0", "ffn.2")
 TABLE = "pos_enc.pe"  #: Part 4's table of positions, a buffer (1, T, C)
@@ -21,14 +21,14 @@ KIND = "tokenizer"  #: our key for the tokenizer's class, which Part 4 ignores; 
 
 
 def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) -> bytes:
-    """Returns the file that Part 4 would have saved; raises UserError if Part 4 has no such positions or tokens."""
+    """Returns the file that Part 4 would have saved; raises UserError if Part 4 lacks such positions or such tokens."""
     if type(model.position) is not Sinusoidal or model.position.base != 10000.0:
         raise UserError(
-            f"Part 4 has only sinusoidal positions with base=10000, and this model has {type(model.position).__name__};"
+            f"Part 4 has only sinusoidal positions with base=10000, but this model has {type(model.position).__name__};"
             " use --format safetensors, or train with position=sinusoidal"
         )
     if not isinstance(tokenizer, CharTokenizer | WordTokenizer):
-        raise UserError("Part 4 has characters or words as tokens, no byte pairs; use --format safetensors")
+        raise UserError("Part 4 has characters or words as tokens, not byte pairs; use --format safetensors")
     weights = rename(model.state_dict(), module_names(OUTER, "blocks.", INNER, model.n_layers))
     saved = {
         "model_state_dict": weights | {TABLE: model.position.sines[None].clone()},

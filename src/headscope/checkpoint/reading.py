@@ -17,17 +17,17 @@ from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
 
-#: Every format that can be read, one row each: `recognises` returns whether a file or folder has the format, and `read`
-#: returns its card and weights. The first match is used. Formats that are recognised without `Source.content` come
-#: first, because `content` raises an error for unknown kinds of files. `read` raises `UnsupportedModel` if no model or
-#: tokenizer of ours computes the same, another UserError if a file is missing, and any other error for a damaged file.
+#: The formats that can be read, one row each. `recognises` returns whether a file or folder has the format, and `read`
+#: returns its card and weights. The first match is used. Folders come first, because the others read
+#: `Source.content`, which raises an error if it cannot read a file. `read` raises `UnsupportedModel` if Headscope has
+#: no equivalent model or tokenizer, another UserError if a file is missing, and any other error for a damaged file.
 FORMATS: tuple[tuple[Callable[[Source], bool], Callable[[Source], CardAndWeights]], ...] = (
     (hf_folder.recognises, hf_folder.read),
     (own_format.recognises, own_format.read),
     (part4_layout.recognises, part4_layout.read),
     (nanogpt_layout.recognises, nanogpt_layout.read),
 )
-MAX_POSITIONS = 1 << 17  #: limit of block_size, because a file's weights do not limit the size of a position table
+MAX_POSITIONS = 1 << 17  #: largest allowed block_size, so that a damaged file does not create a huge table of positions
 
 
 class Loaded(NamedTuple):
@@ -60,7 +60,7 @@ def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
     source = Source(find(path), text)
     path = source.path
     if not path.exists():
-        raise UserError(f"there is no checkpoint at {path}; train one, or give another path")
+        raise UserError(f"there is no checkpoint at {path}; train a model, or use another path")
     try:
         for recognises, read in FORMATS:
             if recognises(source):
@@ -70,10 +70,10 @@ def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
     except UserError:
         raise
     except Exception as e:
-        raise UserError(f"{path} is damaged or of another version ({type(e).__name__}); use another checkpoint") from e
+        raise UserError(f"{path} is damaged or from another version ({type(e).__name__}); use another file") from e
     if path.is_dir():
-        raise UserError(f"{path} is a folder without checkpoints/best.ckpt; give a run's folder, or a checkpoint")
-    raise UserError(f"{path} is not a Headscope checkpoint; give a *.ckpt of a run's folder")
+        raise UserError(f"{path} is a folder without checkpoints/best.ckpt; use a run's folder, or a checkpoint")
+    raise UserError(f"{path} is not a Headscope checkpoint; use a *.ckpt file from a run's folder")
 
 
 def _build(card: dict[str, Any], weights: dict[str, Any]) -> Loaded:
@@ -89,7 +89,7 @@ def _build(card: dict[str, Any], weights: dict[str, Any]) -> Loaded:
 
 
 class WithoutParameters(TorchFunctionMode):
-    """Creates parameters on the meta device, with a shape and without numbers; computes position tables as usual.
+    """Creates parameters on the meta device, with a shape but no values; computes position tables as usual.
 
     Building the whole model on `torch.device("meta")` would be slower, because `torch.arange` and random numbers on
     that device import PyTorch's compiler, which takes 0.9 s.
@@ -107,7 +107,7 @@ class WithoutParameters(TorchFunctionMode):
 
 
 def check_shapes(build: partial[LanguageModel], weights: Mapping[str, Tensor]) -> None:
-    """Raises ValueError if the model that `build` would create does not have the shapes of a file's weights.
+    """Raises ValueError if a file's weights do not have the shapes of the model that `build` would create.
 
     Does not allocate memory for the model.
     """
@@ -124,6 +124,6 @@ def check_shapes(build: partial[LanguageModel], weights: Mapping[str, Tensor]) -
             raise ValueError("shapes")
 
 
-def _shapes(weights: Mapping[str, Tensor], one: int = 1) -> dict[str, list[int]]:
-    """Returns the shape of each weight, with `one` in place of every dimension of size 1."""
-    return {name: [one if n == 1 else n for n in weight.shape] for name, weight in weights.items()}
+def _shapes(weights: Mapping[str, Tensor], size_for_1: int = 1) -> dict[str, list[int]]:
+    """Returns the shape of each weight, with `size_for_1` in place of every dimension of size 1."""
+    return {name: [size_for_1 if n == 1 else n for n in weight.shape] for name, weight in weights.items()}

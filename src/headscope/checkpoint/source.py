@@ -1,4 +1,4 @@
-"""Opens files of every format without executing code in them, and translates names of modules between formats."""
+"""Opens files of every format without executing code in them, and translates names for modules between formats."""
 
 import json
 import pickle
@@ -17,15 +17,15 @@ from torch import Tensor
 
 from headscope.errors import UserError
 
-#: A description of model, tokenizer and run (see `format.card`), and the weights by our names.
+#: The description of model, tokenizer and run (see `format.card`), and the weights under our names.
 CardAndWeights = tuple[dict[str, Any], dict[str, Tensor]]
-SIZES = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")  #: our names of the model's sizes
-OUTER = ("embedding", "norm", "head", "position.vectors")  #: our modules outside the blocks; the last is for `Learned`
+SIZES = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")  #: our names for the model's sizes
+OUTER = ("embedding", "norm", "head", "position.vectors")  #: our modules outside the blocks; the last: `Learned` only
 INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")  #: inside a block
 
 
 class UnsupportedModel(UserError):
-    """A model of another program that Headscope cannot represent. `load` puts the file's name before the message."""
+    """A model from another program that Headscope cannot represent. `load` puts the file's name before the message."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Source:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """The dictionary in a file of `torch.save` or safetensors, tensors on the CPU; empty for anything else.
+        """The dictionary that `torch.save` or safetensors wrote, with tensors on the CPU; empty for anything else.
 
         Raises UserError if the file is damaged, or if loading it would execute code.
         """
@@ -45,7 +45,7 @@ class Source:
             return {}
         try:
             with self.path.open("rb") as f:
-                start = f.read(9)  # of safetensors: the length of the header, and the brace that begins its JSON
+                start = f.read(9)  # in safetensors: the header's length (8 bytes), then its JSON
             if start[8:] == b"{" and struct.unpack("<Q", start[:8])[0] < self.path.stat().st_size:
                 with safe_open(self.path, framework="pt") as f:
                     card = json.loads((f.metadata() or {}).get("headscope", "null"))
@@ -54,19 +54,19 @@ class Source:
                 content = torch.load(self.path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as e:
             reason = "holds code, not only data," if "GLOBAL" in str(e) or "reduce" in str(e) else "is damaged"
-            raise UserError(f"{self.path} {reason} and was not loaded; give a checkpoint that Headscope wrote") from e
+            raise UserError(f"{self.path} {reason} and was not loaded; use a checkpoint that Headscope wrote") from e
         except Exception as e:
             raise UserError(
-                f"{self.path} cannot be read ({type(e).__name__}); it is damaged or not a checkpoint; give another file"
+                f"{self.path} cannot be read ({type(e).__name__}); it is damaged or not a checkpoint; use another file"
             ) from e
         return content if isinstance(content, dict) else {}
 
 
 def module_names(outer: Sequence[str], blocks: str, inner: Sequence[str], n_layers: int) -> dict[str, str]:
-    """Returns another program's name of each of our modules.
+    """Returns another program's names for our modules, by our names.
 
-    `outer` and `inner` are its names of our OUTER and INNER modules, in the same order; `outer` may lack the last one.
-    `blocks` is the prefix of its modules inside a block, before the number of the block.
+    `outer` and `inner` are its names for our OUTER and INNER modules, in the same order; `outer` may lack the last one.
+    `blocks` is the part of a module's name that precedes the number of its block.
     """
     names = dict(zip(OUTER, outer, strict=False))
     for block in range(n_layers):
@@ -75,7 +75,7 @@ def module_names(outer: Sequence[str], blocks: str, inner: Sequence[str], n_laye
 
 
 def rename(weights: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str, Tensor]:
-    """Returns weights with their modules renamed; modules without a new name keep the old one."""
+    """Returns weights with their modules renamed; modules that are not in `modules` keep their names."""
     renamed = {}
     for name, weight in weights.items():
         module, _, kind = name.rpartition(".")

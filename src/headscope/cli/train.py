@@ -19,7 +19,7 @@ from headscope.generation.sampling import Sampling
 from headscope.generation.text import write_texts
 from headscope.run.execute import Run, execute
 from headscope.shell import argument
-from headscope.training.trainer import ended_early
+from headscope.training.trainer import early_end_reason
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def log_summary(run: Run, summary: dict[str, Any]) -> None:
         f"{summary['steps']} steps, {summary['train_seconds']:.0f} s of training,"
         f" {summary['tokens_per_second']:,.0f} tokens/s, {summary['parameters']:,} parameters"
     )
-    if reason := ended_early(run.trainer):
+    if reason := early_end_reason(run.trainer):
         log.info(f"ended before step {run.trainer.max_steps}: {reason}")
     log.info(f"run saved to {folder}\n\nnext:")
     best = argument("checkpoint=", f"{folder}/checkpoints/best.ckpt")

@@ -1,4 +1,4 @@
-"""Faster copies of a model: an exact one, and an inexact one that guesses the tokens that the model will draw.
+"""Two faster copies of a model: an exact one, and an approximate one that guesses the tokens that the model will draw.
 
 Shapes: K inputs, M outputs of a linear layer.
 """
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=nn.Module)
 LARGE = 2_000_000  #: smallest number of weights for which a draft saves time
-MULTIPLE = 16  #: the 8-bit kernel reads this many inputs of a layer at once, even beyond the end of the row
+MULTIPLE = 16  #: the 8-bit kernel reads this many inputs of a layer at once, even past the end of a row
 
 
-def bare(model: M, replace: Mapping[type[nn.Module], Callable[[Any], nn.Module]] | None = None) -> M:
+def fast_copy(model: M, replace: Mapping[type[nn.Module], Callable[[Any], nn.Module]] | None = None) -> M:
     """Returns a faster copy of a model that runs the same `forward` methods on the same weights.
 
     `nn.Module` checks for hooks in every call, and looks every weight and submodule up in three dictionaries. For a
-    small model that reads one token, this takes half of the time. Calling a module of the copy calls `forward`
+    small model that reads one token, this takes half of the run time. Calling a module of the copy calls `forward`
     directly, and weights and submodules are plain attributes.
 
-    The copy stays in the current mode: a model in eval mode loses its dropout layers. Compiled modules run uncompiled.
-    A model with hooks is returned unchanged, so that the hooks are called. `replace` maps the class of a submodule to
-    a function that returns its replacement.
+    The copy of a model in eval mode has no dropout layers and stays in eval mode. Compiled modules run uncompiled. A
+    model with hooks is returned unchanged, so that the hooks are called. `replace` maps the class of a submodule to a
+    function that returns its replacement.
     """
     if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
         return model
@@ -39,20 +39,20 @@ def _copy(module: Any, replace: Mapping[type[nn.Module], Callable[[Any], nn.Modu
         module = replace[type(module)](module)
     if isinstance(module, nn.Dropout) and not module.training:
         module = nn.Identity()
-    copy = object.__new__(_called_directly(module.__class__))
+    copy = object.__new__(_with_direct_calls(module.__class__))
     parts = {name: part and _copy(part, replace) for name, part in module._modules.items()}
     vars(copy).update(vars(module), _modules=parts, **module._parameters, **module._buffers, **parts)
     return copy
 
 
 @cache
-def _called_directly(kind: type[nn.Module]) -> type[nn.Module]:
-    """A subclass in which calling a module calls `forward` directly."""
+def _with_direct_calls(kind: type[nn.Module]) -> type[nn.Module]:
+    """Returns a subclass whose instances run `forward` directly when called."""
     return type(kind.__name__, (kind,), {"__call__": kind.forward})
 
 
-class EightBits(nn.Module):
-    """A linear layer with 8 bits per weight and one scale per output: it reads a quarter of the bytes of fp32."""
+class EightBitLinear(nn.Module):
+    """A linear layer with 8 bits per weight and one scale per output, which reads a quarter of the bytes of fp32."""
 
     def __init__(self, exact: nn.Linear) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class EightBits(nn.Module):
         self.bias = exact.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., K) to (..., M)."""
+        """Maps (..., K) to (..., M)."""
         rows = x.reshape(-1, x.shape[-1]).bfloat16()
         y = torch._weight_int8pack_mm(rows, self.weight, self.scale).view(*x.shape[:-1], -1).to(x.dtype)
         return y if self.bias is None else y + self.bias
@@ -79,4 +79,4 @@ def draft(model: "LanguageModel") -> "LanguageModel | None":
     fits = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in weights)
     if not fits or not hasattr(model, "new_cache") or sum(p.numel() for p in weights) < LARGE:
         return None
-    return bare(model, {nn.Linear: lambda layer: layer if layer.in_features % MULTIPLE else EightBits(layer)})
+    return fast_copy(model, {nn.Linear: lambda layer: layer if layer.in_features % MULTIPLE else EightBitLinear(layer)})

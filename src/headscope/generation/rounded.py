@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from headscope.model.transformer import LanguageModel
 
 M = TypeVar("M", bound="LanguageModel")
-CLOSE = 1e-2  #: nats; the largest change of a logit that is accepted
-GREEDY = 200  #: tokens of greedy text that must be identical
+MAX_CHANGE = 1e-2  #: the largest accepted change of a logit, in nats
+GREEDY_TOKENS = 200  #: tokens of greedy text that must be identical
 
 
 class Rounding(NamedTuple):
     """The effect of rounding a model's weights to float16."""
 
-    largest_change: float  #: of a logit, in nats
+    largest_change: float  #: largest change of a logit, in nats
     same_text: bool  #: whether the greedy text is the same
 
     @property
     def is_harmless(self) -> bool:
-        return self.largest_change <= CLOSE and self.same_text
+        return self.largest_change <= MAX_CHANGE and self.same_text
 
 
 def round_to_float16(model: M) -> M:
@@ -53,5 +53,5 @@ def measure_rounding(model: "LanguageModel", texts: Tensor, prompt: Tensor) -> R
     if not math.isfinite(change):  # a weight is too large for float16
         return Rounding(change, same_text=False)
     greedy = Sampling(temperature=0.0)
-    text, rounded_text = ([*decode(m, prompt, GREEDY, greedy, [torch.Generator()])] for m in (model, rounded))
+    text, rounded_text = ([*decode(m, prompt, GREEDY_TOKENS, greedy, [torch.Generator()])] for m in (model, rounded))
     return Rounding(change, text == rounded_text)

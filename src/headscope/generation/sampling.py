@@ -28,7 +28,7 @@ class Sampling:
     top_p: Annotated[float, Gt(0), Le(1)] | None = None
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Returns the distribution to draw from, (..., V), rows sum to one, for logits (..., V)."""
+        """Returns the probabilities (..., V) with which each token is drawn, for logits (..., V)."""
         if self.temperature == 0:
             return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
         logits = (logits - logits.amax(-1, keepdim=True)).double() / self.temperature
@@ -44,7 +44,7 @@ class Sampling:
         return torch.zeros_like(p).scatter(-1, order, p)
 
     def noise(self, generators: Sequence[torch.Generator], size: int) -> Tensor:
-        """Returns random numbers for drawing one token of each of B texts, (B, V).
+        """Returns random numbers for drawing one token for each of B texts, (B, V).
 
         Each generator draws V = `size` numbers u, uniform in [0, 1), in float64; the result is Gumbel noise,
         -log(-log u). At temperature 0 nothing is drawn, and the result is zeros (B, 1).
@@ -57,7 +57,7 @@ class Sampling:
     def draw(self, logits: Tensor, noise: Tensor) -> Tensor:
         """Returns ids (...) on the CPU for logits (..., V) and noise of the same shape.
 
-        The largest of log p + noise belongs to a token with probability p (Gumbel 1954; Maddison et al. 2014). This
+        A token has the largest log p + noise with its probability p (Gumbel 1954; Maddison et al. 2014). This method
         needs neither normalising nor sorting, and nearly equal logits nearly always draw the same token. Raises
         UserError if the logits are not finite.
         """
@@ -70,7 +70,7 @@ class Sampling:
 
 
 class Draws:
-    """Draws the tokens of several texts. A position always uses the same noise, however often it is drawn."""
+    """Draws the tokens of several texts. Drawing a position again uses the same noise."""
 
     def __init__(self, sampling: Sampling, generators: Sequence[torch.Generator]) -> None:
         self.sampling, self.generators = sampling, generators
@@ -78,10 +78,10 @@ class Draws:
 
     def __call__(self, logits: Tensor, ahead: int) -> Tensor:
         """Draws ids (B, n) from logits (B, n, V) of n positions; the first is `ahead` positions after the next one."""
-        places = range(ahead, ahead + logits.shape[1])
-        while len(self._noise) < places.stop:
+        positions = range(ahead, ahead + logits.shape[1])
+        while len(self._noise) < positions.stop:
             self._noise.append(self.sampling.noise(self.generators, logits.shape[-1]))
-        return self.sampling.draw(logits, torch.stack([self._noise[i] for i in places], 1))
+        return self.sampling.draw(logits, torch.stack([self._noise[i] for i in positions], 1))
 
     def advance(self, n: int) -> None:
         """Moves the next position n tokens ahead."""
@@ -92,7 +92,7 @@ def finite(logits: Tensor) -> Tensor:
     """Returns logits of any shape unchanged; raises UserError if one of them is infinite or not a number."""
     if not math.isfinite(logits.detach().sum(dtype=torch.float64)):
         raise UserError(
-            "the model's logits are not finite, so that no token can be drawn: its weights are damaged or its training"
+            "the model's logits are not finite, so no token can be drawn: its weights are damaged or its training"
             " diverged; use an earlier checkpoint, or train with a smaller optimizer.lr"
         )
     return logits

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from headscope.data.tokenizers import Tokenizer
     from headscope.model.transformer import LanguageModel
 
-TOGETHER = 16  #: the largest number of texts that are written at once, because each needs memory for keys and values
+TEXTS_AT_ONCE = 16  #: maximum number of texts written at once, because each needs memory for its keys and values
 
 
 def opening(tokenizer: "Tokenizer") -> str:
@@ -50,25 +50,25 @@ def write_texts(
 
     The first piece is the prompt as the tokenizer reads it. Each further piece is the text of one drawn token. Joined,
     the pieces equal the text of all ids decoded at once; a piece is empty while a character is incomplete. A text ends
-    after the token that ends texts, if the tokenizer has one. A token that both starts and ends texts is not written.
+    after the tokenizer's end token, if it has one. An end token that is also the start token is not written.
     Up to 16 texts are computed together; a step is computed when the first of them needs it. The model is in eval mode,
     the generators are on the CPU, and a prompt without tokens is replaced by the opening.
 
-    Raises UserError if the prompt has a token that the vocabulary lacks, or (from a piece) if logits are not finite.
+    Raises UserError if the prompt has a token that the vocabulary lacks, or, on iteration, if logits are not finite.
     """
     ids = prompt_ids(tokenizer, prompt)
     device = next(model.parameters()).device
     guess = draft(model) if len(generators) == 1 else None
     texts: list[Iterator[str]] = []
-    for first in range(0, len(generators), TOGETHER):
-        some = generators[first : first + TOGETHER]
-        drawn = decode(model, ids.to(device).expand(len(some), -1), max_new_tokens, sampling, some, guess)
-        texts += [_pieces(tokenizer, ids.tolist(), steps, row) for row, steps in enumerate(tee(drawn, len(some)))]
+    for first in range(0, len(generators), TEXTS_AT_ONCE):
+        group = generators[first : first + TEXTS_AT_ONCE]
+        drawn = decode(model, ids.to(device).expand(len(group), -1), max_new_tokens, sampling, group, guess)
+        texts += [_pieces(tokenizer, ids.tolist(), steps, row) for row, steps in enumerate(tee(drawn, len(group)))]
     return texts
 
 
 def _pieces(tokenizer: "Tokenizer", prompt: list[int], steps: Iterator[list[int]], row: int) -> Iterator[str]:
-    """Yields the text of a prompt, then the text of one token per step, until the token that ends texts."""
+    """Yields the text of a prompt, then the text of one token per step, until the end token."""
     prompt = prompt[1:] if prompt[0] == tokenizer.start else prompt
 
     def all_ids() -> Iterator[int]:
@@ -85,8 +85,8 @@ def _pieces(tokenizer: "Tokenizer", prompt: list[int], steps: Iterator[list[int]
 
 
 @torch.inference_mode()
-def next_tokens(model: "LanguageModel", tokenizer: "Tokenizer", prompt: str, most: int) -> list[tuple[str, float]]:
-    """Returns up to `most` next tokens with their probabilities at temperature 1, the most likely first.
+def next_tokens(model: "LanguageModel", tokenizer: "Tokenizer", prompt: str, limit: int) -> list[tuple[str, float]]:
+    """Returns up to `limit` next tokens with their probabilities at temperature 1, the most likely first.
 
     Raises UserError if the prompt has a token that the vocabulary lacks, or if the logits are not finite.
     """
@@ -94,5 +94,5 @@ def next_tokens(model: "LanguageModel", tokenizer: "Tokenizer", prompt: str, mos
     ids = ids[context_start(len(ids), model.block_size) :].to(next(model.parameters()).device)
     p = finite(model(ids[None])[0, -1]).double().softmax(-1)  # (V,)
     top = p.sort(descending=True, stable=True)  # stable: tokens with equal probability stay in the order of their ids
-    ranked = zip(top.values[:most].tolist(), top.indices[:most].tolist(), strict=True)
+    ranked = zip(top.values[:limit].tolist(), top.indices[:limit].tolist(), strict=True)
     return [(tokenizer.show(i), q) for q, i in ranked]

@@ -1,1 +1,1 @@
-"""Language models in pure PyTorch: ids (B, T) to logits (B, T, V)."""
+"""Language models in pure PyTorch, which map ids (B, T) to logits (B, T, V)."""

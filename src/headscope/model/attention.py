@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from headscope.model.position import Position
 from headscope.model.qk_norm import QKNorm
 
-SHORT = 512  #: longest sequence for which plain products in bf16 are faster on a CPU than the fused kernel in fp32
+SHORT = 512  #: longest sequence for which, on a CPU, matrix products in bf16 are faster than the fused kernel in fp32
 
 
 def causal_mask(t_q: int, t_k: int, device: torch.device | None = None) -> Tensor:
-    """(Tq, Tk), True where a query may attend. Aligned bottom-right, because cached keys precede the queries."""
+    """Returns (Tq, Tk), True where a query may attend; aligned bottom-right, because cached keys precede queries."""
     return torch.ones(t_q, t_k, dtype=torch.bool, device=device).tril(t_k - t_q)
 
 
 def attention_scores(
     q: Tensor, k: Tensor, *, scale: float | None = None, bias: Tensor | None = None, causal: bool = True
 ) -> Tensor:
-    """Scaled, biased and masked scores (..., Tq, Tk), in fp32 or wider, of q (..., Tq, D) and k (..., Tk, D).
+    """Returns scaled, biased and masked scores (..., Tq, Tk), in fp32 or wider, for q (..., Tq, D), k (..., Tk, D).
 
-    Without `scale`, the factor on q·k is 1/√D (Vaswani et al. 2017, eq. 1). The bias is added after scaling, broadcast
+    `scale` multiplies q·k; the default is 1/√D (Vaswani et al. 2017, eq. 1). The bias is added after scaling, broadcast
     to (..., Tq, Tk). With `causal`, the scores of keys after the query are -inf.
     """
     scale = q.shape[-1] ** -0.5 if scale is None else scale
@@ -42,24 +42,24 @@ def attention_scores(
 def attention_weights(
     q: Tensor, k: Tensor, *, scale: float | None = None, bias: Tensor | None = None, causal: bool = True
 ) -> Tensor:
-    """The softmax of `attention_scores`, (..., Tq, Tk): the weights that `attention` uses but does not return."""
+    """Returns the softmax of `attention_scores`, (..., Tq, Tk): the weights that `attention` uses internally."""
     return attention_scores(q, k, scale=scale, bias=bias, causal=causal).softmax(-1)
 
 
 def attention(
     q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None, bias: Tensor | None = None, causal: bool = True
 ) -> Tensor:
-    """softmax(q kᵀ · scale + bias) v, by the fastest correct kernel (Vaswani et al. 2017, eq. 1).
+    """Returns softmax(q kᵀ · scale + bias) v, computed by the fastest correct kernel (Vaswani et al. 2017, eq. 1).
 
-    Arguments as in `attention_scores`; v holds the values (..., Tk, D). Returns (..., Tq, D).
+    Takes the arguments of `attention_scores` and the values v (..., Tk, D); returns (..., Tq, D).
 
     PyTorch's fused kernel needs three precautions:
 
-    - Its causal mask is aligned top-left, which is wrong for queries that follow cached keys. These get an explicit
-      mask. A single query needs no mask, because it attends to all keys.
+    - Its causal mask is aligned top-left, which is wrong for queries that follow cached keys. Such queries get an
+      explicit mask. A single query needs no mask, because it attends to all keys.
     - A bias requires an explicit mask, which is slower. A bias with one number per key, (..., 1, Tk), needs no mask,
-      because it is passed in additional channels of queries and keys.
-    - On a CPU, the kernel's backward pass takes ten times longer in bf16 than in fp32. Short sequences are therefore
+      because it can be passed in additional channels of queries and keys.
+    - On a CPU, the kernel's backward pass takes ten times as long in bf16 as in fp32. Short sequences are therefore
       computed in bf16 by plain matrix products, and long ones in fp32.
     """
     t_q, t_k = q.shape[-2], k.shape[-2]
@@ -72,7 +72,7 @@ def attention(
         if bias is not None and bias.shape[-2] == 1 and causal and t_q == t_k > 1:
             q, k, bias = *_bias_as_channels(q, k, bias / scale), None
         if q.device.type == "cpu" and dtype == torch.bfloat16 and causal and t_q == t_k <= SHORT:
-            return _attention_by_products(q, k, v, scale, bias)
+            return _attention_by_matmul(q, k, v, scale, bias)
         if q.device.type == "cpu" and dtype != torch.float64:
             q, k, v = q.float(), k.float(), v.float()
         if q.shape[-1] > width:
@@ -87,10 +87,10 @@ def attention(
 
 
 def _bias_with_mask(bias: Tensor | None, t_q: int, t_k: int, device: torch.device) -> Tensor:
-    """The bias, or zeros, with -inf where a query may not attend, (..., Tq, Tk).
+    """Returns the bias, or zeros if there is none, with -inf where a query may not attend: (..., Tq, Tk).
 
-    If the bias has one number per key, each query subtracts the number of its own key. This has no effect on the
-    softmax, and keeps the numbers small, because 16 bits are exact only for small numbers.
+    If the bias has one number per key, the query's own number is subtracted from each row. This does not change the
+    softmax, and keeps the numbers small, which limits their rounding errors in 16 bits.
     """
     hidden = torch.full((t_q, t_k), float("-inf"), device=device).triu(t_k - t_q + 1)
     if bias is None:
@@ -100,21 +100,21 @@ def _bias_with_mask(bias: Tensor | None, t_q: int, t_k: int, device: torch.devic
     return bias + hidden
 
 
-def _bias_as_channels(q: Tensor, k: Tensor, by_key: Tensor) -> tuple[Tensor, Tensor]:
-    """Queries and keys with four more channels, so that q kᵀ includes the bias `by_key` (..., 1, T).
+def _bias_as_channels(q: Tensor, k: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns queries and keys with four additional channels, so that q kᵀ includes the bias (..., 1, T).
 
-    Each query subtracts the number of its own key, which changes no attention weight but keeps scores small. Each
-    number is split into a bf16 number and the remainder, which gives it 16 significant bits in bf16 instead of 8.
+    The query's own number is subtracted from each row, which changes no attention weight but keeps scores small. Each
+    number is split into a bf16 number and the remainder, which gives 16 significant bits in bf16 instead of 8.
     """
-    whole = by_key.mT.expand(*k.shape[:-1], 1)  # (..., T, 1)
-    high = whole.detach().bfloat16()
-    parts = torch.cat((high, (whole - high).to(k.dtype)), -1).to(k.dtype)  # (..., T, 2)
+    exact = bias.mT.expand(*k.shape[:-1], 1)  # (..., T, 1)
+    high = exact.detach().bfloat16()
+    parts = torch.cat((high, (exact - high).to(k.dtype)), -1).to(k.dtype)  # (..., T, 2)
     ones = torch.ones_like(parts)
     return torch.cat((q, ones, -parts.detach()), -1), torch.cat((k, parts, ones), -1)
 
 
-def _attention_by_products(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None) -> Tensor:
-    """Causal attention of a sequence to itself by two matrix products and a softmax; arguments as in `attention`."""
+def _attention_by_matmul(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: Tensor | None) -> Tensor:
+    """Computes what `attention` computes for causal self-attention, by two matrix products and a softmax."""
     b, h, t, _ = q.shape
     q, k, v = (u.reshape(b * h, t, -1) for u in (q, k, v))  # (B H, T, D) each
     if bias is None:
@@ -127,9 +127,9 @@ def _attention_by_products(q: Tensor, k: Tensor, v: Tensor, scale: float, bias: 
 
 
 class KVCache:
-    """Keys and values of up to `length` positions that a layer has processed; allocated at the first use.
+    """Keys and values of up to `length` positions that a layer has processed; allocated on first use.
 
-    Setting `seen` to a smaller number forgets later positions.
+    Setting `seen` to a smaller number discards later positions.
     """
 
     def __init__(self, length: int) -> None:
@@ -138,7 +138,7 @@ class KVCache:
         self.k = self.v = torch.empty(0)
 
     def extend(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Appends k, v (B, H, T, D); returns all keys and values so far, (B, H, seen, D) each."""
+        """Appends k, v (B, H, T, D); returns all cached keys and values, (B, H, seen, D) each."""
         if self.k.shape[:2] != k.shape[:2]:
             b, h, _, d = k.shape
             self.k, self.v = k.new_empty(b, h, self.length, d), v.new_empty(b, h, self.length, v.shape[-1])
@@ -153,12 +153,12 @@ class Attend(nn.Module):
     """`attention` as a module, so that forward hooks can read the queries, keys and values of a layer."""
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, *, scale: float, bias: Tensor | None) -> Tensor:
-        """q (B, H, Tq, D), k and v (B, H, Tk, D), to (B, H, Tq, D)."""
+        """Maps q (B, H, Tq, D), k and v (B, H, Tk, D) to the head outputs (B, H, Tq, D)."""
         return attention(q, k, v, scale=scale, bias=bias)
 
 
 class MultiHeadAttention(nn.Module):
-    """Causal self-attention with `n_heads` heads (Vaswani et al. 2017, section 3.2.2), without biases."""
+    """Causal self-attention with `n_heads` heads (Vaswani et al. 2017, sec. 3.2.2). Its linear layers have no bias."""
 
     def __init__(self, d_model: int, n_heads: int, position: Position, qk_norm: QKNorm | None = None) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class MultiHeadAttention(nn.Module):
         self.out = nn.Linear(d_model, d_model, bias=False)
 
     def heads(self, x: Tensor, offset: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-        """x (B, T, C) to the queries, keys and values of every head, (B, H, T, D) each, with positions applied."""
+        """Maps x (B, T, C) to queries, keys and values, (B, H, T, D) each, with positions applied."""
         b, t, c = x.shape
         qkv = self.qkv(x).view(b, t, 3, self.n_heads, c // self.n_heads)  # (B, T, 3, H, D)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind()  # (B, H, T, D) each
@@ -179,9 +179,9 @@ class MultiHeadAttention(nn.Module):
         return q, k, v
 
     def score_inputs(self, k: Tensor, offset: int = 0) -> tuple[Tensor, Tensor | None]:
-        """The final keys, which queries are multiplied with, and the bias of the scores or None.
+        """Returns the final keys, by which queries are multiplied, and the bias on the scores or None.
 
-        k (B, H, Tk, D) are all keys so far, as `heads` returned them; the first query is at position `offset`.
+        k (B, H, Tk, D) holds all keys that `heads` has returned; the first query is at position `offset`.
         """
         k, bias_of_keys = self.position.keys(k)
         bias = self.position.bias(offset, k.shape[-2] - offset, k.shape[-2])
@@ -190,12 +190,12 @@ class MultiHeadAttention(nn.Module):
         return k, bias + bias_of_keys
 
     def merge(self, heads: Tensor) -> Tensor:
-        """Head outputs (B, H, T, D) to (B, T, C), through the output projection."""
+        """Maps head outputs (B, H, T, D) to (B, T, C) by the output projection."""
         b, h, t, d = heads.shape
         return cast(Tensor, self.out(heads.transpose(1, 2).reshape(b, t, h * d)))
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
-        """(B, T, C) to (B, T, C). With a cache, x holds the positions after the cached ones."""
+        """Maps (B, T, C) to (B, T, C). With a cache, x holds the positions after the cached ones."""
         offset = cache.seen if cache else 0
         q, k, v = self.heads(x, offset)
         if cache is not None:

@@ -1,4 +1,4 @@
-"""The feed-forward network of a block, which works on each position separately: one class per kind.
+"""Feed-forward networks, which process each position separately: one class per kind.
 
 Shapes: B batch, T positions, C = d_model, F width of the hidden layer.
 """
@@ -14,10 +14,10 @@ from headscope.model.position.base import accept_old_names
 
 
 class FeedForward(nn.Module):
-    """down(activation(up(x))), (B, T, C) to (B, T, C). Each subclass chooses the activation function.
+    """Maps x (B, T, C) to down(activation(up(x))), (B, T, C). Each subclass chooses the activation function.
 
-    The linear layers are called `up` and `down`. The model initialises `down` with zeros. Parameters listed in
-    `no_weight_decay` are exempt from weight decay. Without `width`, F is 4 C. With `bias`, both layers have biases.
+    `up` and `down` are linear layers, and the model initialises `down` with zeros. Parameters listed in
+    `no_weight_decay` are exempt from weight decay. `width` is F, by default 4 C. With `bias`, both layers have biases.
     """
 
     no_weight_decay: ClassVar[tuple[str, ...]] = ()
@@ -34,7 +34,7 @@ class FeedForward(nn.Module):
         self.down = nn.Linear(width, d_model, bias)
 
     def activation(self, x: Tensor) -> Tensor:
-        """The function applied to each element of the hidden layer, (B, T, F) to the same shape."""
+        """Applies the activation function to each element of the hidden layer (B, T, F)."""
         raise NotImplementedError
 
     bend = activation  #: the old name

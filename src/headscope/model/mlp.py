@@ -17,8 +17,8 @@ class FixedContextMLP(LanguageModel):
     """One hidden layer over the concatenated embeddings of the last K tokens (Bengio et al. 2003, section 2).
 
     Like a transformer, it predicts at every position, so both are trained and validated on the same windows. At the
-    first positions, zeros replace the embeddings of missing tokens. `context` is K, `hidden` the width of the hidden
-    layer, and `block_size` the longest sequence, T.
+    first positions, zeros replace the embeddings of missing tokens. `context` is K, `hidden` is the width of the
+    hidden layer, and `block_size` is the longest sequence, T.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class FixedContextMLP(LanguageModel):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Ids (B, T) to logits (B, T, V)."""
+        """Maps ids (B, T) to logits (B, T, V)."""
         x = F.pad(self.embedding(ids), (0, 0, self.context - 1, 0))  # (B, K - 1 + T, C)
         windows = x.unfold(1, self.context, 1).flatten(2)  # (B, T, C, K) to (B, T, C K)
         return cast(Tensor, self.head(torch.tanh(self.inner(windows))))

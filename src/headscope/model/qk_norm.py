@@ -11,25 +11,25 @@ EPS = 1e-5  #: added to the variance
 
 
 class QKNorm(nn.Module):
-    """No normalisation: queries and keys stay as the projections give them."""
+    """No normalisation: returns queries and keys unchanged."""
 
     def __init__(self) -> None:
         super().__init__()
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries and keys (B, H, T, D), to the same shapes."""
+        """Normalises queries and keys (B, H, T, D) and keeps their shapes."""
         return q, k
 
 
 class Unit(QKNorm):
-    """Every query and key gets mean 0 and variance 1 over its D channels, and so the length √D (Henry et al. 2020).
+    """Gives each query and key mean 0 and variance 1 over its D channels, hence the length √D (Henry et al. 2020).
 
     Scaled scores are therefore at most √D. This is LayerNorm without weights, in fp32 or wider. On a CPU it takes half
     the time of `rms_norm`, which PyTorch builds from several operations.
     """
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        # One copy makes a tensor both fp32 and contiguous; layer_norm alone would make a second copy.
+        # A single copy converts to fp32 and makes the tensor contiguous; otherwise, layer_norm would copy it again.
         wide = torch.promote_types(q.dtype, torch.float32)
         q, k = (u.to(wide, memory_format=torch.contiguous_format) for u in (q, k))
         return F.layer_norm(q, q.shape[-1:], eps=EPS), F.layer_norm(k, k.shape[-1:], eps=EPS)

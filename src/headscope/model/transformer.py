@@ -17,7 +17,7 @@ from headscope.model.qk_norm import QKNorm
 
 
 class LanguageModel(nn.Module):
-    """The interface that training, generation and checkpoints use: ids (B, T) to logits (B, T, V), T ≤ block_size.
+    """The interface that training, generation and checkpoints use: maps ids (B, T) to logits (B, T, V), T ≤ block_size.
 
     Every argument of a constructor is kept as an attribute of the same name, because checkpoints store it.
     """
@@ -27,10 +27,10 @@ class LanguageModel(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + feed-forward(norm(x)) (pre-norm: Xiong et al. 2020).
+    """Adds attention(norm(x)) to x, and then feed-forward(norm(x)) (pre-norm: Xiong et al. 2020).
 
-    Dropout acts on what attention and feed-forward add to x. `position`, `feedforward` and `qk_norm` are the parts of
-    this layer; by default, the feed-forward network is GELU, and queries and keys are not normalised.
+    Dropout is applied to the outputs of attention and feed-forward. `position`, `feedforward` and `qk_norm` are the
+    layer's own modules; by default, the feed-forward network is GELU, and queries and keys are not normalised.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
-        """(B, T, C) to (B, T, C)."""
+        """Maps (B, T, C) to (B, T, C)."""
         x = x + self.dropout(self.attention(self.norm1(x), cache))
         return cast(Tensor, x + self.dropout(self.feedforward(self.norm2(x))))
 
@@ -63,12 +63,12 @@ class TransformerLM(LanguageModel):
 
     Args:
         vocab_size, d_model, n_heads, n_layers, block_size: V, C, H, L, and the longest sequence T. H divides C.
-        dropout: probability, on the embedding and on what attention and feed-forward add.
-        position: constructor of the positional scheme, called with C, H, T and the layer, None for the embedding.
+        dropout: probability, for the embedding and for the outputs of attention and feed-forward.
+        position: constructor of the positional scheme, called with C, H, T and the layer's index (embedding: None).
         feedforward: constructor of the feed-forward network, called with C.
         qk_norm: constructor of the normalisation of queries and keys.
 
-    Raises ValueError if the number of heads does not divide the width, or if the scheme cannot use this width.
+    Raises ValueError if H does not divide C, or if the positional scheme cannot use this width.
     """
 
     def __init__(
@@ -112,40 +112,40 @@ class TransformerLM(LanguageModel):
                 nn.init.zeros_(module.bias)
 
     def layers(self) -> list[Block]:
-        """The blocks, with their type."""
+        """Returns the blocks as a typed list."""
         return cast(list[Block], list(self.blocks))
 
     @property
     def feedforward(self) -> FeedForward:
-        """The feed-forward network of the first layer. All layers have the same kind, which checkpoints store."""
+        """The feed-forward network of the first layer; checkpoints store its class, which all layers share."""
         return self.layers()[0].feedforward
 
     @property
     def qk_norm(self) -> QKNorm:
-        """The normalisation of the first layer. All layers have the same kind, which checkpoints store."""
+        """The QK norm of the first layer; checkpoints store its class, which all layers share."""
         return self.layers()[0].attention.qk_norm
 
     def new_cache(self) -> list[KVCache]:
-        """An empty cache for each layer, for decoding up to block_size tokens."""
+        """Returns an empty cache for each layer, for decoding up to block_size tokens."""
         return [KVCache(self.block_size) for _ in self.blocks]
 
     def embed(self, ids: Tensor, offset: int = 0) -> Tensor:
-        """Ids (B, T) to the residual stream before the first block, (B, T, C)."""
+        """Maps ids (B, T) to the residual stream before the first block, (B, T, C)."""
         if offset + ids.shape[1] > self.block_size:
             raise ValueError(f"{offset + ids.shape[1]} tokens do not fit the context: block_size={self.block_size}")
         return cast(Tensor, self.drop(self.position.embed(self.embedding(ids), offset)))
 
     def forward(self, ids: Tensor, cache: list[KVCache] | None = None) -> Tensor:
-        """Ids (B, T) to logits (B, T, V). With a cache, ids are the tokens after the cached ones."""
+        """Maps ids (B, T) to logits (B, T, V). With a cache, ids are the tokens after the cached ones."""
         x = self.embed(ids, cache[0].seen if cache else 0)  # (B, T, C)
         for layer, block in enumerate(self.blocks):
             x = block(x, cache[layer] if cache else None)
         return cast(Tensor, self.head(self.norm(x)))
 
     def stretched(self, block_size: int, method: str = "as trained") -> "TransformerLM":
-        """A copy with the same weights for longer sequences, of block_size tokens.
+        """Returns a copy with the same weights for sequences of up to block_size tokens.
 
-        The method is one of the positional scheme's `extension_methods`. Raises ValueError as `Position.stretch` does.
+        `method` is one of the positional scheme's `extension_methods`. Raises ValueError as `Position.stretch` does.
         """
         longer = copy.deepcopy(self)
         longer.block_size = block_size

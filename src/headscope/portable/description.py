@@ -1,4 +1,4 @@
-"""Describes a model by plain tensors and numbers, and verifies the description against the model.
+"""Describes a model as plain tensors and numbers, and verifies the description against the model.
 
 The description of a transformer, whose keys the page's script reads (`render/model_page/transformer.js`):
 
@@ -20,8 +20,8 @@ The description of a transformer, whose keys the page's script reads (`render/mo
     norm       as norm1
     head       weight (V, C), bias (V,)
 
-Everything is read from the weights and from the hooks of the model's parts, never from their class. A part of a plugin
-can therefore be described too if it computes one of these forms.
+The description is found by reading the weights and calling the hooks of the model's parts; their classes do not matter.
+A plugin's part can therefore be described too, if it computes one of these forms.
 
 Shapes: B batch, T positions, C = d_model, H heads, D = C / H, F width of a feed-forward network, V vocabulary.
 """
@@ -40,7 +40,7 @@ from headscope.model.qk_norm import EPS, QKNorm
 from headscope.model.transformer import LanguageModel, TransformerLM
 from headscope.portable.forward import CURVES, feed_forward, forward, pattern
 
-TOLERANCE = 1e-3  #: allowed error, relative to the largest number, or absolute if that is less than 1
+TOLERANCE = 1e-3  #: allowed error, relative to the largest number, or absolute if that number is below 1
 
 
 class NotPortable(ValueError):
@@ -48,7 +48,7 @@ class NotPortable(ValueError):
 
 
 def refusal(model: LanguageModel) -> str:
-    """The reason why a model cannot be described; empty if it can."""
+    """Returns the reason why a model cannot be described; empty if it can."""
     try:
         describe(model)
     except NotPortable as reason:
@@ -58,11 +58,11 @@ def refusal(model: LanguageModel) -> str:
 
 @torch.no_grad()
 def describe(model: LanguageModel) -> dict[str, Any]:
-    """The description of a model, with tensors that share the model's memory.
+    """Returns the description of a model. Its tensors share the model's memory.
 
     A model that is neither a `TransformerLM` nor a `FixedContextMLP` can return its own description, in the layout of
-    one of the two, from a method `made_of`. The model is in eval mode. Raises NotPortable if a part of the model cannot
-    be described, or if the description does not compute the model's logits.
+    one of the two, from a method `made_of`. The model must be in eval mode. Raises NotPortable if a part of the model
+    cannot be described, or if running the description gives other logits than the model.
     """
     if isinstance(model, TransformerLM):
         described = _transformer(model)
@@ -77,7 +77,7 @@ def describe(model: LanguageModel) -> dict[str, Any]:
 
 
 def random_ids(model: LanguageModel) -> Tensor:
-    """Random ids (2, T) that fill the context."""
+    """Returns random ids (2, T) that fill the context."""
     return torch.randint(model.vocab_size, (2, model.block_size), generator=torch.Generator().manual_seed(0))
 
 
@@ -125,7 +125,7 @@ def _norm(norm: nn.LayerNorm) -> dict[str, Any]:
 
 
 def _table(scheme: Position, zeros: Tensor) -> Tensor | None:
-    """The vectors (T, C) that a scheme adds to embeddings, found by calling `embed` with zeros (1, T, C)."""
+    """Returns the vectors (T, C) that a scheme adds to embeddings, found by calling `embed` with zeros (1, T, C)."""
     table = scheme.embed(zeros, 0)[0]
     x = _random(zeros)
     _require(_agree(x + table, scheme.embed(x, 0)), scheme)
@@ -133,7 +133,7 @@ def _table(scheme: Position, zeros: Tensor) -> Tensor | None:
 
 
 def _scores(attention: MultiHeadAttention, t: int) -> dict[str, Any]:
-    """`cos_sin`, `bias` and `scale` of a layer's scheme, found by calling its hooks."""
+    """Returns `cos_sin`, `bias` and `scale` of a layer's scheme, found by calling its hooks."""
     scheme, weight, h = attention.position, attention.qkv.weight, attention.n_heads
     d = weight.shape[1] // h
     x = _random(weight.new_empty(1, t, weight.shape[1]))
@@ -159,17 +159,17 @@ def _scores(attention: MultiHeadAttention, t: int) -> dict[str, Any]:
 
 
 def _by_distance(bias: Tensor, h: int, t: int) -> Tensor:
-    """The bias at each distance (H, T), read from the last query: its last key has distance 0."""
+    """Returns the bias at each distance, (H, T), from the last query, whose own key has distance 0."""
     rows = bias.shape[-2] if bias.ndim > 1 else 1
     last = bias.broadcast_to(1, h, rows, t)[0, :, -1]  # (H, T)
-    if rows == 1:  # one number per key: softmax depends only on the difference from the number of the query's own key
+    if rows == 1:  # one number per key; softmax depends only on the difference from the query's own number
         last = last - last[:, -1:]
     return last.flip(-1)
 
 
-def _qk_norm(qk_norm: QKNorm, like: Tensor) -> dict[str, float] | None:
-    lengths = torch.logspace(-3, 2, len(like)).to(like)[:, None]  # small vectors reveal eps
-    q, k = (_random(like, seed=n)[None, None] * lengths for n in (1, 2))  # (1, 1, T, D) each
+def _qk_norm(qk_norm: QKNorm, template: Tensor) -> dict[str, float] | None:
+    lengths = torch.logspace(-3, 2, len(template)).to(template)[:, None]  # eps changes only short vectors noticeably
+    q, k = (_random(template, seed=n)[None, None] * lengths for n in (1, 2))  # (1, 1, T, D) each
     found = qk_norm(q, k)
     if q.equal(found[0]) and k.equal(found[1]):
         return None
@@ -179,7 +179,7 @@ def _qk_norm(qk_norm: QKNorm, like: Tensor) -> dict[str, float] | None:
 
 
 def _feed_forward(part: FeedForward) -> dict[str, Any]:
-    """Recognises the activation function by its values, then compares the whole network."""
+    """Identifies the activation function by its values, then compares the whole network."""
     up, down, gate = part.up, part.down, getattr(part, "gate", None)
     hidden = 2 * _random(up.weight.new_empty(1, 64, up.out_features))
     curves = []
@@ -207,7 +207,7 @@ def _require(holds: Any, part: nn.Module) -> None:
 
 
 def _random(like: Tensor, seed: int = 0) -> Tensor:
-    """Normally distributed numbers, always the same ones."""
+    """Returns normally distributed numbers that depend only on the shape and the seed."""
     return torch.randn(like.shape, generator=torch.Generator().manual_seed(seed)).to(like)
 
 

@@ -1,4 +1,4 @@
-"""The forward pass of a described model: the formulas of `description`, sharing no code with `headscope.model`.
+"""The forward pass of a described model, by the formulas in `description` and without code from `headscope.model`.
 
 A description is verified against its model with this forward pass. The page's script uses the same formulas.
 
@@ -21,7 +21,7 @@ CURVES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def forward(model: dict[str, Any], ids: Tensor) -> Tensor:
-    """Logits (B, T, V) of ids (B, T), computed from a description alone."""
+    """Computes logits (B, T, V) for ids (B, T) from a description alone."""
     return _transformer(model, ids) if model["kind"] == "transformer" else _fixed_context(model, ids)
 
 
@@ -41,7 +41,7 @@ def _transformer(model: dict[str, Any], ids: Tensor) -> Tensor:
 
 
 def pattern(layer: dict[str, Any], q: Tensor, k: Tensor) -> Tensor:
-    """The attention pattern (B, H, T, T) of queries and keys (B, H, T, D) before positions are applied."""
+    """Returns the attention pattern (B, H, T, T); q and k (B, H, T, D) come without positions applied."""
     t = q.shape[-2]
     i, j = torch.arange(t, device=q.device)[:, None], torch.arange(t, device=q.device)
     if layer["cos_sin"] is not None:
@@ -59,7 +59,7 @@ def _rotate(u: Tensor, cos_sin: Tensor) -> Tensor:
 
 
 def feed_forward(part: dict[str, Any], x: Tensor) -> Tensor:
-    """The output of a feed-forward network, (B, T, C) to the same shape."""
+    """Applies a feed-forward network to x (B, T, C)."""
     curve = CURVES[part["curve"]]
     hidden = F.linear(x, part["up"], part["up_bias"])  # (B, T, F)
     hidden = curve(hidden) if part["gate"] is None else curve(x @ part["gate"].T) * hidden
@@ -67,7 +67,7 @@ def feed_forward(part: dict[str, Any], x: Tensor) -> Tensor:
 
 
 def norm(part: dict[str, Any], x: Tensor) -> Tensor:
-    """LayerNorm of x (..., C)."""
+    """Applies LayerNorm to x (..., C)."""
     return F.layer_norm(x, x.shape[-1:], part["weight"], part["bias"], part["eps"])
 
 

@@ -31,7 +31,7 @@ from headscope.run.start import Start, start
 from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
 from headscope.training.module import LanguageModule
-from headscope.training.trainer import build_trainer, explained, launched
+from headscope.training.trainer import build_trainer, convert_errors, launcher_plugins
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
             log.info(f"val/loss {loss:.4f} nats per {run.data.corpus.tokenizer.unit}")
             return {"val_loss": loss}
         try:
-            with explained():
+            with convert_errors():
                 run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
         except BaseException as e:
             if isinstance(e, UserError) and run.trainer.global_step == run.start.step:
@@ -115,7 +115,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         if config.batch_size % processes:
             share = f"batch_size={config.batch_size} cannot be shared by {processes} processes"
             raise UserError(f"{share}; use a multiple of {processes}")
-        plugins = launched(choice.devices, config.trainer.num_nodes)
+        plugins = launcher_plugins(choice.devices, config.trainer.num_nodes)
         if config.trainer.threads is not None:
             torch.set_num_threads(config.trainer.threads)
         set_up_process()
@@ -130,7 +130,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         module = begin.module(composed, config, choice, data.corpus)
         history, checkpoints = History(composed.started, folder), Checkpoints(folder)
         last_step = config.trainer.last_step(len(data.corpus.train), config.batch_size)
-        with explained():
+        with convert_errors():
             # Validating in the folder of a run must not replace its log.
             loggers = [b() for b in config.logger.values() if b] if is_training or not folder.occupied else []
             watching = [build() for build in config.callbacks.values() if build]

@@ -93,7 +93,7 @@ class Start:
             sizes = f"{theirs.get(wrong, 'absent')} there and {ours.get(wrong, 'absent')} here"
             raise UserError(f"{self.path} does not fit: {wrong} is {sizes}; use the same model")
         model.load_state_dict(weights)
-        if unlike := checkpoint.unlike(self.earlier.model, model):
+        if unlike := checkpoint.differences(self.earlier.model, model):
             log.warning(f"{self.path} was trained with {unlike}")
         return model
 

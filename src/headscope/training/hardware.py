@@ -19,7 +19,7 @@ class Machine:
     cpu: str = "CPU"
     cores: int = 1
     amx: bool = False  #: has tile registers, which make bf16 matrix products fast
-    avx512_bf16: bool = False  #: multiplies pairs of bf16, twice as fast as fp32
+    avx512_bf16: bool = False  #: multiplies bf16 numbers in pairs, twice as fast as fp32
     gpus: tuple[str, ...] = ()  #: names of the CUDA devices
     bf16: bool = False  #: the CUDA devices compute in bf16 natively
     triton: bool = False  #: torch.compile can generate kernels for the CUDA devices
@@ -32,8 +32,8 @@ class Machine:
         return Machine(
             cpu=_cpu_name(),
             cores=our_cores(),
-            amx=_has("amx_tile"),
-            avx512_bf16=_has("avx512_bf16"),
+            amx=_cpu_supports("amx_tile"),
+            avx512_bf16=_cpu_supports("avx512_bf16"),
             gpus=tuple(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())) if cuda else (),
             bf16=cuda and torch.cuda.is_bf16_supported(including_emulation=False),
             triton=cuda and torch.utils._triton.has_triton(),
@@ -59,28 +59,28 @@ class Choice:
         return f"{', '.join(parts)}: {self.reason}"
 
 
-LONG = 2000  #: steps from which compiling is expected to save time on a GPU
+LONG = 2000  #: in runs of at least this many steps, compiling is expected to save time on a GPU
 
 
 def choose(machine: Machine, options: TrainerOptions) -> Choice:
-    """Returns the settings for a run: the options that are set, and for the others what suits the machine."""
+    """Returns the settings for a run: the options that are set, and values that suit the machine for the others."""
     accelerator = options.accelerator
     if accelerator == "auto":
         accelerator = "gpu" if machine.gpus else "mps" if machine.mps else "cpu"
     if accelerator == "gpu" and not machine.gpus:
         raise UserError("trainer.accelerator=gpu, but no CUDA device was found; use trainer=cpu or trainer=auto")
     if accelerator == "mps" and not machine.mps:
-        raise UserError("trainer.accelerator=mps, but this machine has none; use trainer=cpu or trainer=auto")
+        raise UserError("trainer.accelerator=mps, but this machine has no Apple GPU; use trainer=cpu or trainer=auto")
     fields = ("devices", "strategy", "precision", "fused", "compile")
     given = {name: value for name in fields if (value := getattr(options, name)) not in (None, "auto")}
-    choice = replace(_suited(accelerator, machine, options.max_steps), **given)
+    choice = replace(_settings_for(accelerator, machine, options.max_steps), **given)
     choice = replace(choice, precision=LIGHTNING_NAMES.get(choice.precision, choice.precision))
 
-    if accelerator == "gpu" and choice.devices > (number := len(machine.gpus)):
-        found = f"{number} CUDA device(s) were found"
-        raise UserError(f"trainer.devices={choice.devices}, but {found}; use at most {number}")
-    if accelerator == "cpu" and choice.devices > machine.cores:
-        raise UserError(f"trainer.devices={choice.devices}, but there are {machine.cores} cores; use at most that")
+    gpus, cores = len(machine.gpus), machine.cores
+    if accelerator == "gpu" and choice.devices > gpus:
+        raise UserError(f"trainer.devices={choice.devices}, but {gpus} CUDA device(s) were found; use at most {gpus}")
+    if accelerator == "cpu" and choice.devices > cores:
+        raise UserError(f"trainer.devices={choice.devices}, but only {cores} cores; use at most {cores}")
     if choice.devices * options.num_nodes > 1:
         if accelerator == "mps":
             raise UserError("an Apple GPU is one device; use trainer.devices=1")
@@ -90,13 +90,13 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
     if choice.precision == "16-mixed":
         if accelerator == "cpu":
             raise UserError("trainer.precision=16-mixed needs a GPU; on a CPU use bf16-mixed or 32-true")
-        if options.fused:  # clipping would see gradients that still have the factor of the gradient scaler
-            raise UserError("trainer.fused=true cannot clip gradients of precision 16-mixed; use trainer.fused=null")
+        if options.fused:  # clipping would see gradients that the scaler has not unscaled yet
+            raise UserError("trainer.fused=true cannot clip gradients in 16-mixed precision; use trainer.fused=null")
         choice = replace(choice, fused=False)
     return choice
 
 
-def _suited(accelerator: str, machine: Machine, steps: int) -> Choice:
+def _settings_for(accelerator: str, machine: Machine, steps: int) -> Choice:
     """Returns the settings that suit a machine, before the options of the config replace some of them."""
     if accelerator == "gpu":
         reason = f"{machine.gpus[0]} {'has' if machine.bf16 else 'lacks'} native bf16"
@@ -115,11 +115,11 @@ def bf16_is_fast(device: torch.device) -> bool:
     """Whether a device multiplies matrices in bf16 faster than in fp32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device.type == "cpu" and (_has("amx_tile") or _has("avx512_bf16"))
+    return device.type == "cpu" and (_cpu_supports("amx_tile") or _cpu_supports("avx512_bf16"))
 
 
-def _has(instructions: str) -> bool:
-    """Whether this CPU and this version of torch support some instructions."""
+def _cpu_supports(instructions: str) -> bool:
+    """Whether this CPU and this version of torch support an instruction set."""
     return bool(getattr(torch.cpu, f"_is_{instructions}_supported", bool)())
 
 

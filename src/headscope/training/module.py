@@ -1,4 +1,4 @@
-"""The LightningModule: the training step, the validation, and the checks of their losses; the base of callbacks.
+"""The LightningModule: the training step, the validation, and the checks of their losses; the base class of callbacks.
 
 Shapes: B batch, T positions, V vocabulary.
 """
@@ -19,19 +19,19 @@ from headscope.errors import RunFailed
 from headscope.model.transformer import LanguageModel
 from headscope.training.schedule import Schedule
 
-MOST_UNCHECKED = 1000  #: losses collected before `check_finite` is called between two log steps
+MAX_UNCHECKED = 1000  #: if more losses are collected, `check_finite` does not wait for the next log step
 
 
 def token_loss(logits: Tensor, y: Tensor, reduction: str = "mean") -> Tensor:
-    """Returns the cross-entropy of logits (B, T, V) with targets (B, T) in nats, without targets of `IGNORE`."""
+    """Returns the cross-entropy of logits (B, T, V) with targets (B, T) in nats, excluding `IGNORE` targets."""
     return F.cross_entropy(logits.float().flatten(0, 1), y.flatten(), ignore_index=IGNORE, reduction=reduction)
 
 
 class Callback(lightning.Callback):
-    """A callback of which Lightning calls only the hooks that a subclass defines.
+    """A callback that makes Lightning call only the hooks that a subclass defines.
 
-    In every step Lightning calls six hooks of each callback, also empty ones, which takes 0.1 ms for ten callbacks. It
-    skips a hook that is None.
+    In every step, Lightning calls six hooks of each callback, even empty ones, which takes 0.1 ms for ten callbacks. It
+    skips hooks that are None.
     """
 
     on_train_batch_start: Any = None
@@ -47,7 +47,7 @@ class LanguageModule(LightningModule):
 
     A step is one parameter update, however many batches are accumulated for it. Three metrics are logged: `train/loss`,
     the mean over the step's batches; `val/loss`, the mean over all targets of the validation split, across all ranks;
-    `val/accuracy`, the fraction of these targets to which the model gives the highest probability. Losses are in nats
+    `val/accuracy`, the fraction of these targets that the model considers the most likely token. Losses are in nats
     per token.
 
     `optimizer` builds the optimizer from the model when training starts. `card` is the description that each checkpoint
@@ -70,9 +70,9 @@ class LanguageModule(LightningModule):
         self.grad_norm: Tensor = torch.zeros(())  #: norm of the last complete step's gradient, before clipping
         self.last_norm = float("nan")  #: `grad_norm` at the last log step
         self.step_ended = 0  #: the step that the last batch completed, or 0
-        self._batch_losses: list[Tensor] = []  # of the current step so far
-        self._unchecked: list[tuple[int, Tensor]] = []  # steps and losses that may not be finite
-        self._sums: list[Tensor] = []  # nats, targets and right answers of each validation batch
+        self._batch_losses: list[Tensor] = []  # losses of the current step's batches
+        self._unchecked: list[tuple[int, Tensor]] = []  # (step, loss) for each loss that `check_finite` has not seen
+        self._sums: list[Tensor] = []  # per validation batch: nats, targets, correct predictions
 
     def configure_model(self) -> None:
         if self.compiled:
@@ -90,7 +90,7 @@ class LanguageModule(LightningModule):
         factor = self.schedule(scheduler.last_epoch, self.trainer.max_steps)
         configured = self.build_optimizer(self.model).param_groups
         for i, (group, wanted) in enumerate(zip(optimizer.param_groups, configured, strict=True)):
-            kept = {"params", "fused"}  # the optimizer's state has the format of this kernel
+            kept = {"params", "fused"}  # the format of the restored state depends on `fused`
             group.update({k: v for k, v in wanted.items() if k not in kept})
             scheduler.base_lrs[i] = group["initial_lr"] = wanted["lr"]
             group["lr"] = wanted["lr"] * factor
@@ -113,8 +113,8 @@ class LanguageModule(LightningModule):
         norm = self.grad_norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
         if gradient_clip_val is None:
             return
-        # If the norm is below the limit, PyTorch multiplies every gradient by 1, so that a GPU need not wait for the
-        # norm. On a CPU nothing has to wait, and skipping the multiplication saves 2% of a small model's step.
+        # If the norm is below the limit, PyTorch multiplies every gradient by 1, because reading the norm would
+        # make the CPU wait for the GPU. Without a GPU, skipping the multiplication saves 2% of a small model's step.
         if norm.is_cpu and norm + 1e-6 <= gradient_clip_val:  # 1e-6 as in clip_grads_with_norm_
             return
         clip_grads_with_norm_(parameters, gradient_clip_val, norm)
@@ -122,7 +122,7 @@ class LanguageModule(LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         step = self.step_ended = self.trainer.global_step + 1
         self.step_losses, self._batch_losses = self._batch_losses, []
-        # Checked later, at a log step, where the CPU waits for the GPU in any case.
+        # They are checked at a log step, where the CPU waits for the GPU in any case.
         self._unchecked += [(step, loss) for loss in self.step_losses]
         if self.trainer.world_size > 1 and step % self.log_every == 0:
             self.step_losses = [self.trainer.strategy.reduce(self.step_loss, reduce_op="mean")]
@@ -131,7 +131,7 @@ class LanguageModule(LightningModule):
         self.step_ended = 0
 
     def at_log_step(self) -> bool:
-        """Whether the last batch completed a step that is logged; for `on_train_batch_end`."""
+        """Whether the last batch completed a step that is logged; for use in `on_train_batch_end`."""
         return self.step_ended > 0 and self.step_ended % self.log_every == 0
 
     def report(self, metrics: dict[str, float]) -> None:
@@ -144,10 +144,10 @@ class LanguageModule(LightningModule):
             self.check_finite()
             self.last_norm = self.grad_norm.item()
             self.report({"train/loss": self.step_loss.item()})
-        elif len(self._unchecked) > MOST_UNCHECKED:
+        elif len(self._unchecked) > MAX_UNCHECKED:
             self.check_finite()
         if self.trainer.global_step >= self.trainer.max_steps:
-            self.trainer.should_stop = True  # Lightning then validates after the last step, whatever the interval
+            self.trainer.should_stop = True  # Lightning then validates after the last step, regardless of the interval
 
     def on_validation_epoch_start(self) -> None:
         self._sums = [torch.zeros(3, device=self.device)]  # because a rank may have no batch to validate
@@ -159,7 +159,7 @@ class LanguageModule(LightningModule):
         self._sums.append(torch.stack((loss, (y != IGNORE).sum().to(loss), (logits.argmax(-1) == y).sum().to(loss))))
 
     def on_validation_epoch_end(self) -> None:
-        total = torch.stack(self._sums).cpu().double().sum(0)  # nats, targets, right answers
+        total = torch.stack(self._sums).cpu().double().sum(0)  # nats, targets, correct predictions
         if self.trainer.world_size > 1:
             total = self.trainer.strategy.reduce(total.to(self.device), reduce_op="sum").cpu()
         loss = total[0] / total[1]
@@ -184,7 +184,7 @@ class LanguageModule(LightningModule):
         step = self._unchecked[finite.index(False)][0]
         lr = self.trainer.optimizers[0].param_groups[0]["initial_lr"] * self.schedule(step - 1, self.trainer.max_steps)
         raise RunFailed(
-            f"the loss at step {step} is not finite (lr {lr:.3g}, gradient norm at the last step logged"
+            f"the loss at step {step} is not finite (lr {lr:.3g}, gradient norm at the last logged step"
             f" {self.last_norm:.3g}).\nTry a lower optimizer.lr, more schedule.warmup_steps, a lower"
             " trainer.gradient_clip_val, or trainer.precision=32-true.\nThe last good checkpoint, if any, was kept."
         )

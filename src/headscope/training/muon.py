@@ -11,18 +11,18 @@ from torch.optim.adamw import adamw
 
 from headscope.model.position import Position
 from headscope.training.hardware import bf16_is_fast
-from headscope.training.optim import by_decay
+from headscope.training.optim import split_by_decay
 
-#: Coefficients (a, b, c) of x ← a x + b x³ + c x⁵ on the singular values, iterated (Jordan et al. 2024).
+#: Coefficients (a, b, c) of the iteration x ← a x + b x³ + c x⁵ on the singular values (Jordan et al. 2024).
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
-def orthogonalised(x: Tensor, iterations: int) -> Tensor:
-    """Returns the nearest matrices whose singular values are all near one, by Newton–Schulz iterations.
+def orthogonalise(x: Tensor, iterations: int) -> Tensor:
+    """Brings all singular values near one and keeps the singular vectors, by Newton–Schulz iterations.
 
     One iteration is (a + b G + c G²) X with G = X Xᵀ (Jordan et al. 2024). With S = c G + b/2 it equals
     (S²/c + a - b²/4c) X, which takes three matrix products and two updates of diagonals. Five iterations bring every
-    singular value into about [0.7, 1.2]. `x` has N matrices (N, R, K), R ≤ K, in the type to compute in.
+    singular value into about [0.7, 1.2]. `x` holds N matrices (N, R, K), R ≤ K; its dtype is used throughout.
     """
     a, b, c = QUINTIC
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
@@ -44,7 +44,7 @@ def hidden_matrices(model: nn.Module) -> list[Tensor]:
     return [w for w in weights if id(w) not in schemes and w.requires_grad]
 
 
-def wide(x: Tensor) -> Tensor:
+def as_wide(x: Tensor) -> Tensor:
     """Returns a view of a matrix, transposed if it has more rows than columns: (R, K), R ≤ K."""
     return x if x.shape[0] <= x.shape[1] else x.T
 
@@ -52,19 +52,19 @@ def wide(x: Tensor) -> Tensor:
 class Muon(Optimizer):
     """Orthogonalised momentum for the hidden matrices (Jordan et al. 2024), and AdamW for every other parameter.
 
-    Matrices of the same shape are orthogonalised in one batch, in bf16 if the machine multiplies it faster; the method
-    was designed for that precision. The schedule scales the learning rates of both rules.
+    Matrices of the same shape are orthogonalised in one batch, in bf16 if that is faster on this machine; the
+    method was designed for bf16. The schedule scales the learning rates of both rules.
 
     Args:
         model: its parameters are trained.
         fused: AdamW updates all its parameters in one kernel.
         lr: AdamW's learning rate, for embeddings, head, norms, biases and the parameters of positional schemes.
-        matrix_lr: Muon's learning rate: the length of a step in every singular direction, times √(rows/columns) if that
-            is above one.
-        momentum: of Muon; Nesterov's variant.
-        iterations: of Newton–Schulz.
+        matrix_lr: Muon's learning rate. The singular values of an update are near this number, times √(rows/columns) if
+            a matrix has more rows than columns.
+        momentum: Muon's momentum, in Nesterov's variant.
+        iterations: number of Newton–Schulz iterations.
         betas: decay rates of AdamW's running means.
-        weight_decay: of matrices and embeddings; multiplied by their learning rate.
+        weight_decay: weight decay for matrices and embeddings; multiplied by their learning rate.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Muon(Optimizer):
     ) -> None:
         matrices = hidden_matrices(model)
         hidden = {id(p) for p in matrices}
-        decayed, others = by_decay(model)
+        decayed, others = split_by_decay(model)
         adam = {"rule": "adamw", "lr": lr, "betas": tuple(betas), "eps": 1e-8, "fused": fused}
         muon = {"rule": "muon", "lr": matrix_lr, "momentum": momentum, "iterations": iterations}
         groups = [
@@ -128,11 +128,11 @@ class Muon(Optimizer):
         torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
         for p, update in zip(params, updates, strict=True):
-            by_shape.setdefault(wide(p).shape, []).append((p, wide(update)))
+            by_shape.setdefault(as_wide(p).shape, []).append((p, as_wide(update)))
         for pairs in by_shape.values():
             batch = torch.stack([update for _, update in pairs])  # (N, R, K)
             dtype = torch.bfloat16 if batch.dtype == torch.float32 and bf16_is_fast(batch.device) else batch.dtype
-            directions = orthogonalised(batch.to(dtype), group["iterations"]).to(batch.dtype)
+            directions = orthogonalise(batch.to(dtype), group["iterations"]).to(batch.dtype)
             for (p, _), direction in zip(pairs, directions, strict=True):
                 rows, columns = p.shape
-                wide(p).add_(direction, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+                as_wide(p).add_(direction, alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)

@@ -1,4 +1,4 @@
-"""Optimizers, built from a model: each class chooses which of the weights decay."""
+"""Optimizers. Each is built from a model and chooses which weights decay."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Len, Lt
 from torch import nn
 
 
-def by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def split_by_decay(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Returns the trained parameters in two lists: matrices and embeddings, which decay, and all others, which do not.
 
     A module's attribute `no_weight_decay` names its matrices that must not decay, such as a table of biases.
@@ -26,7 +26,7 @@ class AdamW(torch.optim.AdamW):
         fused: update all parameters in one kernel.
         lr: the learning rate at the peak of the schedule.
         betas: decay rates of the running means of the gradient and its square.
-        weight_decay: of matrices and embeddings; multiplied by the learning rate.
+        weight_decay: weight decay for matrices and embeddings; multiplied by the learning rate.
     """
 
     def __init__(
@@ -38,6 +38,6 @@ class AdamW(torch.optim.AdamW):
         betas: Annotated[Sequence[Annotated[float, Ge(0), Lt(1)]], Len(2, 2)] = (0.9, 0.99),
         weight_decay: Annotated[float, Ge(0)] = 0.1,
     ) -> None:
-        matrices, others = by_decay(model)
+        matrices, others = split_by_decay(model)
         groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
         super().__init__(groups, lr=lr, betas=(betas[0], betas[1]), fused=fused)

@@ -1,4 +1,4 @@
-"""The group `trainer`: the arguments of Lightning's Trainer that a config can set, and why not the others."""
+"""The config group `trainer`: the arguments of Lightning's Trainer that a config can set, and why not the others."""
 
 import math
 import re
@@ -21,9 +21,9 @@ LIGHTNING_NAMES = {32: "32-true", 16: "16-mixed", "bf16": "bf16-mixed", 64: "64-
 class TrainerOptions:
     """How long to train, how often to validate and log, and on which hardware.
 
-    The fields without a default are in `conf/trainer`, where `auto` and null mean a choice that suits the machine. The
-    other fields are added with a +, as in `+trainer.limit_val_batches=4`. Lightning documents their meaning,
-    except that an epoch is always one pass over the training windows.
+    The fields without a default are in `conf/trainer`, where `auto` and null let Headscope choose what suits the
+    machine. The other fields are added with a +, as in `+trainer.limit_val_batches=4`. Lightning documents their
+    meaning, except that an epoch is always one pass over the training windows.
     """
 
     max_steps: Count
@@ -54,7 +54,7 @@ class TrainerOptions:
     #: Lightning's other arguments, with the reason why a config cannot set them.
     REFUSED: ClassVar[Mapping[str, str]] = {
         "barebones": "it forbids the callbacks that save and measure a run; benchmarks/train_step.py measures speed",
-        "callbacks": "callbacks are a group of their own; add +callbacks.NAME._target_=…",
+        "callbacks": "callbacks have their own group; add +callbacks.NAME._target_=…",
         "check_val_every_n_epoch": "validation counts steps; set trainer.val_check_interval",
         "default_root_dir": "the run's folder is hydra.run.dir",
         "enable_autolog_hparams": "the run's config is recorded in its folder and by its logger",
@@ -62,16 +62,16 @@ class TrainerOptions:
         "enable_model_summary": "add +callbacks.summary._target_=lightning.pytorch.callbacks.RichModelSummary",
         "enable_progress_bar": "callbacks.progress=null removes the progress bar",
         "gradient_clip_algorithm": "gradients are clipped by their norm",
-        "limit_predict_batches": "a run does not predict; generate.py writes with its checkpoint",
+        "limit_predict_batches": "a run does not predict; generate.py writes text with a run's checkpoint",
         "limit_test_batches": "there is no test split; set trainer.limit_val_batches",
-        "logger": "loggers are a group of their own; choose one with logger=…",
+        "logger": "loggers have their own group; choose one with logger=…",
         "min_epochs": "set trainer.min_steps",
         "model_registry": "checkpoints stay in the run's folder",
         "num_sanity_val_steps": "use +trainer.fast_dev_run=true to try training and validation before a run",
         "overfit_batches": "use same_batch=true, or debug=overfit",
         "plugins": "they follow from accelerator, strategy and precision",
         "reload_dataloaders_every_n_epochs": "the training batches form one endless stream",
-        "sync_batchnorm": "no model here has batch norm",
+        "sync_batchnorm": "Headscope's models have no batch norm",
         "use_distributed_sampler": "the batches are already shared among the devices",
     }
 
@@ -89,7 +89,7 @@ class TrainerOptions:
     def last_step(self, windows: int, batch_size: int) -> int:
         """Returns the step after which a run ends: `max_steps`, or the end of `max_epochs` if that comes first.
 
-        An epoch has `windows` training windows, of which one forward pass takes `batch_size` over all devices together.
+        An epoch has `windows` training windows. One forward pass uses `batch_size` of them, over all devices together.
         """
         if self.max_epochs is None:
             return self.max_steps

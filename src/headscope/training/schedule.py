@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a factor in [0, 1] on the optimizer's learning rate at every step."""
+"""Learning-rate schedules, which multiply the optimizer's learning rate by a factor in [0, 1] at every step."""
 
 import math
 from typing import Annotated
@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Le
 
 
 class Schedule:
-    """A linear warmup, then the curve that a subclass defines; here a constant.
+    """A linear warmup, then the curve that a subclass defines; by default a constant.
 
     Args:
         warmup_steps: steps until the factor first reaches one.

@@ -1,4 +1,4 @@
-"""Lightning's Trainer, built from the options of a config and the choice of hardware, alone or among other processes.
+"""Builds Lightning's Trainer from a config and the chosen hardware, and checks the variables that launchers set.
 
 Lightning decides from environment variables whether this process is one of several that a launcher has started, and
 then waits for the others. But the shell of a cluster allocation (`salloc`) has the variables of the whole job, and
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 OURS = {"fused", "compile", "threads"}  #: options that Lightning's Trainer does not have
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
-#: Launchers: a variable that each of them sets, and the variables that may hold the number of processes.
+#: For each launcher: a variable that it always sets, and the variables that may hold the number of processes.
 LAUNCHERS = {
     "torchrun": ("TORCHELASTIC_RUN_ID", "WORLD_SIZE"),
     "srun": ("SLURM_STEP_NODELIST", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"),
@@ -49,7 +49,7 @@ def build_trainer(
     loggers: Sequence[Logger],
     plugins: Sequence[ClusterEnvironment] = (),
 ) -> Trainer:
-    """Returns the Trainer of a run that ends after `last_step`; raises Lightning's errors: see `explained`."""
+    """Returns the Trainer of a run that ends after `last_step`; `convert_errors` converts what Lightning raises."""
     if options.profiler:
         log.info(f"the profile will be saved to {folder}/fit-profile.txt")
     given = {name: value for name, value in vars(options).items() if name not in OURS}
@@ -57,7 +57,7 @@ def build_trainer(
         "default_root_dir": folder,
         "accelerator": choice.accelerator,
         "devices": choice.devices,
-        # Our buffers never change. Sending them in each forward pass would block ranks that validate more batches.
+        # Our buffers never change. Broadcasting them in each forward pass would block ranks with more batches.
         "strategy": DDPStrategy(broadcast_buffers=False) if choice.strategy == "ddp" else choice.strategy,
         "precision": choice.precision,
         "max_steps": last_step,
@@ -77,37 +77,37 @@ def build_trainer(
     return Trainer(**given | fixed)
 
 
-def ended_early(trainer: Trainer) -> str:
+def early_end_reason(trainer: Trainer) -> str:
     """Returns the reason why training ended before its last step; empty if it reached that step."""
     if trainer.global_step >= trainer.max_steps:
         return ""
     left = [c.time_remaining() for c in vars(trainer)["callbacks"] if isinstance(c, Timer)]
     if any(seconds is not None and seconds <= 0 for seconds in left):
-        return "the time of trainer.max_time is over"
-    return "a callback stopped it, such as early_stopping"
+        return "trainer.max_time has elapsed"
+    return "a callback, such as early_stopping, stopped it"
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Raises a one-line `UserError` if Lightning refuses the options or needs a package that is not installed."""
+def convert_errors() -> Iterator[None]:
+    """Raises a one-line `UserError` where Lightning refuses the options or needs a package that is not installed."""
     try:
         yield
     except (MisconfigurationException, ModuleNotFoundError) as e:
         raise UserError(" ".join(str(e).split())) from e
 
 
-def launched(devices: int, nodes: int) -> list[ClusterEnvironment]:
-    """Returns plugins for the Trainer: none if a launcher has started this run, else one that ignores clusters."""
+def launcher_plugins(devices: int, nodes: int) -> list[ClusterEnvironment]:
+    """Returns the Trainer's plugins: none if a launcher has started this run, else one that ignores clusters."""
     wanted = devices * nodes
-    for launcher, (mark, *sizes) in LAUNCHERS.items():
+    for launcher, (marker, *sizes) in LAUNCHERS.items():
         size = next((name for name in sizes if name in os.environ), "")
-        started = _number(size, 1) if mark in os.environ else 1
+        started = _number(size, 1) if marker in os.environ else 1
         if started == 1 or (launcher == "srun" and os.environ.get("SLURM_JOB_NAME") in INTERACTIVE):
             continue
         if started != wanted:
             raise UserError(
-                f"{launcher} has started {started} processes ({size}), but the run is for {wanted}: match them with"
-                " trainer.devices and trainer.num_nodes, or start one"
+                f"{launcher} has started {started} processes ({size}), but the run is for {wanted}; change"
+                " trainer.devices and trainer.num_nodes to match, or start one process"
             )
         if launcher == "srun":
             _check_slurm(devices, nodes)
@@ -117,16 +117,16 @@ def launched(devices: int, nodes: int) -> list[ClusterEnvironment]:
 
 
 def _check_slurm(devices: int, nodes: int) -> None:
-    """Refuses a SLURM allocation of another shape in one line, before Lightning does so with a traceback."""
+    """Raises UserError if SLURM has allocated another number of tasks or nodes; Lightning would print a traceback."""
     shape = {"SLURM_NTASKS_PER_NODE": ("trainer.devices", devices), "SLURM_NNODES": ("trainer.num_nodes", nodes)}
     for name, (key, ours) in shape.items():
         if (given := _number(name, ours)) != ours:
-            raise UserError(f"{key}={ours}, but SLURM gives {given} ({name}); make them the same")
+            raise UserError(f"{key}={ours}, but SLURM gives {given} ({name}); make the numbers equal")
     os.environ["SLURM_NTASKS_PER_NODE"] = str(devices)  # Lightning needs it, and `srun --ntasks` does not set it
 
 
 def _refuse_leftover_ranks(wanted: int, nodes: int) -> None:
-    """Refuses a rank in the environment when no launcher has started this process, unless Lightning started it."""
+    """Raises UserError if the environment has a rank although neither a launcher nor Lightning started this process."""
     if nodes > 1 and not {"NODE_RANK", "MASTER_ADDR"} <= os.environ.keys():  # Lightning's way to start nodes by hand
         raise UserError(f"trainer.num_nodes={nodes}, but no launcher has started this process; use torchrun or srun")
     by_lightning = _number("LOCAL_RANK", 0) > 0 and _number("WORLD_SIZE", 1) == wanted and "RANK" not in os.environ

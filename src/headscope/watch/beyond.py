@@ -14,7 +14,7 @@ from headscope.model.transformer import TransformerLM
 from headscope.render.figures import averaged, curves, pixels, save
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import SummaryCallback, recorders
-from headscope.training.by_position import non_overlapping, sliding
+from headscope.training.by_position import non_overlapping_losses, sliding_losses
 from headscope.training.module import LanguageModule
 from headscope.watch.corpus import corpus
 
@@ -89,9 +89,9 @@ class Beyond(SummaryCallback):
                     log.info(f"loss by position: {e}, so longer contexts are not measured")
                     longer, longest = model, trained
                 reached = [c for c in contexts if c <= longest]
-                by_context = sliding(longer, windows.ids, reached, self.targets).tolist()
+                by_context = sliding_losses(longer, windows.ids, reached, self.targets).tolist()
                 found["sliding"][method] = {str(c): loss for c, loss in zip(reached, by_context, strict=True)}
-                found["non_overlapping"][method] = non_overlapping(longer, windows.ids, longest).tolist()
+                found["non_overlapping"][method] = non_overlapping_losses(longer, windows.ids, longest).tolist()
         return found
 
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:

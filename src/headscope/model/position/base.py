@@ -10,12 +10,12 @@ import torch
 from annotated_types import Gt
 from torch import Tensor, nn
 
-Base = Annotated[float, Gt(0)]  #: the base of `frequencies`
+Base = Annotated[float, Gt(0)]  #: the type of `base` in `frequencies`
 OLD_NAMES = {"rotate": "queries_and_keys", "ways": "extension_methods", "undecayed": "no_weight_decay"}
 
 
 def accept_old_names(cls: type, names: Mapping[str, str]) -> None:
-    """Makes an overridden hook of a new subclass available under its old and its new name (`names`: new by old name).
+    """Makes each hook that a new subclass overrides available under both names; `names` maps old names to new ones.
 
     Called from `__init_subclass__`, so that `super()` works under both names.
     """
@@ -31,19 +31,19 @@ def accept_old_names(cls: type, names: Mapping[str, str]) -> None:
 class Position(nn.Module):
     """No positions (NoPE): only the causal mask shows the order (Haviv et al. 2022). The base class of all schemes.
 
-    A model has an instance for its embedding and an instance for every layer. A scheme acts in one of these two places
-    and overrides the hooks of that place:
+    A model has one instance for its embedding and one for every layer. A scheme changes either the embedding or the
+    layers, and overrides these hooks:
 
     - embedding: `init_embedding` creates weights and tables, `embed` adds vectors to the token embeddings.
     - layer: `init_layer` creates weights and tables, `queries_and_keys`, `keys` and `bias` change the attention scores.
 
-    Keyword-only arguments of a constructor are the options of the scheme. Each is kept as an attribute of the same
-    name, because checkpoints store it, and is set before `super().__init__`, which calls one of the two `init_` hooks.
-    The docstring of a subclass lists its options only. `layer` counts from 0; None is the embedding's instance.
+    Keyword-only arguments of a constructor are the options of the scheme, which checkpoints store. A constructor sets
+    each option as an attribute of the same name and then calls `super().__init__`, which calls one of the `init_`
+    hooks. A subclass documents only its options. `layer` counts from 0, and is None in the embedding's instance.
     """
 
-    no_weight_decay: ClassVar[tuple[str, ...]] = ()  #: names of its own matrices that are exempt from weight decay
-    extension_methods: ClassVar[tuple[str, ...]] = ("as trained",)  #: methods that `stretch` accepts
+    no_weight_decay: ClassVar[tuple[str, ...]] = ()  #: names of the scheme's matrices that are exempt from weight decay
+    extension_methods: ClassVar[tuple[str, ...]] = ("as trained",)  #: allowed values of `method` in `stretch`
     undecayed, ways = no_weight_decay, extension_methods  #: the old names
 
     def __init_subclass__(cls) -> None:
@@ -73,7 +73,7 @@ class Position(nn.Module):
         return x
 
     def queries_and_keys(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-        """Applies positions to queries and keys, (B, H, T, D) to (B, H, T, D'); the first is at position `offset`.
+        """Maps queries and keys (B, H, T, D) to (B, H, T, D'), with positions applied, starting at `offset`.
 
         x (B, T, C) is the input of the attention layer. The returned keys are cached. They may be wider than the
         queries if `keys` removes the additional channels.
@@ -83,15 +83,15 @@ class Position(nn.Module):
     rotate = queries_and_keys  #: the old name
 
     def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The final keys, which queries are multiplied with, and a bias that depends on the keys, or None.
+        """Returns the final keys, by which queries are multiplied, and a bias that depends on the keys, or None.
 
-        k (B, H, Tk, D') are all keys so far, as `queries_and_keys` returned them. The returned keys are as wide as the
+        k (B, H, Tk, D') holds all keys that `queries_and_keys` returned. The keys returned here are as wide as the
         queries. The bias is added to the scaled scores, broadcast to (B, H, Tq, Tk).
         """
         return k, None
 
     def bias(self, offset: int, t_q: int, t_k: int) -> Tensor | None:
-        """A bias that is added to the scaled scores, broadcast to (B, H, Tq, Tk), or None.
+        """Returns a bias that is added to the scaled scores, broadcast to (B, H, Tq, Tk), or None.
 
         The first query is at `offset`, the first key at 0. Softmax ignores a number that is added to all scores of one
         query. A bias with one number per key, (..., 1, Tk), is faster, because it allows PyTorch's fused causal kernel.
@@ -101,7 +101,7 @@ class Position(nn.Module):
     def stretch(self, block_size: int, method: str = "as trained") -> None:
         """Prepares a trained scheme for sequences of block_size tokens by one of the `extension_methods`.
 
-        Raises ValueError if the scheme is limited to its training length, or does not have this method.
+        Raises ValueError if the scheme is limited to its training length, or lacks the method.
         """
         if method not in self.extension_methods:
             allowed = ", ".join(self.extension_methods)
@@ -109,10 +109,10 @@ class Position(nn.Module):
         self.block_size = block_size
 
     def table(self) -> Tensor | None:
-        """The vectors (T, C) that the embedding's instance adds, to be drawn; None if it adds no fixed vectors."""
+        """Returns the vectors (T, C) that the embedding's instance adds, for plots; None if it adds none."""
         return None
 
 
 def frequencies(d: int, base: float) -> Tensor:
-    """θᵢ = base^(-2i/d), i = 0 … d/2 - 1, in float64: radians per position, for every pair of channels."""
+    """Returns θᵢ = base^(-2i/d), i = 0 … d/2 - 1, in float64: radians per position for each pair of channels."""
     return base ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)

@@ -15,7 +15,7 @@ from headscope.model.position.base import Position
 
 
 class ALiBi(Position):
-    """A penalty proportional to the distance, -m (i - j), with its own slope m for each head (Press et al. 2022).
+    """A penalty proportional to the distance, -m (i - j), with a separate slope m for each head (Press et al. 2022).
 
     The term -m i is the same for all keys of query i and has no effect on the softmax. The bias is therefore m j, one
     number per key.
@@ -28,9 +28,9 @@ class ALiBi(Position):
 
     @staticmethod
     def slopes_of(n_heads: int) -> Tensor:
-        """The slope m of every head, (H,): 2^(-8h/H), h = 1 … H, if H is a power of two (section 3).
+        """Returns the slope m of every head, (H,): 2^(-8h/H), h = 1 … H, if H is a power of two (section 3).
 
-        Otherwise, the slopes for the largest power of two below H, then every other slope for the next power of two.
+        Otherwise: all slopes for the largest power of two below H, then every other slope for the next power of two.
         """
         power = 2 ** (n_heads.bit_length() - 1)  # the largest power of two up to n_heads
         slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
@@ -42,10 +42,10 @@ class ALiBi(Position):
 
 
 def by_distance(values: Tensor, offset: int, t_q: int) -> Tensor:
-    """Bias of queries i and keys j, (H, Tq, Tk), from one value for each distance i - j = 0 … Tk - 1, (H, Tk)."""
+    """Returns the bias (H, Tq, Tk) of queries i and keys j; `values` (H, Tk) are for the distances i - j ≥ 0."""
     t_k = values.shape[1]
     i, j = torch.arange(offset, offset + t_q, device=values.device), torch.arange(t_k, device=values.device)
-    return values[:, (i[:, None] - j).clamp_min(0)]  # the causal mask hides later keys, so their value is irrelevant
+    return values[:, (i[:, None] - j).clamp_min(0)]  # the causal mask hides later keys, so their values are irrelevant
 
 
 class T5(Position):
@@ -80,7 +80,7 @@ class T5(Position):
         self.biases = cast(T5, first).biases
 
     def bucket(self, distance: Tensor) -> Tensor:
-        """The number of the bucket of each distance ≥ 0."""
+        """Returns the index of the bucket for each distance ≥ 0."""
         exact = self.buckets // 2
         logs = (distance.clamp_min(1).double() / exact).log() / math.log(self.max_distance / exact)
         wide = exact + (logs * (self.buckets - exact)).clamp_min(0).long()
@@ -112,8 +112,8 @@ class Forgetting(Position):
     """FoX: each head forgets earlier tokens at a rate that depends on the tokens in between (Lin et al. 2025, eq. 4).
 
     The bias of query i and key j is Σ log σ(f_l), l = j+1 … i, where f = W x + b + 5 is computed from the input of the
-    layer. b starts at 0, so the forget gate σ(f) starts near σ(5) = 99.3%. With cumulative sums S, the bias is
-    S_i - S_j. S_i is the same for all keys of query i and has no effect, which leaves -S_j, one number per key.
+    layer. b starts at 0, so the forget gate σ(f) starts near σ(5) = 99.3%. With S as the cumulative sum, the bias
+    is S_i - S_j. S_i is the same for all keys of query i and has no effect, which leaves -S_j, one number per key.
     """
 
     def init_layer(self, layer: int) -> None:
@@ -121,10 +121,10 @@ class Forgetting(Position):
 
     def queries_and_keys(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
         """Adds log σ(f) to the keys as one more channel, so that the cache keeps it."""
-        with torch.autocast(x.device.type, enabled=False):  # a cumulative sum needs fp32; these are few numbers
+        with torch.autocast(x.device.type, enabled=False):  # the cumulative sum needs fp32
             log_f = F.logsigmoid(self.gate(x.to(self.gate.weight.dtype)) + 5)  # (B, T, H)
         return q, torch.cat((k, log_f.to(k.dtype).transpose(1, 2)[..., None]), -1)
 
     def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
-        k, log_f = torch.split(k, [k.shape[-1] - 1, 1], -1)  # backward in one pass over memory; two slices take five
+        k, log_f = torch.split(k, [k.shape[-1] - 1, 1], -1)  # one pass over memory in backward; two slices need five
         return k, -log_f.to(torch.promote_types(k.dtype, torch.float32)).cumsum(-2).mT  # (B, H, 1, Tk)

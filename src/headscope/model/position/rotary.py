@@ -28,7 +28,7 @@ def ntk(d: int, base: float, trained: int, s: float) -> tuple[Tensor, float]:
 def yarn(d: int, base: float, trained: int, s: float) -> tuple[Tensor, float]:
     """Keeps pairs that rotate often within the trained length, and interpolates slow ones (Peng et al. 2023, sec. 3).
 
-    A linear ramp leads from the pair that makes 32 rotations to the pair that makes one. Queries and keys are
+    Between a pair with 32 rotations and a pair with one, a linear ramp blends the two. Queries and keys are
     multiplied by 0.1 ln s + 1, which preserves the entropy of the attention weights.
     """
 
@@ -42,7 +42,7 @@ def yarn(d: int, base: float, trained: int, s: float) -> tuple[Tensor, float]:
 
 
 #: Methods for sequences beyond the trained length. Each takes R, the base, the trained length and the factor s by which
-#: the sequence is longer. It returns θ (R/2,) in radians per position, and a factor on queries and keys.
+#: the sequence is longer, and returns θ (R/2,) in radians per position, and a factor on queries and keys.
 EXTENSIONS: dict[str, Callable[[int, float, int, float], tuple[Tensor, float]]] = {
     "interpolate": interpolate,
     "ntk": ntk,
@@ -51,7 +51,7 @@ EXTENSIONS: dict[str, Callable[[int, float, int, float], tuple[Tensor, float]]] 
 
 
 def rotations(theta: Tensor, block_size: int) -> Tensor:
-    """Cosine and sine of p θ at each position p, for θ (R/2,): (T, R/2, 2)."""
+    """Returns cosine and sine of p θ at each position p, (T, R/2, 2), for θ (R/2,)."""
     angles = torch.outer(torch.arange(block_size, dtype=torch.float64), theta)  # (T, R/2)
     return torch.stack((angles.cos(), angles.sin()), -1).float()
 
@@ -59,7 +59,7 @@ def rotations(theta: Tensor, block_size: int) -> Tensor:
 class Rotary(Position):
     """RoPE: rotates pairs of neighbouring channels of q and k by an angle p θ (Su et al. 2021, eq. 34).
 
-    The score of a query and a key then depends only on their content and their distance. `base` as in `frequencies`.
+    The score of a query and a key then depends only on their content and their distance. For `base`, see `frequencies`.
     """
 
     extension_methods = ("as trained", *EXTENSIONS)
@@ -76,12 +76,12 @@ class Rotary(Position):
         self.width = self.channels(self.d_model // self.n_heads)
         if self.width % 2:
             head = f"the head width {self.d_model}/{self.n_heads}={self.width}"
-            raise ValueError(f"rotary positions pair channels: {head} must be even")
+            raise ValueError(f"rotary positions rotate pairs of channels, so {head} must be even")
         cos_sin = rotations(frequencies(self.width, self.base), self.block_size)
         self.register_buffer("cos_sin", cos_sin, persistent=False)
 
     def channels(self, d: int) -> int:
-        """R for a head of width d: the first R channels rotate in this layer."""
+        """Returns R for a head of width d; the first R channels rotate in this layer."""
         return d
 
     def queries_and_keys(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
@@ -111,7 +111,7 @@ class Rotary(Position):
 class PartialRotary(Rotary):
     """RoPE on the first channels of each head; the others carry content only (GPT-NeoX: Black et al. 2022, sec. 2.1).
 
-    `fraction` of a head's channels rotate, rounded down to an even number. With `key_offset`, the other channels use
+    A `fraction` of a head's channels rotates, rounded down to an even number. With `key_offset`, the other channels use
     the key of the previous token; the first token uses its own. A query can then match the token *before* a key, which
     otherwise needs a head in a lower layer. One layer is therefore enough for induction (modded-nanogpt, 2025).
     """
@@ -134,7 +134,7 @@ class PartialRotary(Rotary):
         width = int(self.fraction * d) // 2 * 2
         if not width:
             head = f"the head width {self.d_model}/{self.n_heads}={d}"
-            raise ValueError(f"a fraction of {self.fraction} of {head} is less than one pair of channels")
+            raise ValueError(f"fraction={self.fraction} of {head} is less than one pair of channels; increase it")
         return width
 
     def queries_and_keys(self, q: Tensor, k: Tensor, x: Tensor, offset: int) -> tuple[Tensor, Tensor]:
@@ -151,7 +151,7 @@ class PartialRotary(Rotary):
 
 
 class RotaryAndNone(Rotary):
-    """RoPE in most layers, no positions in the layers n-1, 2n-1 …, where n is `every` (Yang et al. 2025, RNoPE)."""
+    """RoPE in all layers except n-1, 2n-1 …, which have no positions; n is `every` (Yang et al. 2025, RNoPE)."""
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class Polar(Position):
     """PoPE: the content sets magnitudes, the position sets phases (Gopalakrishnan et al. 2025, eqs. 5-7).
 
     The score is Σ softplus(q_c) softplus(k_c) cos((j - i) θ_c + δ_c), θ_c = base^(-c/D), c = 0 … D - 1. Each head
-    learns its own phases δ, limited to [-2π, 0], which start at 0. Queries and keys get the width 2D: a cosine and a
+    learns its own phases δ, limited to [-2π, 0], which start at 0. Queries and keys become 2D wide, with a cosine and a
     sine for each channel.
     """
 

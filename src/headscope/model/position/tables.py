@@ -25,7 +25,7 @@ class Sinusoidal(Position):
 
     def init_embedding(self) -> None:
         if self.d_model % 2:
-            raise ValueError(f"sinusoidal positions pair channels: d_model={self.d_model} must be even")
+            raise ValueError(f"sinusoidal positions fill pairs of channels, so d_model={self.d_model} must be even")
         self.register_buffer("sines", self._sines(), persistent=False)
 
     def _sines(self) -> Tensor:
@@ -55,7 +55,7 @@ class Learned(Position):
 
     def stretch(self, block_size: int, method: str = "as trained") -> None:
         if block_size > self.block_size:
-            raise ValueError(f"learned positions end with their table of {self.block_size} vectors")
+            raise ValueError(f"the table of learned positions has only {self.block_size} vectors")
 
     def table(self) -> Tensor | None:
         return self.vectors.weight.detach()
