@@ -1,6 +1,6 @@
-"""Copies train.py, generate.py and conf/ into the wheel as headscope/scripts/; pyproject.toml has everything else.
+"""Copies train.py, generate.py and conf/ into the wheel as headscope/scripts/; everything else is in pyproject.toml.
 
-An editable install needs no copies: `headscope.installed` finds the originals.
+An editable install needs no copies, because `headscope.installed` finds the originals.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""Trains a language model: `--help` lists what can be chosen, `-m` runs a sweep, `resume=DIR` resumes a run."""
+"""Trains a language model: `--help` lists the options, `-m` runs a sweep, `resume=DIR` resumes a run or a sweep."""
 
 import hydra
 from omegaconf import DictConfig
@@ -10,7 +10,7 @@ from headscope.cli import command
 def main(cfg: DictConfig) -> float | None:
     from headscope.cli import lean
 
-    lean.import_lightning()  # here, because --help and --cfg job need neither Lightning nor torch
+    lean.import_lightning()  # imported here, because --help and --cfg job need neither Lightning nor torch
     from headscope.cli.train import train
 
     return train(cfg)

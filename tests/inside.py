@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from headscope.cli import command
-from headscope.cli.command import for_hydra
+from headscope.cli.command import prepare_arguments
 from headscope.errors import Interrupted
 from headscope.run.processes import outcome
 from headscope.sweep import jobs
@@ -39,7 +39,7 @@ def train(*argv, cwd=ROOT):
         contextlib.redirect_stderr(printed),
     ):
         try:
-            for_hydra(resume=True)
+            prepare_arguments(resume=True)
             command.call_and_report(main)
             code = 0
         except SystemExit as e:

@@ -18,14 +18,14 @@ import headscope
 from headscope.checkpoint.export import export
 from headscope.config.composed import plain
 from headscope.config.keys import TrainConfig
-from headscope.config.overrides import as_text, as_typed, changes, honoured
+from headscope.config.overrides import as_text, as_typed, changes, may_change
 from headscope.config.schema import parse
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder
 from headscope.shell import make_streams_safe
-from headscope.sweep.resume import merged
+from headscope.sweep.resume import replace_overrides
 from tests.config.test_schema import composed
 from tests.inside import train
 from tests.test_full_disk import TINY
@@ -288,11 +288,11 @@ overrides = st.lists(st.tuples(st.sampled_from([*KEYS, "+extra", "~position", "p
 def test_over_any_resumes_each_key_has_the_value_typed_last(generations):
     recorded, wanted = [], {}
     for typed in generations:
-        recorded = merged(recorded, [f"{key}={value}" for key, value in typed])
+        recorded = replace_overrides(recorded, [f"{key}={value}" for key, value in typed])
         wanted |= {key.lstrip("+~"): value for key, value in typed}
     last = {o.partition("=")[0].lstrip("+~"): o.partition("=")[2] for o in recorded}
     assert last == wanted
-    assert merged(recorded, []) == recorded
+    assert replace_overrides(recorded, []) == recorded
 
 
 CONFIG = as_typed(plain(composed()))
@@ -307,11 +307,11 @@ def test_any_change_at_a_resume_is_recorded_or_refused(changed):
     except UserError as e:
         named = str(e).split()[0]
         assert named in different
-        assert not honoured(named)
+        assert not may_change(named)
         return
     assert found.keys() == different.keys()
     assert all(found[k] == both for k, both in different.items() if not k.endswith("_target_"))
-    assert all(honoured(k) for k in found)
+    assert all(may_change(k) for k in found)
 
 
 #: Of which the first would wait for other machines, and the second compile for minutes.

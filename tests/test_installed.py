@@ -172,7 +172,7 @@ def test_it_walks_and_exports(new, trained):
 @pytest.mark.slow
 def test_what_it_refuses_names_its_own_commands(new):
     for typed, message in (
-        (("train", "position=rpe"), "conf/position has alibi, fox, kerple, learned,"),
+        (("train", "position=rpe"), "did you mean position=rope? conf/position has alibi, fox, kerple, learned,"),
         (("train", "nothing.like=this"), "headscope train --cfg job prints all keys"),
         (("generate", "paths.runs=nowhere"), "train one with headscope train experiment=quickstart"),
         (("trian",), "did you mean headscope train?"),
@@ -206,7 +206,7 @@ def test_python_trains_with_it(new):
     lines = checked(new.python, "-c", code, cwd=new.here).stdout.splitlines()
     assert lines[-2:] == [
         f"{new.site / 'headscope' / '__init__.py'} 4 8",
-        "Python trains one run at a time; headscope train -m seed=1,2 trains many",
+        "Python trains one run at a time; headscope train -m seed=1,2 trains several",
     ]
 
 

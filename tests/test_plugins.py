@@ -190,7 +190,9 @@ def test_what_a_plugin_says_of_its_options_is_checked(named):
     ):
         with pytest.raises(UserError, match=message):
             headscope.compose("position=near", override)
-    with pytest.raises(UserError, match=r"there is no position=nearer; conf/position has .*near"):
+    with pytest.raises(
+        UserError, match=r"there is no position=nearer; did you mean position=near\? conf/position has .*near"
+    ):
         headscope.compose("position=nearer")
 
 

@@ -1,4 +1,4 @@
-"""The installed command: `headscope train …`, and the same for generate, report, walk and export."""
+"""The installed command `headscope`, with the subcommands train, generate, report, walk and export."""
 
 import difflib
 import os
@@ -12,17 +12,17 @@ from headscope.installed import COMMANDS, SCRIPTS, TYPED
 HELP = """\
 Trains small attention language models, and shows what every head does.
 
-  headscope train      a run; with -m or sweep=NAME many runs; resume=DIR resumes either
-  headscope generate   writes with a trained model, or shows what its heads do
-  headscope report     the report of many runs
-  headscope walk       a small system, step by step
-  headscope export     a model in a format that other programs read
+  headscope train      trains one run, or several with -m or sweep=NAME; resume=DIR resumes a run or a sweep
+  headscope generate   generates text with a trained model, or shows what its heads do
+  headscope report     writes a report that compares several runs
+  headscope walk       explains a small model step by step
+  headscope export     saves a model in a format that other programs can read
 
-headscope COMMAND --help explains each. Runs go to outputs/ and texts to data/, in the current folder."""
+headscope COMMAND --help explains each command. Runs are saved in outputs/ and texts in data/, in the current folder."""
 
 
 def main() -> None:
-    """Runs the given command. `sys.argv[0]` is set to the script, because a sweep starts its jobs with it."""
+    """Runs a subcommand. Sets `sys.argv[0]` to its script, with which a sweep starts its jobs."""
     name, rest = (sys.argv[1:2] or ["--help"])[0], sys.argv[2:]
     if name not in COMMANDS:
         shell.run(lambda: _answer(name))
@@ -42,7 +42,7 @@ def _answer(name: str) -> None:
         print(f"headscope {__version__}")
     else:
         near = difflib.get_close_matches(name, COMMANDS, n=1)
-        meant = f"did you mean headscope {near[0]}?" if near else "headscope --help lists them"
+        meant = f"did you mean headscope {near[0]}?" if near else "headscope --help explains them"
         raise UserError(f"there is no command {name!r}, only {', '.join(COMMANDS)}; {meant}")
 
 

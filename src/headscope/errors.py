@@ -1,9 +1,9 @@
-"""The errors that Headscope raises on purpose. Commands print their message and exit with a code of their own."""
+"""The errors that Headscope raises deliberately. Commands print the message and exit with the code of its class."""
 
 import errno
 import signal
 
-#: Error numbers of a full disk: no space left, over the quota, over the file size limit.
+#: Error numbers for a full disk: no space left, quota exceeded, file size limit exceeded.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -15,7 +15,7 @@ class UserError(ValueError):
 
 
 class UnknownKey(UserError):
-    """A key that the config does not have; the message names the nearest known key."""
+    """A key that is not in the config; the message names the nearest known key."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ def not_written(error: OSError, path: object) -> UserError | RunFailed:
 
 
 class JobsFailed(RuntimeError):
-    """Some jobs of a sweep did not complete; commands exit with code 1. The message has one reason per job name."""
+    """Some jobs of a sweep did not complete; commands exit with code 1. The message has one line per failed job."""
 
     def __init__(self, total: int, reasons: dict[str, str]) -> None:
         lines = [f"  {name}: {reason.splitlines()[0]}" for name, reason in reasons.items()]
@@ -45,9 +45,9 @@ class JobsFailed(RuntimeError):
 
 
 class Interrupted(BaseException):
-    """A signal stopped a run or a sweep, whose state was saved; commands exit with 128 plus the signal's number.
+    """A signal stopped a run or a sweep, and its state was saved; commands exit with 128 plus the signal number.
 
-    Derived from BaseException, like KeyboardInterrupt, so that it stops a whole sweep and not only one job. `then` is
+    Like KeyboardInterrupt, it derives from BaseException, so that it stops a whole sweep instead of one job. `then` is
     the end of the message, such as the command that resumes the run.
     """
 

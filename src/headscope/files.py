@@ -1,4 +1,4 @@
-"""Writes files that are never seen half-written."""
+"""Writes files atomically, so that no reader sees an incomplete file."""
 
 import contextlib
 import json
@@ -9,14 +9,14 @@ from typing import Any
 
 from headscope.errors import not_written
 
-BESIDE = ".beside"  #: suffix of an incomplete file, which is in the same folder as the complete one
+BESIDE = ".beside"  #: suffix of a temporary file, which is in the same folder as the final file
 
 
 def write_atomically(path: Path, content: bytes, flush: bool = True) -> None:
-    """Writes a temporary file in the folder of `path`, then renames it; until then, `path` keeps its old content.
+    """Writes a temporary file and renames it to `path`, which keeps its old content until then.
 
-    With `flush` it waits for the disk, so that the file survives a power cut; for many files that would be slow. Raises
-    `RunFailed` if the disk is full, and `UserError` if the folder cannot be written to.
+    With `flush`, waits until the file is on disk, so that it survives a power failure; this is slow for many files.
+    Raises `RunFailed` if the disk is full, and `UserError` if the folder cannot be written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,13 +39,13 @@ def write_atomically(path: Path, content: bytes, flush: bool = True) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Waits until a file, which another library has written, is on disk."""
+    """Waits until a file that another library wrote is on disk."""
     with path.open("rb+") as f:
         os.fsync(f.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes a rename survive a power cut; does nothing on Windows, which needs no such call."""
+    """Makes a rename survive a power failure; does nothing on Windows, where it is not needed."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -69,6 +69,6 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def remove_incomplete(folder: Path) -> None:
-    """Deletes temporary files of a killed process from a folder that this process owns."""
+    """Deletes the temporary files that a killed process left in a folder; this process must own the folder."""
     for path in folder.rglob(f"*{BESIDE}"):
         path.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ IN_A_WHEEL = (PACKAGE / "scripts").is_dir()
 #: The folder of train.py, generate.py and conf/: the checkout, or the copies in a wheel (see setup.py).
 SCRIPTS = PACKAGE / "scripts" if IN_A_WHEEL else PACKAGE.parents[1]
 CONF = SCRIPTS / "conf"
-TYPED = "HEADSCOPE_COMMAND"  #: environment variable that is set if the user typed `headscope` instead of a script
+TYPED = "HEADSCOPE_COMMAND"  #: environment variable that is set if the user typed `headscope`, not `python train.py`
 
 COMMANDS = {
     "train": "train.py",
@@ -21,12 +21,12 @@ COMMANDS = {
 
 
 def command(name: str) -> str:
-    """Returns a command in the form in which the user started this process, so that printed commands can be pasted."""
+    """Returns a command in the form in which the user started this process, so that it can be pasted."""
     return f"headscope {name}" if IN_A_WHEEL or TYPED in os.environ else f"python {COMMANDS[name]}"
 
 
 def commit() -> str | None:
-    """Returns the commit of this source tree, with a + if files were changed since; None outside git."""
+    """Returns the commit of this source tree, with a + if files have changed since; None outside git."""
     if not (SCRIPTS / ".git").exists():
         return None
     describe = ["git", "-C", str(SCRIPTS), "describe", "--always", "--abbrev=12", "--dirty=+", "--match="]

@@ -1,7 +1,7 @@
-"""Plugins: packages of the user whose classes may be a `_target_` and whose `conf/` Hydra searches.
+"""Plugins: the user's packages, whose classes may be a `_target_` and whose `conf/` folders Hydra searches.
 
-A plugin is named by HEADSCOPE_PLUGINS=a,b, which child processes inherit, or by an entry point of the group
-`headscope.plugins`. Only named packages are imported.
+Plugins are named in HEADSCOPE_PLUGINS=a,b, which child processes inherit, or have an entry point in the group
+`headscope.plugins`. Other packages are not imported.
 """
 
 import os
@@ -19,24 +19,24 @@ NAMED = "HEADSCOPE_PLUGINS"
 
 
 def names() -> list[str]:
-    """Returns the dotted names of the packages, each once."""
+    """Returns the dotted names of the plugins, without duplicates."""
     typed = (name.strip() for name in os.environ.get(NAMED, "").split(","))
     return list(dict.fromkeys([*filter(None, typed), *_declared(tuple(sys.path))]))
 
 
 @cache
 def _declared(path: tuple[str, ...]) -> list[str]:
-    """Returns the plugins with an entry point. Cached, because reading all installed packages takes 10 ms."""
+    """Returns the plugins with an entry point; cached, because reading the metadata of all packages takes 10 ms."""
     return [point.module for point in entry_points(group="headscope.plugins")]
 
 
 def belongs(module: str) -> bool:
-    """Whether a module belongs to a plugin."""
+    """Whether a module is part of a plugin."""
     return any(f"{module}.".startswith(f"{name}.") for name in names())
 
 
 def imported(module: str) -> ModuleType:
-    """Imports a module of a plugin and returns it; turns every error of the import into a `UserError`."""
+    """Imports a module of a plugin and returns it; turns every import error into a `UserError`."""
     try:
         return import_module(module)
     except Exception as e:
@@ -49,10 +49,10 @@ def conf_folders() -> list[Path]:
     for name in names():
         try:
             spec = find_spec(name)
-        except (ImportError, ValueError, AttributeError):  # the parent package is missing, or the name is not valid
+        except (ImportError, ValueError, AttributeError):  # the parent package is missing, or the name is invalid
             spec = None
         if spec is None:
-            remedy = "install it, or put the folder that holds it on PYTHONPATH"
+            remedy = "install it, or add its parent folder to PYTHONPATH"
             raise UserError(f"there is no package {name!r}, which {NAMED} names; {remedy}")
         found += [Path(place) / "conf" for place in spec.submodule_search_locations or ()]
     return [folder for folder in found if folder.is_dir()]

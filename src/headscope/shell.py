@@ -1,4 +1,4 @@
-"""Runs a command in a shell: streams that accept any text, and errors as one line and an exit code."""
+"""Runs a command: makes its streams accept any text, and turns errors into one line and an exit code."""
 
 import argparse
 import errno
@@ -13,26 +13,26 @@ from headscope.errors import FULL, Interrupted, RunFailed, UserError, not_writte
 
 
 class Parser(argparse.ArgumentParser):
-    """The argument parser of the smaller commands; it raises a one-line error for a wrong argument."""
+    """The argument parser for report, walk and export; it raises a `UserError` for an invalid argument."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists the arguments")
 
 
 def argument(before: str, path: object) -> str:
-    """Returns `resume=PATH`, for example, quoted for a shell, which would expand a leading ~ to a home folder."""
+    """Returns, for example, `resume=PATH`, quoted for a shell; a leading ~ is protected from expansion."""
     return shlex.quote(f"{before}{'./' if str(path).startswith('~') else ''}{path}")
 
 
-#: Error numbers of a path that the user gave and that cannot be used.
+# Error numbers for a path from the user that cannot be used.
 _UNUSABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG}
 _UNUSABLE |= {errno.ENOENT}
 
 Outcome = tuple[int, str] | None  #: an exit code and a message; None for an unexpected error
 
 
-def foreseen(error: BaseException) -> Outcome:
-    """Returns the outcome of an expected error: 2 for a user's mistake, 3 for a failure, 130 for Ctrl-C."""
+def expected_outcome(error: BaseException) -> Outcome:
+    """Returns the exit code and message of an expected error: 2 for a user error, 3 for a failure, 130 for Ctrl-C."""
     match error:
         case UserError():
             return 2, str(error)
@@ -41,14 +41,14 @@ def foreseen(error: BaseException) -> Outcome:
         case KeyboardInterrupt():
             return 130, "interrupted"
         case OSError() if error.errno in FULL or (error.errno in _UNUSABLE and error.filename):
-            return foreseen(not_written(error, error.filename or "the output"))
+            return expected_outcome(not_written(error, error.filename or "the output"))
     return None
 
 
 def run(
-    main: Callable[[], Any], outcome: Callable[[BaseException], Outcome] = foreseen, outlive_reader: bool = False
+    main: Callable[[], Any], outcome: Callable[..., Outcome] = expected_outcome, outlive_reader: bool = False
 ) -> NoReturn:
-    """Calls a command's main function and exits with 0, or with the code and the message of `outcome` for an error."""
+    """Calls a command's main function and exits with 0; on an error, exits with the code and message from `outcome`."""
     make_streams_safe(outlive_reader)
     code = 0
     try:
@@ -70,16 +70,16 @@ def run(
 
 
 def make_streams_safe(outlive_reader: bool = False) -> None:
-    """Lets any text be printed in any locale, even on closed streams. Must be called before anything is printed.
+    """Makes it possible to print any text in any locale, even to closed streams. Must be called before any output.
 
-    Characters that the encoding lacks are escaped: `PYTHONIOENCODING=ascii` gives \\u2713 for a check mark. With
-    `outlive_reader`, output is dropped without an error if its reader has ended (`| head -1`) or its disk is full.
+    Characters outside the encoding are escaped: `PYTHONIOENCODING=ascii` prints \\u2713 for a check mark. With
+    `outlive_reader`, output is discarded without an error if its reader has ended (`| head -1`) or the disk is full.
     """
     for number in range(3):
         try:
             os.fstat(number)
-        except OSError:  # a closed stream (`>&-`): without the null device, another file would get its number
-            os.open(os.devnull, os.O_RDWR)  # the system gives it the lowest free number, which is this one
+        except OSError:  # a closed stream (`>&-`): otherwise, the next opened file would get its number
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is `number`
     for name in ("stdout", "stderr"):
         stream: TextIO = getattr(sys, name) or open(("stdout", "stderr").index(name) + 1, "w", closefd=False)  # noqa: SIM115
         if outlive_reader and isinstance(stream, io.TextIOWrapper):
@@ -93,7 +93,7 @@ def make_streams_safe(outlive_reader: bool = False) -> None:
 
 
 class _Outliving(io.FileIO):
-    """A file that drops its output if the reader or the terminal has gone, or the disk is full."""
+    """A file that discards its output if the reader or the terminal has gone, or if the disk is full."""
 
     def write(self, content: bytes) -> int:  # type: ignore[override]
         try:
@@ -110,10 +110,7 @@ def reader_left() -> None:
 
 
 def own_standard_input() -> bool:
-    """Whether standard input is a pipe or a file that belongs to this command alone.
-
-    In a `while read` loop the command shares standard input with the shell, and must not consume the loop's lines.
-    """
+    """Whether standard input is a pipe or a file that is not shared with the shell, as in a `while read` loop."""
     ours = os.fstat(0)
     try:
         shared = os.path.samestat(ours, os.stat(f"/proc/{os.getppid()}/fd/0"))  # noqa: PTH116

@@ -1,6 +1,6 @@
-"""Hydra's plugins: our launcher, sweepers, callback and search path.
+"""Our plugins for Hydra: a launcher, sweepers, a callback and a search path.
 
-Hydra reads this file at every start, so it must not import anything slow.
+Hydra imports this file at every start, so it must not import anything slow.
 """
 
 import logging
@@ -33,7 +33,7 @@ class Processes(Launcher):
         self.folder = Path(config.hydra.sweep.dir)
 
     def pool(self) -> "Pool":
-        """Returns the pool that runs the jobs; raises as `Pool` does."""
+        """Returns the pool that runs the jobs; raises the errors of `Pool`."""
         from headscope.sweep.pool import Pool
 
         return Pool(self.folder, self.n_jobs, self.gpus_per_job)
@@ -47,7 +47,7 @@ class Processes(Launcher):
 class OurSweeper(Sweeper):
     """Base class of our sweepers, which work with any launcher.
 
-    `params` are the overrides of a file in `conf/sweep`; typed overrides replace them.
+    `params` are the overrides in a file from `conf/sweep`; overrides that the user types replace them.
     """
 
     def __init__(self, params: dict[str, Any] | None = None) -> None:
@@ -62,14 +62,14 @@ class OurSweeper(Sweeper):
         )
 
     def check(self, jobs: Sequence[Sequence[str]]) -> None:
-        """Builds jobs without data, to find mistakes before any job starts; see `headscope.sweep.grid_check.check`."""
+        """Builds the jobs without data, to find mistakes early; see `headscope.sweep.grid_check.check`."""
         from headscope.sweep.grid_check import check
 
         assert self.config is not None
         check(jobs, self.config, self.loader)
 
     def runner(self) -> "Pool | Launcher":
-        """Returns our pool, or another launcher."""
+        """Returns our pool if `hydra/launcher=processes`, else the other launcher."""
         return self.launcher.pool() if isinstance(self.launcher, Processes) else self.launcher
 
 
@@ -85,11 +85,11 @@ class Grid(OurSweeper):
 
 
 class Tuned(OurSweeper):
-    """Finds each combination's best value of one key, then compares with new seeds; see `launcher.tuned`.
+    """Finds each combination's best value of one key, then compares these with new seeds; see `tune_and_compare`.
 
     Args:
-        tune: the key; it must have several values.
-        tuning_seed: seed of the trials; must differ from the seeds that are compared.
+        tune: the key to tune, which must have several values.
+        tuning_seed: the seed of the trials, which must differ from the seeds of the comparison.
     """
 
     def __init__(self, tune: str, tuning_seed: int, params: dict[str, Any] | None = None) -> None:
@@ -97,19 +97,19 @@ class Tuned(OurSweeper):
         self.tune, self.tuning_seed = tune, tuning_seed
 
     def sweep(self, arguments: list[str]) -> Any:
-        from headscope.sweep.launcher import tuned
+        from headscope.sweep.launcher import tune_and_compare
 
-        return [tuned(self, arguments, self.runner())]
+        return [tune_and_compare(self, arguments, self.runner())]
 
 
 class Search(OurSweeper):
     """Chooses the values of each trial from the losses of earlier trials; see `headscope.sweep.search`.
 
     Args:
-        n_trials: how many combinations to train.
-        seed: of the random choices.
-        warmup_steps: steps of every trial before it can be pruned.
-        batch_size: how many trials another launcher than ours runs together.
+        n_trials: the number of combinations to train.
+        seed: the seed of the random choices.
+        warmup_steps: the number of steps before a trial can be pruned.
+        batch_size: the number of trials that a launcher other than ours runs together.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Search(OurSweeper):
 
 
 class ConfOfPlugins(SearchPathPlugin):
-    """Adds the `conf/` of each plugin to the search path of our commands, and of no other Hydra program."""
+    """Adds the `conf/` of each Headscope plugin to the search path of our commands only."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         from headscope.installed import CONF
@@ -143,9 +143,9 @@ class ConfOfPlugins(SearchPathPlugin):
 
 
 class Record(Callback):
-    """Records which sweep this process runs, and why a job failed.
+    """Records the folder of the sweep in this process, and the error of a job that failed.
 
-    Hydra turns exceptions in a callback into warnings, so a callback cannot refuse anything.
+    Hydra turns exceptions in a callback into warnings, so this class must not check anything.
 
     Args:
         resume: the folder of the run or sweep to resume, from `resume=DIR`.
@@ -155,14 +155,14 @@ class Record(Callback):
         self.resume = resume
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Records the sweep's folder, where `headscope.cli.command` writes the report at the end."""
-        from headscope.sweep.jobs import begun, resumed
+        """Records the sweep's folder, into which `headscope.cli.command` writes the report at the end."""
+        from headscope.sweep.jobs import resumed, sweep_folders
 
-        begun.append(Path(config.hydra.sweep.dir))
+        sweep_folders.append(Path(config.hydra.sweep.dir))
         resumed.extend([self.resume] if self.resume else [])
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Writes the traceback to `train.log`, and the message to the log of the job in a sweep."""
+        """Writes the traceback of an error to `train.log`, and in a sweep also the message to the job's `job.log`."""
         if job_return.status != JobStatus.FAILED or os.environ.get("LOCAL_RANK", "0") != "0":
             return
         from headscope.run.folder import RunFolder
@@ -178,5 +178,5 @@ class Record(Callback):
             if config.hydra.mode == RunMode.MULTIRUN:
                 run = RunFolder(config.hydra.runtime.output_dir)
                 if not run.started:
-                    run.record({}, list(config.hydra.overrides.task))  # for the report
+                    run.record({}, list(config.hydra.overrides.task))  # so that the report lists the job
                 append_to_log(run, "\n" + (f"error: {message}" if message else traceback.format_exc()))

@@ -4,15 +4,15 @@ import sys
 
 import pytest
 
-from headscope.cli.command import for_hydra, take_prompt
+from headscope.cli.command import prepare_arguments, take_prompt
 from headscope.errors import UserError
-from headscope.sweep.resume import merged
+from headscope.sweep.resume import replace_overrides
 from tests.conftest import ROOT
 
 
 def test_new_overrides_replace_old_ones():
     before = ["-m", "position=rope,alibi", "trainer.max_steps=10", "+x=1"]
-    assert merged(before, ["trainer.max_steps=20", "seed=2"]) == [
+    assert replace_overrides(before, ["trainer.max_steps=20", "seed=2"]) == [
         "-m", "position=rope,alibi", "+x=1", "trainer.max_steps=20", "seed=2"
     ]  # fmt: skip
 
@@ -34,8 +34,8 @@ def on_the_command_line(monkeypatch, *typed, script="train.py"):
 )
 def test_a_key_takes_no_dashes(typed, meant, monkeypatch):
     on_the_command_line(monkeypatch, *typed)
-    with pytest.raises(UserError, match=rf"there is no option -.*; keys take no dashes: {meant}$"):
-        for_hydra(resume=True)
+    with pytest.raises(UserError, match=rf"there is no option -.*; keys have no dashes: {meant}$"):
+        prepare_arguments(resume=True)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_hydras_line_stays_off_the_terminal(capsys):
 
 @pytest.mark.parametrize("error", [UserError("x"), KeyError("x")])
 def test_an_error_of_a_job_and_an_error_of_a_sweeper_are_distinguished(error, monkeypatch):
-    monkeypatch.setattr(command, "begun", ["a sweep"])
+    monkeypatch.setattr(command, "sweep_folders", ["a sweep"])
     monkeypatch.setattr(command, "_report", lambda: JobsFailed(1, {"a": "b"}))
 
     def of_a_sweeper():

@@ -32,17 +32,20 @@ def refused(done):
     ("override", "message"),
     [
         ("model.n_layerz=3", "there is no key model.n_layerz; did you mean model.n_layers?"),
-        ("position=ropee", "there is no position=ropee; conf/position has alibi, fox, kerple, learned,"),
-        ("heads=8", "there is no heads=8; conf/heads has h1, h2, h4, h6, h8, h12"),
+        (
+            "position=ropee",
+            "there is no position=ropee; did you mean position=rope? conf/position has alibi, fox, kerple, learned,",
+        ),
+        ("heads=8", "there is no heads=8; did you mean heads=h8? conf/heads has h1, h2, h4, h6, h8, h12"),
         ("position=rope,none", "position=rope,none has a comma: add -m for a sweep"),
         (
             "logger=[csv,tensorbord]",
-            "there is no logger=tensorbord; conf/logger has csv, mlflow, none, tensorboard, wandb",
+            "there is no logger=tensorbord; did you mean logger=tensorboard? conf/logger has csv, mlflow, none, tensor",
         ),
         ("heads=h3", "there is no heads=h3; conf/heads has"),
         (
             "experiment=quikstart",
-            "there is no experiment=quikstart; conf/experiment has extrapolation, key_offset, markov,",
+            "there is no experiment=quikstart; did you mean experiment=quickstart? conf/experiment has extrapolation,",
         ),
         ("data.sentences=[a", "cannot read 'data.sentences=[a'; check its brackets"),
         ("nosuchgroup/x=y", "nosuchgroup/x"),
@@ -159,7 +162,7 @@ def test_a_new_run_starts_from_old_weights(pydoc_run, tmp_path):
     init = f"init={pydoc_run[0]}/checkpoints/last.ckpt"
     loss = json.loads((pydoc_run[0] / "summary.json").read_text())["val_loss"]
     run = ("train.py", "data=pydoc", "position=rope", init, f"hydra.run.dir={tmp_path}/run", "trainer.max_steps=1")
-    assert "does not fit: embedding.weight is (103, 128) there and (103, 64) here" in refused(
+    assert "does not fit: embedding.weight is (103, 128) in the checkpoint and (103, 64) in this model" in refused(
         shell(*run, "model.d_model=64")
     )
     done = shell(*run, "optimizer.lr=1e-12", "optimizer.weight_decay=0")
@@ -231,9 +234,9 @@ def test_generate_reads_a_prompt_from_a_file_and_a_pipe(pydoc_run, tmp_path):
         (["temperature=-1"], "temperature=-1 must be at least 0"),
         (["top_p=0"], "top_p=0 must be above 0 or null"),
         (["prompt_file=/nonexistent"], "prompt_file=/nonexistent does not exist"),
-        (["prompt_file=/"], "prompt_file=/ is no file"),
+        (["prompt_file=/"], "prompt_file=/ is not a file"),
         (["prompt=a", "prompt_file=-"], "prompt=… and prompt_file=- are two prompts"),
-        (["out=x.txt"], "out=x.txt is for show=attention, heads and page; to keep a text, add > FILE"),
+        (["out=x.txt"], "out=x.txt needs show=attention, heads or page; to save generated text, add > FILE"),
         (["show=next", "out=x.txt"], "out=x.txt is for show="),
         (["checkpoint=/nonexistent.ckpt"], "there is no checkpoint at /nonexistent.ckpt"),
         (["paths.runs=/nonexistent"], "no run in /nonexistent/ has a checkpoint"),

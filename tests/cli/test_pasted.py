@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headscope.config.overrides import as_text, expanded
+from headscope.config.overrides import as_text, expand_home
 from headscope.shell import argument
 from tests.conftest import ROOT, shell
 
@@ -62,7 +62,7 @@ def test_a_printed_path_reaches_the_run_as_it_was(key, name):
     line = f"printf %s {argument(f'{key}=', f'{name}/x')}"
     typed = subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout.decode()
     if key == "resume":
-        assert Path(expanded(typed.removeprefix("resume="))) == Path(f"{name}/x")
+        assert Path(expand_home(typed.removeprefix("resume="))) == Path(f"{name}/x")
         return
     (quoted,) = as_text([typed])
     assert Path(OverridesParser.create().parse_override(quoted).value()).absolute() == Path(f"{name}/x").absolute()

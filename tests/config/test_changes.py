@@ -1,4 +1,4 @@
-"""What may change in a run that is resumed: decided for every key, honoured or refused."""
+"""What may change in a run that is resumed: decided for every key, may_change or refused."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from headscope.config.overrides import changes, flat, honoured
+from headscope.config.overrides import changes, flat, may_change
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder
 from tests.cli.test_commands import refused
@@ -33,12 +33,12 @@ def test_every_key_of_every_option_is_decided():
     keys = every_key()
     assert len(keys) > 60
     for key, value in keys.items():
-        assert isinstance(honoured(key), bool)
+        assert isinstance(may_change(key), bool)
         before, now = {key: "another"}, {key: value}
         value = value.rpartition(".")[2] if key.endswith("_target_") else value
         if key == "paths.run_dir":
             assert changes(before, now, [key]) == {}
-        elif honoured(key):
+        elif may_change(key):
             assert changes(before, now, [key]) == {key: ("another", value)}
         else:
             with pytest.raises(UserError, match="start a new run from its weights: init="):
@@ -95,7 +95,7 @@ def test_what_cannot_take_effect_is_refused_and_changes_nothing(short_run, overr
 
 def test_fewer_steps_than_were_done_are_refused(short_run):
     line = refused(shell("train.py", f"resume={short_run}", "trainer.max_steps=10"))
-    assert f"trainer.max_steps=10, but {short_run} has done 20 steps" in line
+    assert f"the run in {short_run} has already done 20 steps; set trainer.max_steps higher" in line
 
 
 def test_a_completed_run_is_not_relabelled(short_run):

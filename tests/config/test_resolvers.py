@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from headscope.config.composed import _remove_empty, free
+from headscope.config.composed import _remove_empty, new_folder
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
 
@@ -15,13 +15,13 @@ TINY = (
 
 def test_a_taken_name_gets_a_suffix(tmp_path):
     wanted = str(tmp_path / "day" / "run")
-    assert [free(wanted) for _ in range(3)] == [wanted, f"{wanted}-2", f"{wanted}-3"]
+    assert [new_folder(wanted) for _ in range(3)] == [wanted, f"{wanted}-2", f"{wanted}-3"]
 
 
 def test_only_empty_folders_are_removed(tmp_path):
     kept, empty = tmp_path / "day" / "kept", tmp_path / "day" / "empty"
     for folder in (kept, empty):
-        free(str(folder))
+        new_folder(str(folder))
     (kept / "file").touch()
     for folder in (kept, empty):
         _remove_empty(folder)
@@ -30,7 +30,7 @@ def test_only_empty_folders_are_removed(tmp_path):
 
 
 def test_a_folder_that_cannot_be_created_is_left_to_the_run_to_report():
-    assert free("/proc/nowhere/run") == "/proc/nowhere/run"
+    assert new_folder("/proc/nowhere/run") == "/proc/nowhere/run"
 
 
 def test_two_runs_of_the_same_second_have_folders_of_their_own(tmp_path):

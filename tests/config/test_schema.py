@@ -128,7 +128,7 @@ def test_null_leaves_a_callback_or_the_logger_out():
         ("init=3", "init=3 must be text or null"),
         ("data.fallback=nothing", "data.fallback=nothing must be pydoc or null"),
         ("data.tokenizer=letters", "data.tokenizer=letters must be one of char, word, bpe"),
-        ("data=text", "data.path is not given; add data.path="),
+        ("data=text", "data.path has no value; add data.path="),
         ("trainer.accelerator=tpu", "trainer.accelerator=tpu must be one of auto, cpu, gpu, mps"),
         ("trainer.devices=0", "trainer.devices=0 must be at least 1 or auto"),
         ("trainer.devices=all", "trainer.devices=all must be an integer or auto"),

@@ -52,11 +52,11 @@ def test_it_is_the_config_that_the_command_line_composes(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "printed"),
     [
-        (["-m", "seed=1,2"], r"one run at a time; python train.py -m seed=1,2 trains many"),
-        (["sweep=positions"], r"one run at a time; python train.py sweep=positions trains many"),
+        (["-m", "seed=1,2"], r"one run at a time; python train.py -m seed=1,2 trains several"),
+        (["sweep=positions"], r"one run at a time; python train.py sweep=positions trains several"),
         (["hydra.mode=MULTIRUN"], r"one run at a time"),
         (["--cfg"], r"--cfg is for the command line: python train.py --cfg"),
-        ([3], r"3 is no override; give text, as in 'seed=1'"),
+        ([3], r"3 is not an override; use a string, as in 'seed=1'"),
     ],
 )
 def test_what_only_the_command_line_does_is_named(overrides, printed):

@@ -32,7 +32,8 @@ def test_it_writes_what_the_command_writes(trained):
         (lambda t: t.generate(top_p="much"), "top_p=much must be a number or null"),
         (lambda t: t.generate("the \u4e00"), "unknown character '\u4e00'"),
         (lambda t: t.next("the", most=0), "most=0 must be at least 1"),
-        (lambda t: t.loss("t"), "a loss takes two tokens at least, and 't' has 1"),
+        (lambda t: t.next(5), "text=5 must be a string, as in"),
+        (lambda t: t.loss("t"), "a loss needs at least two tokens, and 't' has 1"),
         (lambda t: t.page("x").save("/proc/x/page.html"), "/proc/x/page.html cannot be used"),
     ],
 )

@@ -109,7 +109,7 @@ def test_the_command_line_goes_on_with_it_and_python_with_that(trained, tmp_path
 def test_the_folder_is_free_afterwards_and_refused_while_it_is_used(trained, tmp_path):
     run, *_ = trained
     assert not Lock(run.folder).held
-    with pytest.raises(headscope.UserError, match="holds a run already; resume it with"):
+    with pytest.raises(headscope.UserError, match="already contains a run; resume it with"):
         headscope.train(*TINY, f"hydra.run.dir={run.folder}")
     owner = "import sys, time; from pathlib import Path; from headscope.run.folder import Lock\n"
     owner += f"Lock(Path({str(tmp_path / 'used')!r})).acquire(); print('mine', flush=True); sys.stdin.read()"
@@ -181,5 +181,7 @@ def test_stopping_a_cell_saves_a_checkpoint(tmp_path, monkeypatch):
 
 def test_a_sweep_is_named_as_one(tmp_path):
     (tmp_path / "sweep.json").write_text("{}")
-    with pytest.raises(headscope.UserError, match="holds a sweep, which the command line resumes: python train"):
+    with pytest.raises(
+        headscope.UserError, match="contains a sweep, which only the command line resumes: python train"
+    ):
         headscope.train(f"resume={tmp_path}")

@@ -300,7 +300,7 @@ def test_the_command(folder, tmp_path_factory):
     assert done.stdout == write_report(folder) + "\n"
     assert {p: p.read_bytes() for p in files} == files, "the same runs give the same bytes"
     assert "report.html" in done.stdout
-    assert "holds no sweep" in refused(shell("-m", "headscope.report", tmp_path_factory.mktemp("empty")))
+    assert "contains no sweep" in refused(shell("-m", "headscope.report", tmp_path_factory.mktemp("empty")))
     with pytest.raises(UserError, match="is not a folder"):
         Sweep(folder / "nothing")
 

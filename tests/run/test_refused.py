@@ -13,7 +13,7 @@ TINY = (
 REFUSALS = [
     (["batch_size=3", "trainer.devices=2"], "cannot be shared by 2 processes"),
     (["data=text", "data.path=SHORT"], "short.txt"),
-    (["data=text"], "data.path is not given"),
+    (["data=text"], "data.path has no value"),
     (["data=text", "data.path=/nonexistent"], "does not exist"),
     (["data=text", "data.path=FOLDER", "data.tokenizer=bpe", "data.vocab_size=100000"], "data.vocab_size"),
     (["trainer.precision=16-mixed"], "needs a GPU"),
@@ -28,7 +28,7 @@ REFUSALS = [
     (["+callbacks.x._target_=lightning.pytorch.callbacks.DeviceStatsMonitor"], "logger"),
     (["init=/nonexistent"], "there is no checkpoint"),
     (["task=validate"], "task=validate needs a model"),
-    (["hydra.job.chdir=true"], "hydra.job.chdir=true would move data"),
+    (["hydra.job.chdir=true"], "hydra.job.chdir=true would change the meaning"),
     (["trainer.num_nodes=2"], "no launcher has started this process"),
     (["+trainer.plugins=x"], "trainer.plugins cannot be set"),
 ]

@@ -138,7 +138,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(undisturbed, t
     last.write_bytes(last.read_bytes()[:5000])
     done = shell("train.py", f"resume={folder}", "trainer.max_steps=100", "schedule.final=0.1")
     assert done.returncode == 0, done.stderr
-    assert "last.ckpt is damaged; trying the one before" in done.stdout
+    assert "last.ckpt is damaged; trying the previous checkpoint" in done.stdout
     assert "at step 80" in done.stdout
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["steps"] == 100
@@ -158,7 +158,7 @@ def test_where_no_checkpoint_can_be_read_nothing_begins_again(there, undisturbed
     code, printed = train(f"resume={folder}", "trainer.max_steps=100")
     assert code == 2
     files = " and ".join(f"{folder}/checkpoints/{name}.ckpt" for name in there or ("last", "previous"))
-    assert f"error: {files} cannot be read, so there is nothing to resume" in printed.splitlines()[-1]
+    assert f"error: {files} cannot be read; restore one of them" in printed.splitlines()[-1]
     assert f"start again init={folder}/checkpoints/best.ckpt in a new folder" in printed
     after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "train.log")}
     assert after == before
@@ -209,7 +209,7 @@ def test_a_folder_with_a_run_is_not_overwritten(undisturbed):
     before = {p: p.read_bytes() for p in undisturbed.rglob("*") if p.is_file()}
     done = shell("train.py", "data=pydoc", "trainer.max_steps=1", f"hydra.run.dir={undisturbed}")
     assert done.returncode == 2
-    assert "holds a run already; resume it with resume=" in done.stderr
+    assert "already contains a run; resume it with resume=" in done.stderr
     assert {p: p.read_bytes() for p in undisturbed.rglob("*") if p.is_file()} == before
 
 

@@ -10,7 +10,7 @@ import termios
 
 import pytest
 
-from headscope.run.processes import stopping
+from headscope.run.processes import stop_signals
 from tests.conftest import ROOT
 
 TINY = (
@@ -72,8 +72,8 @@ def test_a_closed_terminal_stops_a_sweep_with_its_jobs_saved(tmp_path):
 def test_an_ignored_signal_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
-        assert stopping() == [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        assert stop_signals() == [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        assert signal.SIGHUP not in stopping()
+        assert signal.SIGHUP not in stop_signals()
     finally:
         signal.signal(signal.SIGHUP, before)

@@ -85,7 +85,7 @@ def test_a_search_ends_with_its_space_and_trains_nothing_twice(tmp_path):
     search = ("train.py", "-m", "sweep=search", *TINY, *space, "hydra.sweeper.n_trials=7")
     done = shell(*search, "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={folder}")
     assert done.returncode == 0, done.stderr
-    assert "the search ends: all 2 combinations of its values were tried" in done.stdout
+    assert "the search is over: all 2 combinations have been tried" in done.stdout
     assert sorted(row[1] for row in table(folder).values()) == ["none", "rope"]
     again = shell("train.py", f"resume={folder}")
     assert again.returncode == 0, again.stderr
@@ -124,7 +124,7 @@ def test_what_is_known_of_completed_jobs_is_not_relabelled(swept, tmp_path):
     shutil.copytree(swept[0], folder)
     before = (folder / "sweep.json").read_text()
     line = refused(shell("train.py", f"resume={folder}", "optimizer.lr=0.05"))
-    assert "have ended without optimizer.lr=0.05; sweep over several values of it" in line
+    assert "have ended without optimizer.lr=0.05; sweep over its values" in line
     assert (folder / "sweep.json").read_text() == before
 
 

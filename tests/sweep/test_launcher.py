@@ -12,10 +12,10 @@ from unittest.mock import patch
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from headscope.config.overrides import quoted
+from headscope.config.overrides import quote
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import RunFolder
-from headscope.sweep.jobs import Job, Manifest, folder_name, own
+from headscope.sweep.jobs import Job, Manifest, claim_folder, folder_name
 from headscope.sweep.launcher import combinations, launch, named_jobs
 from headscope.sweep.pool import Pool, gpus_of, visible_gpus
 from tests.cli.test_commands import refused
@@ -208,7 +208,7 @@ def test_any_folder_can_be_quoted():
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     for text in ("/a b/c", "it's, {x} $y", "a\\b", "ends\\"):
-        assert OverridesParser.create().parse_override(f"x={quoted(text)}").value() == text
+        assert OverridesParser.create().parse_override(f"x={quote(text)}").value() == text
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_folder_in_use_and_numbers_out_of_range_are_refused(tmp_path):
     Manifest((), (Job("00", ()),)).write(tmp_path)
     for _ in range(2):
         with pytest.raises(UserError, match="resume them with resume="):
-            own(tmp_path)
+            claim_folder(tmp_path)
     (tmp_path / "sweep.json").write_text("{")
     with pytest.raises(UserError, match=r"sweep\.json is damaged"):
         Manifest.read(tmp_path)
@@ -441,7 +441,7 @@ def test_hydras_own_sweeper_and_launcher_end_with_our_report(tmp_path):
 @pytest.mark.parametrize("sweeper", [(), ("hydra/sweeper=basic",), ("sweep=search", "~experiment")], ids=str)
 def test_a_folder_has_one_owner(tmp_path, sweeper, next_process):
     folder = tmp_path / "s"
-    own(folder)  # by this process
+    claim_folder(folder)  # by this process
     command = ("train.py", "-m", *JOB, *sweeper, "seed=1,2", f"hydra.sweep.dir={folder}")
     assert f"{folder} is in use by process" in refused(shell(*command))
     assert [p.name for p in folder.iterdir()] == [".lock"] or sweeper == ("hydra/sweeper=basic",)
@@ -449,6 +449,6 @@ def test_a_folder_has_one_owner(tmp_path, sweeper, next_process):
     before = (folder / "sweep.json").read_bytes()
     assert f"{folder} is in use by process" in refused(shell("train.py", f"resume={folder}"))
     next_process(folder)
-    assert "holds results already; resume them" in refused(shell(*command))
+    assert "already contains results; resume them" in refused(shell(*command))
     assert (folder / "sweep.json").read_bytes() == before
     assert not (folder / "report.md").exists()

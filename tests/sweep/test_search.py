@@ -43,7 +43,7 @@ def test_what_can_be_chosen():
 
 def test_a_search_needs_something_to_choose(tmp_path):
     fixed = ("optimizer.lr=1e-3", "heads=h2", "schedule.warmup_steps=5", f"hydra.sweep.dir={tmp_path}/s")
-    assert "a search needs something to choose" in refused(
+    assert "a search needs at least one key with several values" in refused(
         shell("train.py", "sweep=search", *JOB, *fixed, "position=rope")
     )
     assert "there is no position=ropee" in refused(
@@ -116,7 +116,7 @@ def test_a_search_continues_where_it_was_stopped(tmp_path, next_process):
     next_process(tmp_path)
     with pytest.raises(UserError, match="have ended without z=1"):
         sought(tmp_path, "x=interval(0, 1)", "y=a,b", "z=1")
-    with pytest.raises(UserError, match="chooses among other values"):
+    with pytest.raises(UserError, match="has a different set of values"):
         sought(tmp_path, "x=interval(0, 1)", "y=b,c")
     assert len(sought(tmp_path, "x=interval(0, 2)", "y=a,b", n_trials=9)[0].launched) == 2, (
         "a wider space continues the search"
@@ -132,14 +132,14 @@ def test_an_unpromising_trial_is_pruned(tmp_path):
         return Status("running", "", (5 * len(losses), 20), history, {})
 
     good = plan.next()
-    assert not plan.unpromising(good, status(1.0, 0.5, 0.4))
-    plan.ended(good, Status("completed", "", (20, 20), status(1.0, 0.5, 0.4, 0.3).history, {}))
+    assert not plan.should_prune(good, status(1.0, 0.5, 0.4))
+    plan.record_end(good, Status("completed", "", (20, 20), status(1.0, 0.5, 0.4, 0.3).history, {}))
     bad = plan.next()
-    assert not plan.unpromising(bad, status(2.0)), "not before the warm-up is over"
-    assert plan.unpromising(bad, status(2.0, 1.9))
-    assert not plan.unpromising(bad, status(2.0, 1.9)), "decided only when there is something new"
+    assert not plan.should_prune(bad, status(2.0)), "not before the warm-up is over"
+    assert plan.should_prune(bad, status(2.0, 1.9))
+    assert not plan.should_prune(bad, status(2.0, 1.9)), "decided only when there is something new"
     assert RunFolder(tmp_path / bad.name).status().state == "pruned"
-    plan.ended(bad, RunFolder(tmp_path / bad.name).status())
+    plan.record_end(bad, RunFolder(tmp_path / bad.name).status())
     assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
 
 
@@ -173,7 +173,7 @@ def test_a_search_of_twelve_trials_is_killed_goes_on_and_prunes(tmp_path):
         RunFolder(folder / j["name"]).status().val_loss for j, s in zip(jobs, states, strict=True) if s == "completed"
     )
     assert f"{best:.4f}" in (folder / "report.md").read_text().partition("| 1 |")[2].splitlines()[0]
-    assert "chooses among other values" in refused(shell("train.py", f"resume={folder}", "heads=h1,h2"))
+    assert "has a different set of values" in refused(shell("train.py", f"resume={folder}", "heads=h1,h2"))
     again = shell("train.py", f"resume={folder}")
     assert again.returncode == 0, again.stderr
     assert "started" not in again.stdout

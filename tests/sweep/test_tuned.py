@@ -9,7 +9,7 @@ from headscope.report.results import Sweep
 from headscope.report.tables import effects, trials
 from headscope.report.writing import findings, write_report
 from headscope.sweep.jobs import Manifest
-from headscope.sweep.launcher import tuned
+from headscope.sweep.launcher import tune_and_compare
 from tests.sweep.conftest import Pretend
 
 TYPED = ("position=rope,none", "optimizer.lr=0.1,0.2,0.4", "seed=1,2,3")
@@ -27,7 +27,7 @@ def compared(folder, *typed, runner=None):
         loader=None,
     )  # fmt: skip
     runner = runner or Pretend(folder, loss)
-    tuned(sweeper, list(typed), runner)
+    tune_and_compare(sweeper, list(typed), runner)
     return runner
 
 
@@ -102,7 +102,7 @@ def test_a_combination_whose_trials_all_fail_is_left_out(tmp_path):
     ("typed", "error", "message"),
     [
         (("position=rope,none", "seed=1,2"), UserError, "tune=optimizer.lr has no values to choose from"),
-        (("optimizer.lr=0.1,0.2", "seed=0,1"), UserError, "seed=0 is that of the trials"),
+        (("optimizer.lr=0.1,0.2", "seed=0,1"), UserError, "seed=0 is the seed of the trials"),
     ],
 )
 def test_what_cannot_be_tuned_is_one_line(typed, error, message, tmp_path):

@@ -92,7 +92,7 @@ def test_a_job_that_slurm_starts_again_goes_on(pydoc_run, tmp_path):
     shutil.copytree(pydoc_run[0], folder)
     command = ("train.py", "data=pydoc", "position=rope", "model.dropout=0.1", f"hydra.run.dir={folder}")
     command += ("trainer.max_steps=31", "trainer.val_check_interval=10")
-    assert "holds a run already" in shell(*command).stderr
+    assert "already contains a run" in shell(*command).stderr
     done = shell(*command, SLURM_RESTART_COUNT="1")
     assert done.returncode == 0, done.stderr
     assert f"resuming {folder} at step 30" in done.stdout

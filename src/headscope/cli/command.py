@@ -1,4 +1,4 @@
-"""Runs the main function of train.py or generate.py: prepares the command line, handles errors, reports on a sweep."""
+"""Runs the main function of train.py or generate.py: rewrites the command line, handles errors, reports on a sweep."""
 
 import atexit
 import gc
@@ -16,39 +16,39 @@ from omegaconf.errors import OmegaConfBaseException
 
 from headscope import shell, waiting
 from headscope.config import composed  # noqa: F401, registers the resolvers
-from headscope.config.overrides import as_text, expanded, is_key, refuse_dashes, split
+from headscope.config.overrides import as_text, expand_home, is_key, refuse_dashes, split
 from headscope.errors import FULL, Interrupted, JobsFailed, UserError
 from headscope.run.folder import RunFolder
 from headscope.run.processes import end_with_parent, outcome
-from headscope.sweep.jobs import Manifest, begun
-from headscope.sweep.resume import continued
+from headscope.sweep.jobs import Manifest, sweep_folders
+from headscope.sweep.resume import resume_overrides
 
-started = time.monotonic()  #: about when this process began
-_errors_of_jobs: list[BaseException] = []  # re-raised by Hydra in this process
+started = time.monotonic()  #: the time when this process began, approximately
+_errors_of_jobs: list[BaseException] = []  # the errors that Hydra has raised again in this process
 
 
 def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
-    """Calls a function decorated with `hydra.main`, and exits with a code from `outcome`; `resume`: see `for_hydra`."""
+    """Calls a function decorated with `hydra.main`, and exits; `resume` is passed to `prepare_arguments`."""
     waiting.decide()  # before torch is imported
     threading.excepthook = _in_a_thread
-    atexit.register(gc.freeze)  # a last collection of all of torch's objects would make the exit take 2.5 s, not 0.3
+    atexit.register(gc.freeze)  # a final garbage collection of torch's objects would take 2.2 s
     end_with_parent()
 
-    def whole() -> None:
+    def run_main() -> None:
         try:
-            for_hydra(resume)
+            prepare_arguments(resume)
             call_and_report(main)
         except Interrupted:
             if os.environ.get("LOCAL_RANK", "0") == "0":
                 raise
-            sys.exit(0)  # the first rank reports for all; Lightning kills every rank if one exits with another code
+            sys.exit(0)  # the first rank reports for all ranks; with another code, Lightning would kill them all
 
-    # Training continues if the reader of its output leaves; generate.py then has nothing left to do.
-    shell.run(whole, outcome, outlive_reader=resume)
+    # If the reader of its output ends, train.py continues, but generate.py has nothing left to do.
+    shell.run(run_main, outcome, outlive_reader=resume)
 
 
 def take(name: str) -> str | None:
-    """Removes `name=…` from the command line and returns its value as typed; of several, the last."""
+    """Removes `name=…` from the command line and returns its value as typed; the last one wins."""
     typed = [a for a in sys.argv[1:] if a.startswith(f"{name}=")]
     sys.argv[1:] = [a for a in sys.argv[1:] if a not in typed]
     return typed[-1].partition("=")[2] if typed else None
@@ -63,18 +63,18 @@ def take_prompt() -> str | None:
     return take("prompt")
 
 
-def for_hydra(resume: bool = False) -> None:
-    """Rewrites `sys.argv`; with `resume`, the command also accepts `resume=DIR` and `sweep=NAME`.
+def prepare_arguments(resume: bool = False) -> None:
+    """Rewrites `sys.argv` for Hydra. With `resume`, the command also accepts `resume=DIR` and `sweep=NAME`.
 
     Exits with 0 if the run to resume has already completed.
     """
     refuse_dashes(sys.argv[1:])
     if any(split(o) == ("hydra.job.chdir", "true") for o in sys.argv[1:]):
-        raise UserError("hydra.job.chdir=true would move data, checkpoints and other relative paths; leave it out")
+        raise UserError("hydra.job.chdir=true would change relative paths, such as those of checkpoints; leave it out")
     folder = take("resume") if resume else None
     arguments = as_text(sys.argv[1:])
     if folder is not None:
-        if (resumed := continued(expanded(folder), arguments)) is None:
+        if (resumed := resume_overrides(expand_home(folder), arguments)) is None:
             sys.exit(0)
         arguments = resumed
     several = any(o.startswith("sweep=") and o != "sweep=null" for o in arguments) and "hydra.mode=RUN" not in arguments
@@ -85,7 +85,7 @@ def for_hydra(resume: bool = False) -> None:
 
 
 def call_and_report(main: Callable[[], Any]) -> None:
-    """Calls the main function; if this process ran a sweep, also writes its report, even after an error."""
+    """Calls the main function. If this process ran a sweep, also writes the sweep's report, even after an error."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
     error: BaseException | None = None
     try:
@@ -95,7 +95,7 @@ def call_and_report(main: Callable[[], Any]) -> None:
         error = e
     of_a_job = any(error is e for e in _errors_of_jobs)
     refused = isinstance(error, UserError | HydraException | OmegaConfBaseException) and not of_a_job
-    if begun and not refused and not isinstance(error, BrokenPipeError):
+    if sweep_folders and not refused and not isinstance(error, BrokenPipeError):
         failed = _report()
         if failed and (error is None or of_a_job):
             raise failed from error
@@ -104,7 +104,7 @@ def call_and_report(main: Callable[[], Any]) -> None:
 
 
 def _return_value(job: JobReturn) -> Any:
-    """Replaces `JobReturn.return_value`, which writes its own line to standard error before it raises a job's error."""
+    """Replaces `JobReturn.return_value`, which would print a line before it raises the error of a job."""
     if job.status == JobStatus.FAILED:
         _errors_of_jobs.append(job._return_value)
         raise job._return_value
@@ -114,7 +114,7 @@ def _return_value(job: JobReturn) -> Any:
 def _report() -> JobsFailed | None:
     from headscope.report.writing import write_report
 
-    folder = begun[0]
+    folder = sweep_folders[0]
     try:
         jobs = Manifest.read(folder).jobs
     except UserError:
@@ -126,6 +126,6 @@ def _report() -> JobsFailed | None:
 
 
 def _in_a_thread(args: threading.ExceptHookArgs) -> None:
-    """Ignores a full disk in TensorBoard's thread, because the main thread reports it; prints any other error."""
+    """Prints an error in a thread, except a full disk in TensorBoard's thread, which the main thread reports."""
     if not (isinstance(args.exc_value, OSError) and args.exc_value.errno in FULL):
         threading.__excepthook__(args)

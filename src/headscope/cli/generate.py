@@ -1,4 +1,4 @@
-"""The task of generate.py: finds a checkpoint and a prompt, and writes text or shows the model."""
+"""What generate.py does: finds a checkpoint and a prompt, then writes text or shows the model."""
 
 import select
 import sys
@@ -21,13 +21,13 @@ PATIENCE = 1.0  #: seconds to wait for standard input before printing a hint
 
 
 def write(config: GenerateConfig, typed: str | None) -> None:
-    """Writes text to standard output, token by token; writes the names of the run and its data to standard error."""
+    """Writes text to standard output, token by token, and the names of the run and its data to standard error."""
     prompt = find_prompt(config, typed)
     runs = Path(config.paths.runs)
     path = checkpoint.find(config.checkpoint) if config.checkpoint else checkpoint.newest(runs)
     if path is None:
         train = f"{command('train')} experiment=quickstart"
-        raise UserError(f"no run in {runs}/ has a checkpoint; train one with {train}, or name one: checkpoint=…")
+        raise UserError(f"no run in {runs}/ has a checkpoint; train a model with {train}, or add checkpoint=…")
     if config.threads:
         torch.set_num_threads(config.threads)
     model, tokenizer, about = checkpoint.load(path)
@@ -52,23 +52,23 @@ def write(config: GenerateConfig, typed: str | None) -> None:
 
 
 def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
-    """Returns the prompt: as typed, from the file, or from a pipe into standard input; None if there is none.
+    """Returns the prompt: as typed, from a file, or from standard input; None if there is no prompt.
 
-    One line break at the end of a file or pipe is removed, because editors and `echo` add it.
+    One line break at the end of a file or of standard input is removed, because editors and `echo` add it.
     """
     if typed is not None:
         if config.prompt_file is not None:
-            raise UserError(f"prompt=… and prompt_file={config.prompt_file} are two prompts; give one")
+            raise UserError(f"prompt=… and prompt_file={config.prompt_file} are two prompts; use one")
         return typed
     if config.prompt_file not in (None, "-"):
         path = Path(str(config.prompt_file))
         if not path.is_file():
-            reason = "is no file" if path.exists() else "does not exist"
-            raise UserError(f"prompt_file={path} {reason}; give a UTF-8 text file, or - for standard input")
+            reason = "is not a file" if path.exists() else "does not exist"
+            raise UserError(f"prompt_file={path} {reason}; use a UTF-8 text file, or - for standard input")
         return read_text(path).removesuffix("\n")
     if config.prompt_file != "-" and not own_standard_input():
         return None
     if not (sys.platform == "win32" or select.select([0], [], [], PATIENCE)[0]):
-        print("reading the prompt from standard input; end it with Ctrl-D, or give prompt=…", file=sys.stderr)
+        print("reading the prompt from standard input; end it with Ctrl-D, or use prompt=…", file=sys.stderr)
     with open(0, "rb", closefd=False) as f:
         return "".join(decoded(f, "standard input")).removesuffix("\n") or None

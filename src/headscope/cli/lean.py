@@ -3,14 +3,13 @@
 from importlib.metadata import PackageNotFoundError
 from unittest.mock import patch
 
-UNUSED = ("scipy", "matplotlib")  #: torchmetrics imports them for sound and plots; we import them where we need them
+UNUSED = ("scipy", "matplotlib")  #: torchmetrics imports them for audio and plots, which a run does not need
 
 
 def import_lightning() -> None:
     """Imports Lightning while torchmetrics cannot find scipy and matplotlib.
 
-    torchmetrics looks for them with two functions of lightning_utilities, one of them private; a test fails if they
-    change.
+    torchmetrics looks for them with two functions from lightning_utilities; a test fails if the private one changes.
     """
     from lightning_utilities.core import imports
 

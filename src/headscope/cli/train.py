@@ -1,6 +1,7 @@
-"""The task of train.py: one run from the config that Hydra composed, and the last lines of its log."""
+"""What train.py does: executes one run with the config that Hydra composed, and logs its results."""
 
 import logging
+import re
 import shlex
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from omegaconf import DictConfig
 from headscope import installed
 from headscope.cli import command
 from headscope.config.composed import as_data
+from headscope.config.overrides import TEXTS
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import write_texts
 from headscope.run.execute import Run, execute
@@ -23,13 +25,13 @@ from headscope.training.trainer import early_end_reason
 
 log = logging.getLogger(__name__)
 
-LENGTH = 300  #: tokens of the sample
+SAMPLE_TOKENS = 300  #: length of the sample in tokens
 
 
 def train(cfg: DictConfig) -> float | None:
-    """Executes a run and logs its last lines; returns the validation loss in nats per token, None if there is none."""
+    """Executes a run, logs its results, and returns its validation loss in nats per token; None if it has none."""
     hydra = HydraConfig.get()
-    started = command.started if hydra.mode == RunMode.RUN else time.monotonic()  # a process may run many jobs
+    started = command.started if hydra.mode == RunMode.RUN else time.monotonic()  # one process may run many jobs
     summary = execute(as_data(cfg, hydra, started), log_summary)
     return cast(float | None, summary["val_loss"])
 
@@ -41,7 +43,7 @@ def log_summary(run: Run, summary: dict[str, Any]) -> None:
     here, folder, tokenizer = Path.cwd(), run.folder.path, run.data.corpus.tokenizer
     folder = folder.relative_to(here) if folder.is_relative_to(here) else folder
     generator = torch.Generator().manual_seed(run.config.seed)
-    sample = "".join(write_texts(run.module.model.eval(), tokenizer, "", LENGTH, Sampling(), [generator])[0])
+    sample = "".join(write_texts(run.module.model.eval(), tokenizer, "", SAMPLE_TOKENS, Sampling(), [generator])[0])
     log.info("\n%s\n", sample.strip("\n"))
     note = f" ({summary['data']['note']})" if summary["data"]["note"] else ""
     losses = ", ".join(f"{k.replace('_', ' ')} {summary[k]:.4f}" for k in ("train_loss", "val_loss", "best_val_loss"))
@@ -58,5 +60,6 @@ def log_summary(run: Run, summary: dict[str, Any]) -> None:
         log.info(f"  {installed.command('generate')} {best} {override}")
     if any(isinstance(logger, TensorBoardLogger) for logger in run.trainer.loggers):
         log.info(f"  tensorboard --logdir {argument('', folder.parent)}")
-    again = [o for o in summary["overrides"] if not o.startswith("seed=")]
+    needless = rf"({'|'.join(TEXTS)})='(?!null')([\w./-]+)'"  # the quotes of `as_text` around a simple path or name
+    again = [re.sub(needless, r"\1=\2", o) for o in summary["overrides"] if not o.startswith("seed=")]
     log.info(f"  {installed.command('train')} -m {shlex.join([*again, 'seed=1,2,3'])}")

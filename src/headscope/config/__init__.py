@@ -1,1 +1,1 @@
-"""From overrides to a checked config: keys, types, error messages, and the changes that a resume allows."""
+"""Turns overrides into a checked config: keys, types, error messages, and the changes that a resume allows."""

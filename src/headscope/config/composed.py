@@ -28,18 +28,18 @@ class Composed:
     """A composed config as plain data, with its origin."""
 
     config: dict[str, Any]  #: every key, resolved; recorded in the run's folder and in its checkpoints
-    overrides: Sequence[str] = ()  #: as the user typed them
+    overrides: Sequence[str] = ()  #: the overrides as the user typed them
     choices: Mapping[str, Any] = field(default_factory=dict)  #: the chosen option of each group
     resume: str | None = None  #: the folder of the run or sweep to resume, from `resume=DIR`; None for a new run
-    started: float = 0.0  #: `time.monotonic()` when the process, or this job of it, began
-    command: str = ""  #: the command line that starts several processes, for a caller that cannot; empty otherwise
+    started: float = 0.0  #: `time.monotonic()` when the process or the job began
+    command: str = ""  #: the shell command, for a caller in Python, which cannot start several processes
 
 
 def compose_with_hydra(name: str, overrides: Sequence[str]) -> DictConfig:
-    """Composes the config of a script, including Hydra's own node, without affecting other users of Hydra.
+    """Composes the config of a script, including Hydra's own node, without affecting other uses of Hydra.
 
-    `hydra.compose` needs Hydra's global state; the loader, which is private, does not.
-    tests/python/test_composing.py fails if the loader's interface changes.
+    `hydra.compose` needs Hydra's global state; the loader does not, but its class is private to Hydra.
+    tests/python/test_composing.py fails if the interface of the loader changes.
     """
     if not OmegaConf.has_resolver("now"):
         setup_globals()
@@ -53,28 +53,28 @@ def compose_with_hydra(name: str, overrides: Sequence[str]) -> DictConfig:
         base.version_base = before
 
 
-def as_data(cfg: DictConfig, hydra: Any, started: float = 0.0, by_shell: str = "") -> Composed:
-    """Returns a job's config as plain data, with the overrides and choices in `hydra`, Hydra's own node."""
+def as_data(cfg: DictConfig, hydra: Any, started: float = 0.0, shell_command: str = "") -> Composed:
+    """Returns a job's config as plain data, with the overrides and choices from `hydra`, Hydra's own node."""
     resume = OmegaConf.select(hydra, RESUME.removeprefix("hydra."))
-    return Composed(plain(cfg), list(hydra.overrides.task), dict(hydra.runtime.choices), resume, started, by_shell)
+    return Composed(plain(cfg), list(hydra.overrides.task), dict(hydra.runtime.choices), resume, started, shell_command)
 
 
-def split_off_hydra(cfg: DictConfig, run_dir: str = "", started: float = 0.0, by_shell: str = "") -> Composed:
-    """Returns a config that contains Hydra's node as plain data, for a run in the folder `run_dir`."""
+def split_off_hydra(cfg: DictConfig, run_dir: str = "", started: float = 0.0, shell_command: str = "") -> Composed:
+    """Removes Hydra's node from a config and returns the rest as plain data, for a run in the folder `run_dir`."""
     hydra = cfg.hydra
     with open_dict(cfg):
         del cfg["hydra"]
         OmegaConf.update(cfg, "paths.run_dir", run_dir)
-    return as_data(cfg, hydra, started, by_shell)
+    return as_data(cfg, hydra, started, shell_command)
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Returns a config with every interpolation resolved; a required key without a value stays `???`."""
+    """Returns a config with every interpolation resolved; a required key without a value keeps `???`."""
     return cast(dict[str, Any], OmegaConf.to_container(cfg, resolve=True))
 
 
-def free(wanted: str) -> str:
-    """Creates the folder `wanted`, or `wanted`-2, -3…, and returns its path; at exit it is removed if it is empty."""
+def new_folder(wanted: str) -> str:
+    """Creates the folder `wanted`, or `wanted`-2, -3…, and returns its path; an empty folder is removed at exit."""
     for number in count(1):
         path = Path(wanted if number == 1 else f"{wanted}-{number}")
         try:
@@ -89,11 +89,11 @@ def free(wanted: str) -> str:
 
 
 def _remove_empty(path: Path) -> None:
-    # The day's folder is removed too, and the run's folder may be gone already.
+    # Also removes the day's folder. The run's folder may already have been removed.
     for folder in (path, path.parent):
         with contextlib.suppress(OSError):
             folder.rmdir()
 
 
-OmegaConf.register_new_resolver("free", free, use_cache=True, replace=True)
+OmegaConf.register_new_resolver("free", new_folder, use_cache=True, replace=True)
 OmegaConf.register_new_resolver("command", command, replace=True)

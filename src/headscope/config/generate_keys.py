@@ -1,4 +1,4 @@
-"""The schema of `conf/generate.yaml`: the keys of generate.py and the type of each value."""
+"""The schema of `conf/generate.yaml`: the keys of generate.py and the types of their values."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -32,4 +32,4 @@ class GenerateConfig(Sampling):
 
     def __post_init__(self) -> None:
         if self.out is not None and self.show not in ("attention", "heads", "page"):
-            raise UserError(f"out={self.out} is for show=attention, heads and page; to keep a text, add > FILE")
+            raise UserError(f"out={self.out} needs show=attention, heads or page; to save generated text, add > FILE")

@@ -1,4 +1,4 @@
-"""The schema of `conf/train.yaml`: the keys of a run's config and the type of each value."""
+"""The schema of `conf/train.yaml`: the keys of a run's config and the types of their values."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ class Paths:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The config of a run. A run calls each `Callable` with the arguments in its type; the config sets the others.
+    """The config of a run. The run calls each `Callable` with the arguments in its type; the config sets the others.
 
-    Whatever needs neither data nor memory is built once here, so that each class checks its options before the run
-    starts. Raises `UserError` if options do not fit each other.
+    Objects that need neither data nor memory are built once here, so that each class checks its options before the run
+    starts. Raises `UserError` if two options are incompatible.
     """
 
     name: str
@@ -61,7 +61,7 @@ class TrainConfig:
         if self.task == "validate" and self.checkpoint is None:
             raise UserError("task=validate needs a model; add checkpoint=outputs/…/checkpoints/best.ckpt")
         try:
-            self.meta_model  # noqa: B018, built to check its options
+            self.meta_model  # noqa: B018, built only to check its options
             self.optimizer(nn.Linear(1, 1), False)
             self.schedule()
             self.data()

@@ -1,5 +1,6 @@
-"""Hydra's and OmegaConf's most common errors in one line, with the allowed values; others keep Hydra's first line."""
+"""Rewrites the most common errors from Hydra and OmegaConf as one line with the allowed values."""
 
+import difflib
 import re
 import sys
 from collections.abc import Sequence
@@ -19,9 +20,9 @@ from headscope.training.options import TrainerOptions
 
 
 def explain(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> str | None:
-    """Returns the message for an error of Hydra's or OmegaConf's; None for any other error.
+    """Returns the message for an error from Hydra or OmegaConf; None for any other error.
 
-    `script`, by default the running one, is train or generate; `typed` are the overrides, by default the command line.
+    `script`, "train" or "generate", defaults to the running script, and the overrides `typed` to the command line.
     """
     wrong_type = isinstance(error, ValueError) and "Config group override" in str(error)
     if not (wrong_type or isinstance(error, HydraException | OmegaConfBaseException)):
@@ -37,25 +38,26 @@ def explain(error: BaseException, script: str | None = None, typed: Sequence[str
             return _no_value(error.override, script)
         return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
     if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
-        return f"{m[1]} has a comma: add -m for a sweep over its values, or write a list as [a, b]"
+        return f"the value of {m[1]} has a comma: add -m to sweep over several values, or write a list as [a, b]"
     if "hydra_submitit_launcher" in text:
         return f"hydra/launcher=submitit_slurm needs an extra: {extra('slurm')}"
     return re.split(r" full_key:| object_type=| Config search path| See https?:", text)[0][:300]
 
 
 def _no_option(group: str, option: str) -> str:
-    """Returns the message for `position=ropee`."""
+    """Returns the message for an unknown option, such as `position=ropee`."""
     if option == "null":
         return f"{group}=null is not possible; ~{group} leaves the group out"
     names = {file.stem for conf in (CONF, *conf_folders()) for file in conf.glob(f"{group}/*.yaml")}
     by_number = sorted(names, key=lambda name: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", name)])
-    return f"there is no {group}={option}; conf/{group} has {', '.join(by_number)}"
+    meant = "".join(f"did you mean {group}={near}? " for near in difflib.get_close_matches(option, by_number, n=1))
+    return f"there is no {group}={option}; {meant}conf/{group} has {', '.join(by_number)}"
 
 
 def _no_value(typed: str, script: str) -> str:
-    """Returns the message for `train.py quickstart` or `generate.py to be or not`."""
+    """Returns the message for a word without `=`, as in `train.py quickstart` or `generate.py to be or not`."""
     if script == "generate" and is_key(typed, script):
-        return f"{typed!r} has no value; write {typed}=…, or prompt={typed} if that is the prompt"
+        return f"{typed!r} has no value; write {typed}=…, or prompt={typed} if it is the prompt"
     if script == "generate":
         return f"{typed!r} has no key; put quotes around a whole prompt: prompt='{typed} …'"
     groups = [file.parent.name for conf in (CONF, *conf_folders()) for file in sorted(conf.glob(f"*/{typed}.yaml"))]
@@ -65,16 +67,16 @@ def _no_value(typed: str, script: str) -> str:
 
 def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
     """Returns the message for an unknown key; it names the key that was probably meant."""
-    from headscope.config.schema import unknown_key  # imports pydantic, which --help does without
+    from headscope.config.schema import unknown_key  # imports pydantic, which --help does not need
 
     addable = [f"trainer.{f.name}" for f in fields(TrainerOptions)] if script == "train" else []
     if key in addable:
-        return f"{key} is not in conf/trainer; add it with a +, as in +{key}=…"
+        return f"{key} is not in conf/trainer; add it with +, as in +{key}=…"
     if reason := TrainerOptions.REFUSED.get(key.removeprefix("trainer.")) if key.startswith("trainer.") else None:
         return f"{key} cannot be set: {reason}"
     groups = [a for a in typed if re.fullmatch(r"\+*[\w/]+=[^,]*", a) and not a.startswith(f"{key}=")]
     tree = cast(dict[str, Any], OmegaConf.to_container(compose_with_hydra(script, groups)))
     known = [k for k in flat(tree) if not k.startswith("hydra.")]
-    if key in known:  # present with the default options, but not with every swept option
-        return f"not every option that is swept has the key {key}; sweep those that have it in a sweep of their own"
+    if key in known:  # some of the swept options lack the key
+        return f"some of the swept options do not have the key {key}; use a separate sweep for those that have it"
     return str(unknown_key(key, [*known, *addable, "prompt", "resume"]))

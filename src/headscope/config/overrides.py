@@ -1,7 +1,7 @@
-"""Overrides (`key=value`): how their values are protected from Hydra's grammar, and which keys a resume may change.
+"""Overrides (`key=value`): how to protect their values from Hydra's grammar, and which keys a resume may change.
 
-The grammar interprets commas, brackets, quotes and numbers. Paths, names and prompts are taken as typed. A key that
-changes at a resume either takes effect from that step on, and is recorded with the step, or is refused.
+Hydra's grammar interprets commas, brackets, quotes and numbers, but paths, names and prompts are used exactly as typed.
+If a resume changes a key, the new value either takes effect from that step on and is recorded, or is refused.
 """
 
 import os
@@ -17,20 +17,24 @@ PATHS = {"checkpoint", "data.path", "hydra.run.dir", "hydra.sweep.dir", "init", 
 PATHS |= {"data.data_dir", "paths.data_dir", "paths.run_dir", "paths.runs"}
 TEXTS = {"name", *PATHS}
 STARTED_FROM = {"data.path", "init"}  #: recorded as absolute paths, so that a run can be resumed from another folder
-RESUME = "hydra.callbacks.record.resume"  #: how Hydra, jobs and ranks receive the folder of `resume=DIR`
+RESUME = "hydra.callbacks.record.resume"  #: the key that passes the folder of `resume=DIR` to Hydra, jobs and ranks
 
-#: Hydra's flags, except --experimental-rerun, which unpickles a file; tests/config/test_overrides.py compares them.
+#: Hydra's flags except --experimental-rerun, which unpickles a file; checked by tests/config/test_overrides.py.
 FLAGS = {"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "--resolve", "-p", "--package", "-r", "--run"}
 FLAGS |= {"-m", "--multirun", "-sc", "--shell-completion", "-cp", "--config-path", "-cn", "--config-name"}
 FLAGS |= {"-cd", "--config-dir", "-i", "--info"}
 
-#: Keys that may change at a resume, or prefixes of keys up to a dot; the longest prefix of a key decides.
-HONOURED = {"batch_size", "callbacks", "checkpoint", "data", "logger", "model.dropout", "name", "optimizer", "paths"}
-HONOURED |= {"same_batch", "schedule", "trainer"}  # `data` may move, because its text is compared by its hash
+#: Keys that may change at a resume; a key also applies to the keys below it, unless a longer one matches.
+CHANGEABLE = {"batch_size", "callbacks", "checkpoint", "data", "logger", "model.dropout", "name", "optimizer", "paths"}
+CHANGEABLE |= {
+    "same_batch",
+    "schedule",
+    "trainer",
+}  # `data` may change its path, because the hash of its text is compared
 REFUSED = {"data.tokenizer", "data.vocab_size", "feedforward", "init", "model", "optimizer._target_", "position"}
-REFUSED |= {"qk_norm", "seed", "task", "callbacks.early_stopping"}  # Lightning restores the patience of the last
+REFUSED |= {"qk_norm", "seed", "task", "callbacks.early_stopping"}  # Lightning restores the patience of early_stopping
 
-Changes = Mapping[str, tuple[str, str]]  #: the old and the new value, as text, of each changed key
+Changes = Mapping[str, tuple[str, str]]  #: the old and the new value of each changed key, as text
 
 
 def split(override: str) -> tuple[str, str]:
@@ -44,7 +48,7 @@ def is_key(word: str, script: str) -> bool:
     return f"\n{word}:" in (CONF / f"{script}.yaml").read_text(encoding="utf-8")
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Quotes any text for Hydra's grammar, in which a backslash is special only before a quote."""
     inside = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
     return f"'{inside}'"
@@ -56,47 +60,46 @@ def refuse_dashes(arguments: Sequence[str]) -> None:
         flag, _, value = argument.partition("=")
         if flag.startswith("-") and flag not in FLAGS:
             key = flag.lstrip("-").replace("-", "_")
-            raise UserError(f"there is no option {flag}; keys take no dashes: {key}={value or '…'}")
+            raise UserError(f"there is no option {flag}; keys have no dashes: {key}={value or '…'}")
 
 
 def as_text(arguments: Sequence[str]) -> list[str]:
-    """Quotes paths and names. In a sweep, a comma still separates several values."""
-    several = any(a in ("-m", "--multirun") or a.startswith("sweep=") for a in arguments)
+    """Quotes paths and names for Hydra. In a sweep, commas still separate values."""
+    in_sweep = any(a in ("-m", "--multirun") or a.startswith("sweep=") for a in arguments)
     found = []
     for argument in arguments:
         typed, _, value = argument.partition("=")
         key = typed.lstrip("+")
-        values = several and "," in value and not key.startswith("hydra.")
-        read_as_meant = value in ("", "null", "???") or re.fullmatch(r"'.*'|\".*\"", value, re.S)
+        is_swept = in_sweep and "," in value and not key.startswith("hydra.")
+        is_literal = value in ("", "null", "???") or re.fullmatch(r"'.*'|\".*\"", value, re.S)
         if (CONF / key).is_dir() and (value.isdigit() or value == "null"):
-            argument = f"{typed}={quoted(value)}"  # makes Hydra's error list the options
-        if key in TEXTS and not values and not read_as_meant:
+            argument = f"{typed}={quote(value)}"  # makes Hydra's error list the options
+        if key in TEXTS and not is_swept and not is_literal:
             if key in PATHS:
-                value = expanded(value)
+                value = expand_home(value)
             if key in STARTED_FROM and "${" not in value:
                 value = str(Path(value).absolute())
-            argument = f"{typed}={quoted(value)}"
+            argument = f"{typed}={quote(value)}"
         found.append(argument)
     return found
 
 
-def expanded(path: str) -> str:
-    """Expands `~` and `~user` at the start of a path; the name of an unknown user stays."""
+def expand_home(path: str) -> str:
+    """Expands `~` and `~user` at the start of a path; an unknown user's name is not changed."""
     return os.path.expanduser(path)  # noqa: PTH111, Path.expanduser raises an error for an unknown user
 
 
-def honoured(key: str) -> bool:
-    """Whether a changed value of a key takes effect when a run is resumed."""
-    while key not in HONOURED | REFUSED:
+def may_change(key: str) -> bool:
+    """Whether a resume may change the value of a key."""
+    while key not in CHANGEABLE | REFUSED:
         key = key.rpartition(".")[0]  # ends, because every top-level key of the config is in one of the sets
-    return key in HONOURED
+    return key in CHANGEABLE
 
 
 def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[str]) -> Changes:
-    """Returns the changes that a resume makes to a config.
+    """Returns the changes that a resume makes to a config; raises `UserError` if one of them cannot take effect.
 
-    A key that the earlier version lacked is a change only if it was typed. Raises `UserError` if a changed key cannot
-    take effect any more.
+    A key that is new in this version of Headscope counts as a change only if it was typed.
     """
     found = {}
     for key, value in now.items():
@@ -106,11 +109,9 @@ def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[s
             old, value = old.rpartition(".")[2], value.rpartition(".")[2]
         if old == value or key == "paths.run_dir":
             continue
-        if not honoured(key):
-            raise UserError(
-                f"{key} cannot change from {old} to {value} when a run is resumed; start a new run from its weights:"
-                " init=outputs/…/checkpoints/last.ckpt"
-            )
+        if not may_change(key):
+            refused = f"{key} cannot change from {old} to {value} when a run is resumed"
+            raise UserError(f"{refused}; start a new run from its weights: init=outputs/…/checkpoints/last.ckpt")
         found[key] = old, value
     return found
 
@@ -125,5 +126,5 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def as_typed(config: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the leaves of a config as they would be typed, to compare them."""
+    """Returns the values of a config as they would be typed, by dotted key."""
     return {key: "null" if value is None else str(value) for key, value in flat(config).items()}

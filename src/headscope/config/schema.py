@@ -1,8 +1,8 @@
-"""Checks a composed config against the annotations of the classes that it builds, before any of them is called.
+"""Checks a composed config against the annotations of the classes in it, before any of them is instantiated.
 
 The signatures of dataclasses and constructors are the schema; pydantic checks each value in strict mode. A mapping
-with a `_target_` becomes a constructor with its options filled in (a `functools.partial`), which its owner calls. Each
-error is one line that names the key, the given value and the allowed values.
+with a `_target_` becomes a `functools.partial` of that class with its options, which other code calls later. Each error
+message is one line that names the key, the given value and the allowed values.
 """
 
 import difflib
@@ -24,7 +24,7 @@ from headscope.installed import CONF, command
 
 T = TypeVar("T")
 
-#: Modules, besides plugins, whose classes a `_target_` may name. The class must be defined there, not only imported.
+#: Modules, besides plugins, whose classes a `_target_` may name; a class must be defined there, not only imported.
 ALLOWED = (
     *("headscope.model.", "headscope.data.", "headscope.training.", "headscope.watch."),
     *("lightning.pytorch.callbacks.", "lightning.pytorch.loggers."),
@@ -34,9 +34,9 @@ ALLOWED = (
 def parse(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any] = {}) -> T:
     """Checks a composed config and returns an instance of its schema, a dataclass with one field per key.
 
-    A field of type `Callable[[A, B], Base]` accepts a subclass of `Base`; the owner of the config passes the
-    constructor's first two arguments. `choices`, the chosen option of each group, is for the message about two options
-    that do not fit each other. Raises `TypeError` if an annotation in our own code cannot be checked.
+    A field of type `Callable[[A, B], Base]` accepts a subclass of `Base`; the caller of the constructor
+    passes its first two arguments. `choices`, the chosen option of each group, is for the message about incompatible
+    options. Raises `UserError`, or `TypeError` if an annotation in our own code cannot be checked.
     """
     try:
         return schema(**_arguments(config, schema, ""))
@@ -45,13 +45,13 @@ def parse(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any] = 
 
 
 def _arguments(values: Any, cls: type, at: str, passed: int = 0) -> dict[str, Any]:
-    """Checks named values against the parameters of a class, without its first `passed` parameters."""
+    """Checks named values against the parameters of a class, except its first `passed` parameters."""
     if not isinstance(values, dict):
-        raise wrong(at, values, "a mapping")
+        raise invalid_value(at, values, "a mapping")
     prefix, options = at and f"{at}.", _options(cls, passed, values)
     for name, value in values.items():
         if value == "???":
-            raise UserError(f"{prefix}{name} is not given; add {prefix}{name}=… to the command")
+            raise UserError(f"{prefix}{name} has no value; add {prefix}{name}=… to the command")
         if reason := getattr(cls, "REFUSED", {}).get(name):
             raise UserError(f"{prefix}{name} cannot be set: {reason}")
         if name not in options:
@@ -63,14 +63,14 @@ def _arguments(values: Any, cls: type, at: str, passed: int = 0) -> dict[str, An
 
 
 def _options(cls: type, passed: int, names: Iterable[str]) -> dict[str, inspect.Parameter]:
-    """Returns the parameters that a config may fill in; `**others` accepts every remaining name in `names`."""
+    """Returns the parameters that a config may set; with `**others`, also all remaining names in `names`."""
     foreign = getattr(cls.__init__, "__module__", "").startswith("lightning.")  # type: ignore[misc]
     of_a_plugin = plugins.belongs(cls.__module__)
     mistake = UserError if of_a_plugin else TypeError
     try:
         parameters = list(inspect.signature(cls, eval_str=of_a_plugin).parameters.values())[passed:]
     except NameError as e:
-        raise mistake(f"{cls.__qualname__}: {e}, in an annotation") from e
+        raise mistake(f"{cls.__qualname__}: an annotation cannot be evaluated: {e}") from e
     for p in parameters:
         if not foreign and not _is_checked(p.annotation):
             raise mistake(f"{cls.__qualname__}: {p.name}: the annotation {p.annotation!r} cannot be checked")
@@ -107,30 +107,31 @@ def _check(value: Any, kind: Any, at: str) -> Any:
         return _adapter(kind).validate_python(value)
     except ValidationError as e:
         errors = e.errors(include_url=False)  # one per member of a union; the deepest is from the best-fitting member
-        loc, given = max(((error["loc"], error["input"]) for error in errors), key=lambda place: len(place[0]))
+        loc, given = max(((error["loc"], error["input"]) for error in errors), key=lambda error: len(error[0]))
         allowed = dict.fromkeys(must_be(error) for error in errors if error["input"] is given)
         index = "".join(f"[{i}]" for i in loc if isinstance(i, int))
-        raise wrong(at + index, given, " or ".join([*allowed, *["null"] * (nullable and given is value)])) from None
+        either = " or ".join([*allowed, *["null"] * (nullable and given is value)])
+        raise invalid_value(at + index, given, either) from None
 
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     adapter = TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True))
-    # An annotation of Lightning's may name a class of a package that is not installed.
+    # An annotation in Lightning may name a class from a package that is not installed.
     return adapter if adapter.pydantic_complete else TypeAdapter(Any)
 
 
 def _constructor(value: Any, passed: int, base: type, at: str) -> partial[Any]:
-    """Returns the class that `_target_` names, with its options filled in."""
+    """Returns a `partial` of the class that `_target_` names, with its options."""
     if not isinstance(value, dict) or not isinstance(value.get("_target_"), str):
-        raise wrong(at, value, f"a mapping with a _target_, a class below {base.__name__}")
+        raise invalid_value(at, value, f"a mapping with a _target_, a class below {base.__name__}")
     cls = _resolve(value["_target_"], base, f"{at}._target_")
     options = {name: option for name, option in value.items() if name != "_target_"}
     return partial(cls, **_arguments(options, cls, at, passed))
 
 
 def _resolve(path: str, base: type, at: str) -> type:
-    """Imports the class at a dotted path if a config may build it in this place. Imports only allowed modules."""
+    """Imports and returns the class at a dotted path, which must be a subclass of `base` in an allowed module."""
     allowed = (*ALLOWED, *(f"{name}." for name in plugins.names()))
     places = ", ".join(module.rstrip(".") for module in allowed)
     wanted = f"a class below {base.__name__}, defined in one of {places}, or in a package that {plugins.NAMED} names"
@@ -142,10 +143,10 @@ def _resolve(path: str, base: type, at: str) -> type:
         raise UserError(f"{at}={path} cannot be imported ({e}); it must be {wanted}") from e
     if isinstance(found, type) and issubclass(found, base) and f"{found.__module__}.".startswith(allowed):
         return found
-    raise wrong(at, path, wanted)
+    raise invalid_value(at, path, wanted)
 
 
-#: What a value must be, for each type of error that pydantic reports.
+#: What a value must be, by the type of pydantic's error.
 MUST_BE = {
     "int_type": "an integer",
     "float_type": "a number",
@@ -163,13 +164,13 @@ MUST_BE = {
     "less_than_equal": "at most {le:.10g}",
 }
 
-PROBES = "every command describes heads on the same texts; leave the key out, also in .hydra/overrides.yaml of a run"
+PROBES = "every command describes heads on the same texts; leave the key out, also in a run's .hydra/overrides.yaml"
 #: Keys of earlier versions, and the reason why each was removed.
 REMOVED = {"callbacks.heads.texts": PROBES, "callbacks.heads.longest": PROBES}
 
 
 def must_be(error: Any) -> str:
-    """Returns the condition that a pydantic error is about, in plain words."""
+    """Returns, in plain words, the condition that the value of a pydantic error must meet."""
     if error["type"] == "literal_error":
         expected = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
         return f"one of {expected}" if "," in expected else expected
@@ -177,16 +178,16 @@ def must_be(error: Any) -> str:
     return str(words.format(**error.get("ctx", {})))
 
 
-def wrong(key: str, value: Any, allowed: str) -> UserError:
-    """Returns the error for a value that its key does not allow."""
+def invalid_value(key: str, value: Any, allowed: str) -> UserError:
+    """Returns the error for a value that is not allowed for a key."""
     given = value if isinstance(value, str) else json.dumps(value, default=str)
     return UserError(f"{key}={' '.join(given.split())} must be {allowed}")
 
 
 def unknown_key(key: str, known: Sequence[str]) -> UnknownKey:
-    """Returns the error for a key that does not exist; its message names the key that was probably meant."""
+    """Returns the error for a key that does not exist; the message suggests the nearest known key."""
     if key in REMOVED:
-        return UnknownKey(key, f"there is no key {key} any more, because {REMOVED[key]}")
+        return UnknownKey(key, f"the key {key} was removed, because {REMOVED[key]}")
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     last = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
     meant = f"did you mean {(near or last)[0]}?" if near or last else f"{command('train')} --cfg job prints all keys"
@@ -194,13 +195,12 @@ def unknown_key(key: str, known: Sequence[str]) -> UnknownKey:
 
 
 def _conflict(error: UnknownKey, choices: Mapping[str, Any]) -> UserError:
-    """Returns an error that names both options if the unknown key is set by the option of another group."""
+    """Returns an error that names two incompatible options if an option of another group sets the unknown key."""
     group = error.key.partition(".")[0]
     for other, option in choices.items():
         if option and other not in (group, f"{group}s") and _sets(other, option, error.key):
-            return UserError(
-                f"{other}={option} sets {error.key}, which {group}={choices.get(group)} does not have; leave one out"
-            )
+            lacking = f"{group}={choices.get(group)}"
+            return UserError(f"{other}={option} sets {error.key}, which {lacking} does not have; leave one out")
     return error
 
 
@@ -213,10 +213,10 @@ def _sets(group: str, option: str, key: str) -> bool:
     text = file.read_text(encoding="utf-8")
     content = yaml.safe_load(text) or {}
     package = text.partition("# @package ")[2].partition("\n")[0] or group
-    place = content if package == "_global_" else {package: content}
+    node = content if package == "_global_" else {package: content}
     for name in key.split("."):
-        if not isinstance(place, dict) or name not in place:
+        if not isinstance(node, dict) or name not in node:
             bases = [base for base in content.get("defaults", ()) if isinstance(base, str) and base != "_self_"]
             return any(_sets(group, base, key) for base in bases)
-        place = place[name]
+        node = node[name]
     return True

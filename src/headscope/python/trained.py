@@ -1,4 +1,4 @@
-"""A trained model from a file: its text, its next tokens, its loss, its heads, and a page that contains it.
+"""A trained model from a file: it generates text, predicts tokens, measures losses, and shows its heads.
 
 Shapes: L layers, H heads, T positions, V vocabulary.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from headscope import checkpoint
 from headscope.config.generate_keys import GenerateConfig
-from headscope.config.schema import parse, wrong
+from headscope.config.schema import invalid_value, parse
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.files import write_atomically
@@ -32,9 +32,9 @@ HEIGHT = 800  #: pixels of the frame in a notebook
 
 @dataclass(frozen=True)
 class Page:
-    """One HTML document that runs the model as you type, without a network.
+    """An HTML document that contains the model and runs it offline as you type.
 
-    A notebook shows it in a sandboxed frame, whose script has no access to the notebook.
+    A notebook shows the page in a sandboxed frame, whose scripts cannot access the notebook.
 
     >>> page = headscope.load(folder).page("I love")
     >>> page
@@ -46,7 +46,7 @@ class Page:
     html: str = field(repr=False)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the document, and returns its path; raises `UserError` if it cannot be written."""
+        """Writes the page to a file, and returns the path; raises `UserError` if it cannot be written."""
         write_atomically(Path(path), self.html.encode())
         return Path(path)
 
@@ -69,8 +69,8 @@ class Heads:
     `print(heads)` prints the table of `show=heads`.
 
     Attributes:
-        tokens: T labels.
-        maps: the attention weights (L, H, T, T): queries before keys, rows sum to one.
+        tokens: the labels of the T tokens.
+        maps: the attention weights (L, H, T, T) of each query (row) on each key (column); rows sum to one.
     """
 
     def __init__(self, request: ShowRequest) -> None:
@@ -81,7 +81,7 @@ class Heads:
 
     @cached_property
     def reports(self) -> list[HeadReport]:
-        """The role of each head with its evidence, measured on the probe texts in the checkpoint."""
+        """The role of each head with its evidence, measured on the probe texts from the checkpoint."""
         return heads.reports(self._request)
 
     def __str__(self) -> str:
@@ -114,17 +114,17 @@ class Trained:
 
     @property
     def model(self) -> LanguageModel:
-        """A torch module: ids (B, T) to logits (B, T, V), in eval mode, on the CPU."""
+        """A torch module that maps ids (B, T) to logits (B, T, V). It is in eval mode and on the CPU."""
         return self._loaded.model
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """`encode` maps text to ids (T,); `decode` maps ids, in a list or a tensor, to text."""
+        """The tokenizer: `encode` maps text to ids (T,), and `decode` maps a list or a tensor of ids to text."""
         return self._loaded.tokenizer
 
     @property
     def about(self) -> dict[str, Any]:
-        """The description of the run in the file: name, data, step, config, versions."""
+        """What the checkpoint records about its run: name, data, step, config and versions."""
         return self._loaded.about
 
     def __iter__(self) -> Iterator[Any]:
@@ -143,18 +143,18 @@ class Trained:
         top_p: float | None = None,
         seed: int = 1,
     ) -> str:
-        """Returns a text and its continuation by the model, as `generate.py` prints them.
+        """Returns a text with the model's continuation, as `generate.py` prints it.
 
         Args:
-            text: to continue; it may be empty.
+            text: the text to continue; it may be empty.
             max_new_tokens: the number of tokens to draw.
             temperature: 0 always takes the most likely token.
-            top_k: draw only from the k most likely tokens.
-            top_p: draw only from the most likely tokens that together have this probability.
-            seed: of the draws.
+            top_k: draw only from the `top_k` most likely tokens.
+            top_p: draw only from the most likely tokens whose probabilities sum to `top_p`.
+            seed: the seed of the random draws.
 
         Raises:
-            UserError: an option is out of range, or the vocabulary lacks a token of the text.
+            UserError: an option is out of range, or a token of the text is not in the vocabulary.
         """
         options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
         writing = parse(options | {"top_k": top_k, "top_p": top_p}, GenerateConfig)
@@ -168,27 +168,29 @@ class Trained:
         [('cats', 1.0)]
 
         Raises:
-            UserError: the vocabulary lacks a token of the text; `most` is below 1.
+            UserError: a token of the text is not in the vocabulary, or `most` is below 1.
         """
+        if not isinstance(text, str):
+            raise invalid_value("text", text, "a string, as in next('I love', most=5)")
         if most < 1:
-            raise wrong("most", most, "at least 1")
+            raise invalid_value("most", most, "at least 1")
         return next_tokens(self.model, self.tokenizer, text, most)
 
     @torch.inference_mode()
     def loss(self, text: str) -> float:
         """Returns the mean loss in nats per token over all tokens of a text except the first.
 
-        Like a run's validation loss, it is computed in windows of the model's context that share no target.
+        As for a run's validation loss, the text is cut into windows of the model's context; no two share a target.
 
         >>> headscope.load(folder).loss("I love cats") < 0.1
         True
 
         Raises:
-            UserError: fewer than two tokens, or the vocabulary lacks one.
+            UserError: the text has fewer than two tokens, or one of them is not in the vocabulary.
         """
         ids = self.tokenizer.encode(text)
         if len(ids) < 2:
-            raise UserError(f"a loss takes two tokens at least, and {text!r} has {len(ids)}; give a longer text")
+            raise UserError(f"a loss needs at least two tokens, and {text!r} has {len(ids)}; use a longer text")
         device, size = next(self.model.parameters()).device, self.model.block_size
         total = 0.0
         for at in range(0, len(ids) - 1, size):
@@ -200,15 +202,15 @@ class Trained:
         """Returns the attention maps of every head on a text, and the role of every head with its evidence.
 
         Raises:
-            UserError: the model has no heads, or the vocabulary lacks a token of the text.
+            UserError: the model has no heads, or a token of the text is not in the vocabulary.
         """
         return Heads(self._request(text))
 
     def page(self, text: str = "") -> Page:
-        """Returns a page that contains the model and starts with a text; a notebook shows the page.
+        """Returns a page that contains the model and initially shows it on a text; a notebook displays the page.
 
         Raises:
-            UserError: the page would be too large, or the vocabulary lacks a token of the text.
+            UserError: the page would be too large, or a token of the text is not in the vocabulary.
         """
         return Page(page.page(self._request(text)))
 
@@ -218,17 +220,17 @@ class Trained:
 
 
 def load(path: str | Path) -> Trained:
-    """Reads a trained model; nothing in the file is executed.
+    """Reads a trained model without executing any code in the file.
 
     >>> headscope.load(folder).about["name"]
     'toy'
 
     Args:
-        path: a run's folder, for its best checkpoint, or a file: a `*.ckpt` or an export.
+        path: a run's folder, whose best checkpoint is read, or a file: a checkpoint (`*.ckpt`) or an export.
 
     Raises:
         UserError: the file is missing, damaged, not a checkpoint, or would run code.
     """
     trained = Trained(path)
-    trained._loaded  # noqa: B018, raises an error now, not at the first use
+    trained._loaded  # noqa: B018, so that errors are raised now
     return trained

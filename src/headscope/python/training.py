@@ -1,4 +1,4 @@
-"""A config and a run from Python: the same folder, lock, files and messages as from the command line."""
+"""Composes configs and trains from Python, with the same folders, locks, files and messages as the command line."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 
 from headscope.config.composed import compose_with_hydra, split_off_hydra
 from headscope.config.keys import TrainConfig
-from headscope.config.overrides import FLAGS, as_text, expanded, refuse_dashes, split
+from headscope.config.overrides import FLAGS, as_text, expand_home, refuse_dashes, split
 from headscope.config.schema import parse
 from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.installed import command
@@ -28,11 +28,11 @@ from headscope.python.trained import Trained
 from headscope.run.console import ConsoleHandler
 from headscope.run.execute import execute
 from headscope.run.folder import RunFolder
-from headscope.run.processes import outcome, stopping
+from headscope.run.processes import outcome, stop_signals
 from headscope.sweep.jobs import MANIFEST
-from headscope.sweep.resume import continued
+from headscope.sweep.resume import resume_overrides
 
-_training = threading.Lock()  #: one run at a time, because a run sets seeds and threads of the whole process
+_training = threading.Lock()  # only one run at a time, because a run sets the seeds and threads of the whole process
 
 
 class Run(Trained):
@@ -53,12 +53,12 @@ class Run(Trained):
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The content of `summary.json`: losses, seconds, parameters, hardware, roles of heads; empty until the end."""
+        """The content of `summary.json`: losses, seconds, parameters, hardware, head roles; empty until it ends."""
         return RunFolder(self.folder).summary()
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """Step, seconds and val_loss of each validation."""
+        """The step, seconds and val_loss of each validation."""
         return RunFolder(self.folder).status().history
 
     @property
@@ -68,10 +68,10 @@ class Run(Trained):
 
 
 def compose(*overrides: str) -> dict[str, Any]:
-    """Returns the config of a run as nested dicts of plain values, each of them resolved and checked.
+    """Returns the config of a run as nested dicts of plain values, which are resolved and checked.
 
-    Nothing is downloaded, written or trained, so `paths.run_dir` is empty. Another program's use of Hydra in this
-    process is not affected.
+    Downloads, writes and trains nothing; `paths.run_dir` is empty. Other uses of Hydra in this process are not
+    affected.
 
     >>> config = headscope.compose("position=rope", "model.n_layers=2")
     >>> config["model"]["n_layers"], config["position"]["_target_"]
@@ -84,7 +84,7 @@ def compose(*overrides: str) -> dict[str, Any]:
     Raises:
         UserError: the command line would refuse the overrides, with the same message.
     """
-    with _same_errors(overrides):
+    with _errors_of_command_line(overrides):
         composed = split_off_hydra(_compose(overrides))
         parse(composed.config, TrainConfig, composed.choices)
         return composed.config
@@ -94,8 +94,8 @@ def train(*overrides: str) -> Run:
     """Trains a model in this process on one device, and returns its run.
 
     As on the command line, the run's folder is `outputs/DAY/TIME-NAME` or `hydra.run.dir=…`, and `resume=DIR` resumes
-    any run. Log lines go to `train.log`, and are printed unless your program has set up logging. Afterwards seeds,
-    threads, logging, warnings, signal handlers and the environment are as before.
+    any run. Log lines go to `train.log`, and are printed unless your program has set up logging. Afterwards, seeds,
+    threads, logging, warnings, signal handlers and the environment are restored.
 
     >>> run = headscope.train("experiment=toy", "trainer.max_steps=4", "callbacks=none", "hydra.run.dir=short")
     >>> run.folder.name, run.summary["steps"]
@@ -108,9 +108,9 @@ def train(*overrides: str) -> Run:
     """
     started = time.monotonic()
     if not _training.acquire(blocking=False):
-        raise UserError("another run trains in this process; wait until it has ended")
+        raise UserError("another run trains in this process; wait until it ends")
     try:
-        with _same_errors(overrides), _process_restored():
+        with _errors_of_command_line(overrides), _process_restored():
             return Run(_train(overrides, started))
     except Interrupted as e:
         if e.signum == signal.SIGINT:
@@ -122,24 +122,24 @@ def train(*overrides: str) -> Run:
 
 def _train(typed: Sequence[str], started: float) -> Path:
     """Trains, and returns the folder of the completed run."""
-    overrides, by_shell = typed, _by_shell([str(o) for o in typed])
+    overrides, shell_command = typed, _shell_command([str(o) for o in typed])
     known = dict(split(o) for o in typed if isinstance(o, str))
     if "resume" in known:
-        earlier = expanded(known["resume"])
+        earlier = expand_home(known["resume"])
         if (Path(earlier) / MANIFEST).exists():
-            raise UserError(f"{earlier} holds a sweep, which the command line resumes: {by_shell}")
-        resumed = continued(earlier, as_text([o for o in typed if split(o)[0] != "resume"]))
+            raise UserError(f"{earlier} contains a sweep, which only the command line resumes: {shell_command}")
+        resumed = resume_overrides(earlier, as_text([o for o in typed if split(o)[0] != "resume"]))
         if resumed is None:
             return Path(earlier)
         overrides = resumed
     if "paths.run_dir" in known:
-        raise UserError("paths.run_dir follows from the run's folder; give hydra.run.dir=…")
+        raise UserError("paths.run_dir cannot be set; use hydra.run.dir=…")
     cfg = _compose(overrides)
     if cfg.task == "validate":
-        raise UserError(f"task=validate is for the command line: {by_shell}; here there is load(…).loss(…)")
+        raise UserError(f"task=validate is for the command line: {shell_command}; in Python, use load(…).loss(…)")
     folder = Path(cfg.hydra.run.dir)
     with _logged(folder / "train.log"):
-        execute(split_off_hydra(cfg, str(folder.absolute()), started, by_shell))
+        execute(split_off_hydra(cfg, str(folder.absolute()), started, shell_command))
     return folder
 
 
@@ -147,25 +147,25 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     """Returns the config that Hydra composes from overrides, including Hydra's own node."""
     for override in overrides:
         if not isinstance(override, str):
-            raise UserError(f"{override!r} is no override; give text, as in 'seed=1'")
+            raise UserError(f"{override!r} is not an override; use a string, as in 'seed=1'")
     refuse_dashes(overrides)
     keys = dict(split(o) for o in overrides)
     many = keys.get("sweep", "null") != "null" or keys.get("hydra.mode", "RUN") != "RUN"
     if many or {"-m", "--multirun"} & set(overrides):
-        raise UserError(f"Python trains one run at a time; {_by_shell(overrides)} trains many")
+        raise UserError(f"Python trains one run at a time; {_shell_command(overrides)} trains several")
     if flags := [o for o in overrides if o.partition("=")[0] in FLAGS]:
-        raise UserError(f"{flags[0]} is for the command line: {_by_shell(overrides)}")
+        raise UserError(f"{flags[0]} is for the command line: {_shell_command(overrides)}")
     return compose_with_hydra("train", as_text(overrides))
 
 
-def _by_shell(overrides: Sequence[str]) -> str:
-    """Returns the shell command for these overrides."""
+def _shell_command(overrides: Sequence[str]) -> str:
+    """Returns the shell command that trains with these overrides."""
     return f"{command('train')} {shlex.join(overrides)}"
 
 
 @contextmanager
-def _same_errors(overrides: Sequence[str]) -> Iterator[None]:
-    """Raises `UserError` or `RunFailed` where the command line would exit with code 2 or 3, with the same message."""
+def _errors_of_command_line(overrides: Sequence[str]) -> Iterator[None]:
+    """Raises `UserError` or `RunFailed` if the command line would exit with 2 or 3, with the same message."""
     try:
         yield
     except Exception as e:
@@ -177,19 +177,19 @@ def _same_errors(overrides: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def _process_restored() -> Iterator[None]:
-    """Restores everything that a run sets for its whole process."""
+    """Restores everything that a run sets for the whole process."""
     loggers = [logging.getLogger(name) for name in ("", "lightning.pytorch", "lightning.fabric")]
     levels, raising = [logger.level for logger in loggers], logging.raiseExceptions
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     deterministic = torch.are_deterministic_algorithms_enabled()
     generators = random.getstate(), np.random.get_state()
     is_main = threading.current_thread() is threading.main_thread()
-    handlers = {s: signal.getsignal(s) for s in stopping()} if is_main else {}
+    handlers = {s: signal.getsignal(s) for s in stop_signals()} if is_main else {}
     try:
         with patch.dict(os.environ), warnings.catch_warnings(), torch.random.fork_rng():
             yield
     finally:
-        for signum, handler in handlers.items():  # Lightning restores its own handlers after ours
+        for signum, handler in handlers.items():  # Lightning may have replaced them
             signal.signal(signum, handler)
         random.setstate(generators[0])
         np.random.set_state(generators[1])
@@ -203,9 +203,9 @@ def _process_restored() -> Iterator[None]:
 
 @contextmanager
 def _logged(file: Path) -> Iterator[None]:
-    """Writes all log lines of Headscope to a file, and passes them to the handlers of the program at its levels.
+    """Writes all of Headscope's log lines to a file, and passes them to the program's handlers at the program's levels.
 
-    In a program without handlers, such as a notebook, the lines are printed, as on the command line.
+    If the program has no handlers, as in most notebooks, the lines are printed, as on the command line.
     """
     ours, root = logging.getLogger("headscope"), logging.getLogger()
     shown: logging.Handler = ConsoleHandler()

@@ -1,1 +1,1 @@
-"""One run: its folder, its parts, its execution, and the callbacks that every run needs."""
+"""Executes one run: its folder, its parts, and the callbacks that every run needs."""

@@ -1,4 +1,4 @@
-"""What a run needs to be resumed exactly: its checkpoints, random number generators, and a checkpoint at a signal."""
+"""Callbacks that make a run resumable: they save checkpoints, random number generators, and the state at a signal."""
 
 import os
 import random
@@ -16,18 +16,18 @@ from lightning import Trainer
 from headscope.errors import Interrupted, not_written
 from headscope.files import BESIDE, sync_file, sync_folder
 from headscope.run.folder import RunFolder
-from headscope.run.processes import stopping
+from headscope.run.processes import stop_signals
 from headscope.shell import argument
 from headscope.training.module import Callback, LanguageModule
 
-AGREE_EVERY = 10  #: steps between two comparisons of the ranks' flags
+AGREE_EVERY = 10  #: number of steps between two comparisons of the ranks' flags
 
 
 class Checkpoints(Callback):
-    """Saves a checkpoint after each validation, so that a resumed run has lost no validation.
+    """Saves a checkpoint after each validation, so that a resumed run repeats no validation.
 
-    Each file is written under a temporary name and then renamed, so it is never incomplete. The former `last.ckpt`
-    becomes `previous.ckpt`. `best.ckpt` has the lowest `val/loss` so far.
+    Each file is written under a temporary name and then renamed, so it is never incomplete. The earlier `last.ckpt`
+    becomes `previous.ckpt`. `best.ckpt` is the checkpoint with the lowest `val/loss`.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -43,13 +43,13 @@ class Checkpoints(Callback):
         self.save(trainer, is_best)
 
     def save(self, trainer: Trainer, is_best: bool = False) -> None:
-        """Saves the whole state of the run; all ranks call it together.
+        """Saves the whole state of the run. All ranks must call this method together.
 
-        `best.ckpt` is written first: if the process is killed before `last.ckpt`, the resumed run repeats both. If the
-        disk is full, the earlier checkpoints are unchanged.
+        `best.ckpt` is written first: if the process is killed before it writes `last.ckpt`, the resumed run writes both
+        again. If the disk is full, the earlier checkpoints are unchanged.
         """
         for logger in trainer.loggers:
-            logger.save()  # a resumed run logs only the steps after its checkpoint
+            logger.save()  # a resumed run does not log the steps before its checkpoint again
         temporary = self.folder.last.with_suffix(BESIDE)
         try:
             trainer.save_checkpoint(temporary)
@@ -82,14 +82,11 @@ class Checkpoints(Callback):
 
 
 class RngState(Callback):
-    """Saves the state of every rank's generators in the checkpoint, and restores it on resume.
-
-    Lightning does not, so dropout would differ after a resume.
-    """
+    """Saves and restores the random number generators of all ranks; without them, dropout would differ after a resume."""
 
     @property
     def state_key(self) -> str:
-        """The key in the checkpoint; older checkpoints have the same."""
+        """The key in the checkpoint, which older checkpoints use too."""
         return "Randomness"
 
     def __init__(self) -> None:
@@ -112,7 +109,7 @@ class RngState(Callback):
         states: list[Any] = [mine]
         if dist.is_available() and dist.is_initialized():
             states = [None] * dist.get_world_size()
-            dist.all_gather_object(states, mine)  # every rank saves together
+            dist.all_gather_object(states, mine)  # all ranks save at the same time
         return {"states": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -120,10 +117,10 @@ class RngState(Callback):
 
 
 class SignalCheckpoint(Callback):
-    """Each signal of `stopping` sets a flag; between two steps all ranks compare it, save together, and exit.
+    """Saves a checkpoint and ends the run after a signal from `stop_signals`.
 
-    The handler only sets the flag: Lightning's own handler communicates inside the signal handler and can hang. The
-    run ends by an exception, because `should_stop` would validate once more.
+    The signal handler only sets a flag, which all ranks compare between two steps; Lightning's own handler communicates
+    with the other ranks itself and can hang. An exception ends the run, because `should_stop` would validate again.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -137,11 +134,11 @@ class SignalCheckpoint(Callback):
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread may set signal handlers
-        self._before = {signum: signal.signal(signum, self._remember) for signum in stopping()}
+        self._before = {signum: signal.signal(signum, self._remember) for signum in stop_signals()}
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
         if batch_idx % trainer.accumulate_grad_batches:
-            return  # in the middle of a step
+            return  # the step is not complete
         signum = self.signum
         if trainer.world_size > 1:
             if trainer.global_step % AGREE_EVERY:
@@ -150,7 +147,7 @@ class SignalCheckpoint(Callback):
             signum = int(trainer.strategy.reduce(flag, reduce_op="max"))
         if signum:
             progress = trainer.fit_loop.epoch_loop.batch_progress
-            # Lightning has already counted the batch that will not begin, and would validate too early after a resume.
+            # Lightning has already counted this batch, which is not processed; a resumed run would validate too early.
             progress.total.ready -= 1
             progress.current.ready -= 1
             self.checkpoints.save(trainer)

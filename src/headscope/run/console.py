@@ -1,4 +1,4 @@
-"""The log handler of the terminal: the progress bar and the log lines share one rich console."""
+"""A log handler for the terminal, which shares one rich console with the progress bar."""
 
 import logging
 
@@ -10,7 +10,7 @@ class ConsoleHandler(logging.Handler):
         import rich
 
         if record.exc_info:
-            return  # the log file gets the traceback; the terminal gets a message
+            return  # the traceback goes to the log file; the command prints a one-line error
         try:
             rich.get_console().print(self.format(record), soft_wrap=True, highlight=False, markup=False)
         except Exception:

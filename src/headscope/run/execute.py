@@ -1,12 +1,9 @@
-"""One run from its composed config to its summary. The command line and Python both call `execute`.
-
-It builds the parts of the run: hardware, folder, start, data, model, trainer, record. Then it trains or validates.
-"""
+"""Executes one run, from its composed config to its summary. The command line and Python both call `execute`."""
 
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from headscope import installed
 from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
+from headscope.config.overrides import Changes
 from headscope.config.schema import parse
 from headscope.data.datamodule import CorpusData
 from headscope.errors import Interrupted, RunFailed, UserError
@@ -26,7 +24,7 @@ from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
 from headscope.run.folder import RunFolder, State, cleaned_up
 from headscope.run.history import History
 from headscope.run.processes import outcome, replace_observer
-from headscope.run.recorder import Recorder, SummaryCallback
+from headscope.run.recorder import SummaryCallback, recorders
 from headscope.run.start import Start, start
 from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
@@ -35,14 +33,14 @@ from headscope.training.trainer import build_trainer, convert_errors, launcher_p
 
 log = logging.getLogger(__name__)
 
-#: Warnings of Lightning and torch that do not concern the user.
-QUIET = (
-    ".*does not have many workers.*",  # a batch is one indexing operation; workers would only copy it
-    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # between Lightning and torch
-    ".*`broadcast_buffers` is deprecated.*",  # the oldest torch that we support has no other name for it
-    ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # an fp16 scaler that skipped its first step
-    ".*recommended to use `self.log\\('val/.*sync_dist.*",  # both metrics are summed over the ranks already
-    ".*is smaller than the logging interval.*",  # steps are logged across Lightning's epochs
+#: Warnings from Lightning and torch that do not concern the user.
+IGNORED_WARNINGS = (
+    ".*does not have many workers.*",  # workers would only copy a batch, which one indexing operation makes
+    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning calls torch in this way
+    ".*`broadcast_buffers` is deprecated.*",  # the oldest supported torch has only this option
+    ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # the fp16 gradient scaler skipped the first step
+    ".*recommended to use `self.log\\('val/.*sync_dist.*",  # both metrics are already summed over the ranks
+    ".*is smaller than the logging interval.*",  # the interval counts steps across Lightning's epochs
 )
 
 
@@ -67,7 +65,7 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
     After task=validate the summary contains only `val_loss`, in nats per token, and is not written.
 
     Raises:
-        UserError: as `prepared` does; the run leaves no files.
+        UserError: `prepared` refused the config; the run leaves no files.
         RunFailed: an expected failure, such as a full disk.
         Interrupted: a signal stopped the run; its checkpoint is saved.
     """
@@ -88,7 +86,7 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
             if code < 128 and run.folder.last.exists():
                 again = f"{installed.command('train')} {argument('resume=', run.folder)}"
                 log.info(f"{run.folder.last} is kept; continue with: {again}")
-            if code == 2:  # after the first step an error is a failure of the run, not a mistake in its config
+            if code == 2:  # after the first step, an error is a failure of the run, not a mistake in its config
                 raise RunFailed(message) from e
             raise
         summary = write_summary(run, "completed")
@@ -99,81 +97,98 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
 
 @contextmanager
 def prepared(composed: Composed) -> Iterator[Run]:
-    """Yields the parts of a run; reports every mistake in the config before anything is recorded or trained.
+    """Checks a config completely, records it, and yields the parts of the run.
 
-    Raises:
-        UserError: the config is invalid, or does not fit this machine, the corpus, an earlier model or the folder.
+    Raises `UserError` if the config is invalid, or does not fit this machine, the text, an earlier model or the folder.
     """
     folder = RunFolder(composed.config["paths"]["run_dir"])
     with cleaned_up(folder, composed.started):
         config, machine = parse(composed.config, TrainConfig, composed.choices), Machine.here()
         choice = choose(machine, config.trainer)
-        processes = choice.devices * config.trainer.num_nodes
-        if composed.command and processes > 1:
-            several = f"{choice.devices} devices take as many processes, which the command line starts"
-            raise UserError(f"{several}: {composed.command}; in Python add trainer.devices=1")
-        if config.batch_size % processes:
-            share = f"batch_size={config.batch_size} cannot be shared by {processes} processes"
-            raise UserError(f"{share}; use a multiple of {processes}")
+        _check_processes(composed, config, choice)
         plugins = launcher_plugins(choice.devices, config.trainer.num_nodes)
-        if config.trainer.threads is not None:
-            torch.set_num_threads(config.trainer.threads)
-        set_up_process()
-        if choice.devices > 1:
-            replace_observer()
-        is_training = config.task == "fit"
+        _set_up_process(config, choice)
         first = not rank_zero_only.rank  # type: ignore[attr-defined]
-        resumed = folder.claim(composed.resume, is_training, first)
+        resumed = folder.claim(composed.resume, config.task == "fit", first)
         changed = folder.compare(composed.config, composed.overrides) if resumed else {}
         begin = start(config, folder, resumed)
         data = begin.data(config)
         module = begin.module(composed, config, choice, data.corpus)
-        history, checkpoints = History(composed.started, folder), Checkpoints(folder)
-        last_step = config.trainer.last_step(len(data.corpus.train), config.batch_size)
-        with convert_errors():
-            # Validating in the folder of a run must not replace its log.
-            loggers = [b() for b in config.logger.values() if b] if is_training or not folder.occupied else []
-            watching = [build() for build in config.callbacks.values() if build]
-            # `checkpoints` comes last, because it saves the state of the others.
-            callbacks = [history, RngState(), SignalCheckpoint(checkpoints), *watching, checkpoints]
-            trainer = build_trainer(config.trainer, choice, last_step, folder.path, callbacks, loggers, plugins)
-        if trainer.is_global_zero and is_training:
-            folder.record(composed.config, composed.overrides, begin.step, changed)
-        if trainer.is_global_zero and resumed:
-            log.info(f"resuming {folder} at step {begin.step}")
-            remove_incomplete(folder.path)
-            for logger in trainer.loggers:
-                if isinstance(logger, Recorder):
-                    logger.resume_at(begin.step)
+        history = History(composed.started, folder)
+        trainer = _build_trainer(config, choice, folder, history, len(data.corpus.train), plugins)
+        run = Run(config, folder, data, module, trainer, history, machine, choice, begin)
+        if trainer.is_global_zero:
+            _record(run, composed, changed, resumed)
         corpus = data.corpus
         log.info(f"{module.card['about']['name']}: {corpus.name}, {corpus.tokens:,} {corpus.tokenizer.unit}s")
         log.info(f"on {choice}")
-        yield Run(config, folder, data, module, trainer, history, machine, choice, begin)
+        yield run
 
 
-def set_up_process() -> None:
-    """Sets torch's precision, and hides log lines and warnings that do not concern the user."""
+def _check_processes(composed: Composed, config: TrainConfig, choice: Choice) -> None:
+    """Raises `UserError` if the run needs several processes but cannot start them or divide its batch among them."""
+    processes = choice.devices * config.trainer.num_nodes
+    if composed.command and processes > 1:
+        needed = f"{choice.devices} devices need one process each, which only the command line starts"
+        raise UserError(f"{needed}: {composed.command}; in Python, add trainer.devices=1")
+    if config.batch_size % processes:
+        shared = f"batch_size={config.batch_size} cannot be shared by {processes} processes"
+        raise UserError(f"{shared}; use a multiple of {processes}")
+
+
+def _set_up_process(config: TrainConfig, choice: Choice) -> None:
+    """Sets torch's threads and precision, and hides log lines and warnings that do not concern the user."""
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
     torch.set_float32_matmul_precision("high")
     logging.raiseExceptions = False  # a log file that cannot be written must not print a traceback
-    for pattern in QUIET:
+    for pattern in IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     if rank_zero_only.rank:  # type: ignore[attr-defined]
         logging.getLogger().setLevel(logging.WARNING)  # only the first process logs
+    if choice.devices > 1:
+        replace_observer()
+
+
+def _build_trainer(
+    config: TrainConfig, choice: Choice, folder: RunFolder, history: History, windows: int, plugins: Sequence[Any]
+) -> Trainer:
+    """Returns the Trainer with the callbacks and loggers of the config; `windows` is the size of the training set."""
+    last_step = config.trainer.last_step(windows, config.batch_size)
+    with convert_errors():
+        # A validation in the folder of an earlier run must not replace that run's log.
+        writes_log = config.task == "fit" or not folder.occupied
+        loggers = [build() for build in config.logger.values() if build] if writes_log else []
+        watching = [build() for build in config.callbacks.values() if build]
+        checkpoints = Checkpoints(folder)  # the last callback, because it saves the state of the others
+        callbacks = [history, RngState(), SignalCheckpoint(checkpoints), *watching, checkpoints]
+        return build_trainer(config.trainer, choice, last_step, folder.path, callbacks, loggers, plugins)
+
+
+def _record(run: Run, composed: Composed, changed: Changes, resumed: bool) -> None:
+    """Records the config in the run's folder, and prepares the folder and the loggers of a resumed run."""
+    if run.config.task == "fit":
+        run.folder.record(composed.config, composed.overrides, run.start.step, changed)
+    if resumed:
+        log.info(f"resuming {run.folder} at step {run.start.step}")
+        remove_incomplete(run.folder.path)
+        for logger in recorders(run.trainer):
+            logger.resume_at(run.start.step)
 
 
 def write_summary(run: Run, status: State) -> dict[str, Any]:
-    """Writes `summary.json` into the run's folder, from rank 0, and returns its content."""
+    """Returns the summary; rank 0 also writes it to `summary.json` in the run's folder."""
     summary = summarise(run, status)
     if run.trainer.is_global_zero:
         try:
-            if run.folder.started:  # otherwise the folder was removed, which has been reported
+            if run.folder.started:  # otherwise the folder was removed, which `History` has reported
                 write_json(run.folder.summary_file, summary)
         except (RunFailed, UserError) as e:
             if status != "failed":
                 raise
-            log.warning("%s", e)  # the run's own failure is reported instead
+            log.warning("%s", e)  # the command reports the run's own failure instead
     return summary
 
 
@@ -183,7 +198,7 @@ def summarise(run: Run, status: State) -> dict[str, Any]:
     history, seconds = run.history.history, run.history.train_seconds
     losses = [h["val_loss"] for h in history]
     last = losses[-1] if losses else None
-    x, _ = corpus.train.stream(0, range(1), run.data.block_size)  # (1, T or a sentence)
+    x, _ = corpus.train.stream(0, range(1), run.data.block_size)  # (1, length of a window)
     tokens = run.trainer.global_step * run.config.trainer.accumulate_grad_batches * run.config.batch_size * x.shape[1]
     summary = {
         "name": about["name"],

@@ -1,4 +1,4 @@
-"""A run's folder: its files, its lock, its record and its progress; imports no torch, because a sweep reads many."""
+"""A run's folder: its files, lock, config and progress. Imports no torch, because a sweep's main process uses it."""
 
 import json
 import os
@@ -23,15 +23,14 @@ STARTED = "=== "  #: begins the first line that each process of a job writes to 
 
 State = Literal["waiting", "running", "completed", "interrupted", "failed", "pruned"]
 
-_held: dict[Path, FileLock] = {}  # by this process, independently of the lifetime of `Lock` objects
+_held: dict[Path, FileLock] = {}  # locks of this process by folder; they outlive the `Lock` objects
 
 
 class Lock:
-    """The lock of the folder of a run or of a sweep: only its owner may write there.
+    """A lock for the folder of a run or a sweep: only the process that holds it may write there.
 
-    The operating system holds a lock on the file `.lock` and releases it when the process ends, also after a crash.
-    It works across machines if the network file system supports `flock`; otherwise `filelock` creates and removes a
-    file instead.
+    The operating system locks the file `.lock` and unlocks it when the process ends, even after a crash. The lock
+    works across machines if the network file system supports `flock`; otherwise `filelock` creates and removes a file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,7 +70,7 @@ class Status:
 
     state: State
     reason: str  #: why the run failed, in a few lines
-    steps: tuple[int, int]  #: completed and planned; 0 if not known yet
+    steps: tuple[int, int]  #: completed and planned; 0 if not yet known
     history: list[dict[str, float]]  #: step, seconds and val_loss of each validation
     summary: dict[str, Any]  #: `summary.json`; empty until the run ends
 
@@ -118,21 +117,21 @@ class RunFolder:
     def claim(self, resume: str | None, train: bool, first: bool) -> bool:
         """Locks the folder for a run, and returns whether the run is resumed.
 
-        A validation (`train` is false) only reads the folder and takes no lock; of several processes, the `first`
-        takes it. Raises `UserError` if the folder belongs to another run, or is the current folder.
+        A validation (`train` is false) only reads the folder, so it does not lock it. Among several processes, only the
+        `first` locks it. Raises `UserError` if the folder belongs to another run, or is the current folder.
         """
         resumed = is_resumed(self.path, self.overrides_file, resume)
         if not resumed and self.path.resolve() == Path.cwd():
-            raise UserError("hydra.run.dir is the current folder; choose one of its own, such as outputs/NAME")
+            raise UserError("hydra.run.dir is the current folder; choose a separate one, such as outputs/NAME")
         if not resumed and train and self.occupied:
             again = argument("resume=", self)
-            raise UserError(f"{self} holds a run already; resume it with {again}, or choose another folder")
+            raise UserError(f"{self} already contains a run; resume it with {again}, or choose another folder")
         if train and first:
             self.lock.acquire()
         return resumed
 
     def compare(self, config: Mapping[str, Any], overrides: Sequence[str]) -> Changes:
-        """Returns the changes that a resume with this config makes; raises `UserError` as `changes` does."""
+        """Returns what a resume with this config changes; raises `UserError` if a change cannot take effect."""
         known, before = set(self.overrides()), self.config()
         typed = [split(o)[0] for o in overrides if o not in known]
         return changes(before, as_typed(config), typed)
@@ -140,13 +139,13 @@ class RunFolder:
     def record(
         self, config: Mapping[str, Any], overrides: Sequence[str], step: int = 0, changed: Changes | None = None
     ) -> None:
-        """Saves the resolved config, its overrides, and the changes that `compare` returned, with their step."""
+        """Saves the resolved config, its overrides, and the changes from `compare` with their step."""
         known, summary = self.changes(), read_json(self.summary_file)
         new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in (changed or {}).items()]
         texts: dict[Path, str] = {}
-        if summary:  # an extended run counts as interrupted until it completes again
+        if summary:  # a completed run that trains further counts as interrupted until it completes again
             texts[self.summary_file] = json.dumps(summary | {"status": "interrupted"}, indent=2)
-        if new := [change for change in new if change not in known]:  # a killed and repeated resume records them once
+        if new := [change for change in new if change not in known]:  # a repeated resume records each change once
             texts[self.changes_file] = json.dumps({"changes": [*known, *new]}, indent=2)
         for file, content in ((self.config_file, dict(config)), (self.overrides_file, list(overrides))):
             texts[file] = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
@@ -159,11 +158,11 @@ class RunFolder:
             saved = yaml.safe_load(self.overrides_file.read_text(encoding="utf-8"))
             assert isinstance(saved, list)
         except Exception as e:
-            raise UserError(f"no run was started in {self}; give a run's folder, the one with checkpoints in it") from e
+            raise UserError(f"no run was started in {self}; use the folder of a run, which has checkpoints/") from e
         return [str(o) for o in saved]
 
     def config(self) -> dict[str, str]:
-        """Returns the resolved config as text by dotted key; empty if the record is missing or damaged."""
+        """Returns the resolved values, as text, by dotted key; empty if the file is missing or damaged."""
         try:
             return as_typed(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
@@ -174,14 +173,14 @@ class RunFolder:
         return read_json(self.summary_file)
 
     def changes(self) -> list[dict[str, Any]]:
-        """Returns the changes made by resumes, each with its step, key, before and after."""
+        """Returns the changes made by resumes, each with the keys step, key, before and after."""
         found = read_json(self.changes_file).get("changes")
         return found if isinstance(found, list) else []
 
     def status(self, running: bool = False) -> Status:
-        """Returns the progress of the run, from its files alone; `running` if its process is alive."""
+        """Returns the progress of the run, read from its files. `running`: whether its process is alive."""
         summary, progress = self.summary(), read_json(self.progress_file)
-        # The longer history: an interrupted run writes a summary, and may be resumed afterwards.
+        # An interrupted run writes a summary; if it is then resumed, progress.json has the longer history.
         history = max(summary.get("history") or [], progress.get("history") or [], key=len)
         steps = int(progress.get("step", summary.get("steps", 0))), int(progress.get("max_steps", 0))
         reason = "" if running else self.failure()
@@ -199,7 +198,7 @@ class RunFolder:
         return Status(state, reason if state == "failed" else "", steps, history, summary)
 
     def failure(self) -> str:
-        """Returns why the last process of a job failed: its error message, or the last line of its traceback."""
+        """Returns the error message of the last process of a job, or the last line of its traceback; empty if none."""
         try:
             text = self.job_log.read_text(encoding="utf-8", errors="replace")
         except OSError:
@@ -213,9 +212,9 @@ class RunFolder:
 
 
 def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
-    """Whether a run or a sweep, which has a file `marker` once it has started, continues in its folder.
+    """Whether this process resumes the run or sweep in `folder`; the file `marker` exists once it has started.
 
-    `resume=DIR` names this folder, or the sweep's folder around it; it is None if SLURM requeued the job.
+    `resume` is this folder or the folder of its sweep, from `resume=DIR`; it may be None if SLURM requeued the job.
     """
     here, named = folder.resolve(), Path(resume).resolve() if resume is not None else None
     requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
@@ -224,10 +223,10 @@ def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
 
 @contextmanager
 def cleaned_up(run: RunFolder, started: float) -> Iterator[None]:
-    """Unlocks the folder of a run at its end; a run that is refused before its first step leaves no files.
+    """Unlocks a run's folder at the end, and deletes the files of a run that is refused before its first step.
 
-    The folder itself is also deleted if this process created it. Hydra may have done so already, so a folder counts as
-    new if it is empty and younger than `started`, the value of `time.monotonic()` when the process began.
+    The folder is deleted too if this process created it. Hydra may have created it before this function is called, so a
+    folder counts as new if it is empty and was created after `started`, the `time.monotonic()` of the process's start.
     """
     before = set(run.path.iterdir()) if run.path.is_dir() else set()
     age = time.time() - run.path.stat().st_mtime if run.path.is_dir() else 0.0

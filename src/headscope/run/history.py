@@ -1,4 +1,4 @@
-"""The losses of a run at each validation, and the time it took."""
+"""Records the validation losses and the training time of a run, and writes `progress.json`."""
 
 import time
 from typing import Any
@@ -11,43 +11,43 @@ from headscope.files import write_json
 from headscope.run.folder import RunFolder
 from headscope.training.module import Callback, LanguageModule
 
-SECONDS = 1.0  #: minimum interval between two writes of progress.json
+WRITE_INTERVAL = 1.0  #: minimum number of seconds between two writes of progress.json
 
 
 class History(Callback):
     """Records (step, seconds, val_loss) at every validation; its state is saved in the checkpoint.
 
-    `train_seconds` is the time from the first step to the last, without validations and without the checkpoints,
-    pictures and samples made with them. A GPU has finished its work whenever the time is read. `wall_seconds` counts
-    from the start of the process; both include the earlier processes of a resumed run, up to their last checkpoint.
-    During training, `progress.json` in the run's folder contains the current step and the history. `started` is
-    `time.monotonic()` when the process began, because the wall clock may be set back.
+    `train_seconds` is the time from the first step to the last, excluding validations and the checkpoints, pictures and
+    samples made after them. The clock is read only after a GPU has finished its work. `wall_seconds` counts from the
+    start of the process. In a resumed run, both include the time of the earlier processes up to their last checkpoint.
+    `started` is the value of `time.monotonic()` when the process began; unlike the wall clock, it is never set back.
     """
 
     def __init__(self, started: float | None = None, folder: RunFolder | None = None) -> None:
         self.folder, self._written_at = folder, 0.0
         self._started = time.monotonic() if started is None else started
-        self._trained = 0.0  # seconds of training until the last pause
-        self._since: float | None = None  # when training continued; None during a pause
-        self.train_loss = float("nan")  #: nats per token of the step before the last validation
+        self._trained_seconds = 0.0  # until the last pause
+        self._resumed_at: float | None = None  # when training continued after the last pause; None during a pause
+        self.train_loss = float("nan")  #: of the step before the last validation, in nats per token
         self.accuracy: float | None = None  #: at the last validation
         self.history: list[dict[str, float]] = []
 
     @property
     def train_seconds(self) -> float:
-        """Seconds of training, including those before a resume."""
-        return self._trained + (0.0 if self._since is None else time.perf_counter() - self._since)
+        """Seconds of training, including the earlier processes of a resumed run."""
+        since_pause = 0.0 if self._resumed_at is None else time.perf_counter() - self._resumed_at
+        return self._trained_seconds + since_pause
 
     def wall_seconds(self) -> float:
-        """Returns the seconds of all processes of the run."""
+        """Returns the seconds since the start of the process, plus those of the earlier processes of a resumed run."""
         return time.monotonic() - self._started
 
     def _pause(self) -> None:
-        self._trained, self._since = self.train_seconds, None
+        self._trained_seconds, self._resumed_at = self.train_seconds, None
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
-        if self._since is None:  # runs on until the next validation, so the time between two steps counts too
-            self._since = time.perf_counter()
+        if self._resumed_at is None:  # the clock runs until the next validation, so it includes the time between steps
+            self._resumed_at = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
@@ -55,12 +55,12 @@ class History(Callback):
         if module.at_log_step():
             _synchronize(module.device)
             now = time.perf_counter()
-            if now - self._written_at >= SECONDS:
+            if now - self._written_at >= WRITE_INTERVAL:
                 self._written_at = now
                 self._write_progress(trainer)
 
     def on_validation_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        self._write_progress(trainer)  # before any callback writes something
+        self._write_progress(trainer)  # first, so that a removed folder is noticed before another callback recreates it
         _synchronize(module.device)
         self._pause()
 
@@ -80,11 +80,11 @@ class History(Callback):
             self._write_progress(trainer)
 
     def _write_progress(self, trainer: Trainer) -> None:
-        """Writes `progress.json`, unless the folder was removed: a new one would have no config to resume with."""
+        """Writes `progress.json`; raises `RunFailed` if the run's folder was removed."""
         if self.folder is None or trainer.state.fn != "fit" or not trainer.is_global_zero:
             return
         if not self.folder.started:
-            trainer.loggers = []  # otherwise Lightning would let them write once more
+            trainer.loggers = []  # otherwise Lightning would make them write again
             raise RunFailed(f"{self.folder} was removed while the run trained; nothing is left to resume")
         now = {"step": trainer.global_step, "max_steps": trainer.max_steps, "history": self.history}
         write_json(self.folder.progress_file, now)
@@ -100,13 +100,13 @@ class History(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._started -= state_dict["wall_seconds"]
-        self._trained = state_dict["train_seconds"]
+        self._trained_seconds = state_dict["train_seconds"]
         self.train_loss = state_dict["train_loss"]
         self.accuracy = state_dict.get("accuracy")  # missing in older checkpoints
         self.history = state_dict["history"]
 
 
 def _synchronize(device: torch.device) -> None:
-    """Waits until a GPU has finished its work, so that its time is counted."""
+    """Waits until the GPU has finished its work, so that the measured time includes it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,8 +1,8 @@
-"""How processes end: with an exit code and a message, jobs with their sweep, the ranks of a run with each other.
+"""Exit codes and error messages, and how the processes of a run or a sweep end together.
 
 A killed process cannot notify others, so each child watches its parent, and the first rank watches the other ranks.
-Imports no Lightning, because a sweep's own process uses this module too. Windows keeps reporting the number of a parent
-that has ended, so there the jobs of a killed sweep keep running, and a job that is stopped saves no checkpoint.
+This module does not import Lightning, because the main process of a sweep uses it too. On Windows, a process cannot see
+that its parent has ended, so the jobs of a killed sweep keep running; a stopped job saves no checkpoint there.
 """
 
 import contextlib
@@ -21,23 +21,21 @@ from headscope.errors import Interrupted, JobsFailed
 
 log = logging.getLogger(__name__)
 
-PARENT = "HEADSCOPE_PARENT"  #: environment variable: the number of the process that started this one
-GRACE = 5.0  #: seconds for a rank to report by itself that another rank is lost
-KILLED = 137  #: the exit code that shells report for a process that SIGKILL ended
-TOO_LARGE = (
-    "lower batch_size and raise trainer.accumulate_grad_batches by the same factor,\nor lower model.block_size or"
-    " model.d_model"
-)
+PARENT = "HEADSCOPE_PARENT"  #: environment variable: the PID of the process that started this one
+GRACE = 5.0  #: seconds in which a rank may report by itself that another rank died
+KILLED = 137  #: the exit code that shells report for a process ended by SIGKILL
+TOO_LARGE = "lower batch_size and raise trainer.accumulate_grad_batches by the same factor,\n"
+TOO_LARGE += "or lower model.block_size or model.d_model"
 DIED = "another process of this run died; resume=DIR continues from its last checkpoint"
 
-_ranks: list[subprocess.Popen[bytes]] = []  #: started by this process
+_ranks: list[subprocess.Popen[bytes]] = []  # the ranks that this process started
 
 
 def outcome(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> shell.Outcome:
     """Returns the exit code and the message of an expected error; None for any other error.
 
-    0 done; 2 a mistake of the user's, in one line; 3 an expected failure of the run; 1 a sweep with failed jobs; 129,
-    130 and 143 stopped by a signal, with the work so far saved. See `explain` for the arguments.
+    Exit codes: 0: done. 1: a sweep with failed jobs, or an unexpected error. 2: a user error. 3: an expected failure of
+    the run. 129, 130, 143: stopped by a signal, with the state saved. See `explain` for the arguments.
     """
     match error:
         case JobsFailed():
@@ -48,33 +46,33 @@ def outcome(error: BaseException, script: str | None = None, typed: Sequence[str
             return 3, f"out of memory: {TOO_LARGE}, or use trainer.precision=bf16-mixed"
     if message := explain(error, script, typed):
         return 2, message
-    return shell.foreseen(error) or (_of_torch(error) if isinstance(error, RuntimeError) else None)
+    return shell.expected_outcome(error) or (_torch_outcome(error) if isinstance(error, RuntimeError) else None)
 
 
-def _of_torch(error: RuntimeError) -> shell.Outcome:
-    """Recognises errors by their types; the CPU's allocator raises a bare RuntimeError, which gets its traceback."""
+def _torch_outcome(error: RuntimeError) -> shell.Outcome:
+    """Returns the outcome of an error from torch: no GPU memory, or a lost rank; None for any other error."""
     torch = sys.modules.get("torch")
     if torch is None:
         return None
     if isinstance(error, torch.OutOfMemoryError):
         return 3, f"out of memory on the GPU: {TOO_LARGE}"
-    # A lost rank is a DistError with NCCL and a bare RuntimeError with gloo.
+    # For a lost rank, NCCL raises a DistError and gloo a bare RuntimeError.
     lost = torch.distributed.is_available() and isinstance(error, torch.distributed.DistError)
-    return (3, DIED) if lost or a_rank_died() else None
+    return (3, DIED) if lost or has_rank_died() else None
 
 
-def stopping() -> list[int]:
-    """Returns the signals that stop a run: Ctrl-C, SIGTERM, and a closed terminal unless `nohup` ignores it."""
+def stop_signals() -> list[int]:
+    """Returns the signals that stop a run: SIGINT, SIGTERM, and SIGHUP unless `nohup` ignores it."""
     found: list[int] = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # Windows has none
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not on Windows
         found.append(signal.SIGHUP)
     return found
 
 
 def end_with_parent() -> None:
-    """Ends this process, and so its children, when the process of ours that started it has ended."""
+    """Ends this process, and thereby its children, when the Headscope process that started it ends."""
     parent = os.environ.get(PARENT)
-    os.environ[PARENT] = str(os.getpid())  # for the ranks that this process may start
+    os.environ[PARENT] = str(os.getpid())  # read by the ranks that this process may start
     if parent is None or sys.platform == "win32":
         return
 
@@ -87,7 +85,7 @@ def end_with_parent() -> None:
 
 
 def end_together(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Watches the ranks that this process, the first rank, started: if one fails, ends all with an error message."""
+    """Watches the ranks that the first rank started; if one fails, prints an error and ends all of them."""
     _ranks.extend(ranks)
 
     def watch() -> None:
@@ -103,9 +101,9 @@ def end_together(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def a_rank_died() -> bool:
-    """Whether a rank that this process started has failed."""
-    deadline = time.monotonic() + 1  # a rank's connections may close before its process has ended
+def has_rank_died() -> bool:
+    """Whether a rank that this process started has failed; waits up to a second for its process to end."""
+    deadline = time.monotonic() + 1  # a rank's connections may close before its process ends
     while _ranks and time.monotonic() < deadline:
         if any(rank.poll() for rank in _ranks):
             return True
@@ -117,7 +115,7 @@ def replace_observer() -> None:
     """Makes Lightning call `end_together` instead of its own observer.
 
     Lightning's observer checks every five seconds and then kills all ranks, including the first, without a message.
-    The name is private to Lightning; tests/run/test_processes.py fails if it changes.
+    Lightning's function is private; tests/run/test_processes.py fails if its name changes.
     """
     from lightning.pytorch.strategies.launchers import subprocess_script
 
@@ -125,7 +123,7 @@ def replace_observer() -> None:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process that was started with `start_new_session`, and its ranks."""
+    """Kills a process that was started with `start_new_session`, and the ranks that it started."""
     if sys.platform == "win32":
         process.kill()
     else:

@@ -1,6 +1,6 @@
-"""The interface of loggers that record more than scalars, so that callbacks work with any logger.
+"""The interface for loggers that record more than scalars, so that callbacks work with any logger.
 
-Scalars and the config go through `Logger.log_metrics` and `Logger.log_hyperparams` of Lightning.
+Scalars and the config go through Lightning's `Logger.log_metrics` and `Logger.log_hyperparams`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,32 +14,29 @@ from headscope.training.module import Callback
 
 
 class Recorder:
-    """A mixin for Lightning loggers, which override the methods that they support. Only the first process calls it."""
+    """A mixin for Lightning loggers, which override the supported methods; only the first process calls them."""
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
-        """Records a picture (height, width, 3)."""
+        """Records a picture of shape (height, width, 3)."""
 
     def record_text(self, tag: str, text: str, step: int) -> None:
-        """Records a text, to be shown verbatim."""
+        """Records a text, which is shown verbatim."""
 
     def record_chart(self, title: str, tags: Sequence[str]) -> None:
-        """Requests one chart of several scalars."""
+        """Shows several scalars in one chart."""
 
     def record_embedding(self, tag: str, vectors: NDArray[np.float32], points: Sequence[tuple[str, str]]) -> None:
-        """Records vectors (N, C) for a projector, each with a label and a class."""
+        """Records N vectors of shape (N, C) for an embedding projector; each point is a label and a class."""
 
     def record_end(self, choices: Mapping[str, int | float | str], metrics: Mapping[str, float], step: int) -> None:
-        """Records the final metrics and the choices that distinguish this run from others."""
+        """Records the final metrics and the config values that distinguish this run from others."""
 
     def resume_at(self, step: int) -> None:
-        """Continues the record of an earlier process; called before anything else is recorded.
-
-        The run logs every step after `step` again; `step` is 0 if the earlier process saved no checkpoint.
-        """
+        """Continues an earlier record after `step`, or from 0 without a checkpoint; called before any other method."""
 
 
 def recorders(trainer: Trainer) -> list[Recorder]:
-    """Returns the loggers of a run that record more than scalars; none on processes other than the first."""
+    """Returns the loggers of a run that record more than scalars; an empty list on all processes except the first."""
     loggers: list[Any] = trainer.loggers if trainer.is_global_zero else []
     return [logger for logger in loggers if isinstance(logger, Recorder)]
 
@@ -48,5 +45,5 @@ class SummaryCallback(Callback):
     """A callback that adds keys to `summary.json` when the run ends."""
 
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-        """Returns keys of the summary, with plain data; `history` has step, seconds and val_loss of each validation."""
+        """Returns keys for the summary; `history` has the step, seconds and val_loss of each validation."""
         raise NotImplementedError

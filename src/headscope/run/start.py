@@ -1,6 +1,6 @@
-"""The start of a run: random weights, its own last checkpoint, or the weights of another run.
+"""Where a run starts: from random weights, from its own last checkpoint, or from the weights of another run.
 
-The checkpoint decides the tokenizer and the weights, so the data and the model are built here too.
+The data and the model are built here too, because a checkpoint determines the tokenizer and the weights.
 """
 
 import logging
@@ -31,9 +31,9 @@ class Start:
     """The checkpoint that a run starts from, if any."""
 
     step: int = 0  #: the number of completed steps; 0 for a new run
-    path: Path | None = None  #: of the checkpoint
-    earlier: checkpoint.Loaded | None = None  #: the model and the tokenizer in it
-    resume_from: Path | None = None  #: the same path if the whole state is restored; None if only the weights are
+    path: Path | None = None  #: the path of the checkpoint
+    earlier: checkpoint.Loaded | None = None  #: the model and the tokenizer in the checkpoint
+    resume_from: Path | None = None  #: `path` if the run restores its whole state from it; None otherwise
 
     def data(self, config: TrainConfig) -> CorpusData:
         """Returns the corpus in batches; raises `UserError` if the resumed run was trained on another text."""
@@ -48,18 +48,19 @@ class Start:
             earlier.tokenizer if earlier else None,
         )
         if self.resume_from and earlier and earlier.about["data"]["sha256"] != data.corpus.sha256:
-            unlike = f"{data.corpus.name} is not the text that {self.path} was trained on"
-            raise UserError(f"{unlike}; restore it, or use {argument('init=', self.path)}")
+            differs = f"{data.corpus.name} is not the text that {self.path} was trained on"
+            init = argument("init=", self.path)
+            raise UserError(f"{differs}; restore the original text, or start a new run with {init}")
         return data
 
     def module(self, composed: Composed, config: TrainConfig, choice: Choice, corpus: Corpus) -> LanguageModule:
-        """Returns the training module with its model, which has the checkpoint's weights if there is a checkpoint."""
+        """Returns the training module with the model; if there is a checkpoint, the model has its weights."""
         seed_everything(config.seed, verbose=False)
         model = self._model(config, len(corpus.tokenizer))
         if choice.precision == "64-true":
-            model.double()  # Lightning converts the model only after it has restored, and so rounded, the weights
+            model.double()  # Lightning converts the model only after it restores the weights, which rounds them to fp32
         fell_back = corpus.name == composed.config["data"].get("fallback")  # the requested corpus was unavailable
-        # A resumed run keeps the probe texts, on which every command describes the heads.
+        # A resumed run keeps its probe texts, so that every command describes the heads on the same texts.
         kept = self.earlier.about.get("passages") if self.earlier and self.resume_from else None
         card = checkpoint.card(
             model,
@@ -90,31 +91,31 @@ class Start:
         model, weights = config.model(vocab_size), self.earlier.model.state_dict()
         ours, theirs = ({k: tuple(v.shape) for k, v in state.items()} for state in (model.state_dict(), weights))
         if wrong := next((name for name in ours | theirs if ours.get(name) != theirs.get(name)), None):
-            sizes = f"{theirs.get(wrong, 'absent')} there and {ours.get(wrong, 'absent')} here"
-            raise UserError(f"{self.path} does not fit: {wrong} is {sizes}; use the same model")
+            sizes = f"{theirs.get(wrong, 'absent')} in the checkpoint and {ours.get(wrong, 'absent')} in this model"
+            raise UserError(f"{self.path} does not fit: {wrong} is {sizes}; set model.* as in that run")
         model.load_state_dict(weights)
-        if unlike := checkpoint.differences(self.earlier.model, model):
-            log.warning(f"{self.path} was trained with {unlike}")
+        if differences := checkpoint.differences(self.earlier.model, model):
+            log.warning(f"{self.path} was trained with {differences}")
         return model
 
 
 def start(config: TrainConfig, folder: RunFolder, resumed: bool) -> Start:
-    """Returns where a run starts: if resumed, at its last checkpoint, else at the checkpoint that the config names."""
+    """Returns the start of a run: its last checkpoint if it is resumed, else the checkpoint in its config, if any."""
     if resumed and (last := _last_checkpoint(folder)):
-        if last.step > (most := config.trainer.max_steps):
-            raise UserError(f"trainer.max_steps={most}, but {folder} has done {last.step} steps; give more")
+        if last.step > config.trainer.max_steps:
+            raise UserError(f"the run in {folder} has already done {last.step} steps; set trainer.max_steps higher")
         return last
     if (named := config.checkpoint if config.task == "validate" else config.init) is None:
         return Start()
     path, source = checkpoint.find(named), config.data()
-    text = source.read if isinstance(source, TextSource) else None  # for a file without a vocabulary
+    text = source.read if isinstance(source, TextSource) else None  # the vocabulary, if the file has none
     return Start(path=path, earlier=checkpoint.load(path, text))
 
 
 def _last_checkpoint(folder: RunFolder) -> Start | None:
-    """Returns the start at `last.ckpt`, or at `previous.ckpt` if that is damaged; None if the run had saved neither.
+    """Returns the start at `last.ckpt`, or at `previous.ckpt` if `last.ckpt` is damaged; None if neither was saved.
 
-    If neither can be read, raises `UserError`, because a new start could overwrite files that can still be restored.
+    Raises `UserError` if both are damaged, because a new start could overwrite files that can still be repaired.
     """
     saved = [path for path in (folder.last, folder.previous) if path.exists()]
     for path in saved:
@@ -122,12 +123,9 @@ def _last_checkpoint(folder: RunFolder) -> Start | None:
             earlier = checkpoint.load(path)
             return Start(int(earlier.about["step"]), path, earlier, path)
         except (UserError, KeyError, TypeError, ValueError):
-            log.warning(f"{path} is damaged" + "; trying the one before" * (path != saved[-1]))
-    if not saved and len(folder.status().history) <= 1:  # the first checkpoint is saved before the second validation
+            log.warning(f"{path} is damaged" + "; trying the previous checkpoint" * (path != saved[-1]))
+    if not saved and len(folder.status().history) <= 1:  # the run ended before its first checkpoint was complete
         return None
     files = " and ".join(map(str, saved or (folder.last, folder.previous)))
-    best = f"{argument('init=', folder.best)} in" if folder.best.exists() else "with"
-    raise UserError(
-        f"{files} cannot be read, so there is nothing to resume; restore one of them, or start again {best} a new"
-        " folder"
-    )
+    init = f" with {argument('init=', folder.best)}" if folder.best.exists() else ""
+    raise UserError(f"{files} cannot be read; restore one of them, or start a new run{init} in a new folder")

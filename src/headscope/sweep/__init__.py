@@ -1,1 +1,1 @@
-"""Many runs: a process for each, and a report on them all."""
+"""Sweeps: many runs, each in its own process."""

@@ -1,4 +1,4 @@
-"""Checks the jobs of a sweep before the first one starts, so that a mistake in the last job is found early."""
+"""Checks all jobs of a sweep before the first job starts, so that mistakes are found early."""
 
 import multiprocessing
 from collections.abc import Sequence
@@ -12,12 +12,9 @@ from headscope.errors import UserError
 
 
 def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoader) -> None:
-    """Composes each job and builds what needs no data, in a separate process whose memory is freed afterwards.
+    """Composes each job and builds the parts that need no data, in a process whose memory is freed afterwards.
 
-    Prints the jobs that cannot be built; the sweep trains the others.
-
-    Raises:
-        UserError: no job can be built.
+    Prints the error of each job that cannot be built; raises `UserError` if no job can be built.
     """
     composed = [split_off_hydra(loader.load_sweep_config(master, list(job))) for job in jobs]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
@@ -31,7 +28,7 @@ def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoade
 
 
 def _mistakes(jobs: Sequence[Composed]) -> list[str]:
-    """Returns the error message for each config, empty if there is none. Does not look at hardware or data."""
+    """Returns the error message for each config, empty if it is valid. Hardware and data are not checked."""
     from headscope.config.keys import TrainConfig
     from headscope.config.schema import parse
 

@@ -1,6 +1,6 @@
-"""The jobs of a sweep: their names and overrides, the manifest that lists them, and the owner of the sweep's folder.
+"""The jobs of a sweep: their names and overrides, the manifest that lists them, and the lock of the sweep's folder.
 
-Imports no torch, so that a sweep's own process stays small.
+Imports no torch, so that the main process of a sweep stays small.
 """
 
 import json
@@ -18,18 +18,18 @@ from headscope.shell import argument
 MANIFEST = "sweep.json"
 LONGEST_NAME = 60
 
-begun: list[Path] = []  #: folders of sweeps that this process has begun; filled by `hydra_plugins.headscope.Record`
-resumed: list[str] = []  #: the folder in `resume=DIR`, if it was given; filled by `hydra_plugins.headscope.Record`
-_launched: dict[Path, list["Job"]] = {}  # folders that this process owns until it ends, and the jobs launched there
+sweep_folders: list[Path] = []  #: folders of this process's sweeps; filled by `hydra_plugins.headscope.Record`
+resumed: list[str] = []  #: the folder in `resume=DIR`, if any; filled by `hydra_plugins.headscope.Record`
+_launched: dict[Path, list["Job"]] = {}  # the jobs that this process launched, by the folder that it has locked
 
 
 @dataclass(frozen=True)
 class Job:
     """One run of a sweep."""
 
-    name: str  #: of its folder
-    overrides: tuple[str, ...]  #: `key=value` each
-    trial: bool = False  #: only helps to choose a value; reports do not count it as a sample
+    name: str  #: the name of its folder
+    overrides: tuple[str, ...]  #: each `key=value`
+    trial: bool = False  #: whether the run only helps to choose a value; reports do not count trials as samples
 
     @property
     def values(self) -> dict[str, str]:
@@ -48,21 +48,21 @@ def swept_keys(jobs: Sequence[Job]) -> list[str]:
 
 
 def folder_name(number: int, values: dict[str, str], width: int = 2) -> str:
-    """Returns a short readable name such as `03-rope-s1`, with s1 for seed=1 and `lr0.003` for other numbers."""
+    """Returns a short name such as `03-rope-lr0.003-s1`, where s1 stands for seed=1."""
     labels = [f"s{value}" if key == "seed" else value_label(key, value) for key, value in values.items()]
     parts = [f"{number:0{width}}", *(re.sub(r"[^\w.-]+", "", label) for label in labels)]
     return "-".join(filter(None, parts))[:LONGEST_NAME].rstrip("-.")
 
 
 def value_label(key: str, value: str) -> str:
-    """Returns a short label for an override: the value, and for a number also the key's last part, `lr 0.003`."""
+    """Returns a short label for an override: the value, with the key if it is a number, as in `lr 0.003`."""
     if re.match(r"[-+.\d\[]|(null|true|false)$", value):
         return f"{key.rpartition('.')[2]} {short_number(value)}"
     return value
 
 
 def short_number(value: str) -> str:
-    """Returns a number with at most four digits; any other text unchanged."""
+    """Returns a number rounded to four significant digits; any other text is returned unchanged."""
     return f"{float(value):.4g}" if re.fullmatch(r"-?\d*\.\d+(e-?\d+)?|-?\d+e-?\d+", value) else value
 
 
@@ -70,9 +70,9 @@ def short_number(value: str) -> str:
 class Manifest:
     """The file that lists the jobs of a sweep; written before the first job starts and whenever jobs are added."""
 
-    command: tuple[str, ...]  #: the arguments of `train.py`
+    command: tuple[str, ...]  #: the arguments of train.py
     jobs: tuple[Job, ...]
-    keys: tuple[str, ...] = ()  #: a job of a resumed sweep is an earlier job if it agrees in these keys
+    keys: tuple[str, ...] = ()  #: two jobs with the same values of these keys are the same job
 
     def write(self, folder: Path) -> None:
         """Saves the manifest in a sweep's folder."""
@@ -81,7 +81,7 @@ class Manifest:
 
     @staticmethod
     def read(folder: Path) -> "Manifest":
-        """Returns the manifest of a sweep; if another sweeper wrote none, derives it from the folders of the runs."""
+        """Returns the manifest of a sweep; if there is none (another sweeper), derives it from the runs' folders."""
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             jobs = tuple(Job(j["name"], tuple(j["overrides"]), j.get("trial", False)) for j in content["jobs"])
@@ -90,42 +90,41 @@ class Manifest:
             runs = [RunFolder(p) for p in sorted(folder.glob("*/"), key=lambda p: (len(p.name), p.name))]
             jobs = tuple(Job(run.path.name, tuple(run.overrides())) for run in runs if run.started)
             if not jobs:
-                raise UserError(f"{folder} holds no sweep; give a sweep's folder, hydra.sweep.dir") from None
+                raise UserError(f"{folder} contains no sweep; use the folder of a sweep (hydra.sweep.dir)") from None
             return Manifest((), jobs, tuple(swept_keys(jobs)))
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise UserError(f"{folder / MANIFEST} is damaged ({type(e).__name__}); start a new sweep") from e
 
     @staticmethod
     def so_far(folder: Path) -> "Manifest":
-        """Returns the manifest of a sweep, which is empty if the sweep has not started yet."""
+        """Returns the manifest of a sweep, or an empty one if the sweep has not started yet."""
         return Manifest.read(folder) if (folder / MANIFEST).exists() else Manifest((), ())
 
 
-def own(folder: Path) -> list[Job]:
-    """Locks a sweep's folder for this process until it ends; a second call, for Hydra's next batch, changes nothing.
+def claim_folder(folder: Path) -> list[Job]:
+    """Locks a sweep's folder until this process ends; later calls, for Hydra's next batches, have no further effect.
 
-    Returns the jobs that this process has launched in the folder, a list to which the caller adds. Raises `UserError`
-    if another process owns the folder, or a sweep may not start or continue there.
+    Returns the list of jobs that this process has launched in the folder; the caller appends to it. Raises `UserError`
+    if another process owns the folder, or if a sweep may not start or continue there.
     """
     here = folder.resolve()
     if here in _launched:
         return _launched[here]
     if here == Path.cwd():
-        raise UserError("hydra.sweep.dir is the current folder; choose one of its own, such as outputs/NAME")
+        raise UserError("hydra.sweep.dir is the current folder; choose a separate one, such as outputs/NAME")
     lock = Lock(folder)
     lock.acquire()
     manifest = folder / MANIFEST
-    if RunFolder(folder).occupied or (
-        manifest.exists() and not is_resumed(folder, manifest, resumed[-1] if resumed else None)
-    ):
+    is_new = not is_resumed(folder, manifest, resumed[-1] if resumed else None)
+    if RunFolder(folder).occupied or (manifest.exists() and is_new):
         lock.release()
         again = argument("resume=", folder)
-        raise UserError(f"{folder} holds results already; resume them with {again}, or choose another folder")
+        raise UserError(f"{folder} already contains results; resume them with {again}, or choose another folder")
     return _launched.setdefault(here, [])
 
 
 def append_to_log(run: RunFolder, line: str) -> None:
-    """Adds a line to the log of a job; a blank line before it ends an earlier line that was cut off."""
+    """Adds a line to the log of a job; it begins with a line break, because the last line may be incomplete."""
     run.path.mkdir(parents=True, exist_ok=True)
     with run.job_log.open("a", encoding="utf-8") as log:
         log.write(f"\n{line}\n")

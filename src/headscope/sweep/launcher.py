@@ -14,49 +14,49 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from headscope.config.overrides import RESUME, quoted, split
+from headscope.config.overrides import RESUME, quote, split
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import STARTED
-from headscope.sweep.jobs import Job, Manifest, append_to_log, folder_name, own, swept_keys
+from headscope.sweep.jobs import Job, Manifest, append_to_log, claim_folder, folder_name, swept_keys
 from headscope.sweep.pool import JobDisplay, Plan, Pool
 
 if TYPE_CHECKING:
     from hydra_plugins.headscope import Tuned
 
 
-def merged_overrides(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[Override]:
-    """Returns the overrides of a file in `conf/sweep` and the typed ones; a typed override replaces one of the file."""
+def parse_overrides(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[Override]:
+    """Returns the overrides in a file from `conf/sweep`, updated with the overrides that the user typed."""
     in_file = [f"{key}={value}" for key, value in params.items()]
     overrides = OverridesParser.create(loader).parse_overrides([*in_file, *typed])
     return list({override.get_key_element().lstrip("+~"): override for override in overrides}.values())
 
 
 def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader) -> list[list[str]]:
-    """Returns the overrides of each job: every combination of the values, where the last key varies fastest."""
+    """Returns the overrides of each job: every combination of the values; the last key varies fastest."""
     choices = []
-    for override in merged_overrides(params, typed, loader):
+    for override in parse_overrides(params, typed, loader):
         if not override.is_sweep_override():
             choices.append([str(override.input_line)])
         elif not override.is_discrete_sweep():
-            raise UserError(f"{override.input_line}: only sweep=search takes an interval; give values with commas")
+            raise UserError(f"{override.input_line}: only sweep=search accepts intervals; separate values with commas")
         elif values := [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]:
             choices.append(values)
         else:
-            raise UserError(f"{override.input_line} has no values to sweep over; give at least one")
+            raise UserError(f"{override.input_line} has no values to sweep over; add at least one")
     if any("task=validate" in choice for choice in choices):
-        raise UserError("task=validate measures one checkpoint; leave out -m")
+        raise UserError("task=validate evaluates one checkpoint; leave out -m")
     return [list(job) for job in dict.fromkeys(itertools.product(*choices))]
 
 
 def launch(
     folder: Path, overrides: Sequence[Sequence[str]], runner: Pool | Launcher, first: int = 0, trial: bool = False
 ) -> list[JobReturn]:
-    """Runs those jobs of a grid that are not complete; resumes them if they were started before.
+    """Runs the incomplete jobs of a grid; resumes those that were started before.
 
-    The names of new jobs have numbers from `first` on. Raises `UserError` if the folder cannot be used or overrides
-    would change nothing, and `Interrupted` if a signal stopped the sweep.
+    New jobs are numbered from `first`. Raises `UserError` if the folder cannot be used or if overrides would have no
+    effect, and `Interrupted` if a signal stopped the sweep.
     """
-    launched, before = own(folder), Manifest.so_far(folder)
+    launched, before = claim_folder(folder), Manifest.so_far(folder)
     manifest = named_jobs([Job("", tuple(o), trial) for o in overrides], before, folder, first, launched)
     earlier = {job.name: job for job in before.jobs}
     jobs, completed, finished = [], [], True
@@ -71,7 +71,7 @@ def launch(
         jobs.append(job)
     if finished:
         refuse_unused(folder, [o for job in manifest.jobs for o in job.overrides], [*before.jobs, *completed])
-    # Earlier jobs of the sweep stay in its manifest if this process has launched them, or if they have started.
+    # Earlier jobs stay in the manifest if this process launched them or if they have started.
     names = {job.name for job in jobs}
     others = [job for job in before.jobs if job.name not in names]
     kept = [job for job in others if job in launched or job.run(folder).status().state != "waiting"]
@@ -81,28 +81,28 @@ def launch(
     return [_job_return(folder, job) for job in jobs]
 
 
-def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[JobReturn]:
-    """Runs one trial per combination and value, then each combination's best value with the given seeds.
+def tune_and_compare(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[JobReturn]:
+    """Runs one trial per combination and value of the tuned key, then each combination's best value with every seed.
 
-    The report does not count trials as samples: a value chosen for its low loss was also lucky. Raises errors as
-    `launch` does, and `RunFailed` if no trial of any combination completed.
+    The report does not count trials as samples, because a value chosen for its low loss is also lucky. Raises the
+    errors of `launch`, and `RunFailed` if no trial completed.
     """
     grid = combinations(sweeper.params, typed, sweeper.loader)
-    trials, jobs = {}, []  # trials by (other overrides, value); jobs also have a seed
+    trials, jobs = {}, []  # trials by (other overrides, value); jobs as (other overrides, value, all overrides)
     for job in grid:
         rest = tuple(o for o in job if split(o)[0] not in (sweeper.tune, "seed"))
         value = next((o for o in job if split(o)[0] == sweeper.tune), None)
         seed = next((o for o in job if split(o)[0] == "seed"), "seed=1")
         if value is None:
-            raise UserError(f"hydra.sweeper.tune={sweeper.tune} has no values to choose from; give it several")
+            raise UserError(f"hydra.sweeper.tune={sweeper.tune} has no values to choose from; add several")
         if seed == f"seed={sweeper.tuning_seed}":
-            raise UserError(f"{seed} is that of the trials; compare with others, or set hydra.sweeper.tuning_seed")
+            raise UserError(f"{seed} is the seed of the trials; use other seeds, or change hydra.sweeper.tuning_seed")
         trials[rest, value] = [*rest, value, f"seed={sweeper.tuning_seed}"]
         jobs.append((rest, value, [*rest, value, seed]))
     sweeper.check([*trials.values()])
     ended = zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True)
     losses = {key: done.return_value for key, done in ended if done.status == JobStatus.COMPLETED}
-    # The dict keeps the last value of each combination, which is the value with the lowest loss.
+    # Sorted by falling loss, so the dict keeps the value with the lowest loss of each combination.
     best = dict(sorted(losses, key=lambda key: losses[key], reverse=True))
     chosen = [job for rest, value, job in jobs if best.get(rest) == value]
     if not chosen:
@@ -113,11 +113,11 @@ def tuned(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[J
 def named_jobs(
     jobs: Sequence[Job], before: Manifest, folder: Path, first: int = 0, launched: Sequence[Job] = ()
 ) -> Manifest:
-    """Returns a manifest of jobs with their names: the name of an earlier job that is the same, or a new name.
+    """Returns a manifest of jobs with names: the name of the same job in `before` if there is one, else a new name.
 
-    Two jobs are the same if they agree in all keys by which this sweep has ever distinguished jobs. If an earlier job
-    has no override of such a key, because the key was not swept then, its config supplies the value. The jobs
-    `launched` by this process's earlier batches are never the same as a job of this batch.
+    Two jobs are the same if they have equal values for all keys that this sweep has ever swept. If an earlier job has
+    no override for such a key, because it was not swept then, the value comes from its config. Jobs that this process
+    `launched` in earlier batches are never the same as a job of this batch.
     """
     keys = tuple(dict.fromkeys([*before.keys, *swept_keys([*launched, *jobs])]))
     names = {}
@@ -137,32 +137,30 @@ def named_jobs(
 
 
 def typed_command() -> tuple[str, ...]:
-    """Returns the arguments of this process's script, without the sweep's folder."""
+    """Returns the arguments of this process's script, except the sweep's folder."""
     return tuple(a for a in sys.argv[1:] if split(a)[0] not in ("hydra.sweep.dir", RESUME))
 
 
 def _as_trained(job: Job, earlier: Job, folder: Path) -> Job:
-    """Returns a completed job with the overrides it was trained with, whatever overrides are given now."""
+    """Returns a completed job with the overrides that it was trained with, not those of this command."""
     config = earlier.run(folder).config()
     true = [o for o in job.overrides if config.get(split(o)[0]) == split(o)[1]]
     return replace(job, overrides=tuple({split(o)[0]: o for o in [*earlier.overrides, *true]}.values()))
 
 
 def refuse_unused(folder: Path, overrides: Sequence[str], jobs: Sequence[Job]) -> None:
-    """Raises a UserError if a sweep has ended and no job has one of the overrides: nothing would be trained with it."""
+    """Raises `UserError` if no job of a sweep that has ended used one of the overrides, which would have no effect."""
     used = {o for job in jobs for o in job.overrides}
     if new := [o for o in overrides if o not in used]:
-        raise UserError(
-            f"all jobs in {folder} have ended without {new[0]}; sweep over several values of it, train further with"
-            " trainer.max_steps=…, or start a new sweep"
-        )
+        ended = f"all jobs in {folder} have ended without {new[0]}"
+        raise UserError(f"{ended}; sweep over its values, train further with trainer.max_steps=…, or start a new sweep")
 
 
 def run_plan(plan: Plan, runner: Pool | Launcher, folder: Path, size: int | None = None) -> None:
-    """Runs the jobs of a plan in our pool, or with another launcher in batches of `size`; None is one batch."""
+    """Runs the jobs of a plan in our pool, or with another launcher in batches of `size` (None: a single batch)."""
     with JobDisplay(plan.total, live=isinstance(runner, Pool)) as display:
         for job in plan.done:
-            display.ended(job, job.run(folder).status())
+            display.show_end(job, job.run(folder).status())
         if isinstance(runner, Pool):
             runner.run(plan, display)
         else:
@@ -170,22 +168,22 @@ def run_plan(plan: Plan, runner: Pool | Launcher, folder: Path, size: int | None
 
 
 def _run_batches(plan: Plan, display: JobDisplay, runner: Launcher, folder: Path, size: int | None) -> None:
-    """Runs the jobs of a plan with another launcher. It receives our folder names, and it cannot prune trials."""
+    """Runs the jobs of a plan with another launcher, which uses our folder names and cannot prune trials."""
     number = 0
     while batch := list(itertools.islice(iter(plan.next, None), size)):
         error = None
         for job in batch:
             append_to_log(job.run(folder), f"{STARTED}{shlex.join(job.overrides)}")
         try:
-            runner.launch([[*job.overrides, f"hydra.sweep.subdir={quoted(job.name)}"] for job in batch], number)
-        except RuntimeError as e:  # a process died; the launcher loses all results, but the jobs' folders have them
+            runner.launch([[*job.overrides, f"hydra.sweep.subdir={quote(job.name)}"] for job in batch], number)
+        except RuntimeError as e:  # a process died: the launcher loses all results, but the jobs' folders contain them
             error = (str(e) or repr(e)).splitlines()[0]
         for job in batch:
             run = job.run(folder)
             if error and run.status().state in ("waiting", "interrupted"):
                 append_to_log(run, f"error: {error}")
-            plan.ended(job, run.status())
-            display.ended(job, run.status())
+            plan.record_end(job, run.status())
+            display.show_end(job, run.status())
         number += len(batch)
 
 

@@ -1,7 +1,7 @@
-"""Runs jobs in processes of their own, a fixed number at a time, shows their progress, and ends them with this process.
+"""Runs jobs in separate processes, a fixed number at a time, shows their progress, and ends them with this process.
 
-No library gives each process its own GPUs, stops it with its checkpoint saved, and lets a search end it early, so this
-file does. A thread waits for each process, and the main thread polls all processes once per second.
+We found no library that assigns GPUs to processes, lets them save a checkpoint before they stop, and ends unpromising
+ones early. One thread waits for each process, and the main thread polls all processes once per second.
 """
 
 import contextlib
@@ -20,40 +20,40 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
 from headscope import waiting
-from headscope.config.overrides import quoted
+from headscope.config.overrides import quote
 from headscope.errors import Interrupted, UserError
 from headscope.run.folder import STARTED, Status
-from headscope.run.processes import kill, stopping
+from headscope.run.processes import kill, stop_signals
 from headscope.shell import argument
 from headscope.sweep.jobs import Job, append_to_log
 
 POLL = 1.0  #: seconds between two polls
-PATIENCE = 60.0  #: seconds that a job has to save its checkpoint after a signal, before it is killed
+PATIENCE = 60.0  #: seconds that a job has after a signal to save its checkpoint before it is killed
 
 
 class Plan:
-    """Supplies the jobs of a sweep one by one, here those `left` to run, and receives their results.
+    """Supplies the jobs of a sweep one at a time, and receives their results.
 
-    The jobs `done` ended before this process started.
+    `left` are the jobs to run; `done` are the jobs that ended before this process started.
     """
 
     def __init__(self, left: Sequence[Job] = (), done: Sequence[Job] = ()) -> None:
         self.left, self.done, self.total = list(left), list(done), len(left) + len(done)
 
     def next(self) -> Job | None:
-        """Returns the next job, or None after the last one; called when a slot is free."""
+        """Returns the next job, or None after the last one; called when a slot becomes free."""
         return self.left.pop(0) if self.left else None
 
-    def unpromising(self, job: Job, status: Status) -> bool:
-        """Whether to end a running job early."""
+    def should_prune(self, job: Job, status: Status) -> bool:
+        """Whether to end a running job early, because its losses are unpromising."""
         return False
 
-    def ended(self, job: Job, status: Status) -> None:
-        """Called for each job that has ended."""
+    def record_end(self, job: Job, status: Status) -> None:
+        """Records the result of a job that has ended."""
 
 
 class JobDisplay(Progress):
-    """Job, steps, val/loss and time left; as bars on a terminal, unless the jobs print their own lines to it."""
+    """Shows the progress of all jobs: as bars on a terminal if `live`, and as one line when a job starts or ends."""
 
     def __init__(self, total: int, live: bool = True) -> None:
         columns = "{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[loss]}", TimeRemainingColumn()
@@ -61,21 +61,21 @@ class JobDisplay(Progress):
         hidden = not (live and console.is_terminal)
         super().__init__(*columns, console=console, transient=True, disable=hidden, speed_estimate_period=600)
         self.total, self.done = total, 0
-        self.bars: dict[str, TaskID] = {}  # of the running jobs
+        self.bars: dict[str, TaskID] = {}  # the bars of the running jobs, by name
 
-    def started(self, job: Job) -> None:
+    def show_start(self, job: Job) -> None:
         """Shows that a job has started."""
         self._print(f"{job.name} started")
         self.bars[job.name] = self.add_task(job.name, total=None, loss="")
 
-    def running(self, job: Job, status: Status) -> None:
+    def show_progress(self, job: Job, status: Status) -> None:
         """Shows the progress of a job."""
         done, steps = status.steps
         loss = "" if status.val_loss is None else f"val/loss {status.val_loss:.4f}"
         self.update(self.bars[job.name], completed=done, total=steps or None, loss=loss)
 
-    def ended(self, job: Job, status: Status) -> None:
-        """Shows that a job has ended, now or before the sweep was resumed."""
+    def show_end(self, job: Job, status: Status) -> None:
+        """Shows that a job has ended, either now or before the sweep was resumed."""
         if job.name in self.bars:
             self.remove_task(self.bars.pop(job.name))
         self.done += 1
@@ -85,7 +85,7 @@ class JobDisplay(Progress):
         self._print(f"{self.done:>3}/{self.total} {job.name} {status.state}{loss}{seconds}{reason}")
 
     def _print(self, line: str) -> None:
-        # If the reader has ended (`tee` after Ctrl-C), rich would exit; the sweep must continue.
+        # If the reader of the output has ended (`tee` after Ctrl-C), rich would exit, but the sweep must continue.
         with contextlib.suppress(OSError, SystemExit):
             self.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
@@ -97,17 +97,17 @@ class Running:
     job: Job
     slot: int
     process: subprocess.Popen[bytes]
-    terminated: float | None = None  #: the time when the process received the signal to stop
+    terminated: float | None = None  #: the time when this process sent the signal to stop
 
 
 def check_integer(key: str, value: object, least: int = 1) -> None:
-    """Raises a UserError unless a value is an integer of at least `least`; Hydra does not check types."""
+    """Raises `UserError` unless a value is an integer of at least `least`, because Hydra does not check types."""
     if type(value) is not int or value < least:
         raise UserError(f"{key}={value} must be an integer of at least {least}")
 
 
 def visible_gpus() -> list[str]:
-    """Returns the GPUs of this machine in the notation of CUDA_VISIBLE_DEVICES, without importing torch."""
+    """Returns the GPUs of this machine as they are named in CUDA_VISIBLE_DEVICES, without importing torch."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [gpu for gpu in named.split(",") if gpu.strip() not in ("", "-1")]
     try:
@@ -123,10 +123,10 @@ def gpus_of(slot: int, per_job: int, gpus: Sequence[str]) -> str:
 
 
 class Pool:
-    """Runs the jobs of a plan, `n_jobs` at the same time; None is one, or as many as the GPUs allow.
+    """Runs the jobs of a plan, at most `n_jobs` at once; None: one without GPUs, otherwise as many as the GPUs allow.
 
-    A first signal is forwarded to the jobs, and the pool waits until they have saved their checkpoints. A second signal
-    kills them. If this process is killed, its jobs end by themselves: see `headscope.run.processes`.
+    The first signal is forwarded to the jobs, and the pool waits until they have saved their checkpoints. A second
+    signal kills them. If this process is killed, its jobs end themselves; see `headscope.run.processes`.
     """
 
     def __init__(self, folder: Path, n_jobs: int | None, gpus_per_job: int) -> None:
@@ -137,14 +137,14 @@ class Pool:
         self.n_jobs = n_jobs or max(len(self.gpus) // gpus_per_job, 1)
         if self.gpus and gpus_per_job > 1 and self.n_jobs * gpus_per_job > len(self.gpus):
             needed = f"{self.n_jobs} jobs of {gpus_per_job} GPUs each"
-            raise UserError(f"{needed} need more than {len(self.gpus)}; lower one")
-        self.running: dict[Future[int], Running] = {}  # the future is the exit code, for which a thread waits
+            raise UserError(f"{needed} need more than {len(self.gpus)} GPUs; lower n_jobs or gpus_per_job")
+        self.running: dict[Future[int], Running] = {}  # by the future exit code, for which a thread waits
         self.threads = ThreadPoolExecutor(self.n_jobs)
         self.signals: list[int] = []
 
     def run(self, plan: Plan, display: JobDisplay) -> None:
-        """Runs all jobs of the plan. Raises `Interrupted` after a signal, when all jobs have ended."""
-        before = {s: signal.signal(s, lambda signum, _: self.signals.append(signum)) for s in stopping()}
+        """Runs all jobs of the plan. After a signal, raises `Interrupted` when all jobs have ended."""
+        before = {s: signal.signal(s, lambda signum, _: self.signals.append(signum)) for s in stop_signals()}
         try:
             while self._fill_slots(plan, display):
                 wait(self.running, POLL, FIRST_COMPLETED)
@@ -163,19 +163,19 @@ class Pool:
             raise Interrupted(self.signals[0], f"resume the sweep with {argument('resume=', self.folder)}")
 
     def _fill_slots(self, plan: Plan, display: JobDisplay) -> bool:
-        """Starts jobs in the free slots. Returns whether any job is running then."""
+        """Starts jobs in the free slots, and returns whether any job is running."""
         while len(self.running) < self.n_jobs and not self.signals and (job := plan.next()):
             slot = min(set(range(self.n_jobs)) - {r.slot for r in self.running.values()})
             process = self._start(job, slot)
             self.running[self.threads.submit(process.wait)] = Running(job, slot, process)
-            display.started(job)
+            display.show_start(job)
         return bool(self.running)
 
     def _poll(self, r: Running, plan: Plan, display: JobDisplay) -> None:
         """Shows the progress of a job, and stops it after a signal or if it is unpromising."""
         status = r.job.run(self.folder).status(running=True)
-        display.running(r.job, status)
-        if not r.terminated and (self.signals or plan.unpromising(r.job, status)):
+        display.show_progress(r.job, status)
+        if not r.terminated and (self.signals or plan.should_prune(r.job, status)):
             r.process.terminate()
             r.terminated = time.monotonic()
         elif r.terminated and (time.monotonic() - r.terminated > PATIENCE or len(self.signals) > 1):
@@ -183,25 +183,25 @@ class Pool:
 
     def _finish(self, r: Running, exit_code: int, plan: Plan, display: JobDisplay) -> None:
         """Reports a job that has ended to the plan and the display."""
-        kill(r.process)  # other ranks of the same job may still run
+        kill(r.process)  # other ranks of the same job may still be running
         run = r.job.run(self.folder)
         if exit_code < 0 and not r.terminated:
             append_to_log(run, f"error: the process was killed by {signal.Signals(-exit_code).name}")
-        plan.ended(r.job, run.status())
-        display.ended(r.job, run.status())
+        plan.record_end(r.job, run.status())
+        display.show_end(r.job, run.status())
 
     def _start(self, job: Job, slot: int) -> subprocess.Popen[bytes]:
         """Starts a job, or resumes it with its new overrides if it was started before."""
         run = job.run(self.folder)
-        arguments = [*job.overrides, f"hydra.run.dir={quoted(str(run.path))}", "hydra.mode=RUN"]
+        arguments = [*job.overrides, f"hydra.run.dir={quote(str(run.path))}", "hydra.mode=RUN"]
         if run.started:
             before = set(run.overrides())
             arguments = [f"resume={run.path}", *(o for o in job.overrides if o not in before)]
-        line = [sys.executable, str(Path(sys.argv[0]).resolve()), *arguments]  # the script of this process
+        line = [sys.executable, str(Path(sys.argv[0]).resolve()), *arguments]  # the same script as in this process
         append_to_log(run, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
-        environment = dict(os.environ)  # names this process as the parent
+        environment = dict(os.environ)  # contains HEADSCOPE_PARENT, which names this process
         if self.n_jobs > 1:
-            environment |= waiting.beside_others()
+            environment |= waiting.variables_for_shared_cores()
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpus_of(slot, self.gpus_per_job, self.gpus)
         with run.job_log.open("ab") as log:
@@ -211,5 +211,5 @@ class Pool:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                start_new_session=True,  # Ctrl-C then reaches this process only, which forwards it
+                start_new_session=True,  # so that Ctrl-C reaches only this process, which forwards it
             )

@@ -2,32 +2,30 @@
 
 from collections.abc import Sequence
 
-from headscope.config.overrides import RESUME, quoted, split
+from headscope.config.overrides import RESUME, quote, split
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import MANIFEST, Manifest
 
 
-def continued(folder: str, overrides: Sequence[str]) -> list[str] | None:
-    """Returns the recorded overrides, then the new ones, then the folder; None if the run has completed.
+def resume_overrides(folder: str, overrides: Sequence[str]) -> list[str] | None:
+    """Returns the overrides that resume a run or a sweep: recorded, new, and the folder; None if the run has completed.
 
-    The run records all of them after it has checked them, so they apply to the next resume too.
-
-    Raises:
-        UserError: no run was started there, or a completed run was given other overrides than more steps.
+    The run checks and records all of them, so that they apply to the next resume too. Raises
+    `UserError` if no run was started in the folder, or if it has completed and the overrides do not raise its steps.
     """
     if not folder:
-        raise UserError("resume= is empty; give the folder of a run")
+        raise UserError("resume= is empty; use resume=DIR with the folder of a run")
     if {"-h", "--help"} & set(overrides):
         return ["--help"]
     run = RunFolder(folder)
-    resume = f"{RESUME}={quoted(str(run.path.resolve()))}"
+    resume = f"{RESUME}={quote(str(run.path.resolve()))}"
     if (run.path / MANIFEST).exists():
         command = Manifest.read(run.path).command
-        return [*merged(command, overrides), resume, f"hydra.sweep.dir={quoted(str(run))}"]
+        return [*replace_overrides(command, overrides), resume, f"hydra.sweep.dir={quote(str(run))}"]
     before = run.overrides()
     if moved := [o for o in overrides if split(o)[0] in ("hydra.run.dir", "hydra.sweep.dir", "paths.run_dir")]:
-        raise UserError(f"{moved[0]} cannot be used with resume={folder}; a run is resumed in its own folder")
+        raise UserError(f"{moved[0]} cannot be used with resume={folder}, because a run is resumed in its own folder")
     longer = any(split(o)[0] == "trainer.max_steps" for o in overrides)
     if run.summary().get("status") == "completed" and not longer:
         if overrides:
@@ -36,11 +34,11 @@ def continued(folder: str, overrides: Sequence[str]) -> list[str] | None:
         return None
     if overrides:
         print(f"resuming {run} with {' '.join(overrides)}")
-    return [*merged(before, overrides), resume, f"hydra.run.dir={quoted(str(run))}", "hydra.mode=RUN"]
+    return [*replace_overrides(before, overrides), resume, f"hydra.run.dir={quote(str(run))}", "hydra.mode=RUN"]
 
 
-def merged(before: Sequence[str], new: Sequence[str]) -> list[str]:
-    """Returns the earlier overrides without those whose key has a new override, followed by the new overrides."""
+def replace_overrides(before: Sequence[str], new: Sequence[str]) -> list[str]:
+    """Returns the earlier overrides, except those whose keys have new overrides, followed by the new overrides."""
     keys = [split(o)[0] for o in new]
     kept = [o for o in before if split(o)[0] not in keys or "=" not in o]
     return [*kept, *(o for o in new if "=" in o or o not in kept)]
