@@ -57,7 +57,7 @@ class ActivationCache:
         return layers[0] if name == "logits" else torch.stack(layers)
 
     def record(self, name: str, layer: int, compute: Callable[[], Tensor]) -> None:
-        """Stores compute() as one layer of a field, if the field is to be recorded."""
+        """Stores compute() as one layer of a field; does nothing if the field was not requested."""
         if name in self._fields:
             self._by_layer[name][layer] = compute()
 

@@ -67,7 +67,7 @@ def qk_circuit(model: TransformerLM, layer: int, tokens: Tensor | None = None) -
 def ov_eigenvalue_score(model: TransformerLM, layer: int) -> Tensor:
     """Returns Σ λ / Σ |λ| over the eigenvalues of the OV circuit (Elhage et al. 2021): (H,), from -1 to 1 (copying).
 
-    The eigenvalues of the V × V circuit are those of the D × D matrix W_O W_U W_E W_V, and zeros. The score is NaN if
+    The V × V circuit has the eigenvalues of the D × D matrix W_O W_U W_E W_V, and zeros. The score is NaN if
     the circuit is zero, as at the start of training.
     """
     _, _, value, output = head_matrices(model, layer)

@@ -17,7 +17,7 @@ def rollout(maps: Tensor) -> Tensor:
     """Returns how much of each input position reaches each position of the residual stream (Abnar & Zuidema 2020).
 
     Section 3 of the paper: a layer's Ã is the mean of A + I over heads, with each row divided by its sum. The identity
-    I stands for the residual connection. Rollout after layer l is Ãₗ … Ã₁ Ã₀. It uses attention weights and ignores the
+    I represents the residual connection. Rollout after layer l is Ãₗ … Ã₁ Ã₀. It uses attention weights and ignores the
     values. Takes maps (L, B, H, T, T) whose rows sum to one, and returns one matrix per layer, (L, B, T, T), whose rows
     also sum to one.
     """

@@ -87,9 +87,9 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor | None = None,
     """Returns a report on every head.
 
     A role is confirmed if mean ablation of the head costs at least `COSTS` nats per token and `ERRORS` standard errors
-    on the role's probe: on all targets of the text, or on the predictable targets of the repeated texts. Heads with one
-    role can replace each other (Wang et al. 2022, section 3.4, backup heads; McGrath et al. 2023). A head that costs
-    less is therefore ablated a second time, after all other heads of its layer that have its role.
+    on the role's probe: on all targets of the text, or on the predictable targets of the repeated texts. Heads of the
+    same role can replace each other (Wang et al. 2022, section 3.4, backup heads; McGrath et al. 2023). A head that
+    costs less is therefore ablated a second time, after all other heads of its layer that have its role.
 
     Args:
         model: left unchanged.

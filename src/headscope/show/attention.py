@@ -23,7 +23,7 @@ LAST_OF_HEAD = slice(-64, None)  #: positions of a long prompt that the picture 
 def layer_pictures(
     flow: Views, tokens: Sequence[str], label: str, titles: Titles | None = None, window: slice = WINDOW
 ) -> dict[str, RGB]:
-    """Draws the first text of a pass, as pictures `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
+    """Draws attention on a pass's first text: pictures `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
 
     Each title begins with `label`, such as "step 200". Only the positions in `window` are drawn.
     """
@@ -35,7 +35,7 @@ def layer_pictures(
         pictures[f"attention/layer_{layer}"] = maps_picture(a, tokens, title, names, window)
         title = f"{label}, layer {layer}: how much every row takes from its columns (norm-weighted)"
         pictures[f"norm_weighted/layer_{layer}"] = maps_picture(m, tokens, title, names, window, float(m.max()))
-    title = f"{label}: how much of each column is in every row, through all layers up to this one (rollout)"
+    title = f"{label}: how much of each column is in every row, through all heads up to each layer (rollout)"
     names = [f"after layer {layer}" for layer in range(len(rolled))]
     return pictures | {"rollout": maps_picture(rolled, tokens, title, names, window)}
 

@@ -11,7 +11,7 @@ from headscope.heads.attribution import attribute
 from headscope.render.labels import label
 from headscope.show.request import ShowRequest
 
-ROWS = 24  #: parts in the table, unless the user sets a number
+ROWS = 24  #: default number of parts in the table
 BAR = 16  #: characters in the longest bar
 FROZEN = (
     "The final norm divides by a scale that depends on all parts. Here this scale is held at its value,"
@@ -52,7 +52,7 @@ def show(request: ShowRequest) -> None:
 
 
 def largest(shares: list[tuple[str, float, float]], rows: int) -> list[tuple[str, float, float]]:
-    """Returns the `rows` largest shares and the sum of the others, sorted by value from positive to negative."""
+    """Returns the `rows` largest shares and the sum of the others, in descending order of value."""
     by_size = sorted(shares, key=lambda share: -abs(share[1]))
     kept, rest = by_size[:rows], by_size[rows:]
     if rest:

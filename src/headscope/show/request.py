@@ -28,7 +28,7 @@ class ShowRequest:
 
     model: LanguageModel  #: in eval mode
     tokenizer: "Tokenizer"
-    prompt: str  #: as typed; if empty, the tokenizer's default starting text is used
+    prompt: str  #: as typed; if it has no tokens, the tokenizer's default starting text is used
     checkpoint: Path  #: the file from which the model was loaded
     about: Mapping[str, Any] = field(default_factory=dict)  #: what the checkpoint records about its run
     rows: int | None = None  #: rows of a table; None uses the table's default

@@ -57,7 +57,7 @@ class RunCard(Callback):
 
 
 def choices(about: dict[str, Any]) -> dict[str, int | float | str]:
-    """Returns the values that distinguish a run from others: those of `COLUMNS`, and all its overrides."""
+    """Returns the values that distinguish a run from others: the columns in `COLUMNS`, and its other overrides."""
     typed = dict(o.lstrip("+").split("=", 1) for o in about.get("overrides", ()) if "=" in o)
     values = typed | flat(about["config"]) | {"position": about.get("position"), "data.name": about["data"]["name"]}
     keys = dict.fromkeys((*COLUMNS, *(k for k in typed if k not in COVERED and k.partition(".")[0] not in UNLOGGED)))
