@@ -97,7 +97,7 @@ def test_both_panels_of_the_page(run, tmp_path):
         }
         for r in run.reports
     ]
-    frame, titles = page["film"]["frames"][-1], table.titles(run.reports)
+    frame, titles = page["film"]["frames"][-1], table.role_labels(run.reports)
     assert frame["step"] == STEPS
     assert frame["roles"] == [[titles.get((layer, head), "") for head in range(4)] for layer in range(2)]
     first = headscope.load(run.last).about["passages"][0]

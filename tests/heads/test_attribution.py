@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from headscope.heads.attribution import attribute, through_frozen
+from headscope.heads.attribution import attribute, fold_frozen_norm
 from headscope.model.position import Position
 from headscope.model.transformer import TransformerLM
 from tests.conftest import SCHEMES, small
@@ -81,7 +81,7 @@ def test_any_norm_with_a_scale_is_frozen(norm, dtype):
     direction = torch.randn(4, 16, generator=torch.Generator().manual_seed(1), dtype=dtype)
     norm = norm.to(dtype)
     x = parts.sum(0)
-    reading, bias = through_frozen(norm, x, direction)
+    reading, bias = fold_frozen_norm(norm, x, direction)
     torch.testing.assert_close((parts * reading).sum((0, 2)) + bias, (norm(x) * direction).sum(-1))
     model = small()
     model.norm = norm.float()
@@ -91,7 +91,7 @@ def test_any_norm_with_a_scale_is_frozen(norm, dtype):
 
 def test_a_norm_without_a_scale_is_refused():
     with pytest.raises(ValueError, match="Tanh is not a linear map divided by a scale, plus a bias"):
-        through_frozen(nn.Tanh(), *torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(0)))
+        fold_frozen_norm(nn.Tanh(), *torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(0)))
 
 
 def test_what_does_not_add_up_is_refused():

@@ -177,7 +177,7 @@ def test_edits_act_in_their_order(ids):
 
 def test_a_field_that_is_not_recorded_raises(ids):
     model = small()
-    with pytest.raises(ValueError, match="'map' cannot be captured; these can: queries"), capture(model, "map"):
+    with pytest.raises(ValueError, match="'map' cannot be captured; choose from queries"), capture(model, "map"):
         pass
     with capture(model, "maps") as seen:
         with pytest.raises(AttributeError, match="no forward pass has filled 'maps' yet"):

@@ -60,6 +60,6 @@ def test_an_earlier_position_has_no_direct_path():
 
 def test_prompts_of_different_length_are_refused():
     with pytest.raises(
-        UserError, match=r"the clean prompt has 9 tokens and the corrupt one 8; .* same number of tokens"
+        UserError, match=r"the clean prompt has 9 tokens and the corrupt prompt has 8; .* same number of tokens"
     ):
         patch_heads(shaken(), CLEAN, CORRUPT[:, :8], TOKENS, OTHERS)

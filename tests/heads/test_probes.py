@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from headscope.heads.probes import foreseeable, repeated_probe
+from headscope.heads.probes import predictable, repeated_probe
 
 
 @pytest.mark.parametrize("t", [4, 7, 64])
@@ -14,7 +14,7 @@ def test_every_text_repeats_with_its_own_period(t):
     assert set(periods) <= set(range(t // 4 + 1, t // 2 + 1))
     assert len(set(periods)) == min(40, t // 2 - t // 4)
     assert not {2 * p for p in periods} & set(periods)  # else one distance would suit two periods
-    known = foreseeable(ids)
+    known = predictable(ids)
     for row, p in zip(known, periods, strict=True):
         assert row[p:].all()  # from the second period on
 
@@ -31,7 +31,7 @@ def test_foreseeable_equals_a_loop():
     ids = torch.randint(3, (4, 9))
     for b, row in enumerate(ids.tolist()):
         expected = [any(row[s : s + 2] == row[t : t + 2] for s in range(t)) for t in range(8)]
-        assert foreseeable(ids)[b].tolist() == expected
+        assert predictable(ids)[b].tolist() == expected
 
 
 def test_a_text_too_short_to_repeat_is_refused():

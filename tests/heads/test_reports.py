@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from headscope.heads import ablate, describe, foreseeable, look, losses, repeated_probe, zero
+from headscope.heads import ablate, describe, look, losses, predictable, repeated_probe, zero
 from headscope.model.position import Learned, Rotary
 from headscope.model.transformer import TransformerLM
 from tests.conftest import SCHEMES, small
@@ -149,7 +149,7 @@ def test_two_layers_grow_confirmed_induction_heads_and_one_layer_cannot(n_layers
         optimizer.step()
     text, repeated = repeated_probe(64, 32, 8, seed=1), repeated_probe(64, 32, 8, seed=2)
     reports = describe(model, text, repeated)
-    known = foreseeable(repeated)
+    known = predictable(repeated)
     loss = losses(look(model, repeated).logits, repeated)[known].mean().item()
     grown = [(r.layer, r.head) for r in reports if r.role == "induction" and r.confirmed]
     if n_layers == 1:

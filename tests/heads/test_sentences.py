@@ -9,7 +9,7 @@ def test_a_role_with_its_evidence():
     text = sentences(HeadReport(1, 0, "local", {}, evidence, True), "character")
     assert text == (
         "L1H0 puts 83% of its attention on the last five characters. A head that attends to its past evenly scores 21%;"
-        " its own weights on the wrong keys score 21%. Without it, the loss on the validation text rises by 0.29 ± 0.04"
+        " its own weights on wrong keys score 21%. Without it, the loss on the validation text rises by 0.29 ± 0.04"
         " nats: the model needs it."
     )
 

@@ -30,7 +30,7 @@ def test_a_table_without_the_later_columns_goes_on_with_them():
     """As a run of an earlier version that is resumed."""
     old = table.from_csv("step,layer,head,role,confirmed,cost\n10,0,0,sink,True,0.05\n")
     new = table.rows([report(0, 0, "sink")], 20)
-    text = table.extended(table.to_csv(old), new)
+    text = table.append_rows(table.to_csv(old), new)
     both = table.from_csv(text)
     assert text == table.to_csv(old + new)
     assert [row["step"] for row in both] == [10, 20]
@@ -42,7 +42,7 @@ def test_a_table_that_grows_is_the_text_of_all_its_rows():
     text, rows = "", []
     for step in range(3):
         more = table.rows([report(0, 0, "sink", value=step / 7), report(0, 1, "none")], step)
-        rows, text = rows + more, table.extended(text, more)
+        rows, text = rows + more, table.append_rows(text, more)
         assert text == table.to_csv(rows)
 
 
@@ -61,7 +61,7 @@ def test_a_role_forms_with_its_first_confirmed_head():
         *table.rows([report(0, 0, "sink"), report(0, 1, "induction")], 20),
     ]
     history = [{"step": 10, "val_loss": 3.0}, {"step": 20, "val_loss": 2.0}]
-    assert table.formed(rows, history) == {
+    assert table.first_formed(rows, history) == {
         "sink": {"step": 10, "head": "L0H1", "val_loss_before": None, "val_loss": 3.0},
         "induction": {"step": 20, "head": "L0H1", "val_loss_before": 3.0, "val_loss": 2.0},
     }
@@ -76,11 +76,11 @@ def test_people_read_the_role_with_its_evidence():
     assert none == "L1H4  none"
 
 
-def test_the_table_has_the_cost_as_the_last_head_if_it_was_measured():
+def test_the_table_has_the_cost_after_others_if_it_was_measured():
     alone = report(0, 0, "sink")
     shared = replace(alone, head=1, evidence=replace(alone.evidence, cost=0.002, last=1.5, last_error=0.25))
     header, one, other, *_ = table.as_text([alone, shared]).splitlines()
-    at = header.index("as the last")
+    at = header.index("cost after others")
     assert one[at:].split() == ["confirmed"]
     assert other[at:].split() == ["+1.5000", "±", "0.2500", "confirmed"]
-    assert "as the last" not in table.as_text([alone]).splitlines()[0]
+    assert "cost after others" not in table.as_text([alone]).splitlines()[0]

@@ -36,7 +36,7 @@ def test_one_picture_a_head_and_three_kinds_of_all(prompt, tmp_path, capsys):
 
 def test_a_head_is_drawn_with_its_name_and_its_role(tmp_path, monkeypatch):
     given = request("abc [da\n", tmp_path, out=tmp_path / "here")
-    monkeypatch.setattr("headscope.heads.table.titles", lambda reports: {(1, 0): "induction"})
+    monkeypatch.setattr("headscope.heads.table.role_labels", lambda reports: {(1, 0): "induction"})
     attention.show(given)
     tokens = list("abc [da\n")
     maps = look(given.model, given.context(), "maps").maps[:, 0].double().numpy()
@@ -72,6 +72,6 @@ def test_pictures_of_layers_show_weights_what_is_moved_and_rollout(scheme, monke
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "out.png").write_text("mine")
-    with pytest.raises(UserError, match=r"out.png is a file; give a folder"):
+    with pytest.raises(UserError, match=r"out.png is a file; choose a folder"):
         attention.show(request("a", tmp_path, out=tmp_path / "out.png"))
     assert (tmp_path / "out.png").read_text() == "mine"

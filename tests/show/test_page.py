@@ -61,7 +61,7 @@ def test_markup_in_a_name_or_a_vocabulary_stays_text(tmp_path):
 def test_weights_keep_half_their_bits_only_where_that_is_harmless(tmp_path, capsys):
     model = small().eval()
     page(ShowRequest(model, TOKENIZER, "abc", tmp_path))
-    assert "weights in float16: rounding to float16 moves a logit by" in capsys.readouterr().err
+    assert "weights in float16: rounding to float16 changes a logit by" in capsys.readouterr().err
     with torch.no_grad():
         model.head.weight.mul_(1000)
     html = page(ShowRequest(model, TOKENIZER, "abc", tmp_path))
@@ -72,7 +72,7 @@ def test_weights_keep_half_their_bits_only_where_that_is_harmless(tmp_path, caps
 @pytest.mark.parametrize(("largest", "sooner"), [(50_000, False), (5_000, True)])
 def test_a_page_that_no_browser_opens_well_is_refused(tmp_path, monkeypatch, capsys, largest, sooner):
     monkeypatch.setattr(writer, "LARGEST", largest)
-    with pytest.raises(UserError, match=r"would have 0 MB.*smaller model"):
+    with pytest.raises(UserError, match=r"would be 0 MB.*smaller model"):
         page(ShowRequest(small().eval(), TOKENIZER, "", tmp_path))
     assert (capsys.readouterr().err == "") == sooner, "a model whose weights alone are too many is not even rounded"
 

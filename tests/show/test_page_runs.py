@@ -57,7 +57,7 @@ def tab(tmp_path_factory):
 
 def opened(tab, model, path, **about):
     """Opens the page of a model with all bits of its weights, and waits until it is ready."""
-    path.write_text(page(ShowRequest(model, TOKENIZER, "", path, about), whole=True), encoding="utf-8")
+    path.write_text(page(ShowRequest(model, TOKENIZER, "", path, about), full_precision=True), encoding="utf-8")
     tab.open(path)
     tab.run("modules.page.settled().then(() => true)")
     return tab

@@ -17,7 +17,7 @@ from headscope.run.history import History
 from headscope.run.recorder import recorders
 from headscope.watch import curves
 from headscope.watch.curves import Curves, peak_megabytes
-from headscope.watch.heads import picture_steps, validations
+from headscope.watch.heads import picture_steps, validation_steps
 from headscope.watch.loggers.csv import Csv
 from headscope.watch.run_card import choices, token_class
 from tests.conftest import Short, fit, shell
@@ -234,7 +234,7 @@ def test_only_the_main_process_records():
     ],
 )
 def test_pictures_begin_before_the_first_step_and_are_dense_early(steps, interval, wanted):
-    assert picture_steps(validations(steps, interval)) == wanted
+    assert picture_steps(validation_steps(steps, interval)) == wanted
 
 
 def test_a_loss_that_is_not_finite_is_named_and_never_saved(tmp_path):

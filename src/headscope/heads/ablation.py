@@ -1,11 +1,11 @@
-"""How much the loss depends on a head: the rise when its output is replaced, and the slope in a gate on its output.
+"""Measures how the loss depends on a head: the rise without the head, and the slope in a gate on the head's output.
 
-The replacement decides what is measured. Zero removes everything that the head adds, including a constant part that
-later layers may rely on. The mean keeps that constant part and removes only what differs between tokens. Another text's
-output keeps whatever the head would add to any text.
+The choice of the replacement decides what an ablation measures. Zeros remove everything that the head adds, including a
+constant part that later layers may rely on. The mean output keeps that constant part and removes only the differences
+between tokens. The output on another text keeps everything that the head adds to any text.
 
-Shapes: B texts, T positions, H heads, D head width, V vocabulary, L layers. Losses cover the T - 1 targets that the ids
-themselves contain.
+Shapes: B texts, T positions, H heads, D head width, V vocabulary, L layers. A text of T ids has T - 1 losses, because
+the target of its last position is unknown.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,32 +17,32 @@ from torch import Tensor
 from headscope.heads.capture import ActivationCache, Field, Replace, Scale, capture, evaluating, heads_at, look
 from headscope.model.transformer import TransformerLM
 
-Ablation = Callable[[Tensor], Tensor]  #: head outputs (L, B, H, T, D) to their replacement, broadcast to that shape
+Ablation = Callable[[Tensor], Tensor]  #: maps head outputs (L, B, H, T, D) to a replacement that broadcasts to them
 
 
 def zero(z: Tensor) -> Tensor:
-    """Zero ablation: zeros (Michel et al. 2019, section 2.2)."""
+    """Zero ablation: replaces the head's output with zeros (Michel et al. 2019, section 2.2)."""
     return z.new_zeros(())
 
 
 def mean(z: Tensor) -> Tensor:
-    """Mean ablation: the head's mean output over texts and positions (L, 1, H, 1, D) (Wang et al. 2022)."""
+    """Mean ablation: replaces the head's output with its mean over texts and positions (Wang et al. 2022)."""
     return z.mean((1, 3), keepdim=True)
 
 
 def resample(z: Tensor) -> Tensor:
-    """Resample ablation: the head's output at the same position of the next text in the batch (Chan et al. 2022).
+    """Resample ablation: uses the head's output at the same position of the batch's next text (Chan et al. 2022).
 
     Raises:
         ValueError: the batch has a single text.
     """
     if z.shape[1] < 2:
-        raise ValueError("resample ablation takes outputs from another text: give at least two texts, not one")
+        raise ValueError("resample ablation uses the output on another text; the batch needs at least two texts")
     return z.roll(1, 1)
 
 
 def losses(logits: Tensor, ids: Tensor) -> Tensor:
-    """Returns the loss of every target in nats (B, T - 1), in fp32 or finer, of logits (B, T, V) and ids (B, T)."""
+    """Returns the loss of every target in nats, (B, T - 1), from logits (B, T, V) and ids (B, T); in at least fp32."""
     dtype = torch.promote_types(logits.dtype, torch.float32)
     return F.cross_entropy(logits[:, :-1].to(dtype).transpose(1, 2), ids[:, 1:], reduction="none")
 
@@ -56,8 +56,8 @@ def ablate(
 ) -> Tensor:
     """Returns how much the loss of each target of ids (B, T) rises when all the given heads are ablated together.
 
-    The rise is in nats (B, T - 1), and the model does not change. Each head is (layer, head), counted from 0. `by` is
-    `zero`, `mean` or `resample`; `cache` is `look(model, ids, "z")`, if it has been computed already.
+    The result is in nats, (B, T - 1). The model does not change. Each head is a pair (layer, head), counted from 0.
+    `by` is `zero`, `mean` or `resample`. `cache` is the result of `look(model, ids, "z")`, if you already have it.
     """
     cache = look(model, ids, "z") if cache is None else cache
     edit = Replace("z", by(cache.z), heads_at(model, *heads))
@@ -68,17 +68,17 @@ def ablate(
 def ablate_groups(
     model: TransformerLM, ids: Tensor, layer: int, groups: Sequence[Sequence[int]], cache: ActivationCache
 ) -> Tensor:
-    """Mean-ablates several groups of one layer's heads in a single pass; equals `ablate` called once per group.
+    """Mean-ablates several groups of one layer's heads in a single pass, like one call of `ablate` per group.
 
-    The pass starts at the output of that layer's heads, because nothing before it changes. `cache` is
-    `look(model, ids, "z", "resid")`. Returns nats (G, B, T - 1): the rise of each target's loss without each group.
+    The pass starts at this layer's heads, because nothing before them changes. `cache` is the result of
+    `look(model, ids, "z", "resid")`. Returns how much each target's loss rises, in nats (G, B, T - 1).
     """
     g, b = len(groups), len(ids)
     removed = torch.zeros(g, 1, model.n_heads, 1, 1, dtype=torch.bool, device=ids.device)
     for i, heads in enumerate(groups):
         removed[i, :, list(heads)] = True
     first, *later = model.layers()[layer:]
-    with evaluating(model):  # without dropout, a block is `first` as written out here
+    with evaluating(model):  # without dropout, these lines equal the block `first`
         z = torch.where(removed, mean(cache.z)[layer], cache.z[layer]).flatten(0, 1)  # (G B, H, T, D)
         x = cache.resid[layer].repeat(g, 1, 1) + first.attention.merge(z)  # (G B, T, C)
         x = x + first.feedforward(first.norm2(x))
@@ -89,11 +89,11 @@ def ablate_groups(
 
 
 def gradient_importance(model: TransformerLM, ids: Tensor, where: Tensor | None = None) -> Tensor:
-    """Returns E|∂L/∂ξ_h| in nats (L, H): the slope of a text's mean loss in a factor ξ_h = 1 on a head's output.
+    """Returns E|∂L/∂ξ_h| in nats (L, H): the slope of a text's mean loss in ξ_h, a gate of 1 on a head's output.
 
-    Source: Michel et al. 2019, equation 2. The mean over texts is taken of absolute slopes. One backward pass serves
-    all heads and texts. No parameter's gradient changes, and the function also works under `torch.inference_mode`.
-    The targets in `where`, bool (B, T - 1), count; None counts all. Texts without such targets are left out.
+    Source: Michel et al. 2019, equation 2. The result is the mean of the absolute slopes over texts, from one
+    backward pass. No parameter's gradient changes, and the function works even under `torch.inference_mode`. Only the
+    targets in the mask `where`, bool (B, T - 1), count; None counts all. Texts without any counted target are ignored.
     """
     return look_with_importance(model, ids, where=where)[1]
 
@@ -103,7 +103,7 @@ def look_with_importance(
 ) -> tuple[ActivationCache, Tensor]:
     """Returns `look(model, ids, *fields)` and `gradient_importance(model, ids, where)` from one forward pass."""
     with torch.inference_mode(False), torch.enable_grad():
-        ids = ids.clone()  # ids created in inference mode cannot be saved for the backward pass
+        ids = ids.clone()  # autograd cannot save ids that were created in inference mode
         chosen = torch.ones_like(ids[:, 1:], dtype=torch.bool) if where is None else where.clone()
         gates = torch.ones(model.n_layers, len(ids), model.n_heads, device=ids.device, requires_grad=True)
         with evaluating(model), capture(model, *fields, edits=[Scale(gates)]) as cache:

@@ -1,4 +1,4 @@
-"""How the parts of a model make its logits: the logit lens, direct logit attribution, and patching of two prompts.
+"""Shows how the parts of a model produce its logits: logit lens, direct logit attribution, and activation patching.
 
 Shapes: N parts, L layers, B batch, H heads, D = C / H, T positions, C = d_model, V vocabulary.
 """
@@ -17,22 +17,22 @@ from headscope.model.transformer import TransformerLM
 def logit_lens(model: TransformerLM, ids: Tensor) -> Tensor:
     """Applies the final norm and the output layer to the residual stream of ids (B, T) at every layer.
 
-    Source: nostalgebraist 2020. Returns logits (L + 1, B, T, V): [0] from the embeddings, [l] after l layers; [-1]
-    equals the model's to the bit.
+    Source: nostalgebraist 2020. Returns logits (L + 1, B, T, V): [0] is from the embeddings, [l] is after l layers,
+    and [-1] equals the model's logits bit for bit.
     """
     return torch.stack([model.head(model.norm(x)) for x in look(model, ids, "resid").resid])
 
 
 class Attribution(NamedTuple):
-    """Contributions to a logit, or to the difference of two logits, per text of a batch. They add up to `logit`."""
+    """Contributions to a logit, or to the difference of two logits, for each text in a batch. Their sum is `logit`."""
 
-    logit: Tensor  #: the model's logit or difference of logits, (B,)
+    logit: Tensor  #: the model's logit, or the difference of two logits, (B,)
     embedding: Tensor  #: contribution of the token at this position, (B,)
-    position: Tensor  #: of the vector that the positional scheme adds to the embedding, (B,)
-    heads: Tensor  #: (L, B, H)
-    feedforward: Tensor  #: (L, B)
-    norm_bias: Tensor  #: of the final norm, (B,)
-    head_bias: Tensor  #: of the output layer, (B,)
+    position: Tensor  #: contribution of the vector that the positional scheme adds to the embedding, (B,)
+    heads: Tensor  #: contribution of each head, (L, B, H)
+    feedforward: Tensor  #: contribution of each feed-forward layer, (L, B)
+    norm_bias: Tensor  #: contribution of the final norm's bias, (B,)
+    head_bias: Tensor  #: contribution of the output layer's bias, (B,)
 
     def parts(self) -> Tensor:
         """Returns all contributions in the order of the computation, (N, B) with N = L (H + 1) + 4."""
@@ -41,7 +41,7 @@ class Attribution(NamedTuple):
         return torch.cat((*ends[:2], layers.transpose(1, 2).flatten(0, 1), *ends[2:]))
 
     def named(self, row: int = 0) -> list[tuple[str, float]]:
-        """Returns the contributions of one text with their names, in the same order; L1H2 is head 2 of layer 1."""
+        """Returns one text's contributions with their names, in the order of `parts`; L1H2 is head 2 in layer 1."""
         n_layers, _, n_heads = self.heads.shape
         names = ["token embedding", "position"]
         for layer in range(n_layers):
@@ -56,32 +56,32 @@ def attribute(
 ) -> Attribution:
     """Splits a logit into the contributions of the model's parts.
 
-    The residual stream is a sum of vectors, and the logit is linear in it once the final norm's scale is frozen at its
-    value (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"). A part's contribution leaves out
-    its effect on that scale and on later layers.
+    The residual stream is a sum of vectors. If the final norm's scale is frozen, the logit is linear in this sum
+    (Elhage et al. 2021, "A Mathematical Framework for Transformer Circuits"). A part's contribution does not
+    include its effect on that scale or on later layers.
 
     Args:
-        model: in any mode; dropout is off.
+        model: in any mode; dropout is turned off.
         ids: (B, T).
         tokens: the tokens whose logits are split, (B,).
-        against: if given, the difference logit(tokens) - logit(against) is split instead, (B,).
+        against: tokens (B,); if given, the difference logit(tokens) - logit(against) is split instead.
         at: the position whose next token is predicted.
 
     Raises:
-        ValueError: the contributions do not add up to the logit, because the model has another part that adds to it.
+        ValueError: the contributions do not add up to the logit, because the model has an unknown part.
     """
     cache = look(model, ids, "z", "feedforward", "resid")
     rows, biases = model.head.weight, model.head.bias
     biases = rows.new_zeros(len(rows)) if biases is None else biases
 
-    def in_output(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def output_of(tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return rows[tokens], biases[tokens], cache.logits[:, at].gather(-1, tokens[:, None])[:, 0]
 
-    direction, bias, logit = in_output(tokens)  # (B, C), (B,), (B,)
+    direction, bias, logit = output_of(tokens)  # (B, C), (B,), (B,)
     if against is not None:
-        other = in_output(against)
+        other = output_of(against)
         direction, bias, logit = direction - other[0], bias - other[1], logit - other[2]
-    reading, norm_bias = through_frozen(model.norm, cache.resid[-1, :, at], direction)
+    reading, norm_bias = fold_frozen_norm(model.norm, cache.resid[-1, :, at], direction)
     reading = reading.double()  # so that a sum of many parts loses no precision
     embedding = model.embedding(ids)[:, at]  # (B, C)
     matrices = torch.stack([output_matrices(b.attention.out.weight, model.n_heads) for b in model.layers()])
@@ -96,20 +96,20 @@ def attribute(
     )
     missing = (attribution.parts().sum(0) - logit).abs()
     if not (missing <= 1000 * torch.finfo(logit.dtype).eps * (1 + attribution.parts().abs().sum(0))).all():
-        raise ValueError(f"contributions do not add up to the logit, {float(missing.max()):.2g} is missing")
+        raise ValueError(f"the contributions do not add up to the logit; {float(missing.max()):.2g} is missing")
     return attribution
 
 
-def through_frozen(norm: nn.Module, x: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
+def fold_frozen_norm(norm: nn.Module, x: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     """Turns a direction in a norm's output into the direction in its input that gives the same dot product.
 
-    LayerNorm, RMSNorm and division by the length are a linear map (centring, weights) divided by a scale that depends
-    on the input, plus a bias. The function works for any such norm: at zero, the norm's value is its bias and its
-    derivative is the linear map up to a factor, and the norm's value at x gives the factor.
+    LayerNorm, RMSNorm and division by the length are a linear map (centering, weights) divided by a scale that depends
+    on the input, plus a bias. The function works for any such norm: at zero, the norm's value is its bias, and its
+    derivative is the linear map up to a factor. The norm's value at x gives this factor.
 
     Returns:
         `reading` (B, C) and `bias` (B,) with norm(x) · direction = x · reading + bias, for x and direction (B, C). If x
-        is a sum, a part p of x contributes p · reading, at the scale of the whole x.
+        is a sum, a term p of this sum contributes p · reading, with the scale of the complete x.
 
     Raises:
         ValueError: the norm is not a linear map divided by a scale, plus a bias.
@@ -132,10 +132,10 @@ def through_frozen(norm: nn.Module, x: Tensor, direction: Tensor) -> tuple[Tenso
 
 
 class Patching(NamedTuple):
-    """Logit differences of both runs, and the change when a head's output comes from the corrupt run."""
+    """Logit differences of the clean and the corrupt run, and their change when a head's output is patched."""
 
-    clean: Tensor  #: logit(token) - logit(against) of the clean run, (B,)
-    corrupt: Tensor  #: of the corrupt run, (B,)
+    clean: Tensor  #: logit(token) - logit(against) in the clean run, (B,)
+    corrupt: Tensor  #: the same difference in the corrupt run, (B,)
     direct: Tensor  #: change along the direct path from the head to the logits, (L, B, H)
     full: Tensor  #: change along all paths, (L, B, H)
 
@@ -150,20 +150,20 @@ def patch_heads(
     position: int | None = None,
     at: int = -1,
 ) -> Patching:
-    """Replaces the output of one head in the clean run by its output in the corrupt run, for every head in turn.
+    """Replaces the output of one head in the clean run with its output in the corrupt run, for every head in turn.
 
-    For `full`, all later layers compute with the replacement (activation patching: Vig et al. 2020; Meng et al. 2022).
+    For `full`, all later layers use the replacement (activation patching: Vig et al. 2020; Meng et al. 2022).
     For `direct`, only the final norm and the output layer do (path patching from the head to the logits: Wang et al.
     2023, section 3.1); the norm's scale changes too. A head with `direct` near zero and a large `full` acts through
     later layers.
 
     Args:
-        model: in any mode; dropout is off.
+        model: in any mode; dropout is turned off.
         clean: ids (B, T).
         corrupt: ids (B, T), with the same shape as `clean`.
-        tokens: (B,); the measure is logit(tokens) - logit(against).
+        tokens: (B,); logit(tokens) - logit(against) is measured.
         against: (B,).
-        position: where the head's output is replaced; None replaces it everywhere.
+        position: the position at which the head's output is replaced; None replaces it at all positions.
         at: the position whose next token is predicted.
 
     Raises:
@@ -171,7 +171,7 @@ def patch_heads(
     """
     if clean.shape != corrupt.shape:
         raise UserError(
-            f"the clean prompt has {clean.shape[-1]} tokens and the corrupt one {corrupt.shape[-1]}; "
+            f"the clean prompt has {clean.shape[-1]} tokens and the corrupt prompt has {corrupt.shape[-1]}; "
             "patching needs prompts with the same number of tokens"
         )
 
@@ -188,8 +188,8 @@ def patch_heads(
     direct, full = start.new_empty(2, model.n_layers, len(clean), model.n_heads)
     for layer in range(model.n_layers):
         for head in range(model.n_heads):
-            straight = model.head(model.norm(before.resid[-1] + moved[layer, :, head]))
-            direct[layer, :, head] = difference(straight) - start
+            patched = model.head(model.norm(before.resid[-1] + moved[layer, :, head]))
+            direct[layer, :, head] = difference(patched) - start
             swap = Replace("z", other.z, heads_at(model, (layer, head)) & here)
             full[layer, :, head] = difference(look(model, clean, edits=[swap]).logits) - start
     return Patching(start, difference(other.logits), direct, full)

@@ -1,4 +1,4 @@
-"""Maps and roles of all heads on one text at several steps of training, to see heads form.
+"""A film: the attention maps and roles of all heads on one text at several training steps, to see heads form.
 
 Shapes: L layers, H heads, T positions, P = T (T + 1) / 2 pairs of a query and a key up to it.
 """
@@ -15,24 +15,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-LONGEST = 64  #: most tokens of the text; ten frames of a small model then take a few hundred kilobytes
+LONGEST = 64  #: maximum tokens of the text; ten frames of a small model then take a few hundred kilobytes
 
 
 @dataclass(frozen=True)
 class Frame:
-    """All heads at one step."""
+    """The maps and roles of all heads at one training step."""
 
     step: int
-    #: (L, H, P): 255 times the square root of each weight; the root keeps small weights visible
+    #: (L, H, P): 255 times the square root of each weight; the square root keeps small weights visible
     maps: NDArray[np.uint8]
-    roles: list[list[str]]  #: L lists of H; empty without a role, with a question mark after an unconfirmed role
+    roles: list[list[str]]  #: L lists of H role names, with ? after an unconfirmed role; "" for no role
 
 
 @dataclass(frozen=True)
 class Film:
-    """Frames of one text."""
+    """Frames in order of their steps, all on the same text."""
 
-    ids: list[int]  #: T
+    ids: list[int]  #: the T tokens of the text
     frames: list[Frame] = field(default_factory=list)
 
     def until(self, step: int) -> "Film":
@@ -40,13 +40,13 @@ class Film:
         return Film(self.ids, [f for f in self.frames if f.step <= step])
 
     def fits(self, layers: int, heads: int, vocab_size: int) -> bool:
-        """Whether the film can come from a model of this shape."""
+        """Returns whether the film can come from a model of this shape."""
         t = len(self.ids)
         shapes = {f.maps.shape for f in self.frames}
         return t > 0 and shapes == {(layers, heads, t * (t + 1) // 2)} and max(self.ids) < vocab_size
 
     def description(self) -> dict[str, Any]:
-        """Returns everything except the maps, as plain data."""
+        """Returns everything except the maps, as JSON-compatible data."""
         shape = list(self.frames[0].maps.shape[:2]) if self.frames else [0, 0]
         frames = [{"step": f.step, "roles": f.roles} for f in self.frames]
         return {"ids": self.ids, "shape": [*shape, len(self.ids)], "frames": frames}
@@ -56,7 +56,7 @@ class Film:
         return b"".join(f.maps.tobytes() for f in self.frames)
 
     def to_bytes(self) -> bytes:
-        """Returns the content of a file: `description` as one line of JSON and then `maps`, compressed by gzip."""
+        """Returns the content of a file: one line of JSON (`description`) and then `maps`, compressed by gzip."""
         return gzip.compress(json.dumps(self.description()).encode() + b"\n" + self.maps(), mtime=0)
 
     @classmethod
@@ -67,8 +67,8 @@ class Film:
             described = json.loads(line)
             layers, heads, t = described["shape"]
             frames = described["frames"]
-            whole = np.frombuffer(maps, np.uint8).reshape(len(frames), layers, heads, t * (t + 1) // 2)
-            return cls(described["ids"], [Frame(f["step"], m, f["roles"]) for f, m in zip(frames, whole, strict=True)])
+            stack = np.frombuffer(maps, np.uint8).reshape(len(frames), layers, heads, t * (t + 1) // 2)
+            return cls(described["ids"], [Frame(f["step"], m, f["roles"]) for f, m in zip(frames, stack, strict=True)])
         except (OSError, EOFError, KeyError, TypeError, zlib.error) as e:
             raise ValueError("not a film") from e
 

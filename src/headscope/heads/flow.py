@@ -1,6 +1,6 @@
-"""Where information flows beyond a single map: through all layers, and weighted by the size of the moved vectors.
+"""Measures the flow of information: through all layers (rollout), and with the length of each vector (norm-weighted).
 
-Shapes: L layers, B batch, H heads, T positions (i of queries, j of keys), D = C / H, C = d_model.
+Shapes: L layers, B batch, H heads, T positions (query i, key j), D = C / H, C = d_model.
 """
 
 from itertools import accumulate
@@ -16,47 +16,47 @@ from headscope.model.transformer import TransformerLM
 def rollout(maps: Tensor) -> Tensor:
     """Returns how much of each input position reaches each position of the residual stream (Abnar & Zuidema 2020).
 
-    Section 3 of the paper: Ã of a layer is the mean over heads of A + I, with each row divided by its sum, because half
-    of each position comes through the residual connection. Rollout after layer l is Ãₗ … Ã₁ Ã₀. It uses attention
-    weights only and ignores the values. For maps (L, B, H, T, T) whose rows sum to one, the result is (L, B, T, T), one
-    matrix after each layer; its rows sum to one too.
+    Section 3 of the paper: a layer's Ã is the mean of A + I over heads, with each row divided by its sum. The identity
+    I represents the residual connection. Rollout after layer l is Ãₗ … Ã₁ Ã₀. It uses attention weights and ignores the
+    values. Takes maps (L, B, H, T, T) whose rows sum to one, and returns one matrix per layer, (L, B, T, T), whose rows
+    also sum to one.
     """
     mean = maps.mean(2) + torch.eye(maps.shape[-1], dtype=maps.dtype, device=maps.device)  # (L, B, T, T)
     mean = mean / mean.sum(-1, keepdim=True)
-    return torch.stack([*accumulate(mean, lambda so_far, layer: layer @ so_far)])
+    return torch.stack([*accumulate(mean, lambda product, layer: layer @ product)])
 
 
 def norm_weighted(maps: Tensor, values: Tensor, out: Tensor) -> Tensor:
     """Returns the length of the vector that each head moves from j to i: ‖A[i, j] · v_j W_O‖.
 
-    Source: Kobayashi et al. 2020, equation 5. A large weight on a short vector moves little, and a head with nothing to
-    do can attend to such a position. The vectors, summed over j and heads, are attention's output.
+    Source: Kobayashi et al. 2020, equation 5. A large weight on a short vector has little effect; heads often attend
+    to such positions when they have nothing to do. The sum of the vectors over j and heads is the output of attention.
 
-    Takes maps (..., H, T, T), values (..., H, T, D) and the weight of the output projection (C, H D). The lengths have
-    the shape of the maps.
+    Takes maps (..., H, T, T), values (..., H, T, D) and the weight of the output projection (C, H D). The result
+    has the shape of the maps.
     """
     matrices = output_matrices(out, values.shape[-3]).to(values.dtype)  # (H, D, C)
-    lengths: Tensor = torch.linalg.vector_norm(values @ matrices, dim=-1)  # (..., H, T, C) to (..., H, T)
-    return maps * lengths[..., None, :]  # weights are not negative, so they can leave the norm
+    lengths: Tensor = torch.linalg.vector_norm(values @ matrices, dim=-1)  # (..., H, T)
+    return maps * lengths[..., None, :]  # weights are not negative, so they can be factored out of the norm
 
 
 class Views(NamedTuple):
-    """Three views of the attention of one forward pass."""
+    """Three views of the attention in one forward pass."""
 
-    weights: Tensor  #: the maps, (L, B, H, T, T)
-    moved: Tensor  #: norm-weighted, (L, B, H, T, T)
+    weights: Tensor  #: attention maps, (L, B, H, T, T)
+    moved: Tensor  #: norm-weighted attention, (L, B, H, T, T)
     rolled: Tensor  #: rollout after each layer, (L, B, T, T)
 
 
 def views(model: TransformerLM, ids: Tensor) -> Views:
-    """Returns weights, norm-weighted attention and rollout for ids (B, T), from one forward pass without dropout."""
+    """Returns the three views for ids (B, T), from one forward pass without dropout."""
     cache = look(model, ids, "maps", "values")
-    return views_of(model, cache.maps, cache.values)
+    return views_from_maps(model, cache.maps, cache.values)
 
 
 @torch.no_grad()
-def views_of(model: TransformerLM, maps: Tensor, values: Tensor) -> Views:
-    """Returns the same from maps (L, B, H, T, T) and values (L, B, H, T, D) of a forward pass."""
+def views_from_maps(model: TransformerLM, maps: Tensor, values: Tensor) -> Views:
+    """Returns the three views from the maps (L, B, H, T, T) and values (L, B, H, T, D) of a forward pass."""
     outs = [block.attention.out.weight for block in model.layers()]
     moved = torch.stack([*map(norm_weighted, maps, values, outs)])
     return Views(maps, moved, rollout(maps))

@@ -1,7 +1,7 @@
 """The texts on which heads are described.
 
-A run keeps `TEXTS` passages of its validation text in its checkpoints. Every command, picture and file describes heads
-on those passages and on as many repeated random texts.
+A run chooses `TEXTS` passages of its validation text once and keeps them in its checkpoints. All commands, pictures and
+files describe heads on these passages and on the same number of repeated random texts.
 
 Shapes: B texts, T positions.
 """
@@ -11,21 +11,21 @@ from torch import Tensor
 
 from headscope.heads.scores import earlier_equals
 
-TEXTS = 5  #: passages, and as many repeated random texts; describing heads on 5 costs about 4% of training `nano`
-LONGEST = 64  #: tokens of each, at most
+TEXTS = 5  #: number of passages and of repeated random texts; with 5, describing heads takes 4% of training `nano`
+LONGEST = 64  #: maximum tokens per text
 
 
 def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> Tensor:
-    """Returns random tokens, repeated: ids (n, T) with T = block_size. Each text has its own period.
+    """Returns n texts of repeated random tokens: ids (n, T) with T = block_size. Each text has its own period.
 
-    A model that copies from one period earlier can predict every token after the first period; so can an induction
-    head, which looks up the earlier occurrence of the current token. Periods are longer than a quarter of the text and
-    at most half of it, and all different while there are enough of them. None is twice another, so no fixed distance
-    suits two texts, and one text is a control for another. Tokens are drawn uniformly from `vocab_size`; the same seed
+    An induction head, which looks up the earlier occurrence of the current token, can predict every token after the
+    first period. A head that copies from a fixed distance can predict only the text with this period: a period is more
+    than a quarter of the text and at most half of it, so no period is twice another. The periods differ as long as n
+    allows it, so one text can be a control for another. Tokens are drawn uniformly from `vocab_size`. The same seed
     gives the same texts on every machine.
 
     Raises:
-        ValueError: the texts have fewer than 4 tokens, too few to contain a period twice.
+        ValueError: block_size is less than 4, too short to contain a period twice.
     """
     if block_size < 4:
         raise ValueError(f"a repeated text needs at least 4 tokens, not {block_size}")
@@ -38,10 +38,10 @@ def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> T
     return tokens.gather(1, torch.arange(block_size) % periods[:, None])
 
 
-def foreseeable(ids: Tensor) -> Tensor:
-    """Returns which targets of ids (B, T) an induction head can predict: bool (B, T - 1).
+def predictable(ids: Tensor) -> Tensor:
+    """Returns a mask of the targets of ids (B, T) that an induction head can predict: bool (B, T - 1).
 
-    True at t if an earlier token equal to token t was followed by the token that follows t.
+    It is True at t if tokens t and t + 1 also occur, one after the other, earlier in the text.
     """
     same = earlier_equals(ids)  # (B, T, T)
     return (same[:, :-1, :-1] & same[:, 1:, 1:]).any(-1)

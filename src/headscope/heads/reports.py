@@ -14,13 +14,13 @@ from torch import Tensor
 from headscope.heads import circuits, scores
 from headscope.heads.ablation import ablate_groups, look_with_importance
 from headscope.heads.capture import ActivationCache, look
-from headscope.heads.probes import LONGEST, TEXTS, foreseeable, repeated_probe
+from headscope.heads.probes import LONGEST, TEXTS, predictable, repeated_probe
 from headscope.heads.roles import NO_ROLE, ROLE_RULES, Probe, ProbeMaps, Role, measure, name_roles
 from headscope.model.transformer import TransformerLM
 
-COSTS = 0.01  #: nats per token; the least cost of a head that matters
-SHORTEST = 4  #: tokens; with 2 the first is also the previous one, and with 3 a score rests on a single row
-ERRORS = 3  #: standard errors; the least cost of a head that matters
+COSTS = 0.01  #: minimum cost of a head that matters, in nats per token
+ERRORS = 3  #: minimum cost of a head that matters, in standard errors
+SHORTEST = 4  #: minimum tokens of a text: with 2, the first is also the previous one; with 3, some scores have one row
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Evidence:
 
     score: str  #: name of the score that stands out
     value: float
-    uniform: float  #: the exact score of a head that attends to its past evenly
-    shuffled: float  #: the score of the head's own weights on wrong keys
-    probe: Probe  #: where the role should matter
+    uniform: float  #: the score of a head that attends to its past evenly
+    shuffled: float  #: the score of the head's own weights in random order, or on the tokens of another text
+    probe: Probe  #: the kind of text on which the role should matter
     cost: float  #: nats per token by which the loss rises on the probe when the head is mean-ablated
-    error: float  #: standard error of the cost, with targets taken as independent
-    last: float | None = None  #: the cost when the layer's other heads with this role are ablated too, if measured
-    last_error: float | None = None
+    error: float  #: standard error of the cost, as if targets were independent
+    last: float | None = None  #: the cost after the layer's other heads with this role are ablated, if measured
+    last_error: float | None = None  #: standard error of `last`
 
     @property
     def needed(self) -> bool:
@@ -44,7 +44,7 @@ class Evidence:
 
     @property
     def shared(self) -> bool:
-        """Whether other heads replace this one, and the loss depends on one of them being active."""
+        """Whether other heads can replace this head, and the loss rises only if all of them are ablated."""
         return self.last is not None and self.last_error is not None and _matters(self.last, self.last_error)
 
 
@@ -61,6 +61,7 @@ class HeadReport:
 
     @property
     def name(self) -> str:
+        """The head's name, such as L1H2 for head 2 in layer 1."""
         return f"L{self.layer}H{self.head}"
 
 
@@ -68,12 +69,12 @@ class ScoreInputs(NamedTuple):
     """The inputs of scores that give no role."""
 
     model: TransformerLM
-    maps: Tensor  #: on the text, (L, B, H, T, T)
+    maps: Tensor  #: attention maps on the text, (L, B, H, T, T)
     importance: Tensor  #: `gradient_importance` on the text, (L, H)
     tokens: Tensor  #: all tokens of both probes, each once, (N,)
 
 
-#: Scores that give no role, by name: a row here suffices for a new one. Each returns (L, H).
+#: Scores that give no role, by name. To add a score, add its row here. Each returns (L, H).
 OTHER_SCORES: dict[str, Callable[[ScoreInputs], Tensor]] = {
     "distance": lambda x: scores.distance(x.maps),
     "copying": lambda x: torch.stack([circuits.copying(x.model, i, x.tokens) for i in range(len(x.maps))]),
@@ -86,25 +87,24 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor | None = None,
     """Returns a report on every head.
 
     A role is confirmed if mean ablation of the head costs at least `COSTS` nats per token and `ERRORS` standard errors
-    on the role's probe: on every target of the text, or on the predictable targets of the repeated texts. Heads that do
-    the same can replace each other (Wang et al. 2022, section 3.4, backup heads; McGrath et al. 2023). A head that
-    costs less is therefore ablated again, after all other heads of its layer with its role.
+    on the role's probe: on all targets of the text, or on the predictable targets of the repeated texts. Heads of the
+    same role can replace each other (Wang et al. 2022, section 3.4, backup heads; McGrath et al. 2023). A head that
+    costs less is therefore ablated a second time, after all other heads of its layer that have its role.
 
     Args:
         model: left unchanged.
-        text: ids (B, T) of text like the training text.
-        repeated: ids (B', T') of at least two texts from `repeated_probe`; None uses the same texts as every run.
-        seed: of the random control.
+        text: ids (B, T) of text that resembles the training text.
+        repeated: ids (B', T') of at least two texts from `repeated_probe`; None uses the texts that every run uses.
+        seed: seed of the control with weights in random order.
 
     Returns:
-        One report per head, layer by layer. Its scores are those of `ROLE_RULES` and `OTHER_SCORES`: previous_token,
-        sink, local and evenness on the text; duplicate_token and induction on the repeated texts; `distance` in tokens;
-        `copying` of the tokens in the probes; `ov_eigenvalues`; and `importance`, the gradient importance on the text.
-        Scores that cannot be computed are NaN: `local` in texts of up to 5 tokens, `ov_eigenvalues` before the first
-        step.
+        One report per head, layer by layer, with the scores of `ROLE_RULES` and `OTHER_SCORES`: previous_token,
+        sink, local and evenness on the text; duplicate_token and induction on the repeated texts; distance in tokens;
+        copying for the tokens of both; ov_eigenvalues; and importance, the gradient importance on the text. Scores that
+        cannot be computed are NaN: local for texts of up to 5 tokens, ov_eigenvalues before the first training step.
 
     Raises:
-        ValueError: there is only one repeated text, or the text has fewer than `SHORTEST` tokens.
+        ValueError: `repeated` has only one text, or `text` has fewer than `SHORTEST` tokens.
     """
     return inspect(model, text, repeated, seed)[0]
 
@@ -112,12 +112,12 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor | None = None,
 def inspect(
     model: TransformerLM, text: Tensor, repeated: Tensor | None = None, seed: int = 0
 ) -> tuple[list[HeadReport], ActivationCache]:
-    """Does the same as `describe`, and also returns the maps, values, z and resid of the pass over the text.
+    """Returns the reports of `describe`, and the maps, values, z and resid of the forward pass on the text.
 
-    The cost is one forward pass per probe, one backward pass, and passes from each layer with a role to the end.
+    This takes one forward pass per probe, one backward pass, and partial passes that start at each layer with a role.
     """
     if text.shape[1] < SHORTEST:
-        raise ValueError(f"roles need texts of at least {SHORTEST} tokens, not {text.shape[1]}")
+        raise ValueError(f"heads are described on texts of at least {SHORTEST} tokens, not {text.shape[1]}")
     if repeated is None:
         repeated = repeated_probe(model.vocab_size, min(LONGEST, model.block_size), TEXTS).to(text.device)
     ids: dict[Probe, Tensor] = {"text": text, "repeated": repeated}
@@ -129,10 +129,10 @@ def inspect(
     table |= {name: score(inputs) for name, score in OTHER_SCORES.items()}
     columns = {name: values.tolist() for name, values in table.items()}  # (L, H) each
 
-    counted = {"text": torch.ones_like(text[:, 1:], dtype=torch.bool), "repeated": foreseeable(repeated)}
+    counted = {"text": torch.ones_like(text[:, 1:], dtype=torch.bool), "repeated": predictable(repeated)}
 
     def rises(layer: int, probe: Probe, groups: Sequence[Sequence[int]]) -> Tensor:
-        """Returns the rise of every counted target's loss without each group of a layer's heads: (G, N), in nats."""
+        """Returns how much each counted target's loss rises without each group of heads: (G, N), in nats."""
         return ablate_groups(model, ids[probe], layer, groups, caches[probe])[:, counted[probe]]
 
     reports = []
@@ -153,9 +153,9 @@ def inspect(
 def _costs(
     roles: Sequence[Role], rises: Callable[[Probe, Sequence[Sequence[int]]], Tensor]
 ) -> dict[int, tuple[float, ...]]:
-    """Returns the `cost`, `error` and, if measured, `last` and `last_error` of each head of a layer that has a role.
+    """Returns `cost`, `error` and, if measured, `last` and `last_error` for each head of a layer that has a role.
 
-    `rises` takes a probe and G groups of heads; it returns the rise of every target's loss without each, (G, N).
+    `rises` takes a probe and G groups of heads; it returns how much each target's loss rises without each, (G, N).
     """
     found: dict[int, tuple[float, ...]] = {}
     for probe in get_args(Probe):
@@ -163,20 +163,20 @@ def _costs(
         if not heads:
             continue
         alone: list[tuple[int, ...]] = [(head,) for head in heads]
-        rise = dict(zip(alone, rises(probe, alone), strict=True))  # by the group of heads that is ablated
+        rise = dict(zip(alone, rises(probe, alone), strict=True))  # keys: groups of ablated heads
         found |= {head: _cost(rise[head,]) for head in heads}
-        alike = {h: tuple(o for o in heads if roles[o] == roles[h]) for h in heads if not _matters(*found[h])}
-        alike = {head: group for head, group in alike.items() if len(group) > 1}
-        others = {head: tuple(o for o in group if o != head) for head, group in alike.items()}
-        groups = [g for g in dict.fromkeys((*alike.values(), *others.values())) if g not in rise]
+        peers = {h: tuple(o for o in heads if roles[o] == roles[h]) for h in heads if not _matters(*found[h])}
+        peers = {head: group for head, group in peers.items() if len(group) > 1}  # each group includes the head
+        others = {head: tuple(o for o in group if o != head) for head, group in peers.items()}
+        groups = [g for g in dict.fromkeys((*peers.values(), *others.values())) if g not in rise]
         if groups:
             rise |= zip(groups, rises(probe, groups), strict=True)
-        found |= {h: found[h] + _cost(rise[alike[h]] - rise[others[h]]) for h in alike}
+        found |= {h: found[h] + _cost(rise[peers[h]] - rise[others[h]]) for h in peers}
     return found
 
 
 def _cost(rises: Tensor) -> tuple[float, float]:
-    """Returns the mean of the rises of N targets, and its standard error."""
+    """Returns the mean of N rises and its standard error."""
     return rises.mean().item(), rises.std().item() / len(rises) ** 0.5
 
 

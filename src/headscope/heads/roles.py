@@ -1,7 +1,7 @@
-"""Roles of heads: a head has a role if one of its scores is far above chance.
+"""Gives heads roles: a head has a role if one of its scores is far above chance.
 
-`ROLE_RULES` has one row per role. To add a role, add its row there: reports, tables, sentences, pictures, logged
-scalars and the page all read the rows.
+`ROLE_RULES` has one row per role. To add a role, add a row: reports, tables, sentences, pictures, logged
+scalars and the page all use these rows.
 
 Shapes: maps (L, B, H, T, T), ids (B, T), scores (L, H).
 """
@@ -16,15 +16,15 @@ from torch import Tensor
 
 from headscope.heads import scores
 
-Probe = Literal["text", "repeated"]  #: validation text, or random tokens that repeat
+Probe = Literal["text", "repeated"]  #: validation text, or repeated random tokens
 Role = str  #: a key of `ROLE_RULES`, or `NO_ROLE`
 NO_ROLE = "none"
 
-#: A score stands out if it is at least this far on the way from chance to 1. Olsson et al. 2022 use 0.4, counted from
-#: 0. The 0.4 of TransformerLens is stricter: its score cannot exceed 0.5 on its repeated tokens, so its threshold is
-#: 0.8 on this scale.
+#: A score stands out if it covers at least this share of the way from chance to 1. Olsson et al. 2022 use 0.4 from 0 to
+#: 1. TransformerLens also uses 0.4, but its score cannot exceed 0.5 on its repeated tokens, so its threshold is 0.8 on
+#: this scale.
 STANDS_OUT = 0.4
-EVEN = 0.95  #: evenness from which a head is called uniform
+EVEN = 0.95  #: minimum evenness of a head with the role “uniform”
 
 
 @dataclass(frozen=True)
@@ -33,37 +33,37 @@ class ProbeMaps:
 
     maps: Tensor  #: (L, B, H, T, T)
     ids: Tensor  #: (B, T)
-    seed: int = 0  #: of the random order of keys
+    seed: int = 0  #: seed of the random order in `shuffled`
 
     @cached_property
     def shuffled(self) -> Tensor:
-        """The maps with the weights of each row in random order: (L, B, H, T, T). No row looks at later keys."""
+        """The maps with the weights of each row in random order, (L, B, H, T, T). Later keys keep weight 0."""
         order = random_order(self.ids, self.seed)[:, None].to(self.maps.device)  # (B, 1, T, T)
         return self.maps.gather(-1, order.expand(self.maps.shape))
 
     @property
     def uniform(self) -> Tensor:
-        """The map of one head that attends to all its past evenly: (1, B, 1, T, T)."""
+        """The map of a head that attends to its past evenly, (1, B, 1, T, T)."""
         return scores.uniform(self.maps[:1, :, :1])
 
 
 class Measurement(NamedTuple):
-    """A score of every head, with its controls."""
+    """One score of every head, with its controls."""
 
     value: Tensor  #: (L, H)
-    uniform: float  #: the exact score of a head that attends to all its past evenly
-    shuffled: Tensor  #: (L, H), the score of the head's own weights on wrong keys
-    chance: Tensor  #: the control that the value is compared with, broadcast to (L, H)
+    uniform: float  #: the score of a head that attends to its past evenly
+    shuffled: Tensor  #: (L, H), the score of the head's own weights in random order, or on the tokens of another text
+    chance: Tensor  #: the score that counts as chance; broadcasts to (L, H)
 
     def excess(self) -> Tensor:
-        """Returns how far the value is on the way from chance (0) to 1; -inf where the score is NaN."""
+        """Returns the value on a scale where chance is 0 and the maximum is 1; -inf where the score is NaN."""
         return ((self.value - self.chance) / (1 - self.chance)).nan_to_num(nan=-torch.inf)
 
 
-def by_place(score: Callable[[Tensor], Tensor]) -> Callable[[ProbeMaps], Measurement]:
-    """Measures a score of positions. The control shuffles the weights of each row over the keys of its past.
+def position_score(score: Callable[[Tensor], Tensor]) -> Callable[[ProbeMaps], Measurement]:
+    """Returns a function that measures a score of positions. Its control puts the weights of each row in random order.
 
-    The mean over many random orders is the score of a uniform head, so chance is that score.
+    The mean over many random orders equals the score of a uniform head, so that score counts as chance.
     """
 
     def measure(probe: ProbeMaps) -> Measurement:
@@ -73,11 +73,11 @@ def by_place(score: Callable[[Tensor], Tensor]) -> Callable[[ProbeMaps], Measure
     return measure
 
 
-def by_tokens(score: Callable[[Tensor, Tensor], Tensor]) -> Callable[[ProbeMaps], Measurement]:
-    """Measures a score of tokens. The control combines the head's maps with the tokens of another text of the probe.
+def token_score(score: Callable[[Tensor, Tensor], Tensor]) -> Callable[[ProbeMaps], Measurement]:
+    """Returns a function that measures a score of tokens. Its control uses the head's maps with another text's tokens.
 
-    This control keeps all position habits of the head, so a head that looks back a fixed distance gains nothing. Chance
-    is the higher of this control and the score of a uniform head.
+    A head that always looks back a fixed distance scores as high in the control, so it does not stand out. The higher
+    of the control and the score of a uniform head counts as chance.
     """
 
     def measure(probe: ProbeMaps) -> Measurement:
@@ -89,44 +89,44 @@ def by_tokens(score: Callable[[Tensor, Tensor], Tensor]) -> Callable[[ProbeMaps]
 
 
 def stands_out(measured: Measurement) -> Tensor:
-    """Returns where the score is far above chance, bool (L, H)."""
+    """Returns which heads have a score far above chance, bool (L, H)."""
     return measured.excess() >= STANDS_OUT
 
 
 class RoleRule(NamedTuple):
-    """A score, and the role of a head where this score is high."""
+    """A score, and how it gives heads a role."""
 
-    score: str  #: its name in reports, tables, pictures and logs
-    probe: Probe  #: where the score is measured, and where ablating a head with this role should matter
+    score: str  #: the score's name in reports, tables, pictures and logs
+    probe: Probe  #: the texts on which the score is measured, and on which ablating a head with this role should matter
     measure: Callable[[ProbeMaps], Measurement]
-    sentence: str  #: follows the head's name; {share} is the score in percent, {unit} a character, word or token
-    caption: str  #: of the picture of this score
+    sentence: str  #: continues the head's name; {share} is the score in percent, {unit} character, word or token
+    caption: str  #: caption of the score's picture
     is_high: Callable[[Measurement], Tensor] = stands_out
-    is_fallback: bool = False  #: the role is given only if no other role applies; the first fallback wins
+    is_fallback: bool = False  #: whether heads get this role only if no other role applies; the first fallback wins
 
 
 # fmt: off
 ROLE_RULES: dict[Role, RoleRule] = {
     "previous token": RoleRule(
-        "previous_token", "text", by_place(scores.previous_token),
+        "previous_token", "text", position_score(scores.previous_token),
         "puts {share} of its attention on the {unit} just before", "weight on the token before"),
     "duplicate token": RoleRule(
-        "duplicate_token", "repeated", by_tokens(scores.duplicate_token),
+        "duplicate_token", "repeated", token_score(scores.duplicate_token),
         "puts {share} of its attention on earlier copies of the same {unit}",
         "weight on earlier equal tokens, in repeated random text"),
     "induction": RoleRule(
-        "induction", "repeated", by_tokens(scores.induction),
+        "induction", "repeated", token_score(scores.induction),
         "puts {share} of its attention on what followed the same {unit} earlier",
         "weight on what followed earlier equal tokens, in repeated random text"),
     "sink": RoleRule(
-        "sink", "text", by_place(scores.sink),
+        "sink", "text", position_score(scores.sink),
         "puts {share} of its attention on the first {unit} of the text", "weight on the first token"),
     "local": RoleRule(  # a fallback, because a previous-token head is local too
-        "local", "text", by_place(scores.local),
+        "local", "text", position_score(scores.local),
         "puts {share} of its attention on the last five {unit}s", "weight on the last five tokens", is_fallback=True),
     "uniform": RoleRule(
-        "evenness", "text", by_place(scores.evenness),
-        "attends to its whole past evenly: {share} of the largest possible entropy",
+        "evenness", "text", position_score(scores.evenness),
+        "attends to its whole past evenly: {share} of the maximum entropy",
         "entropy as a share of its maximum: 1 attends to all tokens equally",
         is_high=lambda measured: measured.value >= EVEN, is_fallback=True),
 }
@@ -134,17 +134,17 @@ ROLE_RULES: dict[Role, RoleRule] = {
 
 
 def measure(probes: Mapping[Probe, ProbeMaps]) -> dict[Role, Measurement]:
-    """Returns the measurement of every rule's score, by role."""
+    """Returns the measurement of each role's score."""
     if len(probes["repeated"].ids) < 2:
-        raise ValueError("roles need at least two repeated texts, because each is the control of another")
+        raise ValueError("roles need at least two repeated texts, because each text is a control for another")
     return {role: rule.measure(probes[rule.probe]) for role, rule in ROLE_RULES.items()}
 
 
 def name_roles(measured: Mapping[Role, Measurement]) -> list[list[Role]]:
-    """Returns the role of every head, by layer: the one whose score is furthest above chance.
+    """Returns the role of every head, one list per layer. A head gets the role whose score is furthest above chance.
 
     If two scores are equally high, the head gets neither role. In texts of two tokens, for example, the first token is
-    also the previous one.
+    also the previous token.
     """
     distinct = [role for role, rule in ROLE_RULES.items() if not rule.is_fallback]
     fallbacks = [role for role, rule in ROLE_RULES.items() if rule.is_fallback]
@@ -161,7 +161,7 @@ def name_roles(measured: Mapping[Role, Measurement]) -> list[list[Role]]:
 
 
 def random_order(ids: Tensor, seed: int) -> Tensor:
-    """Returns a random order of keys for each row of ids (B, T): (B, T, T). Row i has 0 … i first, then later keys."""
+    """Returns a random order of keys for each query of ids (B, T): (B, T, T). Row i has 0 … i first, then the rest."""
     b, t = ids.shape
     noise = torch.rand(b, t, t, generator=torch.Generator().manual_seed(seed))
     return (noise + torch.ones(t, t).triu(1)).argsort(-1)

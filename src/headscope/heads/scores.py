@@ -1,16 +1,16 @@
-"""Scores of attention maps: how much weight a head puts, on average, on a certain kind of key.
+"""Scores of attention maps: how much weight a head puts on a certain kind of key, on average.
 
-Each score is a mean over the rows that have a key of that kind. Other rows do not count in the denominator, so a head
-that does one thing perfectly scores 1. Without any such row the score is NaN.
+Each score is a mean over the rows that have such a key. Other rows do not count, so a head that puts all the
+weight of these rows on such keys scores 1. If no row has such a key, the score is NaN.
 
-Shapes: maps (..., B, H, T, T), query i before key j, rows sum to one over j ≤ i; ids (B, T); results (..., H), pooled
-over the rows of all B texts. Positions count from 0. H_T is the harmonic number 1 + 1/2 + … + 1/T.
+Shapes: maps A (..., B, H, T, T), indexed [query i, key j], whose rows sum to one over j ≤ i; ids (B, T); results
+(..., H), averaged over the rows of all B texts. Positions count from 0. H_T is the harmonic number 1 + 1/2 + … + 1/T.
 """
 
 import torch
 from torch import Tensor
 
-NEAR = 4  #: tokens before the current one that `local` includes
+NEAR = 4  #: tokens before the current token that `local` includes
 
 
 def previous_token(maps: Tensor) -> Tensor:
@@ -24,9 +24,9 @@ def sink(maps: Tensor) -> Tensor:
 
 
 def local(maps: Tensor, near: int = NEAR) -> Tensor:
-    """Mean over i > near of the weight on the current token and the `near` before it. Earlier rows see no other tokens.
+    """Mean over i > near of the weight on the current token and the `near` tokens before it.
 
-    Uniform attention: the mean of (near + 1) / (i + 1).
+    Earlier rows do not count, because they have no other keys. Uniform attention: the mean of (near + 1) / (i + 1).
     """
     t = maps.shape[-1]
     ones = torch.ones(t, t, dtype=torch.bool, device=maps.device)
@@ -36,46 +36,46 @@ def local(maps: Tensor, near: int = NEAR) -> Tensor:
 
 
 def duplicate_token(maps: Tensor, ids: Tensor) -> Tensor:
-    """Mean weight on earlier equal tokens, over the rows that have one (Wang et al. 2022, section 3)."""
+    """Mean weight on earlier equal tokens, over the rows that have such a token (Wang et al. 2022, section 3)."""
     return on_targets(maps, earlier_equals(ids))
 
 
 def induction(maps: Tensor, ids: Tensor) -> Tensor:
-    """Prefix matching: mean weight on the tokens that followed earlier equal tokens, over the rows that have one.
+    """Mean weight on the tokens that followed earlier equal tokens, over the rows that have such a token.
 
-    Olsson et al. 2022, "prefix matching score". If a token occurs twice in a row, the second one follows its equal, but
-    it does not count: a head that attends to the current token matches nothing.
+    Source: Olsson et al. 2022, "prefix matching score". The current token itself never counts, even if it follows an
+    equal token, because a head that attends to the current token matches nothing.
     """
     return on_targets(maps, after_earlier_equals(ids))
 
 
 def evenness(maps: Tensor) -> Tensor:
-    """Mean over i ≥ 1 of the row's entropy divided by its maximum ln(i + 1) (Pielou 1966): 1 is uniform, 0 one key."""
+    """Mean over i ≥ 1 of the row's entropy divided by its maximum, ln(i + 1) (Pielou 1966). Uniform attention: 1."""
     t = maps.shape[-1]
-    most = torch.arange(2, t + 1, device=maps.device, dtype=maps.dtype).log()  # ln(i + 1), i = 1 … T - 1
+    maximum = torch.arange(2, t + 1, device=maps.device, dtype=maps.dtype).log()  # ln(i + 1), i = 1 … T - 1
     nats: Tensor = torch.special.entr(maps).sum(-1)  # (..., B, H, T)
-    return (nats[..., 1:] / most).mean((-3, -1))
+    return (nats[..., 1:] / maximum).mean((-3, -1))
 
 
 def distance(maps: Tensor) -> Tensor:
     """Mean over all i of Σⱼ A[i, j] (i - j), in tokens (Vig & Belinkov 2019). Uniform attention: (T - 1) / 4."""
-    place = torch.arange(maps.shape[-1], device=maps.device, dtype=maps.dtype)
-    return ((place[:, None] - place) * maps).sum(-1).mean((-3, -1))
+    position = torch.arange(maps.shape[-1], device=maps.device, dtype=maps.dtype)
+    return ((position[:, None] - position) * maps).sum(-1).mean((-3, -1))
 
 
 def distance_profile(maps: Tensor) -> Tensor:
-    """The mean of A[i, i - d] over i ≥ d for every distance d: (..., H, T). Uniform: the mean of 1 / (i + 1)."""
+    """Mean of A[i, i - d] over i ≥ d, for every distance d: (..., H, T). Uniform attention: the mean of 1 / (i + 1)."""
     return torch.stack([maps.diagonal(-d, -2, -1).mean((-3, -1)) for d in range(maps.shape[-1])], -1)
 
 
 def on_targets(maps: Tensor, targets: Tensor) -> Tensor:
-    """Returns the mean weight of a row on its targets, over the rows that have any: (..., H), NaN without any target.
+    """Returns a row's mean weight on its target keys, over the rows that have targets: (..., H), NaN if no row has any.
 
-    The targets are bool (T, T) or (B, T, T), none after the row's own token.
+    Targets are bool, (T, T) or (B, T, T), and lie at or before the query.
     """
     b, t = maps.shape[-4], maps.shape[-1]
     targets = targets.expand(b, t, t)
-    rows = (maps * targets[:, None]).sum(-1)  # (..., B, H, T), 0 without a target; summing row by row loses fewest bits
+    rows = (maps * targets[:, None]).sum(-1)  # (..., B, H, T); a sum over each row first is the most accurate
     return rows.sum((-3, -1)) / targets.any(-1).sum()
 
 

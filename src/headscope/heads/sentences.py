@@ -5,18 +5,13 @@ from headscope.heads.roles import ROLE_RULES
 
 
 def sentences(report: HeadReport, unit: str) -> str:
-    """Returns a head's role with the evidence for it.
-
-    Args:
-        report: of the head.
-        unit: the word for one token: character, word or token.
-    """
+    """Returns sentences about a head's role and the evidence for it. `unit` names a token: character, word or token."""
     e = report.evidence
     if e is None:
         return f"{report.name} has no role: none of its scores stands out from chance."
     does = ROLE_RULES[report.role].sentence.format(share=f"{e.value:.0%}", unit=unit)
     text = "the validation text" if e.probe == "text" else f"repeated random {unit}s"
-    chance = f"A head that attends to its past evenly scores {e.uniform:.0%}; its own weights on the wrong keys score"
+    chance = f"A head that attends to its past evenly scores {e.uniform:.0%}; its own weights on wrong keys score"
     change = f"{'rises' if e.cost >= 0 else 'falls'} by {abs(e.cost):.2f} ± {e.error:.2f} nats"
     if e.needed:
         verdict = "the model needs it"

@@ -1,6 +1,6 @@
-"""The reports on all heads as a table: `heads.csv`, text for people, and when each role formed.
+"""Writes the reports on all heads as a table: as `heads.csv`, or as text for people. Finds when each role formed.
 
-Each row is one head at one training step: step, layer, head, role, whether the role is confirmed, evidence, and scores.
+Each row of `heads.csv` is one head at one step: step, layer, head, role, whether it is confirmed, evidence and scores.
 """
 
 import csv
@@ -16,14 +16,14 @@ from headscope.heads.roles import NO_ROLE
 Row = dict[str, Any]
 #: Fields of `Evidence` that have a column.
 EVIDENCE = ("value", "uniform", "shuffled", "cost", "error", "last", "last_error")
-PARSERS: dict[str, Callable[[str], Any]] = {  # of columns that are not numbers with a fraction
+PARSERS: dict[str, Callable[[str], Any]] = {  # for the columns that are not floats
     "step": int, "layer": int, "head": int, "role": str, "confirmed": "True".__eq__,
 }  # fmt: skip
-UNFORMED = (NO_ROLE, "uniform")  #: the state of heads before they have learned anything, which is not a role that forms
+UNFORMED = (NO_ROLE, "uniform")  #: roles of untrained heads, which do not count as formed
 
 
 def rows(reports: Sequence[HeadReport], step: int) -> list[Row]:
-    """Returns one row per head; NaN and missing evidence are empty."""
+    """Returns one row per head; NaN and missing evidence become empty cells."""
     table = []
     for r in reports:
         evidence = asdict(r.evidence) if r.evidence else {}
@@ -34,7 +34,7 @@ def rows(reports: Sequence[HeadReport], step: int) -> list[Row]:
 
 
 def to_csv(table: Sequence[Row]) -> str:
-    """Returns rows as text with a header; numbers have six significant digits."""
+    """Returns rows as CSV text with a header; floats have six significant digits."""
     file = io.StringIO()
     writer = csv.DictWriter(file, dict.fromkeys(key for row in table for key in row), lineterminator="\n")
     writer.writeheader()
@@ -44,27 +44,27 @@ def to_csv(table: Sequence[Row]) -> str:
 
 
 def from_csv(text: str) -> list[Row]:
-    """Reads the rows of `to_csv`. An incomplete last line is dropped."""
+    """Reads rows from the text of `to_csv`. Drops an incomplete last line."""
     lines = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
     return [{k: PARSERS.get(k, float)(v) if v else "" for k, v in row.items()} for row in lines]
 
 
-def extended(text: str, more: Sequence[Row]) -> str:
-    """Appends rows to the text of a table. Existing rows are formatted again only if there are new columns."""
-    whole = to_csv(more)
-    header = whole[: whole.index("\n") + 1]
-    return text + whole[len(header) :] if text.startswith(header) else to_csv([*from_csv(text), *more])
+def append_rows(text: str, more: Sequence[Row]) -> str:
+    """Returns the CSV text with rows appended. Formats the existing rows again only if the columns differ."""
+    added = to_csv(more)
+    header = added[: added.index("\n") + 1]
+    return text + added[len(header) :] if text.startswith(header) else to_csv([*from_csv(text), *more])
 
 
-def titles(reports: Iterable[HeadReport]) -> dict[tuple[int, int], str]:
-    """Returns the label of each (layer, head) that has a role: the role, with a question mark if unconfirmed."""
+def role_labels(reports: Iterable[HeadReport]) -> dict[tuple[int, int], str]:
+    """Returns the role of each (layer, head) that has one, with a question mark if it is unconfirmed."""
     return {(r.layer, r.head): r.role + "?" * (not r.confirmed) for r in reports if r.role != NO_ROLE}
 
 
-def formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
-    """Returns when each role first had a confirmed head: step, head, and the validation losses before and at that step.
+def first_formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]:
+    """Returns when each role first had a confirmed head: step, head, and the validation losses before and at this step.
 
-    The history has step and val_loss of each validation.
+    `history` has the `step` and `val_loss` of each validation.
     """
     losses = {int(h["step"]): h["val_loss"] for h in history}
     found: dict[str, dict[str, Any]] = {}
@@ -82,8 +82,8 @@ def formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -> dict
 
 
 def as_text(reports: Sequence[HeadReport]) -> str:
-    """Returns one line per head, with its role and the evidence, followed by an explanation of the columns."""
-    header = ("head", "role", "score", "value", "uniform", "shuffled", "ablation costs", "as the last", "role is")
+    """Returns one line per head with its role and evidence, followed by an explanation of the columns."""
+    header = ("head", "role", "score", "value", "uniform", "shuffled", "ablation cost", "cost after others", "verdict")
     lines: list[tuple[str, ...]] = [header]
     for r in reports:
         e = r.evidence
@@ -103,8 +103,8 @@ def as_text(reports: Sequence[HeadReport]) -> str:
 
 LEGEND = (
     "value: the score that stands out. uniform: the score of a head that attends to its past evenly. shuffled: the\n"
-    "score of this head's weights on the wrong keys. ablation costs: by how many nats per token the loss rises on the\n"
-    "role's texts when the head's output is replaced by its mean, ± one standard error. as the last: the same after\n"
-    "the other heads of its layer with this role are ablated, because they may replace it. A role is confirmed if one\n"
-    "of the two costs is at least 0.01 nats and 3 standard errors."
+    "score of this head's weights on wrong keys. ablation cost: by how many nats per token the loss on the role's\n"
+    "texts rises when the head's output is replaced with its mean, ± one standard error. cost after others: the same\n"
+    "when the layer's other heads with this role, which may replace it, are already ablated. verdict: a role is\n"
+    "confirmed if one of the two costs is at least 0.01 nats and 3 standard errors."
 )

@@ -1,4 +1,4 @@
-"""`show=attention`: pictures of every head on a text.
+"""`show=attention`: pictures of the attention of every head on a text.
 
 Shapes: L layers, H heads, T positions.
 """
@@ -15,53 +15,53 @@ from headscope.render.colours import RGB
 from headscope.render.pictures import ALONE, WINDOW, head_names, maps_picture, png
 from headscope.show.request import ShowRequest
 
-Titles = Mapping[tuple[int, int], str]  #: text after the name of a head (layer, head): its role
-LAST = slice(-32, None)  #: the positions of a long prompt in the picture of a layer
-LAST_OF_ONE = slice(-64, None)  #: and in the picture of one head
+Titles = Mapping[tuple[int, int], str]  #: the role to show after the name of each (layer, head)
+LAST = slice(-32, None)  #: positions of a long prompt that the picture of a layer shows
+LAST_OF_HEAD = slice(-64, None)  #: positions of a long prompt that the picture of one head shows
 
 
 def layer_pictures(
-    seen: Views, tokens: Sequence[str], when: str, titles: Titles | None = None, window: slice = WINDOW
+    flow: Views, tokens: Sequence[str], label: str, titles: Titles | None = None, window: slice = WINDOW
 ) -> dict[str, RGB]:
-    """Draws all heads on the first text of a pass: `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
+    """Draws attention on a pass's first text: pictures `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
 
-    `when` begins each picture's title, such as "step 200". Of a longer text, the positions in `window` are drawn.
+    Each title begins with `label`, such as "step 200". Only the positions in `window` are drawn.
     """
-    weights, moved, rolled = (x[:, 0].double().cpu().numpy() for x in seen)
+    weights, moved, rolled = (x[:, 0].double().cpu().numpy() for x in flow)
     pictures = {}
     for layer, (a, m) in enumerate(zip(weights, moved, strict=True)):
         names = head_names(layer, len(a), titles)
-        title = f"{when}, layer {layer}: every row attends to its columns"
+        title = f"{label}, layer {layer}: every row attends to its columns"
         pictures[f"attention/layer_{layer}"] = maps_picture(a, tokens, title, names, window)
-        title = f"{when}, layer {layer}: how much every row takes from its columns (norm-weighted)"
+        title = f"{label}, layer {layer}: how much every row takes from its columns (norm-weighted)"
         pictures[f"norm_weighted/layer_{layer}"] = maps_picture(m, tokens, title, names, window, float(m.max()))
-    title = f"{when}: how much of each column is in every row, through all heads so far (rollout)"
+    title = f"{label}: how much of each column is in every row, through all heads up to each layer (rollout)"
     names = [f"after layer {layer}" for layer in range(len(rolled))]
     return pictures | {"rollout": maps_picture(rolled, tokens, title, names, window)}
 
 
 def head_pictures(
-    maps: Tensor, tokens: Sequence[str], when: str, titles: Titles | None = None, window: slice = LAST_OF_ONE
+    maps: Tensor, tokens: Sequence[str], label: str, titles: Titles | None = None, window: slice = LAST_OF_HEAD
 ) -> dict[str, RGB]:
-    """Draws one larger picture per head, by name (`L1H2`), of the first text of maps (L, B, H, T, T)."""
+    """Draws one larger picture per head, named like `L1H2`, of the first text in maps (L, B, H, T, T)."""
     pictures = {}
-    for layer, of_layer in enumerate(maps[:, 0].double().cpu().numpy()):
-        for head, name in enumerate(head_names(layer, len(of_layer), titles)):
+    for layer, layer_maps in enumerate(maps[:, 0].double().cpu().numpy()):
+        for head, name in enumerate(head_names(layer, len(layer_maps), titles)):
             caption = "every row attends to its columns"
-            picture = maps_picture(of_layer[head, None], tokens, f"{name}, {when}", [caption], window, pixels=ALONE)
+            picture = maps_picture(layer_maps[head, None], tokens, f"{name}, {label}", [caption], window, pixels=ALONE)
             pictures[f"L{layer}H{head}"] = picture
     return pictures
 
 
 def show(request: ShowRequest) -> None:
-    """Writes PNG files and prints their folder on standard output. Files with the same names are replaced."""
+    """Writes PNG files and prints their folder on standard output. Replaces files with the same names."""
     model, ids, folder = request.transformer(), request.context(), request.folder("attention")
     tokens = [request.tokenizer.show(i) for i in ids[0].tolist()]
-    titles = table.titles(request.head_reports)
-    seen = views(model, ids)
-    pictures = layer_pictures(seen, tokens, request.when, titles, LAST)
-    pictures |= head_pictures(seen.weights, tokens, request.when, titles)
+    titles = table.role_labels(request.head_reports)
+    flow = views(model, ids)
+    pictures = layer_pictures(flow, tokens, request.label, titles, LAST)
+    pictures |= head_pictures(flow.weights, tokens, request.label, titles)
     for name, rgb in pictures.items():
         write_atomically(folder / f"{name.replace('/', '-')}.png", png(rgb))
-    print(f"{len(pictures)} pictures, one per layer and kind and one per head:", file=sys.stderr)
+    print(f"{len(pictures)} pictures, of each layer, of each head, and of the rollout:", file=sys.stderr)
     print(folder)

@@ -11,10 +11,10 @@ from headscope.heads.attribution import attribute
 from headscope.render.labels import label
 from headscope.show.request import ShowRequest
 
-ROWS = 24
+ROWS = 24  #: default number of parts in the table
 BAR = 16  #: characters in the longest bar
 FROZEN = (
-    "The final norm divides by a scale that depends on all parts. Here the scale is frozen at its value,"
+    "The final norm divides by a scale that depends on all parts. Here this scale is held at its value,"
     " so that each part has its own share of the logit and the shares add up."
 )
 
@@ -52,7 +52,7 @@ def show(request: ShowRequest) -> None:
 
 
 def largest(shares: list[tuple[str, float, float]], rows: int) -> list[tuple[str, float, float]]:
-    """Returns shares sorted by value, largest first. After `rows` rows, the smallest are summed in one more row."""
+    """Returns the `rows` largest shares and the sum of the others, in descending order of value."""
     by_size = sorted(shares, key=lambda share: -abs(share[1]))
     kept, rest = by_size[:rows], by_size[rows:]
     if rest:

@@ -27,16 +27,14 @@ from headscope.render.labels import label
 from headscope.render.pictures import png
 from headscope.show.request import ShowRequest
 
-MOST = 3  #: tokens, pairs and distances that are listed for a head
+LISTED = 3  #: how many tokens, pairs and distances are listed for each head
 
 
 def passages(request: ShowRequest) -> Tensor:
-    """Returns the texts that heads are described on, ids (B, T): the run's texts, or texts that the model generates."""
+    """Returns the texts on which heads are described, ids (B, T): the run's texts, or else texts from the model."""
     text = request.probe_texts()
     if text is None:
-        print(
-            "the checkpoint has no validation text; the heads are described on text that it generates", file=sys.stderr
-        )
+        print("the checkpoint has no validation text; heads are described on text from the model", file=sys.stderr)
         start = torch.full((TEXTS, 1), request.tokenizer.opening)
         generators = [torch.Generator().manual_seed(seed) for seed in range(TEXTS)]
         length = min(LONGEST, request.model.block_size) - 1
@@ -44,33 +42,33 @@ def passages(request: ShowRequest) -> Tensor:
         text = torch.cat((start, torch.tensor([*drawn]).T), 1)
     if text.shape[1] < SHORTEST:
         raise UserError(
-            f"texts of {text.shape[1]} tokens are too short to describe heads; {SHORTEST} or more tokens are needed"
+            f"texts of {text.shape[1]} tokens are too short to describe heads; at least {SHORTEST} tokens are needed"
         )
     return text
 
 
 def reports(request: ShowRequest) -> list[HeadReport]:
-    """Returns a report on every head. Raises `UserError` if the texts are too short to tell roles apart."""
+    """Returns a report on every head. Raises `UserError` if the texts are too short."""
     return describe(request.transformer(), passages(request))
 
 
-def score_pictures(found: Sequence[HeadReport], when: str) -> dict[str, RGB]:
-    """Draws one picture of all heads per score that can give a role, by the score's name.
+def score_pictures(found: Sequence[HeadReport], prefix: str) -> dict[str, RGB]:
+    """Draws one picture of all heads for each score that can give a role. The keys are the names of the scores.
 
-    `when` begins each picture's title, such as "step 200".
+    Each title begins with `prefix`, such as "step 200".
     """
     shape = found[-1].layer + 1, found[-1].head + 1
     pictures = {}
     for rule in ROLE_RULES.values():
         values = np.array([report.scores[rule.score] for report in found]).reshape(shape)  # (L, H)
-        pictures[rule.score] = scores_picture(values, f"{when}: {rule.score.replace('_', ' ')}", rule.caption)
+        pictures[rule.score] = scores_picture(values, f"{prefix}: {rule.score.replace('_', ' ')}", rule.caption)
     return pictures
 
 
-def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
-    """Returns one line per head: the tokens that it copies, the pairs that it matches, the distances that it prefers.
+def describe_habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
+    """Returns one line per head: tokens that it copies, pairs that it matches, and distances that it prefers.
 
-    The text is ids (B, T), and `names` has the label of every token.
+    `text` is ids (B, T), and `names` has a label for every token of the vocabulary.
     """
     tokens = torch.tensor(sorted(set(text.flatten().tolist())))
     profile = distance_profile(look(model, text, "maps").maps)  # (L, H, T)
@@ -79,9 +77,9 @@ def habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
         ov, qk = ov_circuit(model, layer, tokens), qk_circuit(model, layer, tokens)  # (H, N, V), (H, N, N)
         for head in range(model.n_heads):
             own = ov[head].gather(1, tokens[:, None]).squeeze(1) - ov[head].mean(1)  # (N,)
-            copied = [names[tokens[i]] for i in own.topk(min(MOST, len(tokens))).indices.tolist() if own[i] > 0]
-            pairs = [f"{names[tokens[q]]} → {names[tokens[k]]}" for q, k, _ in strongest(qk[head], MOST)]
-            best = profile[layer, head].topk(min(MOST, profile.shape[-1]))
+            copied = [names[tokens[i]] for i in own.topk(min(LISTED, len(tokens))).indices.tolist() if own[i] > 0]
+            pairs = [f"{names[tokens[q]]} → {names[tokens[k]]}" for q, k, _ in strongest(qk[head], LISTED)]
+            best = profile[layer, head].topk(min(LISTED, profile.shape[-1]))
             far = [f"{d} ({w:.2f})" for w, d in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
             habit = f"copies {' '.join(copied) or 'nothing'}; matches {', '.join(pairs)}; distances {', '.join(far)}"
             lines.append(f"L{layer}H{head}  {habit}")
@@ -93,11 +91,11 @@ def show(request: ShowRequest) -> None:
     model, folder, text = request.transformer(), request.folder("heads"), passages(request)
     found = describe(model, text)
     print(table.as_text(found))
-    print("\nfrom their weights (positions left out), and from their maps:")
+    print("\nfrom the weights of the heads (without positions), and from their attention maps:")
     names = [label(request.tokenizer.show(i)) for i in range(len(request.tokenizer))]
-    print("\n".join(habits(model, text, names)))
+    print("\n".join(describe_habits(model, text, names)))
     write_atomically(folder / "heads.csv", table.to_csv(table.rows(found, request.about.get("step", 0))).encode())
-    pictures = score_pictures(found, request.when)
+    pictures = score_pictures(found, request.label)
     for score, rgb in pictures.items():
         write_atomically(folder / f"{score}.png", png(rgb))
     print(f"\nheads.csv and {len(pictures)} pictures:", file=sys.stderr)

@@ -9,7 +9,7 @@ from headscope.generation.text import next_tokens
 from headscope.render.labels import label
 from headscope.show.request import ShowRequest
 
-ROWS = 10
+ROWS = 10  #: default number of tokens in the table
 
 
 def show(request: ShowRequest) -> None:

@@ -21,7 +21,7 @@ from headscope.generation.text import prompt_ids
 from headscope.heads import HeadReport, look
 from headscope.heads.film import LONGEST, Film, frame
 from headscope.heads.sentences import sentences
-from headscope.heads.table import titles
+from headscope.heads.table import role_labels
 from headscope.model.transformer import LanguageModel, TransformerLM
 from headscope.render.labels import label
 from headscope.render.model_page import model_page
@@ -31,57 +31,57 @@ if TYPE_CHECKING:
     from headscope.data.tokenizers import Tokenizer
 
 LARGEST = 25_000_000  #: bytes; larger pages are hard to send and slow to open
-LEAST = 2.2  #: the least number of bytes per weight in a page: 16 bits, compressed, as text
+MIN_BYTES_PER_WEIGHT = 2.2  #: in a page: 16-bit numbers, gzipped and then base64-encoded
 
 
 def show(request: ShowRequest) -> None:
     """Writes the page and prints its path on standard output."""
     path = target(request)
     write_atomically(path, page(request).encode())
-    print(f"{path.stat().st_size / 1e6:.1f} MB, opens in any browser and needs no network:", file=sys.stderr)
+    print(f"{path.stat().st_size / 1e6:.1f} MB, opens in any browser and works offline:", file=sys.stderr)
     print(path)
 
 
 def target(request: ShowRequest) -> Path:
-    """Returns the path of the page: `out`, a file in the folder `out`, or a file named after the checkpoint."""
+    """Returns the page's path: the file `out`, a file in the folder `out`, or a file named after the checkpoint."""
     if request.out is not None and request.out.suffix.lower() in (".html", ".htm"):
         if request.out.is_dir():
-            raise UserError(f"out={request.out} is a folder; give a file, such as out=model.html")
+            raise UserError(f"out={request.out} is a folder; name a file, such as out=model.html")
         return request.out
     at = f"-step{request.about['step']}" if "step" in request.about else ""
     if request.out is None:
         folder = request.folder("page")
-        return folder.with_name(f"{folder.name}.html")  # a checkpoint's name may hold a dot: nano-0.9
+        return folder.with_name(f"{folder.name}.html")  # not with_suffix: a name such as nano-0.9 has a dot
     return request.folder("") / f"model{at}.html"
 
 
-def page(request: ShowRequest, whole: bool = False) -> str:
+def page(request: ShowRequest, full_precision: bool = False) -> str:
     """Returns the HTML document.
 
     Args:
-        request: model, tokenizer and first text; without a prompt, the page starts with the first of the run's texts.
-        whole: keeps all bits of the weights, even if rounding them is harmless.
+        request: the model, its tokenizer and a prompt; without a prompt, the page shows the first of the run's texts.
+        full_precision: keeps all bits of the weights, even if rounding is harmless.
 
     Raises:
         UserError: the page would be too large or empty, or the model's logits are not finite.
     """
     model, tokenizer, texts = request.model, request.tokenizer, request.probe_texts()
-    _refuse_if_large(int(_size(model) * LEAST))  # checked before the slow steps
+    _refuse_if_large(int(_size(model) * MIN_BYTES_PER_WEIGHT))  # checked before the slow steps
     with torch.inference_mode():
-        finite(model(portable.random_ids(model)))  # else its parts would be blamed
+        finite(model(portable.random_ids(model)))  # otherwise `portable` would blame a part of the model
     if request.prompt or texts is None:
         text = prompt_ids(tokenizer, request.prompt)  # (T,)
     else:
         text = without_padding(texts[0], tokenizer.pad)
     prompt = text[None, context_start(len(text), model.block_size) :]
-    parts, precision, why = None, "", portable.refusal(model)
-    if not why:
-        small, precision = _as_small_as_possible(model, texts, prompt, whole)
+    parts, precision, refusal = None, "", portable.refusal(model)
+    if not refusal:
+        small, precision = _smallest_copy(model, texts, prompt, full_precision)
         parts = _parts(small, texts)
-    print(f"recorded maps only: {why}" if why else precision, file=sys.stderr)
-    film = _film(request, prompt, runs=not why)
-    if why and film is None:
-        raise UserError(f"a page would have nothing to show: {why}, and it has no heads; use show=next")
+    print(f"recorded maps only: {refusal}" if refusal else precision, file=sys.stderr)
+    film = _film(request, prompt, runs=not refusal)
+    if refusal and film is None:
+        raise UserError(f"a page would have nothing to show: {refusal}, and the model has no heads; use show=next")
     description = {
         "model": parts,
         "vocabulary": _vocabulary(tokenizer),
@@ -92,7 +92,7 @@ def page(request: ShowRequest, whole: bool = False) -> str:
     labels = {
         "title": str(request.about.get("name", request.checkpoint.stem)),
         "summary": _summary(request),
-        "why": why,
+        "why": refusal,
         "precision": precision.capitalize(),
         "unit": tokenizer.unit,
     }
@@ -116,27 +116,27 @@ def _size(model: LanguageModel) -> int:
 def _refuse_if_large(size: int) -> None:
     if size > LARGEST:
         raise UserError(
-            f"the page of this model would have {size / 1e6:.0f} MB, and browsers are slow above"
-            f" {LARGEST / 1e6:.0f} MB; give the checkpoint of a smaller model, such as model=nano or model=part4"
+            f"the page of this model would be {size / 1e6:.0f} MB, and browsers are slow above"
+            f" {LARGEST / 1e6:.0f} MB; use a checkpoint of a smaller model, such as model=nano or model=part4"
         )
 
 
-def _as_small_as_possible(
-    model: LanguageModel, texts: Tensor | None, prompt: Tensor, whole: bool
+def _smallest_copy(
+    model: LanguageModel, texts: Tensor | None, prompt: Tensor, full_precision: bool
 ) -> tuple[LanguageModel, str]:
-    """Returns a copy with float16 weights if rounding is harmless, otherwise the model; and a sentence about it."""
-    if whole:
+    """Returns a copy with float16 weights if rounding is harmless, else the model; and a sentence about the choice."""
+    if full_precision:
         return model, "weights in float32: all bits are kept."
     found = measure_rounding(model, portable.random_ids(model) if texts is None else texts, prompt)
-    moves = f"rounding to float16 moves a logit by {found.largest_change:.1g} at most"
+    effect = f"rounding to float16 changes a logit by at most {found.largest_change:.1g}"
     if found.is_harmless:
-        return round_to_float16(model), f"weights in float16: {moves} and leaves the greedy text as it is."
-    return model, f"weights in float32: {moves}{'' if found.same_text else ' and changes the greedy text'}."
+        return round_to_float16(model), f"weights in float16: {effect} and does not change the greedy text."
+    return model, f"weights in float32: {effect}{'' if found.same_text else ' and changes the greedy text'}."
 
 
 @torch.no_grad()
 def _parts(model: LanguageModel, texts: Tensor | None) -> Any:
-    """Returns the model's parts, and each head's mean output (L, H, D), which can replace the head; as arrays."""
+    """Returns the model's parts as arrays, with each head's mean output (L, H, D), which replaces an ablated head."""
     parts = portable.describe(model)
     if isinstance(model, TransformerLM) and texts is not None:
         parts["means"] = look(model, texts, "z").z.mean((1, 3))
@@ -152,9 +152,9 @@ def _arrays(tree: Any) -> Any:
 
 
 def _film(request: ShowRequest, prompt: Tensor, runs: bool) -> Film | None:
-    """Returns the film of the run's training, if there is one that fits the model.
+    """Returns the run's film (attention maps recorded during training), if it exists and fits the model.
 
-    A page that cannot run its model gets a film of one frame instead: the maps of the prompt.
+    Otherwise, a page that cannot run its model gets a film with one frame: the maps of the prompt.
     """
     model = request.model
     if not isinstance(model, TransformerLM):
@@ -163,19 +163,19 @@ def _film(request: ShowRequest, prompt: Tensor, runs: bool) -> Film | None:
         try:
             film = Film.from_bytes(request.film.read_bytes())
         except ValueError:
-            print(f"{request.film} is damaged: the page has no maps from the training", file=sys.stderr)
+            print(f"{request.film} is damaged: the page has no maps from training", file=sys.stderr)
         else:
-            if film.fits(model.n_layers, model.n_heads, model.vocab_size):  # otherwise it is the film of another model
+            if film.fits(model.n_layers, model.n_heads, model.vocab_size):  # otherwise it comes from another model
                 return film
     if runs:
         return None
     ids = prompt[:, -LONGEST:]
     step = int(request.about.get("step", 0))
-    return Film(ids[0].tolist(), [frame(step, look(model, ids, "maps").maps, titles(request.head_reports))])
+    return Film(ids[0].tolist(), [frame(step, look(model, ids, "maps").maps, role_labels(request.head_reports))])
 
 
 def _vocabulary(tokenizer: "Tokenizer") -> dict[str, Any]:
-    """Returns what the page needs to split text into tokens and to show tokens, as plain data."""
+    """Returns the data with which the page splits text into tokens and shows tokens."""
     return {
         "unit": tokenizer.unit,
         "split_rule": tokenizer.split_rule,
@@ -199,10 +199,10 @@ def _head(report: HeadReport, unit: str) -> dict[str, Any]:
 
 
 def _summary(request: ShowRequest) -> str:
-    """Returns one line about the model: its size, its text and its step."""
+    """Returns one line with the size of the model, its training data and its step."""
     model, heads = request.model, ""
     if isinstance(model, TransformerLM):
         counts = ((model.n_layers, "layer"), (model.n_heads, "head"))
         heads = " of ".join(f"{n} {noun}{'s' * (n != 1)}" for n, noun in counts) + ", "
     name = request.about.get("data", {}).get("name", "an unnamed text")
-    return f"{heads}{_size(model):,} parameters, trained on {name}, {request.when}"
+    return f"{heads}{_size(model):,} parameters, trained on {name}, {request.label}"

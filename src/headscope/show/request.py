@@ -24,35 +24,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShowRequest:
-    """A model, a text, and where files go. `headscope.show.NAME.show(request)` answers `show=NAME`."""
+    """A model, a text, and the place for files. `show=NAME` calls `headscope.show.NAME.show(request)`."""
 
     model: LanguageModel  #: in eval mode
     tokenizer: "Tokenizer"
-    prompt: str  #: as typed; if it has no tokens, the tokenizer's opening is used
-    checkpoint: Path  #: the model's file
-    about: Mapping[str, Any] = field(default_factory=dict)  #: the file's facts about its run
-    rows: int | None = None  #: length of a table; None uses the table's default
+    prompt: str  #: as typed; if it has no tokens, the tokenizer's default starting text is used
+    checkpoint: Path  #: the file from which the model was loaded
+    about: Mapping[str, Any] = field(default_factory=dict)  #: what the checkpoint records about its run
+    rows: int | None = None  #: rows of a table; None uses the table's default
     out: Path | None = None  #: a folder for files; None uses a folder next to the checkpoint
-    film: Path | None = None  #: where the run keeps its film, if it has one
+    film: Path | None = None  #: the run's film (attention maps recorded during training), if it has one
 
     @property
-    def when(self) -> str:
-        """The training step if the file has it, otherwise the file's name."""
+    def label(self) -> str:
+        """The training step if the checkpoint records it, otherwise the name of the checkpoint."""
         return f"step {self.about['step']}" if "step" in self.about else self.checkpoint.stem
 
     def context(self) -> Tensor:
-        """Returns the ids of the prompt that fit the model's context, (1, T)."""
+        """Returns the last ids of the prompt that fit into the model's context, (1, T)."""
         ids = prompt_ids(self.tokenizer, self.prompt)
         return ids[context_start(len(ids), self.model.block_size) :][None]
 
     def probe_texts(self) -> Tensor | None:
-        """Returns the validation texts on which the run describes heads, ids (B, T); None if the file has none."""
+        """Returns the validation texts on which heads are described, ids (B, T); None if the checkpoint has none."""
         kept = self.about.get("passages")
         return torch.tensor(kept)[:, : self.model.block_size] if kept else None
 
     @cached_property
     def head_reports(self) -> list[HeadReport]:
-        """A report on every head; empty if the model has no heads or the file has no text to describe them on."""
+        """A report on every head; empty if the model has no heads, or the checkpoint no suitable validation texts."""
         texts = self.probe_texts()
         if not isinstance(self.model, TransformerLM) or texts is None or texts.shape[1] < SHORTEST:
             return []
@@ -68,6 +68,6 @@ class ShowRequest:
     def folder(self, name: str) -> Path:
         """Returns the folder for files: `out`, or next to the checkpoint a folder named after it and its step."""
         if self.out is not None and self.out.exists() and not self.out.is_dir():
-            raise UserError(f"out={self.out} is a file; give a folder")
+            raise UserError(f"out={self.out} is a file; choose a folder")
         at = f"-step{self.about['step']}" if "step" in self.about else ""
         return self.out or self.checkpoint.parent / f"{self.checkpoint.stem}{at}-{name}"

@@ -97,7 +97,7 @@ def compute(
     next_head = divmod((layer * model.n_heads + index + 1) % (model.n_layers * model.n_heads), model.n_heads)
     set_head = "head=L{}H{}".format(*next_head) if next_head != at else ""
     run, data = about.get("name", path.stem), about.get("data", {}).get("name", "an unnamed text")
-    numbers = Numbers(run=run, data=data, when=request.when, path=str(path), unit=request.tokenizer.unit)
+    numbers = Numbers(run=run, data=data, when=request.label, path=str(path), unit=request.tokenizer.unit)
     numbers.page = page if (page := target(request)).is_file() else None
     numbers.update(head=f"L{layer}H{index}", layer=layer, index=index, layers=model.n_layers, heads=model.n_heads)
     numbers.update(report=reports.get(at, ""), set_head=set_head, other_report=reports.get(next_head, ""))

@@ -20,21 +20,21 @@ from headscope.watch.corpus import corpus
 
 log = logging.getLogger(__name__)
 
-POINTS = 32  #: per line of the figure
+POINTS = 32  #: points per line of the figure
 
 
 class Beyond(SummaryCallback):
     """Measures the loss by position on the validation text, up to a multiple of the trained context length.
 
-    There are two measurements. In non-overlapping windows, the context of each target is everything before it in its
-    window. With sliding windows, the same targets are predicted from contexts of T/2, T, 2T, … tokens, so contexts are
-    compared on the same text. Each extension method of the positional scheme is measured. For a scheme with a table,
-    the result includes the length at which the table ends.
+    There are two measurements. In non-overlapping windows, a target's context is everything before it in its window.
+    With sliding windows, the same targets are predicted from contexts of T/2, T, 2T, … tokens; T is the trained length.
+    Both are repeated with each extension method of the positional scheme. If the scheme's table limits the context, the
+    result includes this limit.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
         times: the longest context as a multiple of the trained context.
-        targets: number of targets for sliding windows.
+        targets: number of targets with sliding windows.
     """
 
     def __init__(self, folder: str, times: Annotated[int, Ge(1)] = 4, targets: Annotated[int, Ge(1)] = 512) -> None:
@@ -42,9 +42,9 @@ class Beyond(SummaryCallback):
         self.found: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        """Checks that model and data allow longer contexts."""
+        """Checks that the model and the data allow longer contexts."""
         if not isinstance(module.model, TransformerLM):
-            raise UserError("callbacks.beyond needs a transformer; leave it out with callbacks.beyond=null")
+            raise UserError("callbacks.beyond needs a transformer; turn it off with callbacks.beyond=null")
         windows = corpus(trainer).val
         longest = self.times * module.model.block_size
         if not isinstance(windows, TextWindows):
@@ -52,7 +52,7 @@ class Beyond(SummaryCallback):
         if len(windows.ids) <= longest:
             raise UserError(
                 f"the validation text of {len(windows.ids)} tokens has no window of {longest};"
-                " use more text, a shorter model.block_size, or fewer callbacks.beyond.times"
+                " use more text, a shorter model.block_size, or a smaller callbacks.beyond.times"
             )
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
@@ -66,7 +66,7 @@ class Beyond(SummaryCallback):
             for position, loss in enumerate(losses, 1):
                 for logger in trainer.loggers:
                     logger.log_metrics({f"loss_by_position/{method}": loss}, position)
-        # One line per extension method; neighbouring positions are averaged.
+        # One line per extension method; each point is the mean of adjacent positions.
         series = [averaged(method, losses, POINTS) for method, losses in self.found["non_overlapping"].items()]
         events = [(self.found["trained"], "trained length")]
         figure = curves(series, "tokens of context", "nats per token", "Loss by position", events=events)
@@ -75,7 +75,7 @@ class Beyond(SummaryCallback):
             recorder.record_picture("loss_by_position", pixels(figure), trainer.global_step)
 
     def measure(self, model: TransformerLM, windows: TextWindows) -> dict[str, Any]:
-        """Returns all measurements as plain data; see `facts`."""
+        """Returns all measurements; `facts` documents their layout."""
         trained = model.block_size
         contexts = sorted({max(trained // 2, 1), *(trained * 2**i for i in range(self.times.bit_length()))})
         contexts = [c for c in contexts if c <= self.times * trained]
@@ -97,8 +97,8 @@ class Beyond(SummaryCallback):
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         """Returns `loss_by_position`, in nats per token.
 
-        `non_overlapping` has one list per extension method, and the first number of a list is for one token of context.
-        `sliding` has one number per extension method and context. If contexts longer than `trained` cannot be measured,
-        `ends` is the reason.
+        `non_overlapping` has one list of losses per extension method, for 1, 2, 3, … tokens of context.
+        `sliding` has one number per extension method and context length. If contexts longer than `trained` cannot be
+        measured, `ends` is the reason.
         """
         return {"loss_by_position": self.found}

@@ -1,4 +1,4 @@
-"""Logs scalars other than the losses: learning rate, gradient norm, speed, memory and perplexity."""
+"""Logs scalars other than the losses, such as learning rate, gradient norm, speed, memory and perplexity."""
 
 import math
 import sys
@@ -22,8 +22,8 @@ class Curves(Callback):
     """Logs scalars.
 
     At log steps: learning rate, gradient norm before clipping, tokens per second, and peak memory in MB (not on Windows
-    without a GPU). At validations: bits per character and perplexity per token. If the optimum of the data is known,
-    also the optimum, as a horizontal line, and the regret, which is the loss minus the optimum.
+    without a GPU). At validations: bits per character and perplexity per token. If the lowest possible loss on the
+    data is known, validations also log this optimum (a horizontal line) and the regret, the loss minus the optimum.
     """
 
     def __init__(self) -> None:
@@ -62,12 +62,12 @@ class Curves(Callback):
 
 
 def _train_seconds(trainer: Trainer) -> float:
-    """Returns the training seconds of the `History` callback, which runs first and waits for the GPU."""
+    """Returns the training seconds from the callback `History`, which runs before this one and waits for the GPU."""
     return next(c for c in trainer.callbacks if isinstance(c, History)).train_seconds  # type: ignore[attr-defined]
 
 
 def peak_megabytes(device: torch.device) -> float | None:
-    """Returns the peak memory in MiB: of the GPU if it is used, otherwise of this process. None on Windows."""
+    """Returns the peak memory in MiB, of the GPU if one is used, otherwise of this process (None on Windows)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     if resource is None:

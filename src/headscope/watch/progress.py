@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 class Progress(Callback):
     """Shows steps, losses and the remaining time.
 
-    The loss is read at log steps only, because each read makes the GPU wait.
+    Reads the loss at log steps only, because each read waits for the GPU.
     """
 
     def __init__(self) -> None:

@@ -13,17 +13,17 @@ from headscope.run.recorder import recorders
 from headscope.training.module import Callback, LanguageModule
 from headscope.watch.corpus import corpus
 
-#: The columns of a table of runs, the same for all runs.
+#: Config keys that are columns of the dashboards' tables for every run.
 COLUMNS = (
     *("model.d_model", "model.n_heads", "model.n_layers", "model.block_size", "model.dropout", "data.name"),
     *("position", "optimizer.lr", "optimizer.weight_decay", "batch_size", "seed", "trainer.max_steps"),
 )
 
-#: Overrides without a column, because other columns show their effect.
-OPTIONS = {"data", "data.path", "trainer", "sweep", "callbacks", "debug"}
+#: Overrides that get no column, because other columns show their effect.
+COVERED = {"data", "data.path", "trainer", "sweep", "callbacks", "debug"}
 
-#: Groups of keys that do not affect the model; they may contain private paths.
-OUTSIDE = {"logger", "paths"}
+#: Groups of config keys that are not logged, because they do not affect the model and may contain private paths.
+UNLOGGED = {"logger", "paths"}
 
 
 class RunCard(Callback):
@@ -31,7 +31,7 @@ class RunCard(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         about = module.card["about"]
-        config = {k: v for k, v in flat(about["config"]).items() if k.partition(".")[0] not in OUTSIDE}
+        config = {k: v for k, v in flat(about["config"]).items() if k.partition(".")[0] not in UNLOGGED}
         for logger in trainer.loggers:
             logger.log_hyperparams(choices(about) | config)
         if trainer.global_step == 0:
@@ -57,20 +57,20 @@ class RunCard(Callback):
 
 
 def choices(about: dict[str, Any]) -> dict[str, int | float | str]:
-    """Returns the values that distinguish a run: the usual columns that it has, and all its overrides."""
+    """Returns the values that distinguish a run from others: the columns in `COLUMNS`, and its other overrides."""
     typed = dict(o.lstrip("+").split("=", 1) for o in about.get("overrides", ()) if "=" in o)
     values = typed | flat(about["config"]) | {"position": about.get("position"), "data.name": about["data"]["name"]}
-    keys = dict.fromkeys((*COLUMNS, *(k for k in typed if k not in OPTIONS and k.partition(".")[0] not in OUTSIDE)))
+    keys = dict.fromkeys((*COLUMNS, *(k for k in typed if k not in COVERED and k.partition(".")[0] not in UNLOGGED)))
     found = {k: values[k] for k in keys if values.get(k) is not None}
     return {k: v if type(v) in (int, float, str) else str(v) for k, v in found.items()}
 
 
 def token_class(token: str) -> str:
-    """Returns the class of a token as the tokenizer shows it, for the colours in TensorBoard's projector.
+    """Returns the class of a token, which colours it in TensorBoard's projector.
 
-    A single character is a capital letter, small letter, letter (in a script without case), digit, space or
-    punctuation. A longer token is letters, space and letters, a number, space, punctuation, a special token such as
-    <pad>, bytes that do not form a character, or mixed.
+    Classes of one character: capital letter, small letter, letter (in a script without case), digit, space and
+    punctuation. Classes of longer tokens: letters, space and letters, number, space, punctuation, special (such as
+    <pad>), bytes (that do not form a character) and mixed.
     """
     bare = token.strip()
     if not bare:

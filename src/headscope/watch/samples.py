@@ -14,10 +14,10 @@ from headscope.watch.corpus import corpus
 
 
 class Samples(Callback):
-    """Generates a sample with the same seed and opening each time. Training's random numbers are not affected.
+    """Generates a sample with the same seed and starting text each time, without affecting training's random numbers.
 
     Args:
-        tokens: length of the sample.
+        tokens: length of the sample, in tokens.
         temperature: see `Sampling`.
     """
 

@@ -1,4 +1,4 @@
-"""CSV: a table of scalars in the run's folder, with pictures and texts as files `TAG_STEP.png` and `TAG_STEP.txt`."""
+"""The CSV logger: writes scalars to a table, and pictures and texts to separate files, in the run's folder."""
 
 import csv
 import io
@@ -17,15 +17,15 @@ from headscope.files import write_atomically
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import Recorder
 
-Rows = dict[int, dict[str, float | str]]  #: for each step, the values by name
+Rows = dict[int, dict[str, float | str]]  #: metrics by name, for each step
 
 
 class Csv(Recorder, Logger):
     """Writes `metrics.csv` (one row per logged step), `pictures/TAG_STEP.png` and `texts/TAG_STEP.txt`.
 
-    A new file replaces the whole table at every validation and when the run ends, so that a kill at any time leaves a
-    complete table and a new metric adds a column. Lightning's `CSVLogger` is not used, because it deletes the table of
-    a run that it resumes and rewrites files in place. `summary.json` has the final metrics.
+    At every validation and when the run ends, a new file replaces the table. So a process that is killed leaves a
+    complete table, and a new metric can add a column. Lightning's `CSVLogger` is not used, because it deletes the table
+    when a run is resumed, and rewrites files in place. `summary.json` has the final metrics.
     """
 
     name = "csv"
@@ -38,7 +38,7 @@ class Csv(Recorder, Logger):
         self._rows: Rows = {}
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Does nothing, because `.hydra/config.yaml` has the config."""
+        """Does nothing, because `.hydra/config.yaml` contains the config."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -48,7 +48,7 @@ class Csv(Recorder, Logger):
     def save(self) -> None:
         """Replaces the table on disk. Columns are in the order in which their metrics first appeared.
 
-        Raises RunFailed if the disk is full; then the old table stays.
+        If the disk is full, raises RunFailed and keeps the old table.
         """
         if not self._rows:
             return
@@ -67,14 +67,14 @@ class Csv(Recorder, Logger):
 
     def resume_at(self, step: int) -> None:
         self._rows = {s: row for s, row in read_rows(self.table).items() if s <= step}
-        remove_later(self._pictures, step, ".png")
-        remove_later(self._texts, step, ".txt")
+        remove_after(self._pictures, step, ".png")
+        remove_after(self._texts, step, ".txt")
 
 
 def read_rows(table: Path) -> Rows:
-    """Returns the rows of a table by step, with values as written; empty if the table does not exist.
+    """Returns the rows of a table by step, with values as text; empty if the table does not exist.
 
-    Merges rows of one step and drops an incomplete last line, both of which earlier versions could write.
+    Merges several rows of one step and drops an incomplete last line; earlier versions could write both.
     """
     rows: Rows = {}
     text = table.read_bytes().decode() if table.exists() else ""
@@ -92,7 +92,7 @@ def step_file(folder: Path, tag: str, step: int, suffix: str) -> Path:
 def write_picture(folder: Path, tag: str, rgb: NDArray[np.uint8], step: int) -> bytes:
     """Writes a picture (height, width, 3) as PNG and returns the content of the file.
 
-    Does not wait for the disk, because waiting takes half a second for thirty pictures. Raises RunFailed if the disk is
+    Does not flush the file to disk, which would take half a second for thirty pictures. Raises RunFailed if the disk is
     full.
     """
     png = io.BytesIO()
@@ -101,8 +101,8 @@ def write_picture(folder: Path, tag: str, rgb: NDArray[np.uint8], step: int) -> 
     return png.getvalue()
 
 
-def remove_later(folder: Path, step: int, suffix: str) -> None:
-    """Removes the files of later steps, and keeps files whose names do not end with a step."""
+def remove_after(folder: Path, step: int, suffix: str) -> None:
+    """Removes files whose names end with a later step than `step`; keeps files whose names do not end with a step."""
     for path in folder.rglob(f"*{suffix}"):
         number = path.stem.rpartition("_")[2]
         if number.isdigit() and int(number) > step:

@@ -1,4 +1,4 @@
-"""MLflow, an optional dependency."""
+"""The logger for MLflow, which is an optional dependency."""
 
 import os
 import re
@@ -21,16 +21,17 @@ from headscope.watch.loggers.tracker import Tracker
 
 
 class MLflow(Tracker, MLFlowLogger):
-    """Sends scalars to MLflow as metrics, the config as params, pictures and texts as artifacts.
+    """Sends scalars to MLflow as metrics, the config as params, and pictures and texts as artifacts.
 
-    MLflow lists the run under an experiment, by the name of its folder. The store is a folder, for an SQLite database
-    and the artifacts, or the address of a server or database. None means the environment variable MLFLOW_TRACKING_URI
-    if it is set, otherwise `outputs/mlruns`. Raises UserError if MLflow is not installed or the store cannot be used.
+    The MLflow run belongs to `experiment` and is named after the run's folder. `store` is the URI of a server or a
+    database, or a folder for an SQLite database and artifacts. None means $MLFLOW_TRACKING_URI if it is set, otherwise
+    `outputs/mlruns`. Raises UserError if MLflow is not installed or the store cannot be used.
     """
 
     def __init__(self, folder: str, experiment: str, store: str | None = None) -> None:
         store = store or os.environ.get("MLFLOW_TRACKING_URI") or "outputs/mlruns"
-        local = None if len(urlsplit(store).scheme) > 1 else Path(store).resolve()  # one letter is a Windows drive
+        is_uri = len(urlsplit(store).scheme) > 1  # a scheme of one letter is a Windows drive
+        local = None if is_uri else Path(store).resolve()
         uri = f"sqlite:///{local.as_posix()}/mlflow.db" if local else store
         path = Path(folder)
         try:
@@ -44,7 +45,7 @@ class MLflow(Tracker, MLFlowLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The `MlflowClient`. The first access creates the run; raises UserError if the store does not answer."""
+        """The `MlflowClient`. The first access creates the run; raises UserError if the store cannot be reached."""
         with one_line_errors():
             client = super().experiment
         self.keep_id(str(self._run_id))
@@ -59,7 +60,7 @@ class MLflow(Tracker, MLFlowLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace) -> None:
-        """Sends only params that MLflow does not have yet, because it refuses changed params when a run is resumed."""
+        """Sends only params that MLflow does not have yet, because it rejects changed params when a run is resumed."""
         known = self.experiment.get_run(self.run_id).data.params
         allowed = {re.sub(r"[^\w./: -]", "_", key): value for key, value in dict(params).items()}
         super().log_hyperparams({key: value for key, value in allowed.items() if key not in known})
@@ -80,9 +81,9 @@ class MLflow(Tracker, MLFlowLogger):
 
 
 def create_experiment(name: str, uri: str, folder: Path | None) -> None:
-    """Creates an experiment unless it exists, and the folder of a local store; raises UserError if that fails.
+    """Creates an experiment if it does not exist, and the folder of a local store. Raises UserError if this fails.
 
-    A lock prevents jobs of a sweep from creating the database at the same time, which makes MLflow fail.
+    A lock prevents the jobs of a sweep from creating the database at the same time, because MLflow would then fail.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -101,7 +102,7 @@ def create_experiment(name: str, uri: str, folder: Path | None) -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Replaces an error of MLflow by a UserError with the first line of its message."""
+    """Converts an error from MLflow to a UserError with the first line of its message."""
     from mlflow.exceptions import MlflowException
 
     try:

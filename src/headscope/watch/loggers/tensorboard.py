@@ -1,4 +1,4 @@
-"""TensorBoard: event files in the run's folder."""
+"""The logger for TensorBoard: writes event files to the run's folder."""
 
 import shutil
 from argparse import Namespace
@@ -19,16 +19,16 @@ from torch.utils.tensorboard.summary import hparams
 from headscope.files import BESIDE, write_atomically
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import Recorder
-from headscope.watch.loggers.csv import remove_later, write_picture
+from headscope.watch.loggers.csv import remove_after, write_picture
 
-#: Tags and groups that keep their names. TensorBoard sorts groups by name and opens the first group, and the table of
-#: HParams has columns for the first five scalars.
+#: Tags and groups that keep their names, so that they come first. TensorBoard sorts groups by name and opens the first
+#: one, and the HParams table has columns for the first five scalars.
 FIRST = ("train/loss", "val", "sample")
-PREFIX = "watch_"  #: before all other groups, so that they come after the groups in FIRST
+PREFIX = "watch_"  #: put before the names of all other groups, so that they come after the groups in FIRST
 
 
 class TensorBoard(Recorder, TensorBoardLogger):
-    """Writes events and the files of the projector into the run's folder, and pictures also into its `pictures/`."""
+    """Writes events and projector files to the run's folder, and a copy of each picture to its `pictures/`."""
 
     def __init__(self, folder: str) -> None:
         super().__init__(folder, name="", version="", default_hp_metric=False)
@@ -38,7 +38,7 @@ class TensorBoard(Recorder, TensorBoardLogger):
         super().log_metrics({grouped_tag(tag): value for tag, value in metrics.items()}, step)
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
-        """Encodes the picture once, for its file and for the event."""
+        """Encodes the picture as PNG once, for both the file and the event."""
         png = write_picture(self.folder.pictures, tag, rgb, step)
         height, width, _ = rgb.shape
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
@@ -48,7 +48,7 @@ class TensorBoard(Recorder, TensorBoardLogger):
         self.experiment.add_text(grouped_tag(tag), code_block(text), step)
 
     def record_chart(self, title: str, tags: Sequence[str]) -> None:
-        """Adds a chart under Custom Scalars. TensorBoard reads the first call only."""
+        """Adds a chart under Custom Scalars. Only the first call has an effect in TensorBoard."""
         self.experiment.add_custom_scalars({title: {title: ["Multiline", [grouped_tag(tag) for tag in tags]]}})
 
     def record_embedding(self, tag: str, vectors: NDArray[np.float32], points: Sequence[tuple[str, str]]) -> None:
@@ -58,15 +58,15 @@ class TensorBoard(Recorder, TensorBoardLogger):
         for file, lines in (
             (tensors, ["\t".join(map(str, vector)) for vector in vectors.tolist()]),
             (metadata, ["\t".join(point) for point in (("token", "class"), *points)]),
-            ("projector_config.pbtxt", [str(config).strip()]),  # TensorBoard requires this name and place
+            ("projector_config.pbtxt", [str(config).strip()]),  # TensorBoard requires this name in this folder
         ):
             write_atomically(self.folder.path / file, ("\n".join(lines) + "\n").encode())
 
     def record_end(self, choices: Mapping[str, int | float | str], metrics: Mapping[str, float], step: int) -> None:
-        """Writes the run's row of the HParams table, and the best loss. The table shows the last value of a scalar.
+        """Writes the run's row of the HParams table, and the best loss.
 
-        torch would also write an experiment tag. TensorBoard reads this tag of only one run, and the table would lack
-        columns of the other runs. Without the tag, it has the columns of all runs, those that differ first.
+        Leaves out the experiment tag that torch's function writes. TensorBoard reads this tag from only one run, so
+        columns of other runs would be missing. Without it, the table has the columns of all runs.
         """
         _, start, end = hparams(dict(choices), {})  # type: ignore[no-untyped-call]
         for part in (start, end):
@@ -75,22 +75,23 @@ class TensorBoard(Recorder, TensorBoardLogger):
             self.experiment.add_scalar("val/loss_best", best, step)
 
     def resume_at(self, step: int) -> None:
-        """Also renames tags that earlier versions logged, and removes the folder `hparams` that they wrote."""
-        remove_later_events(self.folder.path, step)
-        remove_later(self.folder.pictures, step, ".png")
+        """Removes later events and pictures, and the folder `hparams` that earlier versions wrote."""
+        remove_events_after(self.folder.path, step)
+        remove_after(self.folder.pictures, step, ".png")
         shutil.rmtree(self.folder.path / "hparams", ignore_errors=True)
-        self._kwargs["purge_step"] = step + 1 if step else 0  # for a TensorBoard that already shows the run
+        # For a TensorBoard process that has already loaded the run.
+        self._kwargs["purge_step"] = step + 1 if step else 0
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Does nothing, because `record_end` writes the row of the HParams table."""
 
     def save(self) -> None:
-        """Writes pending events to disk. Lightning would add a file of hyperparameters, which `.hydra/` already has."""
+        """Writes pending events to disk. Lightning would also write hyperparameters, but `.hydra/` has them."""
         self.experiment.flush()
 
 
 def grouped_tag(tag: str) -> str:
-    """Returns the tag in TensorBoard: with a prefix that sorts its group after the losses, unless it is in FIRST."""
+    """Returns the tag with a prefix that sorts its group after the losses, unless the tag or its group is in FIRST."""
     is_first = tag in FIRST or tag.partition("/")[0] in FIRST
     return tag if is_first or tag.startswith(PREFIX) else f"{PREFIX}{tag}"
 
@@ -100,12 +101,12 @@ def code_block(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-def remove_later_events(folder: Path, step: int) -> None:
+def remove_events_after(folder: Path, step: int) -> None:
     """Rewrites a folder's event files without the events after a step, or without any events if the step is 0.
 
-    Also removes an incomplete last record, which a kill leaves, and renames tags of earlier versions. TensorBoard's
-    `purge_step` hides only scalars and images, so texts would appear twice. The run's row of the HParams table is
-    removed too, because TensorBoard shows the first row that it reads, and the run may be extended.
+    Needed because TensorBoard's `purge_step` hides only scalars and images, so texts would appear twice. Also removes
+    an incomplete last record, which a killed process leaves, and renames tags from earlier versions. The run's row of
+    the HParams table is removed because TensorBoard shows the first row that it reads; the resumed run adds a new row.
     """
     for path in folder.glob("events.out.tfevents.*"):
         temporary = path.with_name(f"events{BESIDE}")
@@ -118,7 +119,7 @@ def remove_later_events(folder: Path, step: int) -> None:
                 elif step > 0 and event.step <= step:
                     kept = [v for v in event.summary.value if v.metadata.plugin_data.plugin_name != "hparams"]
                     for value in kept:
-                        if value.metadata.plugin_data.plugin_name != "custom_scalars":  # its tag is TensorBoard's own
+                        if value.metadata.plugin_data.plugin_name != "custom_scalars":  # their tag has a fixed name
                             value.tag = grouped_tag(value.tag)
                     if kept or not event.HasField("summary"):
                         del event.summary.value[:]

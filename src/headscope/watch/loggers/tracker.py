@@ -1,4 +1,4 @@
-"""The common base of loggers to experiment trackers: keeps a run's id across resumes, and sends nothing twice."""
+"""The base of loggers that send to an experiment tracker: resumes the tracker's run, and sends nothing twice."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,32 +11,32 @@ from headscope.run.recorder import Recorder
 
 
 class Tracker(Recorder):
-    """Mixed into a Lightning `Logger` that sends to a service, which many runs share and which cannot delete rows.
+    """A mixin for a Lightning `Logger` that sends to a service where sent rows cannot be deleted.
 
-    Collects everything that is logged at one step in a row, and sends the row when a later step is logged or a
-    checkpoint is about to be saved. A file in the run's folder has the service's id of the run and the steps sent so
-    far. A resumed run continues under this id and does not send these steps again. A kill cannot damage the file,
-    because lines are only appended.
+    Collects everything that is logged at one step into a row. Sends the row when another step is logged, and before a
+    checkpoint is saved. A file in the run's folder has the id that the service gave the run, and the steps that were
+    sent. A resumed run continues under this id and does not send these steps again. A killed process cannot damage the
+    file, because lines are only appended.
     """
 
     def __init__(self, file: Path, **options: Any) -> None:
         super().__init__(**options)
         self._file = file
-        self._known_id: str | None = None  # id in the file
+        self._known_id: str | None = None  # the id in the file
         self._sent = -1  # the last step that earlier processes sent
         self._step = -1
-        self._row: dict[str, Any] = {}  # logged at _step
+        self._row: dict[str, Any] = {}  # entries logged at _step
 
     def send(self, row: dict[str, Any], step: int) -> None:
-        """Sends everything that was logged at a step."""
+        """Sends the row of a step to the service."""
         raise NotImplementedError
 
     def continue_as(self, run_id: str) -> None:
-        """Makes the logger continue a run of the service instead of creating one."""
+        """Makes the logger continue the service's run with this id instead of creating a new run."""
         raise NotImplementedError
 
     def add(self, entries: Mapping[str, Any], step: int) -> None:
-        """Adds entries to the row of a step. If the step is new, sends the current row first."""
+        """Adds entries to the row of a step. If the step differs from the current row's step, sends that row first."""
         if step != self._step:
             self.save()
             self._step = step
@@ -48,7 +48,7 @@ class Tracker(Recorder):
 
     @rank_zero_only
     def save(self) -> None:
-        """Sends the current row."""
+        """Sends the current row, unless an earlier process sent its step."""
         if self._row and self._step > self._sent:
             self.send(self._row, self._step)
             with self._file.open("a", encoding="utf-8") as f:
@@ -56,7 +56,7 @@ class Tracker(Recorder):
         self._row = {}
 
     def keep_id(self, run_id: str) -> None:
-        """Starts the file with the id of a new run; does nothing if the file already has this id."""
+        """Writes the id of a new run to the file; does nothing if the file already has this id."""
         if run_id != self._known_id:
             write_atomically(self._file, f"{run_id}\n".encode())
             self._known_id = run_id

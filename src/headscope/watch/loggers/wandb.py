@@ -1,4 +1,4 @@
-"""Weights & Biases, an optional dependency."""
+"""The logger for Weights & Biases (wandb), which is an optional dependency."""
 
 import os
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from headscope.watch.loggers.tracker import Tracker
 
 
 class Wandb(Tracker, WandbLogger):
-    """Sends to wandb, or with `offline` saves files in the run's `wandb/` folder for `wandb sync`.
+    """Sends everything to wandb, or if `offline`, saves files for `wandb sync` in the run's folder `wandb/`.
 
-    wandb lists the run under a project, by the name of its folder. It buffers the files, so a process that is killed
-    loses its last second. Raises UserError if wandb is not installed.
+    The wandb run belongs to `project` and is named after the run's folder. wandb buffers its files, so a killed process
+    loses the data of its last second. Raises UserError if wandb is not installed.
     """
 
     def __init__(self, folder: str, project: str, offline: bool = False) -> None:
@@ -28,16 +28,16 @@ class Wandb(Tracker, WandbLogger):
         try:
             super().__init__(path / "wandb_run.txt", name=path.name, save_dir=folder, project=project, offline=offline)
         except ModuleNotFoundError as e:
-            raise UserError("logger=wandb needs an extra: pip install --editable '.[wandb]'") from e
-        self._wandb_init.pop("anonymous", None)  # Lightning passes it, and wandb warns that it has no effect
+            raise UserError("logger=wandb needs an optional package: pip install --editable '.[wandb]'") from e
+        self._wandb_init.pop("anonymous", None)  # Lightning passes this option, and wandb warns that it has no effect
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The `wandb.Run`. The first access starts it; raises UserError if nobody is logged in."""
+        """The `wandb.Run`. The first access starts the wandb run, and raises UserError if the user is not logged in."""
         import wandb
 
-        os.environ.setdefault("WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL", "1")  # seconds; 15 by default
+        os.environ.setdefault("WANDB_X_TRANSACTION_LOG_FLUSH_INTERVAL", "1")  # in seconds; the default is 15
         try:
             run = super().experiment
         except wandb.Error as e:
@@ -51,7 +51,7 @@ class Wandb(Tracker, WandbLogger):
 
     def send(self, row: dict[str, Any], step: int) -> None:
         run = self.experiment
-        run.log({"trainer/global_step": step}, step=step)  # sets wandb's own step, a part of the names of picture files
+        run.log({"trainer/global_step": step}, step=step)  # sets wandb's own step, which names picture files
         run.log(row, step=step, commit=True)
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
@@ -69,7 +69,7 @@ class Wandb(Tracker, WandbLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Ends the run in wandb. Lightning alone would end it when the process ends."""
+        """Ends the run in wandb now; with Lightning alone, it would end with the process."""
         if self._experiment is not None:
             self.save()
             super().finalize(status)
