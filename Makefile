@@ -4,7 +4,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 READY := .venv/.ready
 DOCS_READY := .venv/.docs-ready
-# One thread per test process: on two cores, two processes with two threads each take longer than one after the other.
+# One thread per test process: on two cores, two parallel processes with two threads each are slower than one at a time.
 FAST := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help train test check test-slow test-browser tensorboard docs pictures demo notebooks clean .venv
@@ -25,11 +25,11 @@ $(DOCS_READY): $(READY)
 
 .venv: $(READY)  ## set up the environment only, with pinned versions
 
-train: $(READY)  ## set up, train the quickstart, write a sample and a page that runs the model (about 2 minutes)
+train: $(READY)  ## set up, train the quickstart, print a sample, write a page that runs the model (about 2 minutes)
 	$(PY) train.py experiment=quickstart
 	$(PY) generate.py show=page
 
-test: $(READY)  ## set up, run the tests
+test: $(READY)  ## set up and run the tests
 	$(FAST)
 
 check: $(READY)  ## format, lint, types, tests; warnings are errors
@@ -51,7 +51,7 @@ docs: $(DOCS_READY)  ## build the documentation site into site/; warnings are er
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
 	@echo "open site/index.html"
 
-pictures: $(READY)  ## draw the pictures of the README (about 10 minutes)
+pictures: $(READY)  ## draw the pictures in the README (about 10 minutes)
 	test -f outputs/repeated/summary.json || $(PY) train.py experiment=repeated hydra.run.dir=outputs/repeated
 	test -d outputs/extrapolation || $(PY) train.py -m experiment=extrapolation position=rope,alibi,fox seed=1,2,3 trainer.threads=1 hydra.launcher.n_jobs=2 hydra.sweep.dir=outputs/extrapolation
 	$(PY) -m docs.pictures induction outputs/repeated
@@ -64,5 +64,5 @@ demo: $(READY)  ## build docs/demo.html, the page of the quickstart, and its scr
 notebooks: $(READY)  ## build notebooks/*.ipynb from notebooks/source
 	$(PY) notebooks/build.py
 
-clean:  ## remove the environment, the site and caches; runs and data stay
+clean:  ## remove the environment, the site and caches; keep runs and data
 	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache src/*.egg-info

@@ -1,4 +1,4 @@
-"""Shared by the benchmarks: runs commands, prints tables, saves results with hardware and commit."""
+"""Functions for all benchmarks: run commands, print tables, save results with the hardware and the commit."""
 
 import json
 import os
@@ -12,9 +12,9 @@ sys.path.insert(0, str(ROOT / "src"))
 
 
 def run(*command, environment=None):
-    """Runs a Python command of the project; returns its output, its peak memory in MB, and its seconds.
+    """Runs Python with the given arguments; returns the output, the peak memory in MB, and the seconds.
 
-    The command runs the code of this checkout, not an installed version.
+    The process imports the code in this checkout, not an installed version.
     """
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -44,7 +44,7 @@ def table(rows):
 
 
 def save(name, figures):
-    """Writes measurements with the machine and the commit."""
+    """Saves measurements in benchmarks/results/NAME.json, with the machine and the commit."""
     from headscope.installed import commit
     from headscope.training.hardware import Machine
 
@@ -59,4 +59,4 @@ def save(name, figures):
     }
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
     path.write_text(json.dumps(about | figures, indent=2) + "\n")
-    print(f"written to {path.relative_to(ROOT)}")
+    print(f"results written to {path.relative_to(ROOT)}")

@@ -1,12 +1,12 @@
-"""Generated tokens per second, against nanoGPT's method, which recomputes the whole context for every token in fp32.
+"""Generated tokens per second, against nanoGPT's method, which recomputes the whole context in fp32 for every token.
 
-    python benchmarks/decode.py                about 3 minutes on 2 cores
-    python benchmarks/decode.py nano 20        one size, number of turns
+    python benchmarks/decode.py                all models; takes about 3 minutes on 2 cores
+    python benchmarks/decode.py nano 20        one model, 20 turns
 
-The models have random weights and the sizes in `conf/model`. A turn of Headscope starts from a full context and
-draws as many tokens as half a context. This is one whole cycle: the model drops the older half of its context, reads
-the rest in one pass, and fills the context again. The contestants take turns in one process, because the speed of a
-shared machine drifts. Neighbouring turns are compared.
+The models have random weights and the sizes in `conf/model`. Each turn of Headscope starts from a full context of
+T tokens and draws T / 2 tokens. This is one whole cycle: the model drops the older half of its context, reads the rest
+in one pass, and fills the context again. The methods take turns in one process, because the speed of a shared machine
+drifts, and each turn is compared with the turn of the other method in the same round.
 """
 
 import os
@@ -18,18 +18,17 @@ from common import save, table
 
 from headscope.waiting import SPIN
 
-os.environ.setdefault(
-    "GOMP_SPINCOUNT", SPIN
-)  # as `generate.py` sets it on a quiet machine; must precede the import of torch
+# `generate.py` sets this value if cores are free. It must be set before torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", SPIN)
 
-#: width, heads, layers, context, tokens per turn of the plain loop, turns
+#: width, heads, layers, context, tokens per turn of the plain loop, number of turns
 SIZES = {"nano": (128, 4, 4, 64, 32, 40), "part4": (256, 8, 6, 128, 8, 40), "baby": (384, 6, 6, 256, 4, 30)}
 PLAIN, OURS, PART4_BLOCK = "plain loop", "ours", "ours, Part 4's block"
 UNDRAFTED, MANY = "ours, no draft", "ours, 16 at once"
 
 
 def plain(model, block_size, ids, n):
-    """Generates as nanoGPT does: crop, forward, temperature, softmax, one draw."""
+    """Generates n tokens as nanoGPT does. For each token: crop, forward pass, temperature, softmax, one draw."""
     import torch
     import torch.nn.functional as F
 
@@ -40,7 +39,7 @@ def plain(model, block_size, ids, n):
 
 
 def contestants(size):
-    """Returns for each name a function that plays one turn, and the number of tokens that it draws."""
+    """Returns, for each method's name, a function that runs one turn and the number of tokens that it draws."""
     import torch
     from nanogpt import build
 
@@ -52,7 +51,7 @@ def contestants(size):
     from headscope.model.qk_norm import QKNorm, Unit
     from headscope.model.transformer import TransformerLM
 
-    width, heads, layers, t, few, _ = SIZES[size]
+    width, heads, layers, t, n_plain, _ = SIZES[size]
     torch.manual_seed(1)
     ids = torch.randint(65, (16, t))
 
@@ -63,14 +62,14 @@ def contestants(size):
                 torch.nn.init.normal_(p, std=p.shape[-1] ** -0.5)
         return lm
 
-    def turn(lm, rows, rough):
+    def turn(lm, rows, draft_model):
         generators = [torch.Generator().manual_seed(row) for row in range(rows)]
-        return lambda: list(decode(lm, ids[:rows], t // 2, Sampling(), generators, rough))
+        return lambda: list(decode(lm, ids[:rows], t // 2, Sampling(), generators, draft_model))
 
     theirs = build(65, width, heads, layers, t).eval()
     recipe, part4 = ours(Rotary, SquaredReLU, Unit), ours(Sinusoidal, GELU, QKNorm)
     found = {
-        PLAIN: (lambda: plain(theirs, t, ids[:1], few), few),
+        PLAIN: (lambda: plain(theirs, t, ids[:1], n_plain), n_plain),
         OURS: (turn(recipe, 1, draft(recipe)), t // 2),
         PART4_BLOCK: (turn(part4, 1, draft(part4)), t // 2),
         UNDRAFTED: (turn(recipe, 1, None), t // 2),
@@ -88,7 +87,7 @@ def main(sizes, turns=None):
             for name, (work, tokens) in found.items():
                 began = time.perf_counter()
                 work()
-                if number:  # the first warms up
+                if number:  # the first turn only warms up
                     rates[name].append(tokens / (time.perf_counter() - began))
         ratio = {
             f"{name} / {other}": statistics.median(a / b for a, b in zip(rates[name], rates[other], strict=True))

@@ -2,11 +2,13 @@
 
     python benchmarks/gpu.py               seeds 1, 2 and 3
     python benchmarks/gpu.py 1             seed 1 only
-    python benchmarks/gpu.py --recipe 1    only nanoGPT's recipe, with seed 1; prints one line of JSON per validation
+    python benchmarks/gpu.py --recipe 1    only nanoGPT's recipe, with seed 1; prints one line of JSON at each
+validation
 
 The recipe is from nanoGPT's README: 6 layers, 6 heads, width 384, context 256, batches of 64, dropout 0.2, a schedule
-of 5000 steps, bf16, compiled. It stops at step 1750, because its loss rises from there on. Losses cover the whole
-validation split, in windows of 256. Seconds cover the whole command, including the start of Python and compiling.
+of 5000 steps, bf16, compiled. The benchmark stops the recipe at step 1750, because its validation loss rises after that
+step. Losses cover the whole validation split, in windows of 256. `wall_seconds` cover the whole command, including the
+start of Python and compiling.
 """
 
 import json
@@ -23,7 +25,7 @@ T, BATCH, STEPS, STOP, EVERY = 256, 64, 5000, 1750, 250
 
 
 def recipe(seed):
-    """Trains nanoGPT's model; prints losses and seconds at each validation."""
+    """Trains nanoGPT's model; prints the loss and the seconds at each validation."""
     began = time.perf_counter()
     import torch
     import torch.nn.functional as F

@@ -1,10 +1,11 @@
 """Cost of describing every head at the default validation interval, as a share of training.
 
-    python benchmarks/heads.py            nano and part4, about 2 minutes on 2 cores
-    python benchmarks/heads.py nano
+    python benchmarks/heads.py            nano and part4; takes about 2 minutes on 2 cores
+    python benchmarks/heads.py nano       nano only
 
-One process trains and describes in turn, so that both run at the same speed of the machine. A description is everything
-that `callbacks.heads` does at a validation. The interval is the default of `trainer=auto`.
+One process alternates between training and describing heads, so that the machine runs both at the same speed. A
+description is everything that `callbacks.heads` does at a validation. The validation interval is the default
+of `trainer=auto`.
 """
 
 import itertools
@@ -17,13 +18,13 @@ import time
 
 from common import ROOT, run, save, table
 
-#: overrides for train.py, steps between two descriptions, number of descriptions
+#: by name: overrides for train.py, steps between two descriptions, number of descriptions
 WORK = {
     "nano": (("model=nano",), 50, 16),
     "part4": (("model=part4", "batch_size=64"), 4, 8),
 }
-INTERVAL = 100  #: steps; val_check_interval of trainer=auto
-FOUND = "found "
+INTERVAL = 100  #: steps between two validations; val_check_interval of trainer=auto
+FOUND = "found "  #: marks the line with the results in the output
 
 
 def train(name):
@@ -34,20 +35,20 @@ def train(name):
     def timed(cls, hook, seconds):
         def call(*args):
             began = time.perf_counter()
-            whole(*args)
+            original(*args)
             seconds.append(time.perf_counter() - began)
 
-        whole = getattr(cls, hook)
+        original = getattr(cls, hook)
         setattr(cls, hook, call)
 
-    def step(*args):
+    def record_start(*args):
         starts.append(time.perf_counter())
-        start(*args)
+        original_start(*args)
 
     overrides, every, times = WORK[name]
-    described, starts, start = [], [], History.on_train_batch_start
+    described, starts, original_start = [], [], History.on_train_batch_start
     timed(Heads, "on_validation_end", described)
-    History.on_train_batch_start = step
+    History.on_train_batch_start = record_start
     with tempfile.TemporaryDirectory() as folder:
         sys.argv = ["train.py", *overrides, "data=pydoc", f"hydra.run.dir={folder}", "+trainer.limit_val_batches=1"]
         sys.argv += [f"trainer.max_steps={every * times}", f"trainer.val_check_interval={every}"]
@@ -65,9 +66,8 @@ def main(names):
         (line,) = [line for line in output.splitlines() if line.startswith(FOUND)]
         steps, described = json.loads(line.removeprefix(FOUND))
         step = statistics.median(steps)
-        description = statistics.median(
-            described[len(described) // 2 :]
-        )  # by then heads have roles, which cost extra passes
+        # Only the second half of the run counts, because heads then have roles, whose ablations cost extra passes.
+        description = statistics.median(described[len(described) // 2 :])
         figures[name] = {"step": step, "description": description, "share": description / (INTERVAL * step)}
         rows.append((name, f"{step * 1e3:.1f}", f"{description * 1e3:.0f}", f"{figures[name]['share']:.2%}"))
     table(rows)

@@ -1,10 +1,11 @@
-"""nanoGPT's CPU recipe in our own plain PyTorch loop, the baseline of `speed.py`.
+"""nanoGPT's CPU recipe in our own plain PyTorch loop: the baseline in `speed.py`.
 
     python benchmarks/nanogpt.py 1           seed 1; prints {"seconds", "val_loss", "step_ms", ...}
     python benchmarks/nanogpt.py 1 200       200 steps only
 
-The model of github.com/karpathy/nanoGPT as its README runs it on a CPU: 4 layers, 4 heads, width 128, context 64,
-batches of 12 random windows, 2000 steps of AdamW 1e-3 to 1e-4, no dropout, no biases, tied embeddings, fp32.
+The model and settings are those of the CPU example in the README of github.com/karpathy/nanoGPT: 4 layers, 4 heads,
+width 128, context 64, batches of 12 random windows, 2000 steps of AdamW 1e-3 to 1e-4, no dropout, no biases, tied
+embeddings, fp32.
 """
 
 import json
@@ -40,7 +41,7 @@ def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T, dropout=0.0):
     class GPT(nn.Module):
         def __init__(self):
             super().__init__()
-            self.tokens, self.places = nn.Embedding(vocab_size, width), nn.Embedding(context, width)
+            self.tokens, self.positions = nn.Embedding(vocab_size, width), nn.Embedding(context, width)
             self.blocks = nn.ModuleList(Block() for _ in range(layers))
             self.norm = nn.LayerNorm(width, bias=False)
             for name, p in self.named_parameters():
@@ -50,7 +51,7 @@ def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T, dropout=0.0):
 
         def forward(self, ids, last=False):
             """Returns logits (B, T, V), or (B, 1, V) for the last position if `last` is true."""
-            x = F.dropout(self.tokens(ids) + self.places.weight[: ids.shape[1]], dropout, self.training)
+            x = F.dropout(self.tokens(ids) + self.positions.weight[: ids.shape[1]], dropout, self.training)
             for block in self.blocks:
                 x = block(x)
             return F.linear(self.norm(x[:, -1:] if last else x), self.tokens.weight)
@@ -59,14 +60,14 @@ def build(vocab_size, width=C, heads=H, layers=LAYERS, context=T, dropout=0.0):
 
 
 def rate(step, steps=STEPS):
-    """Returns nanoGPT's learning rate: 100 steps of warmup, then half a cosine."""
+    """Returns nanoGPT's learning rate at a step: 100 steps of warmup, then half a cosine."""
     if step < 100:
         return 1e-3 * (step + 1) / 101
     return 1e-4 + 0.5 * (1 + math.cos(math.pi * (step - 100) / (steps - 100))) * 9e-4
 
 
 def adamw(model, **options):
-    """Returns nanoGPT's optimizer: matrices decay, vectors do not."""
+    """Returns nanoGPT's optimizer, with weight decay for matrices and without it for vectors."""
     import torch
 
     matrices, vectors = ([p for p in model.parameters() if (p.ndim > 1) is matrix] for matrix in (True, False))

@@ -1,10 +1,10 @@
-"""Part 4's transformer against the fixed-context network of Parts 1 to 3, with measured numbers.
+"""Compares Part 4's transformer with the fixed-context network of Parts 1 to 3.
 
-    python benchmarks/part4_vs_mlp.py          about 12 minutes on 2 cores
+    python benchmarks/part4_vs_mlp.py          200 steps of the transformer; takes about 12 minutes on 2 cores
     python benchmarks/part4_vs_mlp.py 50       50 steps of the transformer
 
-Both use the same data, batches, optimizer and learning rate. The fixed-context network trains for as many seconds as
-the transformer.
+Both use the same data, batches, optimizer and learning rate. The fixed-context network also trains for as many seconds
+as the transformer, so that both equal steps and equal times can be compared.
 """
 
 import json
@@ -16,7 +16,7 @@ from common import run, save, table
 
 
 def train(experiment, steps, interval):
-    """Trains; returns the summary of the run."""
+    """Trains a model with `train.py`; returns the summary of the run."""
     with tempfile.TemporaryDirectory() as folder:
         lengths = (f"trainer.max_steps={steps}", f"trainer.val_check_interval={interval}")
         run(

@@ -1,6 +1,6 @@
 """Training speed of each positional scheme relative to `position=none`, for `model=nano`.
 
-    python benchmarks/positions.py                 60 rounds of all schemes, one minute on 2 cores
+    python benchmarks/positions.py                 60 rounds of all schemes; takes one minute on 2 cores
     python benchmarks/positions.py 200 fox alibi   200 rounds of fox, alibi and none
 
 The schemes take turns, one step each, because the speed of a shared machine drifts within seconds. Each step is
@@ -16,11 +16,11 @@ from common import ROOT, save, table
 
 from headscope.waiting import SPIN
 
-os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # as the commands set it
+os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # the value that `train.py` sets if cores are free
 
 
 def contestants(names=()):
-    """Returns a function that trains one step, for `none` and each named option of `position`, or for all options."""
+    """Returns a function that trains one step, for `none` and each option in `names`; without names, for all options."""
     import torch
     import torch.nn.functional as F
     from hydra import compose, initialize_config_dir
@@ -30,7 +30,7 @@ def contestants(names=()):
     from headscope.config.schema import parse
     from headscope.training.hardware import Machine, choose
 
-    def one(position):
+    def trainer(position):
         with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
             cfg = compose("train", ["model=nano", f"position={position}", "paths.run_dir=unused"])
         ours = parse(plain(cfg), TrainConfig)
@@ -55,7 +55,7 @@ def contestants(names=()):
     options = sorted(file.stem for file in (ROOT / "conf" / "position").glob("*.yaml"))
     if unknown := set(names) - set(options):
         sys.exit(f"error: there is no position={min(unknown)}; conf/position has {', '.join(options)}")
-    return {name: one(name) for name in options if not names or name in ("none", *names)}
+    return {name: trainer(name) for name in options if not names or name in ("none", *names)}
 
 
 def main(rounds=60, *names):
@@ -66,7 +66,7 @@ def main(rounds=60, *names):
             began = time.perf_counter()
             step()
             seconds[name].append(time.perf_counter() - began)
-    seconds = {name: values[3:] for name, values in seconds.items()}  # the first steps warm up
+    seconds = {name: values[3:] for name, values in seconds.items()}  # the first three steps only warm up
     ratio = {
         name: statistics.median(b / a for a, b in zip(values, seconds["none"], strict=True))
         for name, values in seconds.items()

@@ -1,10 +1,10 @@
 """Time to a good model: `experiment=speed_cpu` and `quickstart` against nanoGPT's CPU recipe in a plain PyTorch loop.
 
-    python benchmarks/speed.py           three seeds, about 11 minutes on 2 cores
+    python benchmarks/speed.py           seeds 1, 2 and 3; takes about 11 minutes on 2 cores
     python benchmarks/speed.py 1 2       seeds 1 and 2
 
-Each round runs three trainings with one seed, one after the other: nanoGPT's recipe; `speed_cpu`; and `quickstart` with
-as many steps as fit into the recipe's time, estimated from 100 steps. Losses cover the whole validation split, in
+For each seed, the benchmark trains three models in sequence: nanoGPT's recipe; `speed_cpu`; and `quickstart` with as
+many steps as fit into the recipe's time, which is estimated from 100 steps. Losses cover the whole validation split, in
 windows of 64.
 """
 
@@ -18,13 +18,13 @@ from common import run, save, table
 
 
 def nanogpt(seed):
-    """Runs the recipe; returns its seconds, its loss and further figures."""
+    """Runs the recipe; returns its loss, its seconds and other measurements."""
     output, _, _ = run("benchmarks/nanogpt.py", seed)
     return json.loads(output.splitlines()[-1])
 
 
 def ours(experiment, seed, *more):
-    """Runs `train.py` without optional callbacks and loggers; returns the same figures."""
+    """Runs `train.py` without optional callbacks and loggers; returns the same measurements as `nanogpt`."""
     with tempfile.TemporaryDirectory() as folder:
         where = (f"hydra.run.dir={folder}/run", "callbacks=none", "logger=none")
         _, _, wall = run("train.py", f"experiment={experiment}", f"seed={seed}", *where, *more)

@@ -1,4 +1,4 @@
-"""Seconds until the first output of each command, best of three, and the peak memory of a run.
+"""Seconds until the first output of each command (the best of three runs), and the peak memory of a training run.
 
 python benchmarks/startup.py
 """
@@ -12,7 +12,7 @@ from common import ROOT, run, save, table
 
 
 def until(text, *command, more=0):
-    """Returns the seconds until a command has printed a text and `more` characters after it."""
+    """Returns the seconds until a command has printed `text` and at least `more` characters after it."""
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -1,10 +1,10 @@
 """Tokens per second of `train.py` against a plain PyTorch loop with the same model, batch, precision and optimizer.
 
-    python benchmarks/train_step.py                  all, about 8 minutes on 2 cores
-    python benchmarks/train_step.py quickstart 60    one recipe, number of turns
+    python benchmarks/train_step.py                  all models; takes about 8 minutes on 2 cores
+    python benchmarks/train_step.py quickstart 60    one model, 60 turns
 
-The contestants are running processes that take turns of about half a second, because the speed of a shared machine
-drifts within seconds. Neighbouring turns are compared, and the result is the median of the ratios.
+Each loop runs in its own process. The processes take turns of about half a second, because the speed of a shared
+machine drifts within seconds. Turns of the same round are compared, and the result is the median of the ratios.
 """
 
 import os
@@ -19,22 +19,23 @@ from common import ROOT, save, table
 
 from headscope.waiting import SPIN
 
-#: overrides for train.py, steps per turn, number of turns
+#: by name: overrides for train.py, steps per turn, number of turns
 WORK = {
     "quickstart": (("experiment=quickstart",), 20, 60),
     "nano": (("model=nano",), 10, 200),
     "part4": (("model=part4", "batch_size=64"), 1, 15),
 }
-TURN = "turn took "
+TURN = "turn took "  #: marks the line with the seconds of a turn in the output
 
 
 class Turns:
-    """Called before each step; at the end of a turn, prints its seconds and waits for the next turn."""
+    """Divides training into turns: prints the seconds of a turn at its end, and waits for the next turn."""
 
     def __init__(self, steps):
         self.steps, self.done, self.began = steps, 0, 0.0
 
-    def step(self):
+    def before_step(self):
+        """Must be called before each training step."""
         if self.done % self.steps == 0:
             if self.done:
                 print(f"\n{TURN}{time.perf_counter() - self.began}", flush=True)
@@ -57,7 +58,7 @@ def config(name):
 
 
 def plain_loop(name):
-    """Trains in a plain loop: gather, forward, backward, clip, step."""
+    """Trains in a plain loop. For each step: draw windows, forward pass, backward pass, clip, update."""
     import torch
     import torch.nn.functional as F
 
@@ -74,7 +75,7 @@ def plain_loop(name):
     ids = corpus.train.ids
     turns = Turns(WORK[name][1])
     while True:
-        turns.step()
+        turns.before_step()
         starts = torch.randint(len(ids) - t, (ours.batch_size,))
         window = ids[starts[:, None] + torch.arange(t + 1)].long()
         with half:
@@ -87,18 +88,18 @@ def plain_loop(name):
 
 
 def ours(name, *more):
-    """Runs `train.py` on the same work. A turn lasts from the start of one step to the start of a later one."""
+    """Runs `train.py` with the same config, in turns that begin and end at the start of a step."""
     from headscope.run.history import History
 
     overrides, steps, n_turns = WORK[name]
-    turns, start = Turns(steps), History.on_train_batch_start
+    turns, original = Turns(steps), History.on_train_batch_start
 
-    def step(*args):
-        turns.step()
-        start(*args)
+    def in_turns(*args):
+        turns.before_step()
+        original(*args)
 
-    History.on_train_batch_start = step
-    many = 10 * steps * n_turns  # more steps than the measurement needs; the process is killed first
+    History.on_train_batch_start = in_turns
+    many = 10 * steps * n_turns  # more than the measurement needs; the process is killed before the last step
     sys.argv = ["train.py", *overrides, "data=pydoc", f"trainer.max_steps={many}", f"trainer.val_check_interval={many}"]
     sys.argv += more
     runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
@@ -116,11 +117,11 @@ class Contestant:
             stdout=pipe,
             stderr=subprocess.STDOUT,
             text=True,
-            env={"GOMP_SPINCOUNT": SPIN} | os.environ,  # as the commands set it, because only the loops are compared
+            env={"GOMP_SPINCOUNT": SPIN} | os.environ,  # the same for all, because only the loops are compared
         )
 
     def turn(self):
-        """Lets the process play one turn; returns its seconds."""
+        """Lets the process run one turn; returns the seconds of the turn."""
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
         output = []
@@ -132,7 +133,7 @@ class Contestant:
 
 
 def measure(name, turns):
-    """Returns the seconds of each contestant's turns, after one turn to warm up."""
+    """Returns the seconds of each contestant's turns, without the first turn, which warms up."""
     with tempfile.TemporaryDirectory() as folder:
         contestants = {
             "plain loop": Contestant("--plain", name),

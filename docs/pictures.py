@@ -1,8 +1,8 @@
-"""Draws the pictures of the README and the documentation, each from a run or a sweep.
+"""Draws the pictures for the README and the documentation, each from a run or a sweep.
 
-    python -m docs.pictures induction RUN        docs/induction.png, from `python train.py experiment=repeated`
-    python -m docs.pictures extrapolation SWEEP  docs/extrapolation.png, from a sweep of `experiment=extrapolation`
-    python -m docs.pictures dashboard SWEEP      docs/dashboard.png, from `python train.py sweep=positions seed=1`
+    python -m docs.pictures induction RUN        induction.png; RUN is from `python train.py experiment=repeated`
+    python -m docs.pictures extrapolation SWEEP  extrapolation.png; SWEEP is from `experiment=extrapolation`
+    python -m docs.pictures dashboard SWEEP      dashboard.png; SWEEP is from `python train.py sweep=positions seed=1`
 
 `make pictures` trains the models and draws the first two.
 """
@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import headscope
+from headscope import UserError, shell
 from headscope.heads.capture import look
 from headscope.render.figures import COLOURS, averaged, pixels
 from headscope.render.pictures import maps_picture
@@ -27,23 +29,26 @@ from tests.browser import browser
 from tests.dashboard import tensorboard
 
 DOCS = Path(__file__).parent
-WORD, TIMES = "dragonfly", 3  #: nine different letters, repeated: the period that an induction head must find
+WORD, TIMES = "dragonfly", 3  #: an induction head must find the copy of a letter nine positions earlier
 CAPTIONS = {
     "previous token": "attends to the letter before",
     "induction": "attends to the letter that followed last time",
 }
-POINTS = 32  #: of each line in the figure of the losses
+POINTS = 32  #: number of points of each line in the figure of the losses
 
 
 def induction(run: Path) -> None:
-    """Draws the best previous-token head and the best induction head of a run on a repeated word."""
+    """Draws the best previous-token head and the best induction head of a run, on a repeated word."""
     model, tokenizer, _ = headscope.load(run)
     ids = tokenizer.encode(WORD * TIMES)
-    found = json.loads((run / "summary.json").read_text())["heads"]
+    reports = json.loads((run / "summary.json").read_text()).get("heads", [])
     maps, captions = [], []
     weights = look(model, ids[None], "maps").maps[:, 0].double().numpy()  # (L, H, T, T)
     for role, caption in CAPTIONS.items():
-        best = max((h for h in found if h["role"] == role), key=lambda h: h["score"])["head"]
+        with_role = [report for report in reports if report["role"] == role]
+        if not with_role:
+            raise UserError(f"{run} has no head with the role {role!r}; use a run of experiment=repeated")
+        best = max(with_role, key=lambda report: report["score"])["head"]
         layer, head = map(int, best[1:].split("H"))
         maps.append(weights[layer, head])
         captions.append(f"{best}, {role}: {caption}")
@@ -53,11 +58,12 @@ def induction(run: Path) -> None:
 
 
 def extrapolation(sweep: Path) -> None:
-    """Draws the loss by tokens of context: one labelled line per scheme, with one standard deviation over seeds."""
+    """Draws the loss by the number of context tokens: one line per scheme, with a band of one standard deviation."""
     losses, trained = defaultdict(list), 0
-    for file in sorted(sweep.glob("*/summary.json")):
-        summary = json.loads(file.read_text())
-        measured = summary["loss_by_position"]
+    for summary in summaries(sweep):
+        measured = summary.get("loss_by_position")
+        if not measured:
+            raise UserError(f"{sweep} has no losses by position; use a sweep of experiment=extrapolation")
         losses[summary["position"]].append(measured["non_overlapping"]["as trained"])
         trained = measured["trained"]
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
@@ -84,12 +90,12 @@ def extrapolation(sweep: Path) -> None:
 
 
 def dashboard(sweep: Path) -> None:
-    """Photographs TensorBoard with the losses of all runs."""
-    runs = len([*sweep.glob("*/summary.json")])
+    """Takes a screenshot of TensorBoard with the losses of all runs."""
+    runs = len(summaries(sweep))
     with tensorboard(sweep, runs) as address, tempfile.TemporaryDirectory() as profile, browser(profile) as tab:
         tab.size(1280, 640)
         tab.call("Page.navigate", url=f"{address}/?smoothing=0&tagFilter=loss%24#timeseries")
-        time.sleep(15)  # the page gives no sign when its curves are drawn
+        time.sleep(15)  # the page does not signal when its curves are drawn
         tab.run("document.querySelector('[aria-label=\"Close side pane\"]').click()")
         time.sleep(5)
         shot = Path(profile) / "shot.png"
@@ -97,8 +103,16 @@ def dashboard(sweep: Path) -> None:
         save(Image.open(shot).convert("RGB"), "dashboard.png")
 
 
+def summaries(sweep: Path) -> list[dict[str, Any]]:
+    """Returns the summary of every run of a sweep. Raises UserError if there is none."""
+    found = [json.loads(file.read_text()) for file in sorted(sweep.glob("*/summary.json"))]
+    if not found:
+        raise UserError(f"there are no finished runs in {sweep}; use the folder of a sweep")
+    return found
+
+
 def save(picture: Image.Image, name: str) -> None:
-    """Writes a small file: at most 1000 pixels wide, 64 colours."""
+    """Writes a picture as a small PNG file: at most 1000 pixels wide, with 64 colours."""
     picture.thumbnail((1000, 1000), Image.Resampling.LANCZOS)
     picture.quantize(64).save(DOCS / name, optimize=True)
     print(f"{DOCS / name}: {(DOCS / name).stat().st_size // 1024} kB")
@@ -106,8 +120,15 @@ def save(picture: Image.Image, name: str) -> None:
 
 PICTURES = {"induction": induction, "extrapolation": extrapolation, "dashboard": dashboard}
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Draws the picture that the command line names."""
     torch.set_num_threads(1)
     if len(sys.argv) != 3 or sys.argv[1] not in PICTURES:
-        sys.exit(f"error: give a picture ({', '.join(PICTURES)}) and a folder: python -m docs.pictures induction RUN")
+        usage = "for example: python -m docs.pictures induction outputs/repeated"
+        raise UserError(f"the arguments must be a picture ({', '.join(PICTURES)}) and a folder, {usage}")
     PICTURES[sys.argv[1]](Path(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    shell.run(main)

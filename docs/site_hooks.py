@@ -1,7 +1,8 @@
-"""Hooks of MkDocs and griffe: pages from outside `docs/`, API pages, examples in docstrings, search without a network.
+"""Hooks for MkDocs and griffe: pages from outside `docs/`, API pages, examples in docstrings, offline search.
 
-`mkdocs.yml` names this file; `make docs` runs it. On GitHub, pages in `docs/` link to `../CONTRIBUTING.md`, and files
-in the root link to `docs/LOG.md`. The hooks rewrite both kinds of links, because the site has all pages in one folder.
+`mkdocs.yml` loads this file when `make docs` builds the site. On GitHub, pages in `docs/` link to `../CONTRIBUTING.md`,
+and files in the root link to `docs/LOG.md`. The hooks rewrite both kinds of links, because all pages of the site are in
+one folder.
 """
 
 import re
@@ -18,7 +19,9 @@ API = (
     *("headscope", "heads", "model", "portable", "data", "training", "generation", "checkpoint"),
     *("show", "render", "watch", "run", "report"),
 )
-SHIM = "https://unpkg.com/iframe-worker/shim"  #: the theme's search loads this; the site has a copy in assets/
+SHIM = (
+    "https://unpkg.com/iframe-worker/shim"  #: the theme's search loads this script; the site uses the copy in assets/
+)
 DOCTEST = re.compile(r"^>>> .*?(?=\n\n|\Z)", re.M | re.S)
 
 
@@ -33,8 +36,9 @@ def on_files(files: Files, config: Any) -> Files:
     for name in FROM_ROOT:
         files.append(File.generated(config, name, content=(ROOT / name).read_text()))
     for name, path in api_pages():
-        alone = "    options: {show_submodules: false}\n" if name == "headscope" else ""  # each package has a page
-        files.append(File.generated(config, path, content=f"::: {name}\n{alone}"))
+        # Without submodules, because each package has its own page.
+        options = "    options: {show_submodules: false}\n" if name == "headscope" else ""
+        files.append(File.generated(config, path, content=f"::: {name}\n{options}"))
     return files
 
 
@@ -46,7 +50,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_post_build(config: Any) -> None:
-    """Makes every page load the copy of the search shim, so that the site needs no network."""
+    """Replaces the address of the search shim with the site's own copy on every page, so that search works offline."""
     site = Path(config.site_dir)
     for path in site.rglob("*.html"):
         html = path.read_text()
@@ -56,16 +60,16 @@ def on_post_build(config: Any) -> None:
 
 
 def api_pages() -> list[tuple[str, str]]:
-    """Returns the name and the page of every documented package that exists."""
+    """Returns the name and the page's path for every documented package that exists."""
     source = ROOT / "src"
     packages = ["headscope" if name == "headscope" else f"headscope.{name}" for name in API]
     return [(p, f"api/{p}.md") for p in packages if (source / p.replace(".", "/")).is_dir()]
 
 
 class FenceDoctests(griffe.Extension):
-    """Puts the `>>>` examples of docstrings into code blocks; Markdown would take them for quotations."""
+    """Puts the `>>>` examples in docstrings into code blocks, because Markdown would render them as block quotes."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Rewrites one docstring."""
+        """Rewrites the docstring of one object."""
         if obj.docstring:
             obj.docstring.value = DOCTEST.sub(lambda found: f"```pycon\n{found[0]}\n```", obj.docstring.value)

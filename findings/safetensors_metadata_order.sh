@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# safetensors 0.8.0: the same tensors and the same metadata give different files.
+# safetensors 0.8.0: the same tensors and metadata, saved several times, give different files.
 #
-# Surprise: with two or more entries of metadata, their order in the header is random, also from call to call in one
-# process. The tensors are laid out in a fixed order, and with one entry ({"format": "pt"}, what most programs write) the
-# bytes repeat, so that a checksum seems to identify a model until somebody adds a second entry.
+# Surprise: with two or more entries of metadata, their order in the header is random, even between two calls in one
+# process. The order of the tensors is fixed. With only one entry ({"format": "pt"}, as most programs write), the files
+# are identical, so a checksum seems to identify a model until somebody adds a second entry.
 #
-# Why it matters here: users compare exported models by their checksum, and we compare exports byte by byte in tests.
+# Why it matters here: users compare exported models by checksum, and our tests compare exports byte by byte.
 #
 # Seen with safetensors 0.8.0, numpy 2.4.1, Python 3.11 on 2026-12-01:
 #   200 files with 1 entry: 1 checksum

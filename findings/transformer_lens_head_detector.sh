@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # TransformerLens 4.3.0, head_detector: the scale of the scores.
 #
-# Surprise: on random tokens that repeat once, a head that attends with its whole weight to the right place wherever an
-# induction head can scores 0.5, not 1: the score divides by the attention of all rows, also of those in the first half,
-# where no right place exists. A threshold of 0.4 therefore asks for 80% of what is possible. The option that seems to
-# mend this, exclude_bos=True, divides by the attention that is left, so that a head that gives 99.9% of its attention to
-# the first token and 0.1% to the induction position scores 1.0.
+# Surprise: on random tokens that repeat once, a perfect induction head scores 0.5, not 1. The score is divided by the
+# attention of all rows. This includes the rows of the first half, where no earlier copy of the token exists. A
+# threshold of 0.4 is therefore 80% of the highest possible score. The option exclude_bos=True seems to fix this, but it
+# divides by the attention that is not on the first token. A head with 99.9% of its attention on the first token and 0.1%
+# on the induction position then scores 1.0.
 #
-# Why it matters here: readers compare such scores with ours (0 is chance, 1 is perfect).
+# Why it matters here: readers compare these scores with ours, where 0 is chance and 1 is perfect.
 #
 # Seen with transformer-lens 4.3.0, torch 2.14.1, Python 3.11 on 2026-12-01:
 #   perfect induction head: 0.500

@@ -2,11 +2,11 @@
 # TransformerLens 4.3.0, TransformerBridge: direct logit attribution leaves out the weight of the final norm.
 #
 # Surprise: ActivationCache.logit_attrs is the documented way to split a logit into contributions. On a model opened with
-# TransformerBridge.boot_transformers and not converted further, it divides by the norm's scale but does not multiply by
-# the norm's weight. The contributions then add up to another number than the logit, without a warning; in this model
-# the sum even has the other sign. (HookedTransformer folded that weight into the unembedding when it loaded a model.)
+# TransformerBridge.boot_transformers and not converted further, logit_attrs divides by the norm's scale but does not
+# multiply by the norm's weight. The sum of the contributions then differs from the logit, without a warning; in this
+# model, the sum even has the opposite sign. (HookedTransformer folded the weight into the unembedding on loading.)
 #
-# Why it matters here: our exports are opened there, and attributions are compared.
+# Why it matters here: users open our exports in TransformerLens and compare its attributions with ours.
 #
 # Seen with transformer-lens 4.3.0, transformers 5.24.0, torch 2.14.1, Python 3.11 on 2026-12-01:
 #   logit minus the norm's bias: -0.655

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# transformers 5.24.0: how far rope_type "dynamic" stretches.
+# transformers 5.24.0: by how much rope_type "dynamic" stretches positions.
 #
-# Surprise: "dynamic" NTK scaling is described as adapting to the current length, so that a text s times as long as the
-# trained context should be stretched by s. It is stretched by factor · s - (factor - 1) instead: with the usual
-# factor: 4, a text twice as long is stretched 5 times, and one four times as long 13 times. Only factor: 1 gives s.
+# Surprise: the documentation describes "dynamic" NTK scaling as adapting to the current length. If a text is s times as
+# long as the trained context, we would expect a stretch by s. Instead, the stretch is factor · s - (factor - 1). With
+# the usual factor: 4, it is 5 for a text twice as long, and 13 for a text four times as long. Only factor: 1 gives s.
 #
-# Why it matters here: "ntk" in our comparisons of lengths stretches by s (the static rule of bloc97, 2023), and the two
-# are not the same method under one name.
+# Why it matters here: "ntk" in our comparisons of lengths stretches by s (the static rule of bloc97, 2023). The two
+# methods have the same name but differ.
 #
 # Seen with transformers 5.24.0, torch 2.14.1, Python 3.11 on 2026-12-01:
 #   factor 1: 1, 2 and 4 times the trained length stretch by 1.0, 2.0, 4.0
