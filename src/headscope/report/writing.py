@@ -25,7 +25,7 @@ LONGER_CONTEXTS_NOTE = (
 ROLES_NOTE = (
     "“Step” is the first validation step at which a head was confirmed in the role: mean and standard deviation over"
     " the seeds in which the role formed. “Later than” lists the ranks of the combinations in which it formed"
-    " significantly earlier, by the test of the ranking. Only combinations in which it formed with every seed are compared."
+    " significantly earlier, by the test of the ranking. Only combinations in which all seeds formed it are compared."
 )
 TRIALS_NOTE = "Each trial is one run with its own seed, used only to choose a value. Only “Jobs” lists trials too."
 UNKNOWN_COMMAND = "# not recorded: the sweep was started by another launcher"
