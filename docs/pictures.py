@@ -23,7 +23,7 @@ from PIL import Image
 import headscope
 from headscope import UserError, shell
 from headscope.heads.capture import look
-from headscope.render.figures import COLOURS, averaged, pixels
+from headscope.render.figures import COLOURS, block_means, pixels
 from headscope.render.pictures import maps_picture
 from tests.browser import browser
 from tests.dashboard import tensorboard
@@ -69,7 +69,7 @@ def extrapolation(sweep: Path) -> None:
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for colour, (position, runs) in zip(COLOURS, losses.items(), strict=False):
-        lines = [averaged(position, run, POINTS) for run in runs]
+        lines = [block_means(position, run, POINTS) for run in runs]
         x, y = lines[0].x, np.array([line.y for line in lines])  # y (seeds, points)
         mean, deviation = y.mean(0), y.std(0, ddof=1)
         axes.plot(x, mean, color=colour, linewidth=1.8)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from headscope.render import fonts
 from tests.conftest import shell
 
-DEJAVU = fonts._names()[:2]
+DEJAVU = fonts._font_names()[:2]
 
 
 @pytest.fixture
@@ -18,11 +18,11 @@ def only(monkeypatch):
     """Draws text with the given fonts only, whatever the system has."""
 
     def use(*names):
-        fonts.ink.cache_clear()
-        monkeypatch.setattr(fonts, "_names", lambda: names)
+        fonts.text_mask.cache_clear()
+        monkeypatch.setattr(fonts, "_font_names", lambda: names)
 
     yield use
-    fonts.ink.cache_clear()
+    fonts.text_mask.cache_clear()
 
 
 def drawn(text, font):
@@ -39,21 +39,21 @@ def test_a_font_has_the_characters_of_its_table(name):
     simple = [c for c in map(chr, range(0x21, 0x3000)) if c.isprintable() and not unicodedata.decomposition(c)]
     letters = [c for c in simple if unicodedata.category(c)[0] in "LN"]
     assert len(letters) > 5000
-    assert [c for c in letters if fonts._has(name, c)] == [c for c in letters if ord(c) in table]
+    assert [c for c in letters if fonts._can_draw(name, c)] == [c for c in letters if ord(c) in table]
 
 
 def test_a_missing_font_has_nothing():
-    assert not fonts._has("no-such-font.ttf", "a")
+    assert not fonts._can_draw("no-such-font.ttf", "a")
 
 
 def test_common_characters_need_no_font_of_the_system(only):
     only(*DEJAVU, fonts.PILLOW)
     text = "é ß — × € Ж λ · ↵ → … ◌ ± ∞ √ א ع 😀"
-    assert fonts.drawable(text) == text
+    assert fonts.replace_undrawable(text) == text
 
 
 def test_similar_letters_differ():
-    assert len({fonts.ink(c, 11).tobytes() for c in "Il1|O0"}) == 6
+    assert len({fonts.text_mask(c, 11).tobytes() for c in "Il1|O0"}) == 6
 
 
 @pytest.mark.parametrize(
@@ -72,22 +72,22 @@ def test_similar_letters_differ():
 )
 def test_what_no_font_shows_is_a_code_point(only, text, shown):
     only(*DEJAVU, fonts.PILLOW)
-    assert fonts.drawable(text) == shown
+    assert fonts.replace_undrawable(text) == shown
 
 
 def test_ascii_needs_pillow_alone(only):
     only(fonts.PILLOW)
     text = "".join(map(chr, range(0x20, 0x7F)))
-    assert fonts.drawable(text) == text
-    assert fonts.ink("é", 13).tobytes() == fonts.ink("U+00E9", 13).tobytes()
+    assert fonts.replace_undrawable(text) == text
+    assert fonts.text_mask("é", 13).tobytes() == fonts.text_mask("U+00E9", 13).tobytes()
 
 
 def test_a_character_comes_from_the_first_font_that_has_it(only):
     only("no-such-font.ttf", fonts.PILLOW, DEJAVU[1])
-    seen = fonts.ink("λ", 13)
+    seen = fonts.text_mask("λ", 13)
     wanted = drawn("λ", ImageFont.truetype(DEJAVU[1], 13))
     assert seen.crop(seen.getbbox()).tobytes() == wanted.tobytes()
-    mixed = fonts.ink("Ilλ", 13)  # one font has all three
+    mixed = fonts.text_mask("Ilλ", 13)  # one font has all three
     assert mixed.crop(mixed.getbbox()).tobytes() == drawn("Ilλ", ImageFont.truetype(DEJAVU[1], 13)).tobytes()
 
 
@@ -95,22 +95,22 @@ def test_a_character_comes_from_the_first_font_that_has_it(only):
 @pytest.mark.parametrize("text", ["g", "jÉ_|", "layer 0, step 200", "·↵→", "Жизнь", "fj", "مرحبا", "שלום"])
 def test_nothing_of_a_text_is_cut_off(only, text, size):
     only(*DEJAVU)
-    mask = fonts.ink(text, size)
+    mask = fonts.text_mask(text, size)
     assert mask.height == fonts.line_height(size)
-    font = next(f for f in DEJAVU if all(c == " " or fonts._has(f, c) for c in text))
+    font = next(f for f in DEJAVU if all(c == " " or fonts._can_draw(f, c) for c in text))
     assert mask.crop(mask.getbbox()).tobytes() == drawn(text, ImageFont.truetype(font, size)).tobytes()
 
 
 def test_text_that_is_higher_than_a_line_is_shrunk():
     whole = drawn("█", ImageFont.truetype(DEJAVU[0], 64))
-    mask = fonts.ink("█", 64)
+    mask = fonts.text_mask("█", 64)
     assert mask.height == fonts.line_height(64) < whole.height
     assert np.asarray(mask)[[0, -1]].any(1).all()
 
 
 @pytest.mark.parametrize("text", ["", "\u0301", "👩‍🚀", "\u202eabc", "\ud800\udfff", "क्षि", "\0" * 20, "﷽"])
 def test_unusual_text_has_the_height_of_a_line(text):
-    assert fonts.ink(text, 11).height == fonts.line_height(11)
+    assert fonts.text_mask(text, 11).height == fonts.line_height(11)
 
 
 def test_drawing_imports_no_matplotlib():

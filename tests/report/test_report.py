@@ -13,7 +13,7 @@ from PIL import Image
 from headscope.errors import UserError
 from headscope.files import write_json
 from headscope.render.figures import COLOURS
-from headscope.report.charts import by_position
+from headscope.report.charts import loss_by_position
 from headscope.report.results import Sweep
 from headscope.report.tables import beyond, roles_formed
 from headscope.report.writing import assumptions, findings, write_report
@@ -24,7 +24,7 @@ from tests.conftest import shell
 from tests.walkthrough.test_command import photograph
 
 ONE_SEED = (
-    "a has the lowest loss, but it ran with one seed only, so the difference may be chance; sweep over seed=1,2,3 too."
+    "a has the lowest loss, but it ran with only one seed, so the difference may be chance; also sweep over seed=1,2,3."
 )
 
 
@@ -102,7 +102,7 @@ def test_the_report_ranks_and_says_what_is_noise(written):
     assert len(re.findall(r"^- rope, h\d is not distinguishable from the best: a difference of 0\.0", text, re.M)) == 1
     assert len(re.findall(r"^- none, h2 is worse than the best by 0\.[23]", text, re.M)) == 1
     assert "- Not compared, because one seed does not show the noise: none, h4.\n" in text
-    assert "mistake among all pairs of the 3 combinations with two or more seeds" in text
+    assert "false difference among all pairs of the 3 combinations with two or more seeds" in text
     assert "| position | none |" in text
     assert "the loss is <not> \\| finite Try less." in text
     assert "comparable" not in text
@@ -117,7 +117,7 @@ def test_every_pair_is_judged_not_only_those_with_the_best(tmp_path):
     """The best has one seed; the others differ significantly from each other."""
     losses = {"a": {1: 1.0}, "b": {1: 1.10, 2: 1.11, 3: 1.12}, "c": {1: 1.60, 2: 1.61, 3: 1.62}}
     sweep = sweep_of(tmp_path, losses)
-    assert sweep.worse("val_loss") == ["", "", "2"]
+    assert sweep.worse_than("val_loss") == ["", "", "2"]
     assert findings(sweep) == [ONE_SEED]
 
 
@@ -146,7 +146,7 @@ def test_copies_of_a_seed_are_one_sample(tmp_path):
         fake(tmp_path / "copied", f"copy-{i}", jobs[-1].overrides, losses[position][int(seed)])
     Manifest((), tuple(jobs)).write(tmp_path / "copied")
     copied = findings(Sweep(tmp_path / "copied"))
-    assert copied == ["Left out: runs that repeat the combination and the seed of another (30).", *once]
+    assert copied == ["Omitted: repeated runs with the combination and seed of another run (30).", *once]
 
 
 def test_what_cannot_be_tested_is_said(tmp_path):
@@ -154,7 +154,7 @@ def test_what_cannot_be_tested_is_said(tmp_path):
     assert findings(alone) == ["Only one combination completed, so there is nothing to compare."]
     single = sweep_of(tmp_path / "single", {"a": {1: 1.0}, "b": {1: 2.0}})
     assert findings(single) == [ONE_SEED]
-    assert single.worse("val_loss") == ["", ""]
+    assert single.worse_than("val_loss") == ["", ""]
     assert assumptions(alone) == assumptions(single) == ""
     mixed = sweep_of(tmp_path / "mixed", {"a": {1: 1.0}, "b": {1: 2.0}, "c": {1: 3.0, 2: 3.1}})
     assert findings(mixed) == [ONE_SEED]
@@ -240,8 +240,8 @@ def test_what_cannot_be_compared_is_said(folder, changed, warning):
     sweep = Sweep(folder)
     assert [w for w in sweep.warnings() if warning in w]
     if "NOT comparable" in sweep.warnings()[0]:
-        assert findings(sweep) == ["The losses are not comparable, so no combination is called worse than another."]
-        assert not any(sweep.worse("val_loss"))
+        assert findings(sweep) == ["The losses are not comparable, so the combinations are not compared."]
+        assert not any(sweep.worse_than("val_loss"))
         assert assumptions(sweep) == ""
 
 
@@ -348,6 +348,6 @@ def test_losses_beyond_the_trained_context(tmp_path):
         ("1", "rope", "as trained", "1.8000 ± 0.0000", "3.0020 ± 0.0010", "2"),
         ("3", "learned", "as trained", "1.8000 ± 0.0000", "–", ""),
     ]
-    assert [(s.name, s.x[-1]) for s in by_position(sweep)] == [("rope", 32.0), ("alibi", 32.0), ("learned", 8.0)]
+    assert [(s.name, s.x[-1]) for s in loss_by_position(sweep)] == [("rope", 32.0), ("alibi", 32.0), ("learned", 8.0)]
     assert "Beyond the trained context" in page(tmp_path)
     assert (tmp_path / "figures" / "loss-by-position.png").exists()

@@ -93,18 +93,18 @@ def test_no_spread_at_all_has_a_margin_of_0():
 @pytest.mark.parametrize(("difference", "seeds"), [(0.5, 64), (0.8, 26), (1.0, 17)])
 def test_two_combinations_need_as_many_seeds_as_cohen_says(difference, seeds):
     """Cohen 1988, Statistical Power Analysis, table 2.4.1: two-tailed 5%, power 0.80, d of 0.5, 0.8 and 1.0."""
-    assert seeds_needed(difference, 1.0, 2, beyond=2) == seeds
+    assert seeds_needed(difference, 1.0, 2, tried=2) == seeds
 
 
 def test_seeds_needed_has_ends():
-    assert seeds_needed(0.4, 1.0, 2, beyond=3) == 100
-    assert seeds_needed(0.39, 1.0, 2, beyond=3) is None
-    assert seeds_needed(0.0, 0.0, 2, beyond=3) is None
-    assert seeds_needed(9.0, 1.0, 2, beyond=7) == 8
+    assert seeds_needed(0.4, 1.0, 2, tried=3) == 100
+    assert seeds_needed(0.39, 1.0, 2, tried=3) is None
+    assert seeds_needed(0.0, 0.0, 2, tried=3) is None
+    assert seeds_needed(9.0, 1.0, 2, tried=7) == 8
 
 
 @pytest.mark.parametrize(("difference", "k"), [(1.5, 3), (1.0, 5), (2.0, 8)])
 def test_the_seeds_it_names_are_enough(difference, k):
-    n = seeds_needed(difference, 1.0, k, beyond=2)
+    n = seeds_needed(difference, 1.0, k, tried=2)
     found = distinguished([difference, *[0] * (k - 1)], np.ones(k), [n] * k, 5000)
     assert 0.74 < found[:, 0, 1].mean() < 0.86

@@ -86,7 +86,7 @@ def test_the_text_is_shown_and_read_as_it_is_typed(tab, opened):
     assert "over 6" in text_of(tab, "#loss")
     tab.type(" zebra")
     settle(tab)
-    assert text_of(tab, "#unknown") == "Not in the model's vocabulary, and left out: zbr"
+    assert text_of(tab, "#unknown") == "Not in the model's vocabulary, and therefore ignored: zbr"
     assert text_of(tab, "#tokens") == "the·mat·ea"
     tab.run("document.querySelector('#typed').select()")
     tab.press("Backspace")
@@ -136,7 +136,7 @@ def test_a_switch_changes_loss_and_probabilities_at_once(tab, opened):
     difference = text_of(tab, "#difference").replace("−", "-")
     assert nats(after) - nats(before) == pytest.approx(float(difference), abs=0.0011)
     assert text_of(tab, "#next-rows") != first
-    assert tab.run("!document.querySelector('#next-cut').hidden")
+    assert tab.run("!document.querySelector('#next-change').hidden")
     assert tab.run("document.querySelectorAll('.head.off').length") == 1
     tab.click("#all-on")
     settle(tab)

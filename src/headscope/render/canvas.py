@@ -1,4 +1,4 @@
-"""Pictures made of parts: images, lines of text, and matrices with labelled rows and columns."""
+"""Composes pictures from images, lines of text, and matrices with labelled rows and columns."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,16 +7,16 @@ import numpy as np
 from PIL import Image
 
 from headscope.render.colours import BACKGROUND, INK, RGB, Colour
-from headscope.render.fonts import ink, line_height
+from headscope.render.fonts import line_height, text_mask
 
 MARGIN = 12  #: pixels around a picture
-SMALL, NORMAL, LARGE = 11, 13, 16  #: font sizes; titles are large
-SMALLEST_CELL = line_height(SMALL)  #: the smallest side of a cell in pixels: a line of small text fits
+SMALL, NORMAL, LARGE = 11, 13, 16  #: font sizes in pixels; LARGE is for titles
+SMALLEST_CELL = line_height(SMALL)  #: minimum side of a cell in pixels, which fits a line of SMALL text
 GAP = 3  #: pixels between a label and its cell
 
 
 class Part(NamedTuple):
-    """An image and the position of its upper left corner. With a colour, the image is a mask for that colour."""
+    """An image and the position of its upper left corner. If `colour` is given, the image is a mask for this colour."""
 
     x: int
     y: int
@@ -31,15 +31,15 @@ class Canvas:
         self.parts: list[Part] = []
 
     def put(self, x: int, y: int, image: Image.Image, colour: Colour | None = None) -> None:
-        """Places the upper left corner of an image, or of a mask with its colour, at (x, y)."""
+        """Adds an image, or a mask for `colour` if that is given, with the upper left corner at (x, y)."""
         self.parts.append(Part(x, y, image, colour))
 
     def write(self, x: int, y: int, text: str, size: int) -> None:
-        """Places a line of text."""
-        self.put(x, y, ink(text, size), INK)
+        """Adds a line of text with its upper left corner at (x, y)."""
+        self.put(x, y, text_mask(text, size), INK)
 
     def picture(self) -> RGB:
-        """Returns all parts on the background, (height, width, 3)."""
+        """Draws all parts on the background and returns the picture, (height, width, 3)."""
         width = max(p.x + p.image.width for p in self.parts) + MARGIN
         height = max(p.y + p.image.height for p in self.parts) + MARGIN
         page = Image.new("RGB", (width, height), BACKGROUND)
@@ -54,22 +54,22 @@ class Canvas:
 class Axes:
     """R + C labels around a matrix (R, C). The label of a column is rotated if it is wider than the column.
 
-    A cell has a width and a height in pixels, at least SMALLEST_CELL each. `left` and `top` are the pixels that the
-    labels need to the left of the matrix and above it.
+    `cell` is the width and height of a cell in pixels, at least SMALLEST_CELL each. The row labels take `left` pixels
+    to the left of the matrix, and the column labels take `top` pixels above it.
     """
 
     def __init__(self, rows: Sequence[str], columns: Sequence[str], cell: tuple[int, int]) -> None:
         self.cell = cell
         size = NORMAL if min(cell) >= line_height(NORMAL) else SMALL
-        self.rows = [ink(label, size) for label in rows]
-        masks = [ink(label, size) for label in columns]
-        room = max(SMALLEST_CELL, cell[0] - 2)  # words need a gap between them, single characters do not
+        self.rows = [text_mask(label, size) for label in rows]
+        masks = [text_mask(label, size) for label in columns]
+        room = max(SMALLEST_CELL, cell[0] - 2)  # words need a gap of 2 pixels; single characters fit in a smallest cell
         self.columns = [m if m.width <= room else m.transpose(Image.Transpose.ROTATE_90) for m in masks]
         self.left = max(label.width for label in self.rows) + GAP
         self.top = max(label.height for label in self.columns) + GAP
 
     def put(self, canvas: Canvas, x: int, y: int, colours: RGB) -> None:
-        """Places the labels, and the matrix of colours (R, C, 3) to the right of the row labels."""
+        """Adds the labels and the matrix of colours (R, C, 3). The upper left corner of both together is at (x, y)."""
         width, height = self.cell
         x, y = x + self.left, y + self.top
         for i, label in enumerate(self.rows):

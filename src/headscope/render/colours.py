@@ -12,17 +12,17 @@ Colour = tuple[int, int, int]
 BACKGROUND = (246, 246, 244)
 INK = (40, 40, 40)
 WHITE = (255, 255, 255)
-#: Colours of the weights 0 to 1, in equal steps of lightness. Large weights are dark, also when printed in grey.
+#: Colours of the weights 0 to 1, in equal steps of lightness. Large weights are dark, even when printed in greyscale.
 RAMP = np.array([(255, 255, 255), (201, 220, 239), (124, 174, 215), (48, 112, 178), (8, 40, 96)], dtype=float)
 #: Colours of signed values from -1 to 1.
 DIVERGING = np.array([(178, 58, 18), (238, 170, 130), (255, 255, 255), (136, 178, 220), (24, 78, 150)], dtype=float)
 
 
 def colours(values: NDArray[np.float64], ramp: NDArray[np.float64] = RAMP) -> RGB:
-    """Returns the colours (..., 3) of values (...) in [0, 1] along a ramp; values outside are clipped."""
-    place = np.clip(values, 0, 1) * (len(ramp) - 1)
-    low = np.minimum(place.astype(int), len(ramp) - 2)
-    part = (place - low)[..., None]
+    """Returns the colours (..., 3) of values (...) on a ramp from 0 to 1; values outside of this range are clipped."""
+    ramp_position = np.clip(values, 0, 1) * (len(ramp) - 1)
+    low = np.minimum(ramp_position.astype(int), len(ramp) - 2)
+    part = (ramp_position - low)[..., None]
     rgb: RGB = np.rint(ramp[low] * (1 - part) + ramp[low + 1] * part).astype(np.uint8)
     return rgb
 

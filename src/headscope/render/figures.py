@@ -1,7 +1,7 @@
 """Draws charts for pages and papers with matplotlib, without pyplot and its global state.
 
-Charts are readable in grey and by colour-blind readers. They use the palette of Okabe and Ito (2008), and each line has
-its own dashes and marker.
+Charts are readable in greyscale and for colour-blind readers: they use the palette of Okabe and Ito (2008), and each
+line has its own dashes and marker.
 """
 
 import io
@@ -25,17 +25,17 @@ from headscope.files import write_atomically
 from headscope.render.colours import RGB
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-DASHES = ((), (6, 2), (2, 2), (7, 2, 2, 2), (10, 3), (4, 4), (1, 3))  #: on, off, … in line widths; () is solid
+DASHES = ((), (6, 2), (2, 2), (7, 2, 2, 2), (10, 3), (4, 4), (1, 3))  #: dashes and gaps in line widths; () is solid
 MARKS = ("o", "^", "s", "D", "v", "P", "*")
-REST = "#999999"  #: colour of the series after the seventh, which have no name
-EARLY = 0.25  #: first part of the x axis, ignored by the limits of y: a steep start would flatten the other curves
+REST = "#999999"  #: colour of all series after the seventh; the legend calls them “others”
+EARLY = 0.25  #: first part of the x axis, which the y limits ignore because a steep start would flatten the curves
 LEGEND_WIDTH = 50  #: characters in a line of the legend
 SVG = "http://www.w3.org/2000/svg"
 
 
 @dataclass(frozen=True)
 class Series:
-    """A line of n ≥ 1 points, or a marker if n is 1; its name is in the legend."""
+    """A line of n points, or a single marker if n is 1. The legend shows its name."""
 
     name: str
     x: Sequence[float]
@@ -44,23 +44,23 @@ class Series:
 
     @property
     def edges(self) -> tuple[list[float], list[float]]:
-        """Lower and upper edge of the band."""
+        """The lower and the upper edge of the band around the line."""
         y, spread = np.asarray(self.y, dtype=float), np.asarray(self.spread or 0.0)
         return (y - spread).tolist(), (y + spread).tolist()
 
 
-def averaged(name: str, values: Sequence[float], points: int) -> Series:
-    """Returns a line of about `points` points, each the mean of equally many successive values, whose x is 1, 2, ….
+def block_means(name: str, values: Sequence[float], points: int) -> Series:
+    """Returns a line of about `points` points, each the mean of a block of successive values.
 
-    The last values are left out if they are too few for a point.
+    The values belong to x = 1, 2, …. Values after the last complete block are ignored.
     """
     size = max(len(values) // points, 1)
     means = np.asarray(values, dtype=float)[: len(values) // size * size].reshape(-1, size).mean(1)
     return Series(name, [(i + 0.5) * size + 0.5 for i in range(len(means))], means.tolist())
 
 
-def level(name: str, y: float, others: Sequence[Series]) -> Series:
-    """Returns a horizontal line, as wide as the other series of its chart."""
+def horizontal_line(name: str, y: float, others: Sequence[Series]) -> Series:
+    """Returns a horizontal line at y that is as wide as the other series in the chart."""
     x = [x for s in others for x in s.x]
     return Series(name, [min(x), max(x)], [y, y])
 
@@ -73,10 +73,10 @@ def curves(
     log_x: bool = False,
     events: Sequence[tuple[float, str]] = (),
 ) -> Figure:
-    """Draws lines with bands over common axes, and a legend below them.
+    """Draws series with their bands in one chart, with a legend below.
 
-    The most important series comes first. The first seven have a colour and a name; the rest are grey. Screen readers
-    use the title as the name of the figure. Each event is a value of x and a text, drawn as a vertical line.
+    Series come in order of importance: the first seven have a colour and a name, and the rest are grey. Screen readers
+    use the title as the name of the figure. Each event is an x value and a text; it is drawn as a vertical line.
     """
     names = [textwrap.fill(s.name, LEGEND_WIDTH) for s in series[: len(COLOURS)]]
     names += ["others"] * (len(series) > len(names))
@@ -93,7 +93,7 @@ def curves(
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_locator(NullLocator())
-    if log_x or max(x for s in series for x in s.x) >= 1000:  # it would write 0.15 as 150m
+    if log_x or max(x for s in series for x in s.x) >= 1000:  # below, the formatter would write 0.15 as 150m
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.ticklabel_format(axis="y", useOffset=False)
     drawn = [_draw(axes, s, number) for number, s in reversed([*enumerate(series)])][::-1]  # the first series on top
@@ -108,12 +108,12 @@ def curves(
     legend = figure.legend(drawn[: len(names)], names, loc="outside lower left", ncols=columns, handlelength=3.4)
     legend.set_frame_on(False)
     for text in legend.texts:
-        text.set(parse_math=False, fontsize=9)  # else $ would start a formula
+        text.set(parse_math=False, fontsize=9)  # otherwise $ would start a formula
     return figure
 
 
 def _draw(axes: Axes, s: Series, number: int) -> Line2D:
-    """Draws a series and returns its line for the legend."""
+    """Draws one series and returns the line that represents it in the legend."""
     is_point = len(s.x) == 1
     if number >= len(COLOURS):
         return axes.plot(s.x, s.y, "." if is_point else "-", color=REST, linewidth=0.8)[0]
@@ -122,7 +122,7 @@ def _draw(axes: Axes, s: Series, number: int) -> Line2D:
         bars = axes.errorbar(s.x, s.y, s.spread or None, color=colour, marker=mark, linestyle="", capsize=3)
         return bars.lines[0]
     axes.fill_between(s.x, *s.edges, color=colour, alpha=0.15, linewidth=0)
-    every = (0.02 * number, 0.16)  # start and spacing, in diagonals of the axes; different starts keep markers apart
+    every = (0.02 * number, 0.16)  # start and spacing, as fractions of the axes' diagonal; starts differ between series
     (line,) = axes.plot(s.x, s.y, color=colour, linewidth=1.8, marker=mark, markersize=5.5, markevery=every)
     if DASHES[number]:
         line.set_dashes(DASHES[number])
@@ -130,7 +130,7 @@ def _draw(axes: Axes, s: Series, number: int) -> Line2D:
 
 
 def _y_limits(series: Sequence[Series], log_x: bool, early: float) -> tuple[float, float]:
-    """Returns the limits of the y axis, from the points after the `early` part of the x axis."""
+    """Returns the limits of the y axis, ignoring lines in the first fraction `early` of the x axis."""
     scale = math.log10 if log_x else float
     scaled = [scale(x) for s in series for x in s.x]
     late = min(scaled) + early * (max(scaled) - min(scaled))
@@ -146,7 +146,7 @@ def _y_limits(series: Sequence[Series], log_x: bool, early: float) -> tuple[floa
 
 
 def svg(figure: Figure) -> str:
-    """Returns a figure as an `<svg>` element that can be put into a page. Its text stays text, not outlines."""
+    """Returns a figure as an `<svg>` element for an HTML page. Text remains text and is not converted to outlines."""
     title = str(figure.get_label())
     file = io.StringIO()
     no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -156,9 +156,9 @@ def svg(figure: Figure) -> str:
     ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
     root = ET.fromstring(file.getvalue())
     for element in root.iter():
-        if "_" in element.get("id", ""):  # such as `axes_1`: not unique in a page, and not referenced
+        if "_" in element.get("id", ""):  # ids such as `axes_1` are not unique in a page, and nothing refers to them
             del element.attrib["id"]
-    root.remove(root[0])  # a style for `*`, which would apply to the whole page
+    root.remove(root[0])  # a stylesheet for `*`, which would apply to the whole page
     del root.attrib["width"], root.attrib["height"]
     root.attrib.update({"role": "img", "aria-label": title, "stroke-linejoin": "round"})
     return ET.tostring(root, encoding="unicode")
@@ -173,8 +173,8 @@ def pixels(figure: Figure) -> RGB:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes `path`.png and `path`.pdf, with embedded fonts as journals require and the same bytes each time."""
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # INFO lists every table of an embedded font
+    """Writes `path`.png and `path`.pdf. Fonts are embedded, as journals require; equal figures give equal bytes."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # level INFO lists every table of an embedded font
     for suffix, metadata in ((".png", {}), (".pdf", {"CreationDate": None})):
         file = io.BytesIO()
         with mpl.rc_context({"pdf.fonttype": 42}):

@@ -1,4 +1,4 @@
-"""Draws one score of every head: one row per layer, one column per head, the number in each cell.
+"""Draws a score of every head as a grid with one row per layer, one column per head, and the number in each cell.
 
 Shapes: L layers, H heads.
 """
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headscope.render.canvas import LARGE, MARGIN, NORMAL, Axes, Canvas
 from headscope.render.colours import BACKGROUND, DIVERGING, INK, RAMP, RGB, WHITE, colours
-from headscope.render.fonts import ink, line_height
+from headscope.render.fonts import line_height, text_mask
 
 CELL = (58, 40)  #: width and height in pixels
 
@@ -18,17 +18,17 @@ CELL = (58, 40)  #: width and height in pixels
 def scores_picture(
     scores: NDArray[np.float64], title: str, subtitle: str, text: Callable[[float], str] = "{:.2f}".format
 ) -> RGB:
-    """Draws scores (L, H): 0 is white, 1 is dark blue, negative scores are red. A cell with NaN is empty.
+    """Draws scores (L, H): 0 is white, 1 is dark blue, and negative scores are red. The cell of a NaN is empty.
 
     Args:
-        scores: between -1 and 1; larger and smaller scores have the colour of the nearest of these limits.
-        title: at the top of the picture.
-        subtitle: below the title, smaller.
+        scores: colours cover the range -1 to 1; scores outside of this range have the colour of the nearer limit.
+        title: shown at the top of the picture.
+        subtitle: shown below the title in a smaller font.
         text: formats a score for its cell.
     """
     signed = bool(np.nanmin(scores, initial=0.0) < 0)
-    place = (np.nan_to_num(scores) + 1) / 2 if signed else np.nan_to_num(scores)
-    rgb = colours(place, DIVERGING if signed else RAMP)
+    ramp_position = (np.nan_to_num(scores) + 1) / 2 if signed else np.nan_to_num(scores)
+    rgb = colours(ramp_position, DIVERGING if signed else RAMP)
     rgb[np.isnan(scores)] = BACKGROUND
     layers, heads = scores.shape
     axes = Axes([f"layer {i}" for i in range(layers)], [f"head {i}" for i in range(heads)], CELL)
@@ -38,7 +38,7 @@ def scores_picture(
     top = 8 + line_height(LARGE) + line_height(NORMAL) + 12
     axes.put(canvas, MARGIN, top, rgb)
     for i, j in np.argwhere(~np.isnan(scores)):
-        number = ink(text(float(scores[i, j])), NORMAL)
+        number = text_mask(text(float(scores[i, j])), NORMAL)
         x = MARGIN + axes.left + j * CELL[0] + (CELL[0] - number.width) // 2
         y = top + axes.top + i * CELL[1] + (CELL[1] - number.height) // 2
         canvas.put(int(x), int(y), number, INK if rgb[i, j].astype(int).sum() > 400 else WHITE)

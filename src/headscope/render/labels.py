@@ -1,4 +1,4 @@
-"""Tokens as labels: every character is visible, and different tokens have different labels."""
+"""Converts tokens to labels in which every character is visible. Different tokens have different labels."""
 
 import re
 import unicodedata
@@ -6,21 +6,21 @@ from collections import Counter
 from collections.abc import Sequence
 
 MARKS = {" ": "·", "\n": "↵", "\t": "→"}
-BASE = "◌"  #: carries an accent that has no letter of its own
+BASE = "◌"  #: placeholder letter below an accent that starts a token
 RESERVED = {*MARKS.values(), BASE}
-#: Characters that Python calls printable although they have no picture: fillers and variation selectors.
+#: Invisible characters for which `str.isprintable` is true: fillers and variation selectors.
 INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-#: The parts of a label that are never cut in two: a code point, a byte of an incomplete character, or a character.
+#: The parts of a label that are never split: a code point, a byte of an incomplete character, or a character.
 UNIT = re.compile(r"<U\+[0-9A-F]+>|\\x[0-9a-f]{2}|.", re.DOTALL)
 
 
 def label(token: str) -> str:
     """Returns a token with all of its characters visible.
 
-    A space becomes ·, a newline ↵, a tab →. Every other character without a picture becomes its code point, and so do
-    ·, ↵, → and ◌ themselves. A leading combining character gets ◌ as its base.
+    A space becomes ·, a newline ↵, a tab →. Any other invisible character becomes its code point, and so do the
+    characters ·, ↵, → and ◌. If the token starts with a combining character, ◌ is put before it.
     """
     hidden = {c for c in token if not c.isprintable() or c in RESERVED or INVISIBLE.match(c)}
     shown = "".join(MARKS.get(c) or (code_point(c, token) if c in hidden else c) for c in token)
@@ -28,16 +28,16 @@ def label(token: str) -> str:
 
 
 def code_point(character: str, text: str) -> str:
-    """Returns the number of a character: U+000D, or <U+000D> in a longer text, where digits could follow."""
+    """Returns a character's code point: U+000D, or <U+000D> if the text is longer and digits could follow."""
     number = f"U+{ord(character):04X}"
     return number if len(text) == 1 else f"<{number}>"
 
 
 def shorten(labels: Sequence[str], longest: int) -> list[str]:
-    """Removes the middle of long labels.
+    """Removes the middle of labels with more than `longest` characters.
 
-    Labels that would become equal keep up to four times as many characters. If they are still equal, they get numbers.
-    `longest` is at least 5; a code point such as <U+000D> counts as one character.
+    Labels that would become equal keep up to four times as many characters. If they are still equal, a number is added.
+    `longest` must be at least 5. A code point such as <U+000D> counts as one character.
     """
     short = {x: _without_middle(x, longest) for x in labels}
     for length in (2 * longest, 3 * longest, 4 * longest):

@@ -1,6 +1,6 @@
-"""Writes the page that runs a model: markup, style, script, description and weights in one file that loads no other.
+"""Writes the page that runs a model: one HTML file with its style, script and weights that loads nothing else.
 
-The script consists of the modules in `model_page/`: plain JavaScript that can be read and tested one module at a time.
+The script consists of the JavaScript modules in `model_page/`. Each module can be read and tested by itself.
 """
 
 import base64
@@ -32,7 +32,7 @@ def page_script() -> str:
 
 
 def join_modules(*names: str) -> str:
-    """Joins modules of `model_page/` and everything that they import into one script, each after its imports.
+    """Joins modules of `model_page/` and their imports into one script, in which every module follows its imports.
 
     Each module becomes a function, which keeps its names private, and the object `modules` holds their exports.
     """
@@ -51,16 +51,16 @@ def join_modules(*names: str) -> str:
     for name in names:
         add(name)
     script = "\n".join(('"use strict";', "const modules = {};", *parts.values()))
-    assert not re.search("</script|<!--", script, re.IGNORECASE), "that would end the script element"
+    assert not re.search("</script|<!--", script, re.IGNORECASE), "the script contains text that would end its element"
     return script
 
 
 def model_page(texts: Mapping[str, str], description: dict[str, Any], film: bytes) -> str:
     """Returns the HTML of the page.
 
-    `texts` has the title, summary, unit (the name of one token), precision (of the weights), and `why`: the reason why
-    the page cannot run the model, or an empty text. The description is all data that the script reads, as JSON with
-    arrays. The film holds the maps at each picture step of the training, one byte per weight; it may be empty.
+    `texts` has the title, the summary, the unit (what a token is called), the precision of the weights, and `why`: the
+    reason why the page cannot run the model, or an empty text. `description` holds all data for the script, as nested
+    dicts and lists with arrays. `film` holds attention maps recorded during training, one byte per weight, or nothing.
     """
     without_arrays, weights = pack(description)
     described = json.dumps(without_arrays | {"title": texts["title"]}, ensure_ascii=False, separators=(",", ":"))
@@ -69,14 +69,14 @@ def model_page(texts: Mapping[str, str], description: dict[str, Any], film: byte
         **texts,
         page_script=page_script(),
         worker_script=join_modules("worker"),
-        described=described.replace("<", "\\u003c"),  # else a text could end the script element or open a comment
+        described=described.replace("<", "\\u003c"),  # otherwise a text could end the script element or start a comment
         weights=compress(weights),
         film=compress(film) if film else "",
     )
 
 
 def pack(tree: Any) -> tuple[Any, bytes]:
-    """Moves the arrays of nested dicts and lists into bytes, with 16 bits per number if an array has only such numbers.
+    """Moves the arrays in nested dicts and lists into bytes, as float16 if no number loses precision, else as float32.
 
     In the returned tree, each array is `{"tensor": offset in bytes, "shape": [...], "type": "float16" | "float32"}`.
     Equal arrays share their bytes.
@@ -104,5 +104,5 @@ def pack(tree: Any) -> tuple[Any, bytes]:
 
 
 def compress(content: bytes) -> str:
-    """Returns bytes as text for a document: gzip in base64, the same text for the same bytes."""
+    """Returns bytes as gzipped, base64-encoded text for an HTML page. Equal bytes give equal text."""
     return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()

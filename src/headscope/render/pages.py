@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-#: Characters with a meaning in LaTeX, and how LaTeX writes them as text.
+#: Special characters of LaTeX, and the commands that print them.
 TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$",
@@ -14,7 +14,7 @@ TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def render_page(template_name: str, **values: Any) -> str:
-    """Returns a filled template of `templates/`. HTML templates escape every value; a missing value is an error."""
+    """Fills a template from `templates/`. HTML templates escape every value. A missing value raises an error."""
     pages = Environment(
         loader=PackageLoader("headscope.render"),
         autoescape=select_autoescape(["html"]),
@@ -29,5 +29,5 @@ def render_page(template_name: str, **values: Any) -> str:
 
 
 def _numeric_columns(rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Returns for each column whether all of its cells below the header are numbers or empty."""
+    """Returns, for each column, whether all cells below the header are empty or numbers."""
     return [all(re.fullmatch(r"[-+]?[\d.,]*", cell) for cell in column[1:]) for column in zip(*rows, strict=True)]

@@ -1,1 +1,1 @@
-"""Reads the runs of a sweep and reports which combination is better."""
+"""Reads the runs of a sweep and reports which combination of values is best."""

@@ -10,7 +10,7 @@ from headscope.shell import Parser, run
 def main() -> None:
     """Writes the report and prints its summary."""
     parser = Parser(prog=command("report"), description="Writes the report of a sweep.")
-    parser.add_argument("folder", type=Path, help="the sweep's folder, hydra.sweep.dir")
+    parser.add_argument("folder", type=Path, help="the sweep's folder (hydra.sweep.dir)")
     print(write_report(parser.parse_args().folder))
 
 

@@ -15,11 +15,11 @@ from headscope.report.statistics import Array, differences
 from headscope.run.folder import Status
 from headscope.sweep.jobs import Job, Manifest, swept_keys, value_label
 
-#: Facts that must be equal in all runs for their losses to be comparable, with names for the reader.
+#: Summary keys whose values must be equal in all runs for the losses to be comparable, with their names in the report.
 COMPARABLE = {
     "data.sha256": "data", "data.tokenizer": "tokenizer", "data.vocab_size": "vocabulary", "data.block_size": "context",
 }  # fmt: skip
-#: Facts that may change a loss slightly, or the seconds.
+#: Summary keys whose values may slightly change the loss or the training time.
 CONDITIONS = {
     "steps": "steps", "commit": "commit", "hardware.cpu": "machine", "hardware.gpus": "GPU", "threads": "threads",
 }  # fmt: skip
@@ -33,22 +33,22 @@ class Result:
     status: Status
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
-        """The values of the run's summary by dotted key."""
+    def summary(self) -> dict[str, Any]:
+        """The values of the run's summary, with nested keys joined by dots."""
         return flat(self.status.summary)
 
     @property
     def sample(self) -> tuple[str, frozenset[tuple[str, str]]]:
-        """The seed and the other overrides; a run that has both in common with another is a copy, not a new sample."""
+        """The seed and the other overrides. Runs in which both are equal are copies and count as one sample."""
         values = dict(self.job.values)
         seed = values.pop("seed", "")
-        return str(self.facts.get("seed", seed)), frozenset(values.items())
+        return str(self.summary.get("seed", seed)), frozenset(values.items())
 
 
 class Combination:
     """A value for each swept key except the seed, and the runs with these values, one per seed.
 
-    `losses` are their final validation losses, (n,), in nats per token, and `mean` is the mean loss.
+    `losses` (n,) has the final validation loss of each run, in nats per token; `mean` is the mean loss.
     """
 
     def __init__(self, keys: Sequence[str], values: Sequence[str], results: Sequence[Result]) -> None:
@@ -58,23 +58,23 @@ class Combination:
         self.mean = float(self.losses.mean())
 
     def numbers(self, key: str) -> Array:
-        """Returns a number from the summary of each run that has it: (n,) or fewer."""
-        return np.array([float(r.facts[key]) for r in self.results if r.facts.get(key) is not None])
+        """Returns one number from the summary of each run, (n,). Runs without this number are skipped."""
+        return np.array([float(r.summary[key]) for r in self.results if r.summary.get(key) is not None])
 
 
 class Sweep:
-    """All facts of a report, read from a sweep's folder.
+    """Everything that a report shows, read from a sweep's folder.
 
     Attributes:
-        swept: keys whose values differ between jobs; `keys` are the same without the seed.
-        trials: runs that only helped to choose a value; they do not count as samples.
-        completed: the other runs that ended with a loss; `samples` are these runs without copies.
-        ranked: the K combinations, the lowest mean loss first.
+        swept: the keys whose values differ between jobs; `keys` has the same keys without the seed.
+        trials: runs of a search that only served to choose values; they do not count as samples.
+        completed: the other runs that ended with a finite loss; `samples` has the same runs without copies.
+        ranked: the K combinations, by increasing mean loss.
     """
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise UserError(f"{folder} is not a folder; give the folder that train.py -m named")
+            raise UserError(f"{folder} is not a folder; use the folder that train.py -m printed")
         manifest = Manifest.read(folder)
         self.folder, self.command = folder, manifest.command
         self.results = [Result(job, job.run(folder).status()) for job in manifest.jobs]
@@ -82,43 +82,43 @@ class Sweep:
         self.keys = [key for key in self.swept if key != "seed"]
         self.trials = [r for r in self.results if r.job.trial]
         ended = [r for r in self.results if r.status.state == "completed" and not r.job.trial]
-        self.completed = [r for r in ended if math.isfinite(r.facts.get("val_loss") or math.nan)]
-        first = {r.sample: r for r in reversed(self.completed)}  # the first run of several copies counts
+        self.completed = [r for r in ended if math.isfinite(r.summary.get("val_loss") or math.nan)]
+        first = {r.sample: r for r in reversed(self.completed)}  # of several copies, the first run counts
         self.samples = [r for r in self.completed if first[r.sample] is r]
         self.ranked = self.combinations(self.keys)
 
     def combinations(self, keys: Sequence[str]) -> list[Combination]:
-        """Returns the samples grouped by the values of some keys, the lowest mean loss first."""
+        """Returns the samples, grouped by the values of the given keys and sorted by mean loss."""
         groups: dict[tuple[str, ...], list[Result]] = {}
         for r in self.samples:
             groups.setdefault(tuple(r.job.values.get(key, "") for key in keys), []).append(r)
         return sorted((Combination(keys, *group) for group in groups.items()), key=lambda c: c.mean)
 
-    def fact_names(self, prefix: str) -> set[str]:
-        """Returns the names of all facts of the samples that begin with a prefix."""
-        return {key for r in self.samples for key in r.facts if key.startswith(prefix)}
+    def summary_keys(self, prefix: str) -> set[str]:
+        """Returns the summary keys of all samples that begin with a prefix."""
+        return {key for r in self.samples for key in r.summary if key.startswith(prefix)}
 
     def significantly_lower(self, key: str) -> list[str]:
-        """Returns, for each ranked combination, the ranks of the combinations with a significantly lower number.
+        """Returns for each ranked combination the ranks of the combinations whose mean of `key` is significantly lower.
 
-        A combination is compared only if every run of it has the number.
+        Combinations in which a run lacks the key are not compared.
         """
         numbers = [(c.numbers(key), c.seeds) for c in self.ranked]
         higher, margins = differences([x if len(x) == seeds else x[:0] for x, seeds in numbers])
         return [", ".join(str(j + 1) for j in np.flatnonzero(row)) for row in higher > margins]
 
-    def worse(self, key: str) -> list[str]:
-        """Returns the same for a loss; empty strings if the losses are not comparable."""
+    def worse_than(self, key: str) -> list[str]:
+        """Returns `significantly_lower` for a loss, or empty strings if the losses are not comparable."""
         return [""] * len(self.ranked) if self.incomparable else self.significantly_lower(key)
 
     @property
     def unit(self) -> str:
         """The unit of the losses."""
-        units = {str(r.facts.get("data.tokenizer", "token")) for r in self.completed}
+        units = {str(r.summary.get("data.tokenizer", "token")) for r in self.completed}
         return f"nats per {units.pop() if len(units) == 1 else 'token'}"
 
     def state_line(self) -> str:
-        """Returns a line with the number of jobs in each state and the swept keys."""
+        """Returns one line: the number of jobs in each state, and the number of values of each swept key."""
         states = [r.status.state for r in self.results]
         counts = ", ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states))
         over = " × ".join(f"{len({r.job.values.get(key) for r in self.results})} of {key}" for key in self.swept)
@@ -126,25 +126,25 @@ class Sweep:
 
     @cached_property
     def incomparable(self) -> list[str]:
-        """Names of the differences between completed runs that make their losses not comparable."""
+        """Names of the settings that differ between completed runs and make their losses incomparable."""
         return self._differing(COMPARABLE)
 
-    def _differing(self, facts: dict[str, str]) -> list[str]:
-        return [name for key, name in facts.items() if len({str(r.facts.get(key)) for r in self.completed}) > 1]
+    def _differing(self, names: dict[str, str]) -> list[str]:
+        return [name for key, name in names.items() if len({str(r.summary.get(key)) for r in self.completed}) > 1]
 
     def warnings(self) -> list[str]:
-        """Returns the reasons why losses are not comparable, or less comparable than they look."""
+        """Returns warnings about runs whose losses are not comparable, or only with caution."""
         found = []
         if names := self.incomparable:
             across = " Across tokenizers, compare bits per character." * bool({"tokenizer", "vocabulary"} & {*names})
             found.append(f"Losses here are NOT comparable: the runs differ in {' and '.join(names)}.{across}")
         if names := [x for x in self._differing(CONDITIONS) if x != "steps" or "trainer.max_steps" not in self.swept]:
             found.append(f"The runs were not made under the same conditions: they differ in {' and '.join(names)}.")
-        if notes := {str(note) for r in self.completed if (note := r.facts.get("data.note"))}:
+        if notes := {str(note) for r in self.completed if (note := r.summary.get("data.note"))}:
             found.append(f"About the data: {'; '.join(sorted(notes))}.")
         return found
 
-    def fixed(self) -> dict[str, str]:
-        """Returns every key of the config whose value is the same in all runs."""
+    def fixed_settings(self) -> dict[str, str]:
+        """Returns the config keys whose values are the same in all runs, with these values."""
         first, *others = [c for r in self.completed if (c := r.job.run(self.folder).config())] or [{}]
         return {k: v for k, v in first.items() if all(c.get(k) == v for c in others) and not k.startswith("paths.")}

@@ -1,4 +1,4 @@
-"""The tables of a report as rows of text."""
+"""The tables of a report, as rows of text."""
 
 import csv
 import io
@@ -9,38 +9,38 @@ from headscope.report.results import Sweep
 from headscope.report.statistics import Array
 from headscope.sweep.jobs import short_number
 
-SLIDING = "loss_by_position.sliding."  #: prefix of facts: the loss by extension method and length of context
+SLIDING = "loss_by_position.sliding."  #: prefix of the summary keys of losses by extension method and context length
 
-Rows = list[tuple[str, ...]]  #: the header first
+Rows = list[tuple[str, ...]]  #: the first row is the header
 
 
 def ranking(sweep: Sweep) -> Rows:
-    """Returns one row per combination: its losses, and the ranks of the combinations that are significantly better."""
+    """Returns one row per combination: its mean loss, and the ranks of significantly better combinations."""
     rows: Rows = [("", *sweep.keys, "val/loss", "± sd", "seeds", "worse than", "parameters", "seconds", "tokens/s")]
-    for rank, (c, worse) in enumerate(zip(sweep.ranked, sweep.worse("val_loss"), strict=True), 1):
+    for rank, (c, worse) in enumerate(zip(sweep.ranked, sweep.worse_than("val_loss"), strict=True), 1):
         means = ("parameters", "train_seconds", "tokens_per_second")
         numbers = (mean_and_sd(c.numbers(key), ",.0f")[0] for key in means)
         rows.append((str(rank), *map(short_number, c.values), *mean_and_sd(c.losses), str(c.seeds), worse, *numbers))
     return rows
 
 
-def effects(sweep: Sweep) -> Rows:
-    """Returns the mean loss for each value of each key; no rows for a single key, or if trials chose values."""
+def means_by_value(sweep: Sweep) -> Rows:
+    """Returns the mean loss for each value of each key; only the header for a single key, or for a search."""
     keys = sweep.keys if len(sweep.keys) > 1 and not sweep.trials else []
     combinations = [(key, c) for key in keys for c in sweep.combinations([key])]
     rows = [(key, *map(short_number, c.values), *mean_and_sd(c.losses), str(c.seeds)) for key, c in combinations]
     return [("key", "value", "val/loss", "± sd", "runs"), *rows]
 
 
-def beyond(sweep: Sweep) -> Rows:
-    """Returns one row per combination and extension method, the lowest loss at the longest context first."""
-    measured = {tuple(key.removeprefix(SLIDING).rsplit(".", 1)) for key in sweep.fact_names(SLIDING)}
+def longer_contexts(sweep: Sweep) -> Rows:
+    """Returns one row per combination and extension method, sorted by the loss at the longest context."""
+    measured = {tuple(key.removeprefix(SLIDING).rsplit(".", 1)) for key in sweep.summary_keys(SLIDING)}
     contexts = sorted({int(context) for _, context in measured})
     rows: Rows = [("", *sweep.keys, "extension", *(f"{c} tokens" for c in contexts), "worse than")]
     found = []
     for method in sorted({method for method, _ in measured}, key=lambda method: (method != "as trained", method)):
         is_compared = method == "as trained"
-        worse = sweep.worse(f"{SLIDING}{method}.{contexts[-1]}") if is_compared else [""] * len(sweep.ranked)
+        worse = sweep.worse_than(f"{SLIDING}{method}.{contexts[-1]}") if is_compared else [""] * len(sweep.ranked)
         for rank, c in enumerate(sweep.ranked, 1):
             losses = [c.numbers(f"{SLIDING}{method}.{context}") for context in contexts]
             if any(map(len, losses)):
@@ -52,9 +52,9 @@ def beyond(sweep: Sweep) -> Rows:
 
 
 def roles_formed(sweep: Sweep) -> Rows:
-    """Returns one row per role and combination: the step at which the first head with that role was confirmed."""
+    """Returns one row per role and combination: the step at which a head was first confirmed in the role."""
     rows: Rows = [("role", "", *sweep.keys, "formed", "step", "± sd", "later than")]
-    for role in sorted({key.split(".")[1] for key in sweep.fact_names("roles.")}):
+    for role in sorted({key.split(".")[1] for key in sweep.summary_keys("roles.")}):
         key = f"roles.{role}.step"
         for rank, (c, later) in enumerate(zip(sweep.ranked, sweep.significantly_lower(key), strict=True), 1):
             mean, deviation = mean_and_sd(c.numbers(key), ".0f")
@@ -64,16 +64,16 @@ def roles_formed(sweep: Sweep) -> Rows:
 
 
 def mean_and_sd(numbers: Array, form: str = ".4f") -> tuple[str, str]:
-    """Returns the mean and standard deviation as text; empty strings if there are too few numbers."""
+    """Returns the mean and the standard deviation as text; each is empty if there are too few numbers."""
     mean = format(numbers.mean(), form) if len(numbers) else ""
     return mean, format(numbers.std(ddof=1), form) if len(numbers) > 1 else ""
 
 
 def jobs(sweep: Sweep) -> Rows:
-    """Returns one row per job."""
+    """Returns one row per job: its swept values, state, steps, losses and training time."""
     rows: Rows = [("job", *sweep.swept, "state", "steps", "val/loss", "best", "seconds")]
     for r in sweep.results:
-        s, best, seconds = r.status, r.facts.get("best_val_loss"), r.facts.get("train_seconds")
+        s, best, seconds = r.status, r.summary.get("best_val_loss"), r.summary.get("train_seconds")
         losses = [f"{x:.4f}" if x is not None else "" for x in (s.val_loss, best)]
         values = (short_number(r.job.values.get(key, "")) for key in sweep.swept)
         rows.append((r.job.name, *values, s.state, str(s.steps[0] or ""), *losses, f"{seconds:.1f}" if seconds else ""))
@@ -92,19 +92,19 @@ def trials(sweep: Sweep) -> Rows:
 
 
 def incomplete_jobs(sweep: Sweep) -> Rows:
-    """Returns the jobs that did not complete, with their reasons."""
+    """Returns one row per job that did not complete, with the reason."""
     statuses = [(r.job.name, r.status) for r in sweep.results if r.status.state not in ("completed", "pruned")]
-    reasons = [(name, s.state, s.reason or "it was stopped, or has not started") for name, s in statuses]
+    reasons = [(name, s.state, s.reason or "the job was stopped, or has not started") for name, s in statuses]
     return [("job", "state", "reason"), *reasons]
 
 
 def runs_csv(sweep: Sweep) -> str:
-    """Returns a CSV file with one row per job: its name, state, swept values, and the numbers of its summary."""
-    facts = [{k: v for k, v in r.facts.items() if isinstance(v, int | float)} for r in sweep.results]
-    metrics = dict.fromkeys(key for row in facts for key in row if key not in sweep.swept)
+    """Returns the text of a CSV file with one row per job: name, state, swept values and the numbers in its summary."""
+    summaries = [{k: v for k, v in r.summary.items() if isinstance(v, int | float)} for r in sweep.results]
+    metrics = dict.fromkeys(key for row in summaries for key in row if key not in sweep.swept)
     file = io.StringIO()
     writer = csv.DictWriter(file, ["job", "state", *sweep.swept, *metrics], extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for r, numbers in zip(sweep.results, facts, strict=True):
+    for r, numbers in zip(sweep.results, summaries, strict=True):
         writer.writerow({**numbers, **r.job.values, "job": r.job.name, "state": r.status.state})
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Writes the report of a sweep: which combination is better, by how much, and whether that could be chance.
+"""Writes the report of a sweep: which combination is best, by how much, and whether the difference could be chance.
 
 The report depends only on the files of the sweep's jobs.
 """
@@ -15,26 +15,25 @@ from headscope.render.pages import render_page
 from headscope.report import tables
 from headscope.report.charts import charts
 from headscope.report.results import Combination, Sweep
-from headscope.report.statistics import MOST_SEEDS, differences, seeds_needed
+from headscope.report.statistics import MAX_SEEDS, differences, seeds_needed
 
-BEYOND = (
-    "The loss on the same targets with the tokens of context that the column names: mean ± standard deviation over"
-    " seeds. “Worse than” compares the losses at the longest context by the rule of the ranking, and gives the"
-    " ranks of the combinations that are significantly better there. Only rows “as trained” are compared; the other"
-    " extension methods use the same runs."
+LONGER_CONTEXTS_NOTE = (
+    "Each column gives the loss on the same targets with that number of context tokens: mean ± standard deviation over"
+    " seeds. “Worse than” lists the ranks of the combinations whose loss at the longest context is significantly lower,"
+    " by the test of the ranking. Only rows “as trained” are compared: other extension methods use the same runs."
 )
-ROLES = (
-    "The step of the first validation with a confirmed head of the role: mean and standard deviation over the seeds in"
-    " which the role formed. “Later than” gives the ranks of the combinations in which it formed significantly earlier,"
-    " by the rule of the ranking; only combinations in which it formed with every seed are compared."
+ROLES_NOTE = (
+    "“Step” is the first validation step at which a head was confirmed in the role: mean and standard deviation over"
+    " the seeds in which the role formed. “Later than” lists the ranks of the combinations in which it formed"
+    " significantly earlier, by the test of the ranking. Only combinations in which all seeds formed it are compared."
 )
-TRIALS = "One run each, with a seed of its own, used only to choose a value. Apart from here, only “Jobs” lists them."
-UNKNOWN = "# started by another launcher, which recorded no command"
-MOST = 10  #: rows and sentences in the terminal
+TRIALS_NOTE = "Each trial is one run with its own seed, used only to choose a value. Only “Jobs” lists trials too."
+UNKNOWN_COMMAND = "# not recorded: the sweep was started by another launcher"
+MAX_LINES = 10  #: maximum rows of the ranking, and maximum sentences, in the terminal
 
 
 def write_report(folder: Path) -> str:
-    """Writes the report. Returns its warnings, ranking, findings and file names for the terminal.
+    """Writes the report, and returns its warnings, ranking, findings and file names as text for the terminal.
 
     Writes `report.html`, `report.md`, `report.tex`, `runs.csv`, and each figure as PNG and PDF in `figures/`. Raises
     `UserError` if the folder contains no sweep or cannot be written to, and `RunFailed` if the disk is full.
@@ -42,10 +41,10 @@ def write_report(folder: Path) -> str:
     sweep = Sweep(folder)
     figures, sentences, rows = charts(sweep), findings(sweep), tables.ranking(sweep)
     sections: list[tuple[str, str, tables.Rows]] = [
-        ("Each choice alone", "Means over all values of the other swept keys.", tables.effects(sweep)),
-        ("Beyond the trained context", BEYOND, tables.beyond(sweep)),
-        ("When roles formed", ROLES, tables.roles_formed(sweep)),
-        ("Trials", TRIALS, tables.trials(sweep)),
+        ("Each choice alone", "Means over all values of the other swept keys.", tables.means_by_value(sweep)),
+        ("Beyond the trained context", LONGER_CONTEXTS_NOTE, tables.longer_contexts(sweep)),
+        ("When roles formed", ROLES_NOTE, tables.roles_formed(sweep)),
+        ("Trials", TRIALS_NOTE, tables.trials(sweep)),
         ("Did not complete", "", tables.incomplete_jobs(sweep)),
         ("Jobs", "", tables.jobs(sweep)),
     ]
@@ -54,40 +53,40 @@ def write_report(folder: Path) -> str:
         "summary": sweep.state_line(),
         "warnings": sweep.warnings(),
         "findings": sentences,
-        "caption": f"Final validation loss in {sweep.unit}: mean and standard deviation over seeds. “Worse than” gives"
+        "caption": f"Final validation loss in {sweep.unit}: mean and standard deviation over seeds. “Worse than” lists"
         " the ranks of the combinations that are significantly better.",
         "ranking": rows,
         "assumptions": assumptions(sweep),
         "figures": [svg(figure) for figure in figures.values()],
         "sections": [section for section in sections if len(section[2]) > 1],
-        "command": f"{command('train')} {shlex.join(sweep.command)}" if sweep.command else UNKNOWN,
-        "fixed": list(sweep.fixed().items()),
+        "command": f"{command('train')} {shlex.join(sweep.command)}" if sweep.command else UNKNOWN_COMMAND,
+        "fixed": list(sweep.fixed_settings().items()),
     }
     for name in ("report.html", "report.md", "report.tex"):
         write_atomically(folder / name, render_page(name, **values).encode())
     write_atomically(folder / "runs.csv", tables.runs_csv(sweep).encode())
     for name, figure in figures.items():
         save(figure, folder / "figures" / name)
-    widths = [max(map(len, column)) for column in zip(*rows[: MOST + 1], strict=True)]
-    table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows[: MOST + 1]]
-    table += [f"… and {len(rows) - 1 - MOST} more"] if len(rows) - 1 > MOST else []
+    widths = [max(map(len, column)) for column in zip(*rows[: MAX_LINES + 1], strict=True)]
+    table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows[: MAX_LINES + 1]]
+    table += [f"… and {len(rows) - 1 - MAX_LINES} more"] if len(rows) - 1 > MAX_LINES else []
     files = f"report: {folder}/report.html, and in the same folder report.md, report.tex, runs.csv and figures/"
-    return "\n".join([*sweep.warnings(), *([*table, ""] if rows[1:] else []), *sentences[:MOST], "", files])
+    return "\n".join([*sweep.warnings(), *([*table, ""] if rows[1:] else []), *sentences[:MAX_LINES], "", files])
 
 
 def findings(sweep: Sweep) -> list[str]:
-    """Returns one sentence about the best combination, and one for each comparison with it."""
+    """Returns a sentence about the best combination, and one about each comparison with it."""
     if not sweep.ranked:
         return ["No job has completed, so there is nothing to rank."]
     copies = len(sweep.completed) - len(sweep.samples)
-    found = [f"Left out: runs that repeat the combination and the seed of another ({copies})."] if copies else []
+    found = [f"Omitted: repeated runs with the combination and seed of another run ({copies})."] if copies else []
     best, *others = sweep.ranked
     if not others:
         return [*found, "Only one combination completed, so there is nothing to compare."]
     if sweep.incomparable:
-        return [*found, "The losses are not comparable, so no combination is called worse than another."]
+        return [*found, "The losses are not comparable, so the combinations are not compared."]
     if best.seeds == 1:
-        why = "it ran with one seed only, so the difference may be chance; sweep over seed=1,2,3 too"
+        why = "it ran with only one seed, so the difference may be chance; also sweep over seed=1,2,3"
         return [*found, f"{best.name} has the lowest loss, but {why}."]
     found.append(f"{best.name} has the lowest loss.")
     _, margins = differences([c.losses for c in sweep.ranked])
@@ -96,8 +95,8 @@ def findings(sweep: Sweep) -> list[str]:
             found.append(_comparison(best, c, margin))
             if c is others[0] and c.mean - best.mean <= margin:
                 found.append(_seeds_to_distinguish(sweep, best, c))
-    single = [c.name for c in others if c.seeds == 1]
-    return found + [f"Not compared, because one seed does not show the noise: {'; '.join(single)}."] * bool(single)
+    single = "; ".join(c.name for c in others if c.seeds == 1)
+    return [*found, f"Not compared, because one seed does not show the noise: {single}."] if single else found
 
 
 def _comparison(best: Combination, other: Combination, margin: float) -> str:
@@ -114,22 +113,22 @@ def _seeds_to_distinguish(sweep: Sweep, best: Combination, second: Combination) 
     deviations = np.concatenate([c.losses - c.mean for c in sweep.ranked])
     pooled = float(np.sqrt((deviations**2).sum() / (len(deviations) - len(sweep.ranked))))
     difference, tested = second.mean - best.mean, sum(c.seeds > 1 for c in sweep.ranked)
-    needed = seeds_needed(difference, pooled, tested, beyond=max(best.seeds, second.seeds))
+    needed = seeds_needed(difference, pooled, tested, tried=max(best.seeds, second.seeds))
     return (
-        f"Distinguishing these two with 80% power would take {f'about {needed}' if needed else f'over {MOST_SEEDS}'}"
+        f"Distinguishing these two with 80% power would take {f'about {needed}' if needed else f'over {MAX_SEEDS}'}"
         f" seeds of each, if the measured difference ({difference:.4f}) and standard deviation over seeds"
         f" ({pooled:.4f}) are the true ones."
     )
 
 
 def assumptions(sweep: Sweep) -> str:
-    """Returns the assumptions of the word "worse", or an empty string if nothing was tested."""
+    """Returns an explanation of the test behind the word "worse", or an empty string if nothing was tested."""
     tested = sum(c.seeds > 1 for c in sweep.ranked)
     if tested < 2 or sweep.incomparable:
         return ""
     return (
-        f"“Worse” has a 5% chance of even one mistake among all pairs of the {tested} combinations with two or more"
-        " seeds. The difference exceeds two margins: Tukey and Kramer's, which assumes that all combinations have the"
-        " same variance, and Welch's, which does not. Both assume independent seeds and roughly normal losses. The"
-        " result holds only for this data and this length of training."
+        "A combination is called worse if the difference exceeds two margins: the Tukey–Kramer margin, which assumes"
+        " equal variances of all combinations, and Welch's margin, which does not. The chance of any false"
+        f" difference among all pairs of the {tested} combinations with two or more seeds is about 5%. Both margins"
+        " assume independent seeds and roughly normal losses. The result holds only for this data and number of steps."
     )

@@ -11,7 +11,7 @@ from headscope.data.windows import TextWindows
 from headscope.errors import UserError
 from headscope.heads.capture import evaluating
 from headscope.model.transformer import TransformerLM
-from headscope.render.figures import averaged, curves, pixels, save
+from headscope.render.figures import block_means, curves, pixels, save
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import SummaryCallback, recorders
 from headscope.training.by_position import non_overlapping_losses, sliding_losses
@@ -66,8 +66,8 @@ class Beyond(SummaryCallback):
             for position, loss in enumerate(losses, 1):
                 for logger in trainer.loggers:
                     logger.log_metrics({f"loss_by_position/{method}": loss}, position)
-        # One line per extension method; each point is the mean of adjacent positions.
-        series = [averaged(method, losses, POINTS) for method, losses in self.found["non_overlapping"].items()]
+        # One line per extension method; neighbouring positions are averaged.
+        series = [block_means(method, losses, POINTS) for method, losses in self.found["non_overlapping"].items()]
         events = [(self.found["trained"], "trained length")]
         figure = curves(series, "tokens of context", "nats per token", "Loss by position", events=events)
         save(figure, self.folder.by_position_figure)

@@ -18,7 +18,7 @@ from headscope.heads.flow import views_from_maps
 from headscope.heads.reports import SHORTEST, HeadReport, inspect
 from headscope.heads.roles import ROLE_RULES
 from headscope.model.transformer import TransformerLM
-from headscope.render.figures import Series, curves, level, pixels
+from headscope.render.figures import Series, curves, horizontal_line, pixels
 from headscope.render.pictures import WINDOW, table_picture
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import SummaryCallback, recorders
@@ -164,7 +164,7 @@ class Heads(HeadViewer, SummaryCallback):
             return
         series = [Series("val/loss", [h["step"] for h in history], [h["val_loss"] for h in history])]
         if (optimum := corpus(trainer).optimum) is not None:
-            series.append(level("optimum", optimum, series))
+            series.append(horizontal_line("optimum", optimum, series))
         events = [(f["step"], f"{role} {f['head']}") for role, f in table.first_formed(self.rows, history).items()]
         figure = curves(series, "training step", "nats per token", "Loss, and when roles formed", events=events)
         for logger in recorders(trainer):

@@ -1,4 +1,4 @@
-// The activation functions of the feed-forward layers, by their name in the model's description.
+// The activation functions of the feed-forward layers. Keys are the names in the model's description.
 
 export const activations = {
   gelu: (x) => (x * (1 + erf(x * Math.SQRT1_2))) / 2,
@@ -11,7 +11,7 @@ const COEFFICIENTS = [
   -1.26551223,
 ];
 
-/** The error function with an error of at most 1.2e-7 (Numerical Recipes, section 6.2: a Chebyshev fit of erfc). */
+/** The error function, accurate to 1.2e-7 (Numerical Recipes, section 6.2: a Chebyshev fit of erfc). */
 export function erf(x) {
   const t = 1 / (1 + Math.abs(x) / 2);
   let fit = 0;

@@ -1,9 +1,9 @@
-// Measurements of the model on a text. `headscope.heads` has a function for each, with the same result.
+// Measurements of the model on a text. `headscope.heads` has a function with the same result for each of them.
 //
-// Shapes: n positions, C width, H heads, D = C / H, V vocabulary, L layers.
+// Shapes: n positions, C width of the residual stream, H heads, D = C / H, V vocabulary size, L layers.
 import { dot, layerNorm, probabilities, product } from "./numbers.js";
 
-/** The attention pattern of a head, (n, n): query before key. */
+/** The attention pattern of a head, (n, n), with one row per query. */
 export function attentionPattern(pass, layer, head) {
   const n = pass.ids.length;
   const map = new Float32Array(n * n);
@@ -15,7 +15,7 @@ export function attentionPattern(pass, layer, head) {
   return map;
 }
 
-/** The norm of the vector that a head moves from key to query: ‖A[i, j] v_j W_O‖, (n, n) (Kobayashi et al. 2020, eq. 5). */
+/** The norms of the vectors A[i, j] v_j W_O that a head moves from key j to query i (Kobayashi et al. 2020), (n, n). */
 export function normWeighted(pass, layer, head) {
   const { width: C, heads: H } = pass.model.sizes;
   const n = pass.ids.length;
@@ -30,7 +30,7 @@ export function normWeighted(pass, layer, head) {
   return attentionPattern(pass, layer, head).map((weight, at) => weight * norms[at % n]);
 }
 
-/** Attention rollout: the share of each input position in each position after a layer, (n, n) (Abnar & Zuidema 2020). */
+/** Attention rollout (Abnar & Zuidema 2020): the share of each input position in each position after a layer, (n, n). */
 export function rollout(pass, layer) {
   const n = pass.ids.length;
   let shares = meanWithResidual(pass, 0);
@@ -51,7 +51,7 @@ export function rollout(pass, layer) {
   return shares;
 }
 
-/** (A + I) / 2, (n, n), with A the mean pattern over the heads: half of a position comes from the residual connection. */
+/** (A + I) / 2, (n, n), where A is the mean pattern over heads, and I represents the residual connection. */
 function meanWithResidual(pass, layer) {
   const H = pass.model.sizes.heads;
   const n = pass.ids.length;
@@ -61,7 +61,7 @@ function meanWithResidual(pass, layer) {
   return sum.map((weight) => weight / 2);
 }
 
-/** The probabilities (V) if the model stopped before layer 0, …, L: the logit lens (nostalgebraist 2020). */
+/** The logit lens (nostalgebraist 2020): the probabilities (V) after the embedding and after each layer. */
 export function logitLens(pass, at) {
   const { width: C, vocabulary: V } = pass.model.sizes;
   const { norm, head: unembedding } = pass.model;
@@ -75,10 +75,10 @@ export function logitLens(pass, at) {
 }
 
 /**
- * The contribution of each part to the logit of a token at a position. The scale of the final norm is kept at its value
- * (Elhage et al. 2021), so that the contributions add up to the logit.
+ * The contribution of each part of the model to the logit of a token at a position. The scale of the final norm is held
+ * at the value that it has in this forward pass (Elhage et al. 2021), so that the contributions add up to the logit.
  *
- * @returns `heads` (L lists of H numbers), `feedforward` (L), and one number each: embedding, position, rest, logit.
+ * @returns `heads` (L lists of H numbers), `feedforward` (L), and the numbers embedding, position, rest (biases), logit.
  */
 export function attribute(pass, at, token) {
   const { width: C, heads: H, layers: L, vocabulary: V } = pass.model.sizes;
@@ -89,7 +89,7 @@ export function attribute(pass, at, token) {
   const heads = [];
   for (let layer = 0; layer < L; layer++) {
     const { out } = pass.model.layers[layer];
-    const beforeOut = new Float64Array(C); // the same direction before the output projection
+    const beforeOut = new Float64Array(C); // the direction in the space of the concatenated head outputs
     for (let c = 0; c < C; c++) for (let d = 0; d < C; d++) beforeOut[d] += out[c * C + d] * direction[c];
     heads.push(Array.from({ length: H }, (_, h) => dot(pass.z[layer], at * C + h * D, beforeOut, h * D, D)));
   }
@@ -103,17 +103,17 @@ export function attribute(pass, at, token) {
   };
 }
 
-/** Traces a direction of a LayerNorm's output back to its input, at a fixed scale: input · direction + bias. */
+/** A direction and a bias with input · direction + bias = LayerNorm(input) · output, if the norm's scale is fixed. */
 function throughFrozenNorm(norm, x, i, output, j, C) {
   let mean = 0;
   let variance = 0;
   for (let c = 0; c < C; c++) mean += x[i + c] / C;
   for (let c = 0; c < C; c++) variance += (x[i + c] - mean) ** 2 / C;
   const scaled = Float64Array.from({ length: C }, (_, c) => output[j + c] * (norm.weight ? norm.weight[c] : 1));
-  const middle = scaled.reduce((sum, a) => sum + a, 0) / C;
+  const centre = scaled.reduce((sum, a) => sum + a, 0) / C;
   const scale = Math.sqrt(variance + norm.eps);
   return {
-    direction: scaled.map((a) => (a - middle) / scale),
+    direction: scaled.map((a) => (a - centre) / scale),
     bias: norm.bias ? dot(norm.bias, 0, output, j, C) : 0,
   };
 }
@@ -122,10 +122,10 @@ function throughFrozenNorm(norm, x, i, output, j, C) {
 export function losses(pass) {
   const V = pass.model.sizes.vocabulary;
   return pass.ids.slice(1).map((token, t) => {
-    let most = -Infinity;
-    for (let v = 0; v < V; v++) most = Math.max(most, pass.logits[t * V + v]);
+    let max = -Infinity;
+    for (let v = 0; v < V; v++) max = Math.max(max, pass.logits[t * V + v]);
     let sum = 0;
-    for (let v = 0; v < V; v++) sum += Math.exp(pass.logits[t * V + v] - most);
-    return most + Math.log(sum) - pass.logits[t * V + token];
+    for (let v = 0; v < V; v++) sum += Math.exp(pass.logits[t * V + v] - max);
+    return max + Math.log(sum) - pass.logits[t * V + token];
   });
 }

@@ -1,8 +1,8 @@
-// Helpers for elements and keys. Text from a vocabulary or a person is set as text, never as markup.
+// Helpers for elements and keys. Text from a vocabulary or from the user is inserted as text, never as HTML.
 
 export const $ = (id) => document.getElementById(id);
 
-/** An element with properties, `data-` and `aria-` attributes, and children: elements or text. */
+/** Creates an element with properties, attributes such as `data-…` and `aria-…`, and children: elements or text. */
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -13,7 +13,7 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** Connects a group of radio buttons with the value of the same name in the state. */
+/** Keeps a group of radio buttons and the value of the same name in the state equal. */
 export function bindRadios(name, state) {
   for (const input of document.querySelectorAll(`input[name=${name}]`)) {
     input.addEventListener("change", () => state.change({ [name]: input.value }));
@@ -21,16 +21,16 @@ export function bindRadios(name, state) {
   }
 }
 
-/** A probability as a percentage. */
+/** Formats a probability as a percentage. */
 export const percent = (p) => (p >= 0.0995 ? `${Math.round(p * 100)}%` : `${(p * 100).toFixed(1)}%`);
 
-/** A number with its sign. */
+/** Formats a number with its sign. */
 export const signed = (x, digits = 3) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}`;
 
-/** Whether a key is a shortcut of the browser, such as Alt with an arrow key. */
+/** Whether Alt, Ctrl or Meta is down: such key combinations are shortcuts of the browser. */
 export const hasModifier = (event) => event.altKey || event.ctrlKey || event.metaKey;
 
-/** The index in a list after an arrow key, Home or End; null for any other key. `across` is the length of a row. */
+/** The index in a list after an arrow key, Home or End; null after any other key. `across` is the length of a row. */
 export function indexAfterKey(key, index, length, across = 1) {
   const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across };
   if (key === "Home") return 0;
@@ -40,7 +40,7 @@ export function indexAfterKey(key, index, length, across = 1) {
   return next >= 0 && next < length ? next : index;
 }
 
-/** The value of a promise. If the promise fails, the page shows the message and the error. */
+/** Returns the value of a promise. If the promise fails, shows the message and the error on the page. */
 export async function reportFailure(promise, message) {
   try {
     return await promise;

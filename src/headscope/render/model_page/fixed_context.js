@@ -1,9 +1,9 @@
 // The model without attention: the embeddings of the last K tokens are concatenated and go through one hidden layer.
 //
-// Shapes: T positions, C width of an embedding, K tokens that each position sees, F hidden width, V vocabulary.
+// Shapes: T positions, C width of an embedding, K tokens that each position sees, F hidden width, V vocabulary size.
 import { product } from "./numbers.js";
 
-/** The values of the model on one text: logits, but no heads and no residual stream. */
+/** The forward pass on one text. It has logits, but no heads and no residual stream. */
 export class FixedContextPass {
   constructor(model) {
     const { context: T, width: C, seen: K, hidden: F, vocabulary: V } = model.sizes;
@@ -13,7 +13,7 @@ export class FixedContextPass {
     this.buffers = { embedded: new Float32Array(T * K * C), hidden: new Float32Array(T * F) };
   }
 
-  /** Reads at most T ids. Zeros replace the missing embeddings of the first positions. */
+  /** Computes the logits for at most T ids. Before the first token, embeddings are zero. */
   read(ids) {
     const { width: C, seen: K, hidden: F, vocabulary: V } = this.model.sizes;
     const { embedded, hidden } = this.buffers;
@@ -23,7 +23,7 @@ export class FixedContextPass {
       for (let k = 0; k < K; k++) {
         const from = t - K + 1 + k;
         for (let c = 0; c < C; c++) {
-          // (C, K): one row per channel, the order of PyTorch's unfold
+          // (C, K), with one row per channel, as in PyTorch's unfold
           embedded[t * C * K + c * K + k] = from < 0 ? 0 : this.model.embedding[ids[from] * C + c];
         }
       }

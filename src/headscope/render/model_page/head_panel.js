@@ -1,4 +1,4 @@
-// The chosen head: its role in words, and its attention map in three views, which can be saved as pictures.
+// The chosen head: a sentence about its role, and its attention map in three views, which can be saved as pictures.
 import { $, bindRadios } from "./elements.js";
 import { MapView } from "./map_view.js";
 import { request } from "./request.js";
@@ -10,7 +10,7 @@ export const panel = { needs: "heads", create: (page) => new HeadPanel(page) };
 const EXPLANATIONS = {
   weights: "each row shows how one token distributes its attention over the columns",
   normWeighted: "the norm of the vector that the head moves from each column to each row",
-  rollout: "the share of each column in each row, through all heads up to this layer",
+  rollout: "the share of each column's input in each row, through all heads up to this layer",
 };
 
 class HeadPanel {
@@ -35,13 +35,14 @@ class HeadPanel {
     const about = description.heads.find(({ layer, head }) => layer === state.layer && head === state.head);
     $("one-name").textContent = about?.role ? `${name}: ${about.role}${about.confirmed ? "" : "?"}` : name;
     $("one-description").textContent =
-      about?.sentence ?? "The checkpoint has no text that is long enough to find out what this head does.";
+      about?.sentence ?? "The checkpoint has no text that is long enough to measure what this head does.";
   }
 
   async #draw({ answer, drawn, inContext, labels, state }) {
     const { layer, head, view } = state;
     const { map } = await request("map", { ...drawn, view, layer, head });
-    const largest = view === "normWeighted" ? map.reduce((most, x) => Math.max(most, x), 0) : 1; // no limit of arguments
+    // not Math.max(...map), because a long context has more weights than a function can have arguments
+    const largest = view === "normWeighted" ? map.reduce((max, x) => Math.max(max, x), 0) : 1;
     const name = view === "rollout" ? `After layer ${layer}` : nameOf(layer, head);
     const caption = `${name}: ${EXPLANATIONS[view]}`;
     this.first = answer.start;

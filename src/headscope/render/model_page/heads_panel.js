@@ -1,4 +1,4 @@
-// All heads on the text, with switches.
+// Maps of all heads for the current text, with a switch for each head.
 import { $, bindRadios } from "./elements.js";
 import { HeadsView } from "./heads_view.js";
 

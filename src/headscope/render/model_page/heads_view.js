@@ -1,11 +1,11 @@
-// Every head as a thumbnail with its role, its attention from one position, and a switch.
+// For every head: a thumbnail of its map, its role, its attention from or to one position, and a switch.
 import { css, drawBytes, onSchemeChange, ramp } from "./colours.js";
 import { element, hasModifier, indexAfterKey, percent } from "./elements.js";
 import { nameOf } from "./state.js";
 
-const THUMBNAIL = 128; // the largest side in pixels
+const THUMBNAIL = 128; // maximum side in pixels
 
-/** The attention of one head "from" or "to" position `at` of the context, (n). `maps` has bytes (heads, n, n). */
+/** The attention weights (n) of a head "from" or "to" position `at` of the context. `maps` has bytes (heads, n, n). */
 export function attentionAt(maps, n, head, at, direction) {
   const byte = (k) => (direction === "from" ? maps[(head * n + at) * n + k] : maps[(head * n + k) * n + at]);
   const isMasked = (k) => (direction === "from" ? k > at : k < at);
@@ -14,9 +14,9 @@ export function attentionAt(maps, n, head, at, direction) {
 
 export class HeadsView {
   /**
-   * @param box - the element that gets the heads.
-   * @param sizes - number of `layers` and `heads`.
-   * @param state - the chosen head.
+   * @param box - the element to which the heads are added.
+   * @param sizes - the numbers of `layers` and of `heads` per layer.
+   * @param state - holds the chosen head and the heads that are off.
    * @param hasSwitches - whether each head can be switched off.
    */
   constructor(box, sizes, state, hasSwitches) {
@@ -67,7 +67,7 @@ export class HeadsView {
     return card.box;
   }
 
-  /** Shows attention maps as bytes (L, H, n, n). */
+  /** Draws attention maps, given as bytes (L, H, n, n). */
   draw(maps, n) {
     Object.assign(this, { maps, n, lastLook: null });
     this.#redraw();
@@ -80,14 +80,15 @@ export class HeadsView {
     if (this.lastLook) this.look(...this.lastLook);
   }
 
-  /** Shows the roles (L, H) of the heads; a question mark follows a role that is not confirmed. */
+  /** Shows the role of each head, (L, H). Unconfirmed roles end with a question mark. */
   showRoles(roles) {
     for (const card of this.cards) {
       const role = roles[card.layer]?.[card.head] || "no role";
       card.role.textContent = role;
       card.role.classList.toggle("none", role === "no role");
-      card.role.title = role.endsWith("?") ? "The scores suggest this role, but the loss hardly depends on the head." : "";
-      card.button.setAttribute("aria-label", `${card.name}, ${role}: show it large`);
+      const doubt = "The scores suggest this role, but switching the head off hardly changes the loss.";
+      card.role.title = role.endsWith("?") ? doubt : "";
+      card.button.setAttribute("aria-label", `${card.name}, ${role}: show a large map`);
     }
   }
 
@@ -103,7 +104,7 @@ export class HeadsView {
     }
   }
 
-  /** Shows, below each map, the head's attention "from" or "to" a position of the context. */
+  /** Draws the strip below each map: the head's attention "from" or "to" a position of the context. */
   look(at, direction, labels) {
     this.lastLook = [at, direction, labels];
     const colours = ramp();

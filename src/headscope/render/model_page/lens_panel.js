@@ -1,7 +1,7 @@
-// The logit lens: the most likely tokens after each layer at the chosen position.
+// The logit lens: the most likely next tokens at the chosen position, after the embedding and after each layer.
 import { $, element, percent } from "./elements.js";
 
-const GUESSES = 3; // tokens per layer
+const GUESSES = 3; // tokens shown per layer
 
 export const panel = {
   needs: "heads",
@@ -13,7 +13,7 @@ export const panel = {
 };
 
 function draw({ lens, token, actual }, shown) {
-  const wanted = actual ?? token;
+  const target = actual ?? token;
   const rows = lens.map((p, depth) => {
     const best = Array.from(p.keys())
       .sort((a, b) => p[b] - p[a])
@@ -24,9 +24,9 @@ function draw({ lens, token, actual }, shown) {
       return guess;
     });
     const name = depth === 0 ? "embedding" : `layer ${depth - 1}${depth === lens.length - 1 ? " (last)" : ""}`;
-    const cells = [element("td", {}, ...guesses), element("td", { className: "n" }, percent(p[wanted]))];
+    const cells = [element("td", {}, ...guesses), element("td", { className: "n" }, percent(p[target]))];
     return element("tr", {}, element("th", { scope: "row" }, name), ...cells);
   });
   $("lens-rows").replaceChildren(...rows);
-  $("lens-token").replaceChildren(element("bdi", {}, shown[wanted]));
+  $("lens-token").replaceChildren(element("bdi", {}, shown[target]));
 }

@@ -1,30 +1,30 @@
-// Keeps the state in the address of the page, so that a link opens the same view.
+// Stores the state in the page's address, so that a link opens the same view.
 import { $ } from "./elements.js";
 import { fromFragment, toFragment } from "./state.js";
 
-const PAUSE = 250; // milliseconds without a change before the address changes, because browsers limit the rate
+const PAUSE = 250; // milliseconds after the last change before the address is updated, because browsers limit the rate
 
 /**
- * @param read - puts a text into the text box and returns its ids; null if the page cannot read a new text.
- * @returns `recall`, which reads the state from the address, and `remember`, which writes it there after a pause.
+ * @param typeText - puts a text into the text box and returns its ids; null if the page cannot split a new text.
+ * @returns `restore`, which reads the state from the address, and `saveSoon`, which updates the address after a pause.
  */
-export function linkWith({ state, sizes, tokenizer }, read) {
+export function linkWith({ state, sizes, tokenizer }, typeText) {
   let timer = null;
 
-  function put() {
+  function updateAddress() {
     const text = tokenizer.canSplit ? tokenizer.decode(state.ids) : null;
     history.replaceState(null, "", `#${toFragment(state, text)}`);
   }
 
-  function remember() {
+  function saveSoon() {
     clearTimeout(timer);
     timer = setTimeout(put, PAUSE);
   }
 
-  function recall() {
+  function restore() {
     const { text, ...values } = fromFragment(location.hash, sizes, state.frames);
-    if (text !== undefined && read) {
-      const ids = read(text);
+    if (text !== undefined && typeText) {
+      const ids = typeText(text);
       Object.assign(values, { ids, at: Math.min(values.at ?? ids.length - 1, ids.length - 1) });
     }
     state.change({ ...values, token: null });
@@ -32,7 +32,7 @@ export function linkWith({ state, sizes, tokenizer }, read) {
 
   async function share() {
     try {
-      put();
+      updateAddress();
       await navigator.clipboard.writeText(location.href);
       $("shared").textContent = "Copied. The link opens this page with the same text, head and switches.";
     } catch {
@@ -41,6 +41,6 @@ export function linkWith({ state, sizes, tokenizer }, read) {
   }
 
   $("share").addEventListener("click", share);
-  addEventListener("hashchange", recall);
-  return { recall, remember };
+  addEventListener("hashchange", restore);
+  return { restore, saveSoon };
 }

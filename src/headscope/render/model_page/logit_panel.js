@@ -1,4 +1,4 @@
-// The contributions of every head and feed-forward layer to the logit of a token.
+// The contributions of every head and every feed-forward layer to the logit of one token.
 import { $, element, signed } from "./elements.js";
 import { nameOf } from "./state.js";
 
@@ -14,10 +14,10 @@ export const panel = {
 };
 
 function draw({ heads, feedforward, embedding, position, rest, logit }, label) {
-  const most = Math.max(0.1, ...heads.flat().map(Math.abs), ...feedforward.map(Math.abs));
+  const largest = Math.max(0.1, ...heads.flat().map(Math.abs), ...feedforward.map(Math.abs));
   const cell = (x, name) => {
     const made = element("td", { className: `n part ${x < 0 ? "against" : "for"}`, title: name }, signed(x, 2));
-    made.style.setProperty("--much", Math.min(1, Math.abs(x) / most));
+    made.style.setProperty("--much", Math.min(1, Math.abs(x) / largest));
     return made;
   };
   const rows = heads.map((row, layer) => {
@@ -30,6 +30,6 @@ function draw({ heads, feedforward, embedding, position, rest, logit }, label) {
   $("parts-rows").replaceChildren(element("tr", {}, element("td"), ...header), ...rows);
   $("parts-token").replaceChildren(element("bdi", {}, label));
   $("parts-sum").textContent =
-    `The embedding of the last token adds ${signed(embedding, 2)}, its position ${signed(position, 2)} and the biases ` +
-    `${signed(rest, 2)}. All contributions add up to the logit, ${signed(logit, 2)}.`;
+    `The token embedding at this position adds ${signed(embedding, 2)}, the position vector ${signed(position, 2)} ` +
+    `and the biases ${signed(rest, 2)}. All contributions add up to the logit, ${signed(logit, 2)}.`;
 }

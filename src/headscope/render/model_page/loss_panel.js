@@ -1,4 +1,4 @@
-// The loss of the text as a sentence, and its change without the heads that are off.
+// A sentence with the loss of the text, and with its change if heads are off.
 import { $, element, signed } from "./elements.js";
 import { nameOf } from "./state.js";
 
@@ -9,9 +9,9 @@ export const panel = {
 
 const mean = (losses) => losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
 
-function showLoss({ answer: { losses, wholeLosses }, drawn: { off }, vocabulary: { unit } }) {
+function showLoss({ answer: { losses, intactLosses }, drawn: { off }, vocabulary: { unit } }) {
   if (!losses.length) {
-    $("loss").textContent = "A text of one token has no loss, because the model predicts only the tokens after the first.";
+    $("loss").textContent = "A text of one token has no loss, because the first token is not predicted.";
     return;
   }
   const names = off.map(([layer, head]) => nameOf(layer, head)).join(", ");
@@ -21,8 +21,8 @@ function showLoss({ answer: { losses, wholeLosses }, drawn: { off }, vocabulary:
     ` nats per ${unit}, over ${losses.length} ${unit}${losses.length === 1 ? "" : "s"}.`,
   ];
   if (names) {
-    const change = element("strong", { id: "difference" }, signed(mean(losses) - mean(wholeLosses)));
-    parts.push(" The change is ", change, `: with every head, the loss is ${mean(wholeLosses).toFixed(3)}.`);
+    const change = element("strong", { id: "difference" }, signed(mean(losses) - mean(intactLosses)));
+    parts.push(` With all heads, the loss is ${mean(intactLosses).toFixed(3)}; the difference is `, change, ".");
   }
   $("loss").replaceChildren(...parts);
 }

@@ -1,18 +1,18 @@
-// One large attention map. The canvas has one pixel per weight, and the browser enlarges it; so long contexts scroll
-// smoothly.
+// One large attention map. The canvas has one pixel per weight and is enlarged by the browser, so that maps of long
+// contexts scroll smoothly.
 import { drawBytes, onSchemeChange, ramp, toBytes } from "./colours.js";
 import { element, hasModifier } from "./elements.js";
 
-const LEGIBLE = 7; // side in pixels of the smallest cell with a label
-const LARGEST_CELL = 48; // pixels
+const LEGIBLE = 7; // minimum side of a cell with a label, in pixels
+const LARGEST_CELL = 48; // maximum side of a cell, in pixels
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -Infinity] };
 
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 
 export class MapView {
   /**
-   * @param box - the element that gets the map.
-   * @param onChoose - called with the query that was clicked.
+   * @param box - the element to which the map is added.
+   * @param onChoose - called with the query position that was clicked.
    */
   constructor(box, onChoose = () => {}) {
     this.canvas = element("canvas", { "aria-hidden": "true", width: 1, height: 1 });
@@ -38,8 +38,8 @@ export class MapView {
   }
 
   /**
-   * @param map - weights or norms (n, n).
-   * @param labels - n tokens.
+   * @param map - attention weights or norms, (n, n).
+   * @param labels - the labels of the n tokens.
    * @param largest - the value with the darkest colour.
    * @param caption - describes the map to screen readers.
    */
@@ -47,7 +47,7 @@ export class MapView {
     Object.assign(this, { map, n, labels });
     this.bytes = toBytes(map, largest);
     this.cell = this.cell.map((x) => Math.min(x, n - 1));
-    this.chosen = undefined; // so that `choose` finds the largest weight in the new map
+    this.chosen = undefined; // so that `choose` selects the largest weight of the new map
     this.scroll.setAttribute("aria-label", `${caption}; arrow keys move from cell to cell`);
     this.#redraw();
   }
@@ -58,7 +58,7 @@ export class MapView {
     this.#resize();
   }
 
-  /** Makes the map as large as its box allows, with labels if the cells are large enough. */
+  /** Makes the map as large as its box allows, and shows labels if the cells are large enough. */
   #resize() {
     if (!this.n) return;
     const longest = Math.max(...this.labels.map((label) => [...label].length));
@@ -77,7 +77,7 @@ export class MapView {
     if (this.chosen !== undefined) this.choose(this.chosen);
   }
 
-  /** Draws a label beside every row, or above every column. */
+  /** Draws the label of every row on its left, or of every column above it. */
   #drawLabels(canvas, [width, height], above) {
     const ratio = devicePixelRatio;
     Object.assign(canvas, { width: width * ratio, height: height * ratio });
@@ -123,16 +123,16 @@ export class MapView {
     this.#show(...this.cell);
   }
 
-  /** Outlines a cell, and shows its weight below the map. */
+  /** Outlines a cell and shows its value below the map. */
   #show(i, j) {
     if (!this.n) return;
     this.frame.style.cssText = `left:${j * this.size}px;top:${i * this.size}px;width:${this.size}px;height:${this.size}px`;
-    const value = j > i ? "masked, because it comes later" : this.map[i * this.n + j].toFixed(4);
+    const value = j > i ? "masked, because the key comes after the query" : this.map[i * this.n + j].toFixed(4);
     const [query, key] = [i, j].map((k) => element("bdi", {}, this.labels[k]));
     this.readout.replaceChildren("from ", query, ` (${i}) to `, key, ` (${j}): ${value}`);
   }
 
-  /** Marks the row of a query, and its largest weight. */
+  /** Marks the row of a query and the largest weight in this row. */
   choose(i) {
     const isInside = i >= 0 && i < this.n;
     if (i !== this.chosen && isInside) {

@@ -17,21 +17,21 @@ export const panel = {
   }),
 };
 
-/** Draws the table, with the change of every probability if heads are off (`isCut`). */
-function draw(found, page, isCut) {
-  const focused = document.activeElement?.dataset?.token; // its row keeps the focus
+/** Draws the table. If heads are off (`isAblated`), it includes the change of every probability. */
+function draw(found, page, isAblated) {
+  const focused = document.activeElement?.dataset?.token; // the row of this token keeps the focus
   const order = found.next
     .map((p, id) => [p, id])
     .sort((a, b) => b[0] - a[0] || a[1] - b[1])
     .map(([, id]) => id);
   const ids = order.slice(0, ROWS);
   for (const id of [found.actual, found.token]) if (id !== undefined && !ids.includes(id)) ids.push(id);
-  $("next-rows").replaceChildren(...ids.map((id) => row(id, found, page, isCut)));
-  $("next-cut").hidden = !isCut;
+  $("next-rows").replaceChildren(...ids.map((id) => row(id, found, page, isAblated)));
+  $("next-change").hidden = !isAblated;
   if (focused !== undefined) document.querySelector(`#next-rows [data-token="${focused}"]`)?.focus();
 }
 
-function row(id, { next, wholeNext, token, actual }, { shown, state }, isCut) {
+function row(id, { next, intactNext, token, actual }, { shown, state }, isAblated) {
   const choose = element(
     "button",
     { type: "button", className: "token", "aria-pressed": id === token, "data-token": id },
@@ -48,11 +48,11 @@ function row(id, { next, wholeNext, token, actual }, { shown, state }, isCut) {
     element("td", { className: "bars" }, track),
     element("td", { className: "n" }, percent(next[id])),
   ];
-  if (isCut) {
+  if (isAblated) {
     const before = element("i", { className: "before" });
-    before.style.left = `${100 * wholeNext[id]}%`;
+    before.style.left = `${100 * intactNext[id]}%`;
     track.append(before);
-    cells.push(element("td", { className: "n" }, signed(100 * (next[id] - wholeNext[id]), 1)));
+    cells.push(element("td", { className: "n" }, signed(100 * (next[id] - intactNext[id]), 1)));
   }
   return element("tr", { className: id === actual ? "actual" : "" }, ...cells);
 }

@@ -1,13 +1,13 @@
-// Arithmetic on typed arrays: products, norms, softmax.
+// Arithmetic on typed arrays: matrix products, norms, softmax.
 //
-// Every matrix is a Float32Array, row by row. Sums use double precision, as all numbers in JavaScript do, and are
-// rounded once when they are stored.
+// Every matrix is a Float32Array in row-major order. Sums are computed in double precision, like all arithmetic in
+// JavaScript, and rounded once when they are stored.
 
 /**
- * Writes x wᵀ + bias into rows `from` to `to` of out: x (T, nIn), w (nOut, nIn), bias (nOut) or null, out (T, nOut).
+ * Computes x wᵀ + bias and writes its rows `from` to `to` (exclusive) to `out`. Blocks of four rows and columns need
+ * eight reads for sixteen multiplications, which is three times as fast as separate dot products.
  *
- * Four rows and four columns at a time need eight reads for sixteen products. That is three times as fast as separate
- * dot products.
+ * Shapes: x (T, nIn), w (nOut, nIn), bias (nOut) or null, out (T, nOut).
  */
 export function product(x, w, bias, out, from, to, nIn, nOut) {
   const wide = nOut - (nOut % 4);
@@ -52,7 +52,7 @@ export function product(x, w, bias, out, from, to, nIn, nOut) {
   }
 }
 
-/** The dot product of n numbers of a, from index `i`, and of b, from index `j`. */
+/** The dot product of n numbers of a, starting at index `i`, and n numbers of b, starting at index `j`. */
 export function dot(a, i, b, j, n) {
   let sum = 0;
   for (let k = 0; k < n; k++) sum += a[i + k] * b[j + k];
@@ -60,9 +60,9 @@ export function dot(a, i, b, j, n) {
 }
 
 /**
- * LayerNorm of n numbers (Ba et al. 2016); the weight and the bias may be null.
+ * Applies LayerNorm to n numbers (Ba et al. 2016). The weight and the bias may be null.
  *
- * Reads x from index `i` and writes out from index `j`; x and out may be the same array.
+ * Reads `x` from index `i` on and writes `out` from index `j` on. Both may be the same array.
  */
 export function layerNorm(x, i, out, j, n, eps, weight, bias) {
   let mean = 0;
@@ -77,16 +77,16 @@ export function layerNorm(x, i, out, j, n, eps, weight, bias) {
   }
 }
 
-/** Replaces the first n numbers by their softmax. */
+/** Replaces the first n numbers with their softmax. */
 export function softmax(x, n) {
-  let most = -Infinity;
-  for (let k = 0; k < n; k++) most = Math.max(most, x[k]);
+  let max = -Infinity;
+  for (let k = 0; k < n; k++) max = Math.max(max, x[k]);
   let sum = 0;
-  for (let k = 0; k < n; k++) sum += x[k] = Math.exp(x[k] - most);
+  for (let k = 0; k < n; k++) sum += x[k] = Math.exp(x[k] - max);
   for (let k = 0; k < n; k++) x[k] /= sum;
 }
 
-/** The softmax of n logits from index `i`, a new Float64Array. */
+/** Returns the softmax of n logits, starting at index `i`, as a new Float64Array. */
 export function probabilities(logits, i, n) {
   const p = Float64Array.from(logits.subarray(i, i + n));
   softmax(p, n);

@@ -1,11 +1,13 @@
 // The page: reads the description, starts the worker, and updates the panels after every change of the state.
 //
-// A panel is a module that exports `panel`, an object with `needs`, the names in `available` that the panel requires,
-// and `create(page)`, which returns a view. To add a panel, add the name of its module to PANELS in
-// `headscope/render/model_page.py`; the panel makes its own elements, or uses elements of `model.html`.
-// A view has up to two methods. `update(page, changed)` draws the view again. `changed` is a Set of the names in the
-// state that changed, "text" if the worker has read the text again, and "position" if `page.position()` has a new
-// answer. `look(page, at)` shows the attention of the chosen head from or to position `at` immediately.
+// A panel is a module that exports an object `panel`. `panel.needs` lists the names in `available` that it requires,
+// and `panel.create(page)` returns a view. To add a panel, add the name of its module to PANELS in
+// `headscope/render/model_page.py`. A panel creates its own elements or uses elements of `model.html`.
+//
+// A view has two optional methods. `update(page, changed)` redraws the view after a change. `changed` is a Set with the
+// names of the changed values in the state. It also has "text" if the worker has computed the text again, and
+// "position" if `page.position()` has a new answer. `look(page, at)` immediately shows the attention of the chosen head
+// from or to position `at`.
 import { $, element, reportFailure } from "./elements.js";
 import { linkWith } from "./link.js";
 import { request, startWorker } from "./request.js";
@@ -14,15 +16,15 @@ import { tokenizerOf } from "./tokens.js";
 
 const description = JSON.parse($("described").textContent);
 const { model, vocabulary, film } = description;
-const frames = film?.frames.length ?? 0;
+const frames = film?.frames.length ?? 0; // `film`: the attention maps recorded during training, or null
 const sizes = model?.sizes ?? { layers: film.shape[0], heads: film.shape[1], context: film.shape[2] };
 const available = {
   model,
   heads: model && sizes.heads,
   film: frames,
   means: model?.means,
-  one: frames === 1,
-  two: frames > 1,
+  oneFrame: frames === 1,
+  severalFrames: frames > 1,
 };
 
 export const state = new State({
@@ -39,30 +41,30 @@ export const state = new State({
   frames,
 });
 
-/** The values and functions that the panels share. */
+/** Values and functions for the panels. */
 const page = {
   description,
   model,
   vocabulary,
   sizes,
   state,
-  shown: vocabulary.shown, // a label for each id
+  shown: vocabulary.shown, // the label of each id
   tokenizer: tokenizerOf(vocabulary),
-  drawn: { ids: [], off: [], by: state.by }, // the part of the state that is on the page; `state` may be newer
-  answer: { start: 0, losses: [], wholeLosses: [], maps: new Uint8Array(0) }, // the worker's answer about `drawn`
+  drawn: { ids: [], off: [], by: state.by }, // the values that the page shows now; `state` may be newer
+  answer: { start: 0, losses: [], intactLosses: [], maps: new Uint8Array(0) }, // the worker's answer for `drawn`
 
   /** The labels of the tokens in the context. */
   labels: () => page.drawn.ids.slice(page.answer.start).map((id) => page.shown[id]),
 
-  /** The position of the context that is nearest to a position of the text. */
+  /** Limits a position of the text to the positions in the context. */
   inContext: (at) => Math.max(page.answer.start, Math.min(at, page.drawn.ids.length - 1)),
 
-  /** Shows where the chosen head looks from a position, or which positions look at it. */
+  /** Shows the attention of the chosen head from or to a position. */
   look(at) {
     if (page.drawn.ids.length) for (const view of views) view.look?.(page, page.inContext(at));
   },
 
-  /** The worker's answer about the chosen position, which several panels share. */
+  /** The worker's answer for the chosen position, requested once for all panels. */
   position: () => (position ??= requestPosition()),
 
   idsOf,
@@ -73,12 +75,12 @@ let views = [];
 let link = null;
 let position = null; // a promise, null after a change
 
-/** The ids of a text, at least one. Shows a warning with the tokens that the vocabulary lacks. */
+/** The ids of a text, at least one. Shows a warning if the text has tokens that are not in the vocabulary. */
 function idsOf(text) {
   const { ids, unknown } = page.tokenizer.encode(text);
   $("unknown").hidden = !unknown.length;
   $("unknown").replaceChildren(
-    "Not in the model's vocabulary, and left out: ",
+    "Not in the model's vocabulary, and therefore ignored: ",
     ...unknown.slice(0, 12).map((token) => element("bdi", { className: "token" }, token)),
   );
   const { start, opening } = vocabulary;
@@ -93,7 +95,7 @@ async function requestPosition() {
   return { ...found, at, next: Array.from(found.next), actual: parameters.ids[at + 1] };
 }
 
-/** Requests new answers if the changed values affect them, and updates the panels. */
+/** Requests new answers if the changed values affect them, then updates the panels. */
 async function refresh(changed) {
   if (["ids", "off", "by"].some((name) => changed.has(name))) {
     const { ids, off, by } = state;
@@ -110,7 +112,7 @@ async function refresh(changed) {
   page.look(state.at);
 }
 
-// One refresh at a time: changes during a refresh are drawn together afterwards.
+// Only one refresh runs at a time. Changes during a refresh are drawn together by the next one.
 let pending = new Set();
 let drawing = null;
 
@@ -121,53 +123,54 @@ function markChanged(names) {
 
 async function draw() {
   try {
-    await begun;
+    await ready;
     while (pending.size) {
       const changed = pending;
       pending = new Set();
       await reportFailure(refresh(changed), "The page could not be updated");
       $("loading").hidden = true;
     }
-    link.remember();
+    link.saveSoon();
   } finally {
     drawing = null;
   }
 }
 
-let begun = null;
+let ready = null;
 
 /** Creates the panels and starts the worker. */
 export function start(panels) {
-  begun = begin(panels);
+  ready = setUp(panels);
 }
 
-/** Resolves when the page shows the current state. */
+/** Returns a promise that resolves when the page shows the current state. */
 export async function settled() {
-  await begun;
+  await ready;
   while (drawing) await drawing;
 }
 
-/** Shows the parts that are available, because a page may lack a model, heads, or maps of the training. */
-async function begin(panels) {
+/** Shows the available parts of the page: the model, its heads or the recorded maps may be missing. */
+async function setUp(panels) {
   const isAvailable = (needs) => needs.split(" ").every((name) => available[name]);
   for (const part of document.querySelectorAll("[data-needs]")) part.hidden = !isAvailable(part.dataset.needs);
   const [costliest] = description.heads.filter((head) => head.confirmed).sort((a, b) => b.cost - a.cost);
-  if (costliest) Object.assign(state, { layer: costliest.layer, head: costliest.head }); // the loss needs it most
-  link = linkWith(page, model && page.tokenizer.canSplit ? readTyped : null);
+  // initially, the head is chosen without which the loss rises most
+  if (costliest) Object.assign(state, { layer: costliest.layer, head: costliest.head });
+  link = linkWith(page, model && page.tokenizer.canSplit ? typeText : null);
   for (const panel of panels) if (isAvailable(panel.needs)) views.push((await panel.create(page)) ?? {});
   if (model) {
     document.body.classList.toggle("characters", vocabulary.unit === "character");
     state.watch(markChanged);
     startWorker($("worker").textContent);
     const started = request("start", { model, packed: $("weights").textContent });
-    await reportFailure(started, "This browser cannot unpack the page; a current version can");
+    await reportFailure(started, "This browser cannot unpack the page; use a current version");
     $("loading").hidden = true;
   }
-  link.recall();
+  link.restore();
   if (model) markChanged(["ids"]);
 }
 
-function readTyped(text) {
+function typeText(text) {
   $("typed").value = text;
   return idsOf(text);
 }

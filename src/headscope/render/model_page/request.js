@@ -1,11 +1,11 @@
-// Requests to the worker. Each returns a promise of the answer.
+// Sends requests to the worker. Each request returns a promise of its answer.
 
 const waiting = new Map();
 let count = 0;
 let worker = null;
 let failure = null; // the error that ended the worker
 
-/** Starts the worker from its source in the page, because a page that is opened from disk may not load another file. */
+/** Starts the worker from its source text, because a page opened from disk is not allowed to load other files. */
 export function startWorker(source) {
   const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   worker = new Worker(address);
@@ -16,13 +16,13 @@ export function startWorker(source) {
     else resolve(answer);
   };
   worker.onerror = (event) => {
-    failure = new Error(`the worker stopped: ${event.message ?? "it could not start"}`);
+    failure = new Error(`the worker stopped: ${event.message ?? "it could not be started"}`);
     for (const { reject } of waiting.values()) reject(failure);
     waiting.clear();
   };
 }
 
-/** The worker's answer to a request, `name` and `parameters` as in `worker.js`. */
+/** Returns a promise of the worker's answer. `answers` in `worker.js` lists the names and their parameters. */
 export function request(name, parameters = {}) {
   return new Promise((resolve, reject) => {
     if (failure) return reject(failure);

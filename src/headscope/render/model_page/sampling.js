@@ -1,8 +1,8 @@
-// From logits to the next token, by the rules of `headscope.generation`.
+// Draws the next token from logits, by the same rules as `headscope.generation`.
 
 /**
- * Where the context of a text of `length` tokens begins. A full context drops its older half and fills up again, so no
- * position reaches the size of the context.
+ * The position at which the context of a text of `length` tokens starts. A full context drops its older half and then
+ * fills up again.
  */
 export function contextStart(length, context) {
   const step = Math.max(context >> 1, 1);
@@ -11,12 +11,12 @@ export function contextStart(length, context) {
 }
 
 /**
- * Draws an id.
+ * Draws a token id.
  *
  * @param logits - V numbers.
- * @param temperature - divides the logits; 0 takes the most likely token.
- * @param topK - draws from the k most likely tokens, smaller ids first among equals; 0 means all tokens.
- * @param u - a random number in [0, 1).
+ * @param temperature - divides the logits; 0 always selects the most likely token.
+ * @param topK - the number of most likely tokens to draw from, ties broken by the smaller id; 0 means all tokens.
+ * @param u - a uniform random number in [0, 1).
  */
 export function draw(logits, temperature, topK, u) {
   const ranked = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b);

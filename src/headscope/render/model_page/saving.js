@@ -1,14 +1,14 @@
-// A map as a picture file: PNG, or SVG with one rectangle per weight. Saved pictures are always light, as paper is.
+// Saves a map as a picture file: PNG, or SVG with one rectangle per weight. Saved pictures always use the light theme.
 import { css, drawBytes, ramp } from "./colours.js";
 import { element } from "./elements.js";
 
 const MARGIN = 12;
 const HEADING = 34;
-const MANY = 40000; // weights: a larger map becomes an image inside the SVG
+const MAX_RECTANGLES = 40000; // a map with more weights is one image inside the SVG
 const INK = "#23262b";
 const BORDER = "#d9dbdf";
 
-/** The sizes of a picture in pixels: of a cell, of the area for labels (0 without labels), and of the whole. */
+/** The layout of a picture in pixels: the cell size, the margin for labels (0 without labels), and the picture size. */
 function layout({ n, labels }) {
   const cell = Math.max(2, Math.min(24, Math.floor(1200 / n)));
   const axis = cell >= 9 ? 20 + 7 * Math.min(12, Math.max(...labels.map((label) => [...label].length))) : 0;
@@ -17,14 +17,14 @@ function layout({ n, labels }) {
   return { cell, axis, left, top, width, height: n * cell + axis + HEADING + 2 * MARGIN };
 }
 
-/** A canvas with one pixel per weight. */
+/** Returns a canvas with one pixel per weight. */
 function pixels({ bytes, n }) {
   const canvas = element("canvas");
   drawBytes(canvas, bytes, 0, n, ramp(false));
   return canvas;
 }
 
-/** A promise of the Blob of a PNG. */
+/** Returns a promise of a Blob with the PNG file. */
 export function png(map, title) {
   const { cell, axis, left, top, width, height } = layout(map);
   const canvas = element("canvas", { width, height });
@@ -59,19 +59,19 @@ export function png(map, title) {
 const ESCAPED = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 const escape = (text) => text.replace(/[&<>"]/g, (c) => ESCAPED[c]).replace(/[\x00-\x08\x0b\x0c\x0e-\x1f]/g, "�");
 
-/** The Blob of an SVG. */
+/** Returns a Blob with the SVG file. */
 export function svg(map, title) {
   const { cell, axis, left, top, width, height } = layout(map);
   const { bytes, n, labels } = map;
   const colours = ramp(false);
   const side = n * cell;
   const parts = [];
-  if (n * n > MANY) {
+  if (n * n > MAX_RECTANGLES) {
     const href = pixels(map).toDataURL();
-    const place = `x="${left}" y="${top}" width="${side}" height="${side}"`;
-    parts.push(`<image ${place} style="image-rendering:pixelated" href="${href}"/>`);
+    const area = `x="${left}" y="${top}" width="${side}" height="${side}"`;
+    parts.push(`<image ${area} style="image-rendering:pixelated" href="${href}"/>`);
   }
-  for (let i = 0; i < n && n * n <= MANY; i++) {
+  for (let i = 0; i < n && n * n <= MAX_RECTANGLES; i++) {
     for (let j = 0; j <= i; j++) {
       const [x, y, fill] = [left + j * cell, top + i * cell, css(colours[bytes[i * n + j]])];
       parts.push(`<rect x="${x}" y="${y}" width="${cell}" height="${cell}" fill="${fill}"/>`);
@@ -93,7 +93,7 @@ export function svg(map, title) {
   return new Blob([content], { type: "image/svg+xml" });
 }
 
-/** Downloads a Blob as a file. */
+/** Lets the browser download a Blob as a file. */
 export function save(blob, name) {
   const link = element("a", { href: URL.createObjectURL(blob), download: name });
   link.click();

@@ -1,12 +1,14 @@
-// The state of the page, which holds the choices of the reader, and its form in a link.
+// The state of the page, which holds the user's choices, and its conversion to and from a link.
 
 /**
- * The chosen values, and the functions to call after a change.
+ * The chosen values, and the listeners to call after a change.
  *
- * `ids`: the text. `at`: the chosen position. `layer`, `head`: the head whose map is shown large. `view`: the kind of
- * this map. `off`: the heads that are switched off, as [layer, head]. `by`: "mean" or "zero", the replacement for their
- * output. `token`: the token whose logit is split into contributions, null for the most likely. `direction`: attention
- * "from" or "to" the chosen position. `frame`: the picture step of the training.
+ * - `ids`: the text. `at`: the chosen position.
+ * - `layer`, `head`: the chosen head, whose map is shown large. `view`: what this map shows.
+ * - `off`: the heads that are switched off, as [layer, head]. `by`: "mean" or "zero", which replaces their output.
+ * - `token`: the token whose logit is split into contributions; null for the most likely token.
+ * - `direction`: whether strips and bars show the attention "from" or "to" the chosen position.
+ * - `frame`: the index of the recorded training step whose maps are shown.
  */
 export class State {
   #listeners = [];
@@ -30,7 +32,7 @@ export class State {
     return this.off.some(([l, h]) => l === layer && h === head);
   }
 
-  /** Switches a head off, or on if it is off. */
+  /** Switches a head from on to off, or from off to on. */
   toggle(layer, head) {
     const others = this.off.filter(([l, h]) => l !== layer || h !== head);
     const off = this.isOff(layer, head)
@@ -44,7 +46,7 @@ export const nameOf = (layer, head) => `L${layer}H${head}`;
 
 const VIEWS = ["weights", "normWeighted", "rollout"];
 
-/** The state as the fragment of a link, without #. A text of null is left out. */
+/** The state as the fragment of a link, without #. If `text` is null, the fragment has no text. */
 export function toFragment(state, text) {
   const parts = { at: state.at, head: nameOf(state.layer, state.head), view: state.view };
   if (text !== null) parts.text = text;
@@ -56,7 +58,7 @@ export function toFragment(state, text) {
     .join("&");
 }
 
-/** The values of the state in a fragment, and its `text`. Values that the model does not have are left out. */
+/** The values of the state, and the `text`, from a fragment. Values that are invalid for the model are ignored. */
 export function fromFragment(fragment, sizes, frames) {
   const given = new URLSearchParams(fragment.replace(/^#/, "").replaceAll("+", "%2B"));
   const found = {};

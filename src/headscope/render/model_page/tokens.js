@@ -1,6 +1,6 @@
-// Text to ids and back, by the rules of the tokenizers in `headscope.data`.
+// Converts text to ids and back, by the same rules as the tokenizers in `headscope.data`.
 
-/** The tokenizer of a vocabulary (see `headscope.show.page`), by its rule for splitting a text. */
+/** Returns the tokenizer for a vocabulary (see `headscope.show.page`), chosen by its `split_rule`. */
 export function tokenizerOf(vocabulary) {
   const Rule = RULES[vocabulary.split_rule] ?? LabelsOnly;
   return new Rule(vocabulary);
@@ -14,12 +14,12 @@ class Characters {
     this.id = new Map(vocab.map((token, i) => [token, i]));
   }
 
-  /** The tokens of a text, including those that the vocabulary does not have. */
+  /** The tokens of a text, including tokens that are not in the vocabulary. */
   split(text) {
     return Array.from(text);
   }
 
-  /** The ids of a text, and the tokens that are left out because the vocabulary does not have them. */
+  /** The ids of a text, and the `unknown` tokens, which are ignored because they are not in the vocabulary. */
   encode(text) {
     const tokens = this.split(text);
     return {
@@ -35,11 +35,11 @@ class Characters {
 
 class Words extends Characters {
   split(text) {
-    // a newline, or characters that are not white space in Python
+    // a newline, or a run of characters that Python does not treat as white space
     return text.match(/\n|[^\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g) ?? [];
   }
 
-  /** Puts a space between two words of a line. */
+  /** Joins words with spaces, except at newlines. */
   decode(ids) {
     let before = "\n";
     let text = "";
@@ -51,7 +51,7 @@ class Words extends Characters {
   }
 }
 
-// GPT-2's pattern. It cannot use \s, which in JavaScript matches U+FEFF and does not match U+0085.
+// GPT-2's pattern, without \s, because JavaScript's \s matches U+FEFF but not U+0085.
 const PIECES =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
 
@@ -75,7 +75,7 @@ class BytePairs extends Characters {
       .flatMap((piece) => this.#merge(piece));
   }
 
-  /** The tokens of one piece: its bytes, after all merges in the order in which they were learned. */
+  /** The tokens of one piece: its bytes, merged in the order in which the merges were learned. */
   #merge(piece) {
     const parts = Array.from(new TextEncoder().encode(piece), (byte) => this.character.get(byte));
     for (;;) {
@@ -96,7 +96,7 @@ class BytePairs extends Characters {
   }
 }
 
-/** For a tokenizer with any other rule: shows the labels of ids, and cannot split a text. */
+/** For a tokenizer with any other rule: can show the labels of ids, but cannot split a text. */
 class LabelsOnly {
   canSplit = false;
 
@@ -109,5 +109,5 @@ class LabelsOnly {
   }
 }
 
-/** The rules for splitting a text, by the name in `Tokenizer.split_rule`. */
+/** The classes above by `Tokenizer.split_rule`, the name of the rule for splitting a text. */
 const RULES = { characters: Characters, words: Words, "byte pairs": BytePairs };

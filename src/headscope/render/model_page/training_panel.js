@@ -1,11 +1,11 @@
-// Attention maps and roles at some steps of the training, on a fixed text.
+// The film of a run: attention maps and roles on a fixed text, recorded at several training steps.
 import { $, element, reportFailure } from "./elements.js";
 import { HeadsView } from "./heads_view.js";
 import { MapView } from "./map_view.js";
 import { nameOf } from "./state.js";
 import { unpack } from "./unpack.js";
 
-const PACE = 700; // milliseconds per picture while it plays
+const PACE = 700; // milliseconds per frame during playback
 
 export const panel = {
   needs: "film",
@@ -17,8 +17,8 @@ export const panel = {
 
 class TrainingView {
   /**
-   * @param film - `ids`, `shape` (L, H, T), and `frames`: the step and roles of each picture.
-   * @param bytes - the maps of all frames, row by row, without the masked weights.
+   * @param film - the `ids` of the text, `shape` (L, H, T), and `frames`, each with its `step` and `roles`.
+   * @param bytes - the maps of all frames in row-major order, without masked weights.
    */
   constructor(film, bytes, state, shown) {
     const [layers, heads, n] = film.shape;
@@ -36,7 +36,7 @@ class TrainingView {
     this.#draw();
   }
 
-  /** The maps of a frame with the masked weights, (L, H, n, n). */
+  /** The maps of a frame, (L, H, n, n), in which masked weights are 0. */
   #maps(frame) {
     const [layers, heads, n] = this.film.shape;
     const maps = new Uint8Array(layers * heads * n * n);
@@ -65,8 +65,8 @@ class TrainingView {
     const map = Float32Array.from(maps.subarray(from, from + n * n), (byte) => (byte / 255) ** 2);
     this.map.draw(map, n, this.labels, 1, `${nameOf(layer, head)} at step ${step}`);
     this.map.choose(n - 1);
-    const when = this.film.frames.length > 1 ? ` at step ${step}` : "";
-    $("film-one").textContent = `${nameOf(layer, head)}${when}: ${roles[layer][head] || "no role"}`;
+    const suffix = this.film.frames.length > 1 ? ` at step ${step}` : "";
+    $("film-one").textContent = `${nameOf(layer, head)}${suffix}: ${roles[layer][head] || "no role"}`;
   }
 
   #playOrPause() {

@@ -1,19 +1,19 @@
-// The forward pass of the transformer on one text, with every intermediate value that the page shows.
+// The forward pass of the transformer on one text, with all intermediate values that the page shows.
 //
-// Shapes: T positions of the context, n of them in use, C width, H heads, D = C / H, F width of a feed-forward layer,
-// V vocabulary, L layers.
+// Shapes: T context size, n positions of the text, C width of the residual stream, H heads, D = C / H, F width of a
+// feed-forward layer, V vocabulary size, L layers.
 import { activations } from "./activations.js";
 import { dot, layerNorm, product, softmax } from "./numbers.js";
 
-/** The square root of a weight as one byte. The root is finer for small weights, and the colours of a map use it too. */
+/** Stores the square root of a weight in one byte. The root resolves small weights better. */
 const toByte = (weight) => Math.round(Math.sqrt(weight) * 255);
 
 /**
- * The values of a model on one text. Each position depends only on earlier positions, so `read` computes a text only
- * from its first difference to the previous text. For writing, this works as a cache of keys and values.
+ * The values of a model on one text. No position depends on later positions. Therefore, `read` starts at the first token
+ * that differs from the previous text, and generation reuses the stored keys and values.
  */
 export class Pass {
-  /** @param model - the description of `headscope/portable/description.py`; tensors as Float32Arrays. */
+  /** @param model - the description from `headscope/portable/description.py`, with tensors as Float32Arrays. */
   constructor(model) {
     const { context: T, width: C, heads: H, layers: L, vocabulary: V } = model.sizes;
     const F = Math.max(...model.layers.map((layer) => layer.feedforward.width));
@@ -23,7 +23,7 @@ export class Pass {
     this.ids = [];
     this.off = new Map();
     this.resid = [...perLayer(() => matrix(C)), matrix(C)]; // (T, C) before each layer and after the last
-    this.queries = perLayer(() => matrix(C)); // (T, C), the heads next to each other
+    this.queries = perLayer(() => matrix(C)); // (T, C), the D channels of each head next to each other
     this.keys = perLayer(() => matrix(C));
     this.values = perLayer(() => matrix(C));
     this.z = perLayer(() => matrix(C)); // head outputs before the output projection
@@ -40,16 +40,16 @@ export class Pass {
   }
 
   /**
-   * Reads a text.
+   * Computes all values for a text.
    *
-   * @param ids - at most T.
-   * @param off - a Map from "layer,head" to the D numbers that replace this head's output.
+   * @param ids - at most T token ids.
+   * @param off - a Map from "layer,head" to the D numbers that replace the output of this head.
    */
   read(ids, off = new Map()) {
     const { layers: L, vocabulary: V, width: C } = this.model.sizes;
     const n = ids.length;
     const changed = [...off.keys(), ...this.off.keys()].filter((head) => off.get(head) !== this.off.get(head));
-    const firstChanged = Math.min(L, ...changed.map((head) => Number(head.split(",")[0]))); // a layer; L if none
+    const firstChanged = Math.min(L, ...changed.map((head) => Number(head.split(",")[0]))); // a layer; L if no head changed
     let same = 0;
     while (same < n && same < this.ids.length && ids[same] === this.ids[same]) same++;
     this.ids = [...ids];
@@ -75,7 +75,7 @@ export class Pass {
       layerNorm(x, t * C, this.buffers.normed, t * C, C, norm.eps, norm.weight, norm.bias);
   }
 
-  /** Computes positions `from` to `to` of one layer. */
+  /** Computes positions `from` to `to` (exclusive) of one layer. */
   #layer(layer, from, to) {
     const C = this.model.sizes.width;
     const parts = this.model.layers[layer];
@@ -92,7 +92,7 @@ export class Pass {
     for (let i = from * C; i < to * C; i++) after[i] += this.feedforward[layer][i];
   }
 
-  /** Stores the query, key and value of a position. Queries and keys are normalised and rotated if the model does so. */
+  /** Stores the query, key and value of a position. Normalises and rotates queries and keys if the model does. */
   #prepare(layer, t) {
     const { width: C, heads: H } = this.model.sizes;
     const { qk_norm: norm, cos_sin: cosSin } = this.model.layers[layer];
@@ -153,7 +153,7 @@ export class Pass {
   }
 }
 
-/** Rotates pairs of D channels of x, from index `i`, by the angles in `cosSin` (Su et al. 2021, eq. 34). */
+/** Rotates pairs of the D channels of x that start at index `i` by the angles in `cosSin` (Su et al. 2021, eq. 34). */
 function rotate(x, i, cosSin, j, D) {
   for (let d = 0; d < D; d += 2) {
     const [a, b, cos, sin] = [x[i + d], x[i + d + 1], cosSin[j + d], cosSin[j + d + 1]];

@@ -1,4 +1,4 @@
-// The text box: the model reads the text as it is typed.
+// The text box. The model reads its text as the user types.
 import { $ } from "./elements.js";
 
 export const panel = {
@@ -9,7 +9,7 @@ export const panel = {
     box.readOnly = !tokenizer.canSplit;
     if (box.readOnly)
       document.querySelector("label[for=typed]").textContent =
-        "This text cannot be edited, because the page does not have the rule by which the model's tokenizer splits a text.";
+        "This text cannot be edited, because the page does not know how the model's tokenizer splits text.";
     box.addEventListener("input", () => {
       const ids = idsOf(box.value);
       state.change({ ids, at: ids.length - 1, token: null });

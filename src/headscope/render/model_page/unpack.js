@@ -1,13 +1,13 @@
-// Unpacks the arrays in the page: base64, gzip, numbers.
+// Unpacks the arrays in the page from base64 and gzip.
 
-/** The bytes of base64 text that contains gzip. */
+/** Decodes base64 text and decompresses the result with gzip. */
 export async function unpack(text) {
   const packed = Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }
 
-/** A description with a Float32Array in place of each `{tensor, shape, type}`; `tensor` is the offset in bytes. */
+/** Replaces every `{tensor, shape, type}` in a description with a Float32Array. `tensor` is the offset in bytes. */
 export function withArrays(description, buffer) {
   if (Array.isArray(description)) return description.map((part) => withArrays(part, buffer));
   if (description === null || typeof description !== "object") return description;
@@ -21,7 +21,7 @@ function toArray({ tensor: from, shape, type }, buffer) {
   return Float32Array.from(new Uint16Array(buffer.slice(from, from + 2 * size)), numberFromHalf);
 }
 
-/** The number with the given 16 bits (IEEE 754 binary16: sign, 5 bits of exponent, 10 bits of fraction). */
+/** Converts 16 bits to a number (IEEE 754 binary16: 1 bit of sign, 5 bits of exponent, 10 bits of fraction). */
 export function numberFromHalf(bits) {
   const exponent = (bits >> 10) & 31;
   const fraction = bits & 1023;

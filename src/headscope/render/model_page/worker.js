@@ -1,6 +1,6 @@
-// Computes in the background, so that the page never freezes. Requests are answered one at a time, in their order.
+// Computes in the background, so that the page never freezes. Answers requests one at a time, in the order they arrive.
 //
-// Shapes: n positions in the context, H heads, V vocabulary, L layers.
+// Shapes: n positions in the context, H heads, D width of a head, V vocabulary size, L layers.
 import { attentionPattern, attribute, logitLens, losses, normWeighted, rollout } from "./analysis.js";
 import { FixedContextPass } from "./fixed_context.js";
 import { probabilities } from "./numbers.js";
@@ -8,15 +8,15 @@ import { contextStart, draw } from "./sampling.js";
 import { Pass } from "./transformer.js";
 import { unpack, withArrays } from "./unpack.js";
 
-let whole = null; // the pass through the unmodified model
-let cut = null; // the pass without the heads that are off
+let intact = null; // the forward pass with all heads
+let ablated = null; // the forward pass without the heads that are off
 let means = null; // the mean output of each head, (L, H D); null if the checkpoint has no texts
 
-const replacements = new Map(); // `Pass` compares them by identity, so there is one array for each
+const replacements = new Map(); // `Pass` compares replacements by identity, so each array is created only once
 
 /** The D numbers that replace the output of a head: its mean, or zeros. */
 function replacement(layer, head, by) {
-  const { width: C, heads: H } = whole.model.sizes;
+  const { width: C, heads: H } = intact.model.sizes;
   const D = C / H;
   const name = `${layer},${head},${by}`;
   if (!replacements.has(name)) {
@@ -26,15 +26,15 @@ function replacement(layer, head, by) {
   return replacements.get(name);
 }
 
-/** Reads the context of a text, with all heads and without those that are off. Returns the latter pass, and the start. */
+/** Runs the model on the context of a text, with and without the heads that are off. Returns the pass without them. */
 function read({ ids, off, by }) {
-  const start = contextStart(ids.length, whole.model.sizes.context);
+  const start = contextStart(ids.length, intact.model.sizes.context);
   const context = ids.slice(start);
-  whole.read(context);
-  if (!off.length) return { pass: whole, start };
-  cut ??= new Pass(whole.model);
-  cut.read(context, new Map(off.map(([layer, head]) => [`${layer},${head}`, replacement(layer, head, by)])));
-  return { pass: cut, start };
+  intact.read(context);
+  if (!off.length) return { pass: intact, start };
+  ablated ??= new Pass(intact.model);
+  ablated.read(context, new Map(off.map(([layer, head]) => [`${layer},${head}`, replacement(layer, head, by)])));
+  return { pass: ablated, start };
 }
 
 /** All attention patterns of a pass as bytes, (L, H, n, n). */
@@ -56,23 +56,23 @@ function patterns(pass) {
 const views = { weights: attentionPattern, normWeighted, rollout };
 
 const answers = {
-  /** Unpacks the model. */
+  /** Unpacks the model and creates its forward pass. */
   async start({ model, packed }) {
     const unpacked = withArrays(model, await unpack(packed));
     means = unpacked.means ?? null;
-    whole = unpacked.kind === "transformer" ? new Pass(unpacked) : new FixedContextPass(unpacked);
+    intact = unpacked.kind === "transformer" ? new Pass(unpacked) : new FixedContextPass(unpacked);
     return {};
   },
 
-  /** The losses without the heads that are off and with all heads, the maps without them, and the time in ms. */
+  /** The losses and attention maps without the heads that are off, the losses with all heads, and the time in ms. */
   text(parameters) {
     const began = performance.now();
     const { pass, start } = read(parameters);
-    const answer = { start, losses: losses(pass), wholeLosses: losses(whole), maps: patterns(pass) };
+    const answer = { start, losses: losses(pass), intactLosses: losses(intact), maps: patterns(pass) };
     return { ...answer, ms: performance.now() - began };
   },
 
-  /** The next token at a position of the context, with and without the heads that are off; logit lens, contributions. */
+  /** Probabilities of the next token at a position, with and without the heads that are off; lens and contributions. */
   position(parameters) {
     const { pass } = read(parameters);
     const V = pass.model.sizes.vocabulary;
@@ -81,19 +81,19 @@ const answers = {
     const token = parameters.token ?? next.indexOf(Math.max(...next));
     return {
       next,
-      wholeNext: probabilities(whole.logits, at * V, V),
+      intactNext: probabilities(intact.logits, at * V, V),
       token,
       lens: pass.resid ? logitLens(pass, at) : [],
       contributions: pass.resid ? attribute(pass, at, token) : null,
     };
   },
 
-  /** One view of a head, (n, n). */
+  /** The map of a head in one view, (n, n). */
   map(parameters) {
     return { map: views[parameters.view](read(parameters).pass, parameters.layer, parameters.head) };
   },
 
-  /** The next token of a text. */
+  /** Draws the next token of a text. */
   next(parameters) {
     const { pass } = read(parameters);
     const V = pass.model.sizes.vocabulary;
@@ -102,14 +102,14 @@ const answers = {
     return { id: draw(pass.logits.subarray(last, last + V), temperature, topK, u) };
   },
 
-  /** The logits of the context, (n, V). */
+  /** The logits at all positions of the context, (n, V). */
   logits(parameters) {
     const { pass, start } = read(parameters);
     return { start, logits: pass.logits.slice(0, pass.ids.length * pass.model.sizes.vocabulary) };
   },
 };
 
-let previous = Promise.resolve(); // the answer before the current one
+let previous = Promise.resolve(); // settles when the previous request has been answered
 
 onmessage = ({ data: { number, name, parameters } }) => {
   previous = previous.then(async () => {

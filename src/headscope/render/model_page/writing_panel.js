@@ -1,16 +1,16 @@
-// The buttons with which the model continues the text: by one token per click, or until the reader stops it.
+// The buttons that let the model continue the text: by one token, or until the user stops it.
 import { $ } from "./elements.js";
 import { request } from "./request.js";
 
-const PAUSE = 20; // milliseconds between two tokens, so that the page shows each of them
+const PAUSE = 20; // milliseconds between tokens, so that the page shows every token
 
 export const panel = { needs: "model", create: writeWith };
 
 function writeWith({ state, tokenizer, vocabulary, settled }) {
-  let running = null; // identifies the running loop; null while the page writes nothing
-  let queue = Promise.resolve(); // one token at a time
+  let running = null; // an object that identifies the running loop, or null
+  let queue = Promise.resolve(); // ensures that tokens are written one at a time
 
-  /** Draws a token after the tokens of earlier clicks. Resolves to whether the text can continue. */
+  /** Writes a token once earlier requests are done. Resolves to whether the text can be continued. */
   function writeOne(isWanted = () => true) {
     queue = queue.catch(() => {}).then(() => isWanted() && write(isWanted));
     return queue;
@@ -22,7 +22,7 @@ function writeWith({ state, tokenizer, vocabulary, settled }) {
     const [temperature, topK] = ["temperature", "top-k"].map((name) => Math.max(0, Number($(name).value)));
     const sampling = { temperature, topK: Math.ceil(topK), u: Math.random() };
     const { id } = await request("next", { ids, off, by, ...sampling });
-    if (state.ids !== ids) return true; // the reader has changed the text in the meantime: keep it
+    if (state.ids !== ids) return true; // the user has changed the text in the meantime, so the drawn token is dropped
     if (!isWanted() || id === vocabulary.end) return false;
     const longer = [...ids, id];
     state.change({ ids: longer, at: longer.length - 1, token: null });
