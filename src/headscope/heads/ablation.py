@@ -37,7 +37,7 @@ def resample(z: Tensor) -> Tensor:
         ValueError: the batch has a single text.
     """
     if z.shape[1] < 2:
-        raise ValueError("resample ablation uses the output on another text; the batch needs at least two texts")
+        raise ValueError("resample ablation uses the output on another text; it needs at least two texts, not one")
     return z.roll(1, 1)
 
 

@@ -162,8 +162,8 @@ def _costs(
         heads = [head for head, role in enumerate(roles) if role != NO_ROLE and ROLE_RULES[role].probe == probe]
         if not heads:
             continue
-        alone: list[tuple[int, ...]] = [(head,) for head in heads]
-        rise = dict(zip(alone, rises(probe, alone), strict=True))  # keys: groups of ablated heads
+        singles: list[tuple[int, ...]] = [(head,) for head in heads]
+        rise = dict(zip(singles, rises(probe, singles), strict=True))  # keys: groups of ablated heads
         found |= {head: _cost(rise[head,]) for head in heads}
         peers = {h: tuple(o for o in heads if roles[o] == roles[h]) for h in heads if not _matters(*found[h])}
         peers = {head: group for head, group in peers.items() if len(group) > 1}  # each group includes the head

@@ -1,7 +1,7 @@
 """Scores of attention maps: how much weight a head puts on a certain kind of key, on average.
 
-Each score is a mean over the rows that have such a key. Other rows do not count, so a head that puts all the
-weight of these rows on such keys scores 1. If no row has such a key, the score is NaN.
+Each score is a mean over the rows that have a key of this kind. Other rows do not count, so a head that puts all its
+weight on such keys, where they exist, scores 1. If no row has such a key, the score is NaN.
 
 Shapes: maps A (..., B, H, T, T), indexed [query i, key j], whose rows sum to one over j ≤ i; ids (B, T); results
 (..., H), averaged over the rows of all B texts. Positions count from 0. H_T is the harmonic number 1 + 1/2 + … + 1/T.
