@@ -17,7 +17,7 @@ from headscope.config.messages import explain
             "'none' has no value; write callbacks=none or logger=none or position=none or qk_norm=none",
         ),
         ("train", "fast", "'fast' has no value; write KEY=VALUE, as --help shows"),
-        ("generate", "top_k", "'top_k' has no value; write top_k=…, or prompt=top_k if that is the prompt"),
+        ("generate", "top_k", "'top_k' has no value; write top_k=…, or prompt=top_k if it is the prompt"),
         ("generate", "to", "'to' has no key; put quotes around a whole prompt: prompt='to …'"),
     ],
 )

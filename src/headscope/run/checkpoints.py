@@ -82,7 +82,7 @@ class Checkpoints(Callback):
 
 
 class RngState(Callback):
-    """Saves and restores the random number generators of all ranks; without this, a resume would change dropout."""
+    """Saves and restores the random number generators of all ranks; otherwise, dropout would differ after a resume."""
 
     @property
     def state_key(self) -> str:
