@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Train a model, look at its heads, explain one
 #
-# Train for half a minute on Python's own documentation, without a network. Then see what each head does, what the
-# evidence is, and what happens without the head.
+# Train for half a minute on Python's own documentation; no network is needed. Then see what each head does, what the
+# evidence for this is, and what happens without the head.
 
 # %%
 import torch
@@ -28,8 +28,8 @@ steps = [f"step {entry['step']}" for entry in run.history]
 show(Matrix("validation loss", "nats per character", torch.tensor(run.losses)[:, None], steps, ("loss",), "table"))
 
 # %% [markdown]
-# **Notice.** The loss falls. A uniform guess over V characters has a loss of ln V nats. The difference shows how well
-# the model predicts the text. It does not write well yet:
+# **Notice.** The loss falls. A uniform guess over V characters has a loss of ln V nats. The difference shows how
+# much better the model predicts the text. The model does not write well yet:
 
 # %%
 print(run.generate("def ", max_new_tokens=200))
@@ -37,8 +37,8 @@ print(run.generate("def ", max_new_tokens=200))
 # %% [markdown]
 # ## Look
 #
-# There is one attention pattern for each head. Each row is a character, and its columns show where it looks. Each row
-# adds up to 1.
+# There is one attention pattern for each head. Each row belongs to a character and shows how much attention that
+# character pays to itself and to earlier characters. Each row adds up to 1.
 
 # %%
 heads = run.heads("return the name")
@@ -49,15 +49,15 @@ show(*(Matrix(n, n, m, heads.tokens, heads.tokens, "weights") for n, m in maps))
 # %% [markdown]
 # ## Explain one head
 #
-# A pattern shows one text, but a role needs many texts and a control. The following sentences describe each head on
-# held-out text. The evidence is a comparison with chance, and the loss without the head.
+# A pattern shows one text, but evidence for a role needs many texts and a control. The following sentences describe
+# each head on held-out text. The evidence is a comparison with chance, and the loss without the head.
 
 # %%
 for report in heads.reports:
     print(sentences(report, run.tokenizer.unit))
 
 # %% [markdown]
-# **Notice.** Each sentence compares a head with a head that looks evenly, and with its own weights on the wrong keys. A
+# **Notice.** Each sentence compares a head with uniform attention, and with its own weights on the wrong keys. A
 # role is confirmed only if the model needs the head. The next cells use the head that the model needs most:
 
 # %%
@@ -67,8 +67,8 @@ print(chosen.name, chosen.role)
 # %% [markdown]
 # ## What happens without it?
 #
-# The output of the head is replaced by its mean over the text. The constant part of the output stays, and the
-# differences between positions are removed. The picture shows by how much the loss of each character rises:
+# The output of the head is replaced with its mean over the text. The constant part of the output stays, and the
+# differences between positions are removed. The picture shows how much the loss of each character rises:
 
 # %%
 ids = run.tokenizer.encode("return the name")
@@ -78,14 +78,14 @@ show(Matrix("loss without it, minus with it", "nats", rises, (chosen.name,), hea
 # %% [markdown]
 # ## Which part made the next character likely?
 #
-# A logit is a sum of contributions of the embedding, each head and each feed-forward layer.
+# A logit is a sum of contributions from the embedding, each head and each feed-forward layer.
 
 # %%
 first = look(run.model, ids[None]).logits[0, -1].argmax()
 shares = attribute(run.model, ids[None], first[None])
 parts, adds = zip(*shares.named(), strict=True)
 print(f"most likely after “return the name”: {run.tokenizer.show(int(first))!r}, logit {float(shares.logit):.4f}")
-show(Matrix("what each part adds to the logit", "Σ", torch.tensor(adds)[:, None], parts, ("adds",), "table"))
+show(Matrix("contributions to the logit", "Σ", torch.tensor(adds)[:, None], parts, ("adds",), "table"))
 
 # %% [markdown]
 # **Common mistake.** The direct contribution of a head is not its whole effect, because later layers also read what the
@@ -94,21 +94,22 @@ show(Matrix("what each part adds to the logit", "Σ", torch.tensor(adds)[:, None
 #
 # ## Change something
 #
-# What if all heads are removed at once? Guess first: does the loss rise by the sum of the rises for single heads?
+# What if all heads are removed at once? Guess first: is the rise in the loss the sum of the rises for single heads?
 
 # %%
 every = [(layer, head) for layer in range(2) for head in range(2)]
-alone = [float(ablate(run.model, ids[None], [at], by=mean).mean()) for at in every]
+single = [float(ablate(run.model, ids[None], [at], by=mean).mean()) for at in every]
 together = float(ablate(run.model, ids[None], every, by=mean).mean())
-print(f"one at a time, added up: {sum(alone):+.4f} nats; all at once: {together:+.4f}")
+print(f"one at a time, added up: {sum(single):+.4f} nats; all at once: {together:+.4f}")
 
 # %% [markdown]
-# It need not be the sum. If one head can replace another, the removal of either alone has little effect. If one head
-# reads what another wrote, their effects are counted twice. Try a longer text.
+# It can be larger or smaller. If one head can replace another, removing only one of them has little effect. If one head
+# reads the output of another, the sum counts a shared effect twice. Try a longer text.
 #
 # ## Try it yourself
 #
-# The page holds the model: type a text, look at a head, and switch it off. The page needs no network and no Python.
+# The page contains the model: type a text, look at a head, and switch the head off. The page needs no network and no
+# Python.
 
 # %%
 run.page("return the name")
@@ -117,9 +118,9 @@ run.page("return the name")
 # ## Can you answer these?
 #
 # 1. <details><summary>Why is the pattern of one text not enough evidence for a role?</summary>Another text may show
-#    another pattern. Scores come from many texts, and are compared with chance and with the head's own weights on the
-#    wrong keys.</details>
+#    another pattern. Scores come from many texts, and are compared with chance and with the head's own weights
+#    on the wrong keys.</details>
 # 2. <details><summary>What makes a role confirmed?</summary>Without the head, the loss on held-out text rises by
-#    much more than the error of that number. So the model needs the head.</details>
-# 3. <details><summary>A part adds a lot to a logit. Does it make the character likely?</summary>Only if it adds less
-#    to the other logits. A probability depends on differences between logits.</details>
+#    much more than the uncertainty of this rise. So the model needs the head.</details>
+# 3. <details><summary>If a part adds much to a logit, does it make the character likely?</summary>Only if it adds
+#    less to the other logits. A probability depends on differences between logits.</details>

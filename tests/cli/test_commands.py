@@ -67,7 +67,7 @@ def test_train_refuses_in_one_line(override, message, tmp_path):
 
 def test_no_corpus_and_no_network(tmp_path):
     done = shell("train.py", f"hydra.run.dir={tmp_path}/run", HEADSCOPE_DATA_DIR=str(tmp_path), **OFFLINE)
-    assert "tiny_shakespeare.txt could not be downloaded (ProxyError): put the file at" in refused(done)
+    assert "tiny_shakespeare.txt could not be downloaded (ProxyError); save " in refused(done)
 
 
 def test_only_the_quickstart_falls_back_and_says_so(tmp_path):

@@ -52,7 +52,7 @@ def test_a_character_that_only_validation_has_is_in_the_vocabulary():
     ],
 )
 def test_a_text_that_is_too_short_says_what_it_has_and_what_is_needed(text, kind, has, advice):
-    with pytest.raises(UserError, match=f"a text is too short: it has {has}.* at least 641; give {advice}"):
+    with pytest.raises(UserError, match=f"a text is too short: it has {has}.* at least 641; use {advice}"):
         Text(text, kind).load(64)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from headscope.data import decoding
-from headscope.data.decoding import NotText, Unreadable, decoded, read_text
+from headscope.data.decoding import NotText, Unreadable, decode_stream, read_text
 from headscope.errors import UserError
 
 ENGLISH = "To be, or not to be:\r\nthat is the question.\n" * 30
@@ -29,7 +29,7 @@ def _chunk(request, monkeypatch):
 
 
 def read(content):
-    return "".join(decoded(io.BytesIO(content), "a file"))
+    return "".join(decode_stream(io.BytesIO(content), "a file"))
 
 
 @pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])

@@ -86,9 +86,9 @@ def test_windows_are_those_of_a_slow_loop(tmp_path):
 def test_blank_lines_are_left_out_and_copies_are_counted(tmp_path, caplog):
     caplog.set_level("INFO")
     found = corpus(tmp_path, "emma\n\n  \n" * 20)
-    assert found.note == "2 of 2 validation lines are among the training lines too"
+    assert found.note == "2 of 2 validation lines also occur in the training split"
     assert caplog.messages == [
-        "names.txt: 18 lines to train on, 2 to validate, the longest of 4 characters; 40 blank lines left out;"
+        "names.txt: 18 lines to train on, 2 to validate; the longest line has 4 characters; 40 blank lines left out;"
         f" {found.note}"
     ]
 
@@ -97,11 +97,11 @@ def test_blank_lines_are_left_out_and_copies_are_counted(tmp_path, caplog):
     ("content", "message"),
     [
         ("", "names.txt has 0 lines of text"),
-        ("emma\n\n", "names.txt has 1 line of text, and data=lines needs two"),
+        ("emma\n\n", "names.txt has 1 line of text, and data=lines needs at least two"),
         (
             "ava\n" + "y" * 17 + "\n" + "x" * 16 + "\nmia",
             "line 2 has 17 characters, and model.block_size=16 holds 15 and the line's end; use model.block_size=18,"
-            r" or shorten what is too long \(2 of 4 lines\)",
+            r" or shorten the lines that are too long \(2 of 4\)",
         ),
     ],
 )

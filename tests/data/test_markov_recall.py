@@ -75,8 +75,8 @@ def test_a_batch_is_a_pure_function_of_seed_and_place(rule):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Recall(6, 4), "data.pairs=4 needs as many keys, .* use data.vocab_size=8 or more"),
-        (lambda: Recall(20, 4).load(8), "4 pairs leave no room for a question in model.block_size=8; .* of 9 or more"),
+        (lambda: Recall(6, 4), "data.pairs=4 needs 4 different keys, .* use data.vocab_size=8 or more"),
+        (lambda: Recall(20, 4).load(8), "4 pairs leave no room for a key .* use model.block_size=9 or more"),
     ],
 )
 def test_what_cannot_work_is_one_line(make, message):

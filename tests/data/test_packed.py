@@ -9,7 +9,7 @@ import torch
 from headscope.data import corpus, decoding, textfiles
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import CharTokenizer, LineTokenizer
-from headscope.data.tokenizers.base import narrowest
+from headscope.data.tokenizers.base import smallest_dtype
 from headscope.errors import UserError
 
 TEXT = ("First Citizen:\r\nBäume, ↵ 𝒳 and \N{SNOWMAN}\n" * 200, "second file " * 300, "é")
@@ -37,7 +37,7 @@ def test_the_array_on_disk_equals_the_text_in_memory(folder, monkeypatch, kind):
     assert disk.tokens == memory.tokens
     for split in ("train", "val"):
         assert torch.equal(getattr(disk, split).ids, getattr(memory, split).ids)
-        assert getattr(disk, split).ids.dtype == narrowest(len(disk.tokenizer))
+        assert getattr(disk, split).ids.dtype == smallest_dtype(len(disk.tokenizer))
 
 
 def test_a_large_text_after_lines_is_running_text(folder, monkeypatch):

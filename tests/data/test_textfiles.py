@@ -135,7 +135,7 @@ def test_odd_names(tmp_path, name, logged):
 
 @pytest.mark.parametrize("path", ["/nonexistent.txt", "/dev/null/x", "x" * 5000, "", "a\nb"])
 def test_no_such_file(path):
-    with pytest.raises(UserError, match=r"data.path\b.*give a text file or a folder of them") as error:
+    with pytest.raises(UserError, match=r"data.path\b.*(use|set it to) a text file or a folder of text files") as error:
         TextFiles(path).load(8)
     assert "\n" not in str(error.value)
 

@@ -92,5 +92,7 @@ def test_sentences_are_padded_and_the_padding_is_ignored():
     x, y = windows.cut(torch.tensor([1, 0]), 0)
     assert x.tolist() == [[4, 9, 0], [1, 2, 3]]
     assert y.tolist() == [[9, IGNORE, IGNORE], [2, 3, 9]]
-    with pytest.raises(UserError, match=r"a sentence of 3 words does not fit model.block_size=2; use 3"):
+    with pytest.raises(
+        UserError, match=r"a sentence of 3 words does not fit model.block_size=2; use model.block_size=3"
+    ):
         SentenceWindows([torch.tensor([1, 2, 3, 9])], pad=0, block_size=2)

@@ -78,19 +78,21 @@ def test_the_document_s_prediction_is_shown_even_where_its_code_looks_it_up_wron
         result = fox.WALK.run(seed, sentences=sentences)
         best = words[int(np.argmax(theirs))]
         assert f"the largest weight, “{best}”" in warned(result)
-        assert ("the program answers" in warned(result)) == (prediction is not None and prediction != best)
-        assert ("a place in the vocabulary, the program fails" in warned(result)) == (prediction is None)
+        assert ("an index into the vocabulary predicts" in warned(result)) == (
+            prediction is not None and prediction != best
+        )
+        assert ("an index into the vocabulary fails" in warned(result)) == (prediction is None)
         if prediction:
             assert any(w == prediction and "largest weight" in note for note, w in notes(result).items())
 
 
-def test_a_place_beyond_the_vocabulary_is_explained():
-    sentence = "a a a a b a a c"  # places 4 and 7 of a vocabulary of 3
+def test_an_index_beyond_the_vocabulary_is_explained():
+    sentence = "a a a a b a a c"  # indices 4 and 7 into a vocabulary of 3
     failing = [seed for seed in range(30) if document(seed, [sentence])[-1] is None]
     assert failing
     for seed in failing:
         assert re.search(
-            "its place in the sentence, [47], is used as a place in the vocabulary, the program fails",
+            "index of this word in the sentence, [47], as an index into the vocabulary fails",
             warned(fox.WALK.run(seed, sentences=[sentence])),
         )
 
@@ -100,9 +102,9 @@ def test_a_place_beyond_the_vocabulary_is_explained():
     [
         (
             "no I said no you did",
-            "in place 0, and uses the context of that place. In place 0 the context is empty, and",
+            "at index 0, and uses the context there. At index 0 the context is empty, and",
         ),
-        ("I say no no no way", "in place 2, and uses"),
+        ("I say no no no way", "at index 2, and uses"),
     ],
 )
 def test_a_current_word_that_came_before_is_explained(sentence, expected):

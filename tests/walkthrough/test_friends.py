@@ -38,7 +38,7 @@ def test_every_number_again_in_float64(seed):
 def test_the_mistakes_count():
     result = friends.WALK.run(0)
     weights = matrices(result)["weights"]
-    low, high = (float(x) for x in re.search(r"between (\S+) and (\S+), about", warned(result)).groups())
+    low, high = (float(x) for x in re.search(r"range from (\S+) to (\S+), all close", warned(result)).groups())
     assert low == pytest.approx(weights.min(), abs=6e-5)
     assert high == pytest.approx(weights.max(), abs=6e-5)
-    assert "weight 1.0000 in place of" in warned(result)
+    assert "weight of 1.0000 instead of" in warned(result)

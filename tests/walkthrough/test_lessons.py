@@ -103,7 +103,7 @@ def test_plain_is_what_the_models_compute():
         torch.testing.assert_close(plain.weigh(scores), models.attention_weights(q, k, causal=causal))
         out = models.attention(q, k, v, causal=causal)
         torch.testing.assert_close(plain.mix(plain.weigh(scores), v), out)
-        torch.testing.assert_close(plain.take(plain.weigh(scores)[0, 3], v[0]).sum(0), out[0, 3])
+        torch.testing.assert_close(plain.weight_values(plain.weigh(scores)[0, 3], v[0]).sum(0), out[0, 3])
 
 
 @pytest.mark.parametrize("sharpness", [0.0, 1.0, 10.0, 100.0])
@@ -139,7 +139,7 @@ def test_a_page_colours_what_it_shows():
     assert matrix.shades == [[("n", 1.0), ("p", 0.5)], [("p", 0.0), ("h", 0.0)]]
     weights = Matrix("w", "A", torch.tensor([[1.0, 0.0], [0.25, 0.75]]), ("a", "b"), (), "weights")
     assert weights.shades == [[("p", 1.0), ("h", 0.0)], [("p", 0.5), ("p", 0.87)]]
-    assert matrix.turned.cells == [["-2.0000", "0.0000"], ["1.0000", "-∞"]]
+    assert matrix.transposed.cells == [["-2.0000", "0.0000"], ["1.0000", "-∞"]]
     assert matrix.row(1).rows == ("b",)
 
 

@@ -95,7 +95,7 @@ def test_the_newest_checkpoint_is_taken_and_named_first(run_folder, walk):
     same = walk("model", "--set", f"checkpoint={path.parent.parent}", columns=200)[1]
     same = same.replace(f" --set checkpoint={path.parent.parent}", "")
     assert same.splitlines()[1:] == out.splitlines()[1:]
-    text = re.search(r"What does the model get of “(.*)”", out).group(1)
+    text = re.search(r"What does the model receive instead of “(.*)”", out).group(1)
     assert model.SHORTEST <= len(text) <= model.LONGEST
 
 
@@ -114,7 +114,7 @@ def test_every_change_shows_what_its_answer_says(run_folder, walk):
 
 def test_mistakes_are_one_line(run_folder, walk, tmp_path):
     for given, expected in (
-        (["head=L9H9"], "there is no such head; there are L0H0 L0H1 L1H0 L1H1"),
+        (["head=L9H9"], "the model has no such head; its heads are L0H0 L0H1 L1H0 L1H1"),
         (["prompt=Q"], "Q"),
         (["prompt=t"], "1 character, and a head needs two"),
         ([f"checkpoint={tmp_path}"], "is a folder without"),
@@ -158,7 +158,7 @@ def test_texts_too_short_to_choose_from_ask_for_a_prompt(tmp_path, walk, monkeyp
     save(path, passages=[[1, 2], [3, 4]])
     code, _, err = walk("model", "--set", f"checkpoint={path}")
     assert code == 2
-    assert "keeps texts of 2 tokens only; give one: --set prompt=…" in err
+    assert "contains only texts of 2 tokens; use a longer one: --set prompt=…" in err
 
 
 def test_one_head_alone_has_no_other_to_follow(tmp_path):

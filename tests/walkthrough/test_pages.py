@@ -51,7 +51,7 @@ def test_without_a_checkpoint_five_pages_are_written_and_it_says_so(walk, tmp_pa
     monkeypatch.chdir(tmp_path)
     code, out, _ = walk("--out", "pages")
     assert code == 0
-    assert "without the walk through your own model: no run in outputs/ has a checkpoint" in out
+    assert "the walk through your own model was skipped: no run in outputs/ has a checkpoint" in out
     assert len(list((tmp_path / "pages").glob("*.html"))) == 5
 
 

@@ -9,7 +9,7 @@ import torch
 
 from headscope import checkpoint
 from headscope.config.generate_keys import GenerateConfig
-from headscope.data.decoding import decoded, read_text
+from headscope.data.decoding import decode_stream, read_text
 from headscope.errors import UserError
 from headscope.generation.text import prompt_ids, write_texts
 from headscope.installed import command
@@ -71,4 +71,4 @@ def find_prompt(config: GenerateConfig, typed: str | None) -> str | None:
     if not (sys.platform == "win32" or select.select([0], [], [], PATIENCE)[0]):
         print("reading the prompt from standard input; end it with Ctrl-D, or use prompt=…", file=sys.stderr)
     with open(0, "rb", closefd=False) as f:
-        return "".join(decoded(f, "standard input")).removesuffix("\n") or None
+        return "".join(decode_stream(f, "standard input")).removesuffix("\n") or None

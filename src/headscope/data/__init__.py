@@ -1,1 +1,1 @@
-"""From text to ids to batches of (x, y). Knows no model."""
+"""Turns text into ids, and ids into batches (x, y). Does not depend on the model."""

@@ -1,4 +1,4 @@
-"""The text or data that a run trains on: a corpus, and the sources that load one."""
+"""The data that a run trains on: the corpus, and the sources that load it."""
 
 import hashlib
 from collections.abc import Iterator
@@ -18,48 +18,48 @@ if TYPE_CHECKING:
     TokenizerName = str
 else:
     TokenizerName = Literal[tuple(TOKENIZERS)]  #: a config accepts the registered names only
-VocabSize = Annotated[int, Ge(256), Le(65536)]  #: largest vocabulary of byte pairs; other tokenizers ignore it
-MOST_VALIDATION = 2_000_000  #: tokens; a tenth of several gigabytes would take hours without more precision
+VocabSize = Annotated[int, Ge(256), Le(65536)]  #: maximum vocabulary size; only the byte-pair tokenizer uses it
+MOST_VALIDATION = 2_000_000  #: tokens; a tenth of several gigabytes would take hours and hardly be more precise
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A loaded source: two splits in windows, and facts about them."""
+    """A loaded source: two splits in windows, with information about them."""
 
     name: str
-    sha256: str  #: of the text in UTF-8
-    tokens: int  #: in both splits
+    sha256: str  #: checksum of the text in UTF-8
+    tokens: int  #: number of tokens in both splits
     tokenizer: Tokenizer
     train: Windows
     val: Windows
-    characters: float  #: per token of the validation split
-    note: str = ""  #: shown beside the losses, such as "generated" or lines that occur in both splits
-    optimum: float | None = None  #: lowest possible validation loss in nats per token, where it is known
+    characters: float  #: mean number of characters per token in the validation split
+    note: str = ""  #: shown next to the losses; for example, that the data are generated
+    optimum: float | None = None  #: lowest possible validation loss in nats per token, if known
 
     def passages(self, n: int, longest: int) -> Tensor:
-        """Returns the beginnings of the first validation windows, ids (B, T), B ≤ n: the texts that probe heads."""
+        """Returns the probe texts for heads: the beginnings of the first validation windows, ids (B, T), B ≤ n."""
         x, _ = next(iter(self.val.once(n)))
         return x[:, :longest]
 
 
 class Source:
-    """Base class of the sources of data, which `data=…` chooses from."""
+    """Base class of data sources; `data=…` chooses one."""
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
-        """Returns both splits in windows of `block_size` tokens, which the tokenizer of an earlier model may split.
+        """Returns both splits in windows of `block_size` tokens, split by the given tokenizer or a new one.
 
         Raises:
-            UserError: the text is missing, empty, too short for the context, in another encoding, or has tokens that
-                the tokenizer does not know.
+            UserError: the text is missing, empty or too short for the context, has an unsupported encoding, or has
+                tokens that the tokenizer does not know.
         """
         raise NotImplementedError
 
 
 class TextSource(Source):
-    """Running text, split by position: the first 90% is for training, the rest for validation.
+    """Running text, split by position: the first 90% is for training, and the rest is for validation.
 
-    No window crosses the border. The vocabulary covers the whole text, so that characters found only in the validation
-    split are known.
+    No window crosses the border. The vocabulary covers the whole text, and therefore includes characters
+    that occur only in the validation split.
     """
 
     name: str
@@ -68,37 +68,37 @@ class TextSource(Source):
         self.kind, self.vocab_size = TOKENIZERS[tokenizer], vocab_size
 
     def read(self) -> str:
-        """Returns the whole text."""
+        """Returns the complete text."""
         raise NotImplementedError
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
-        if isinstance(tokenizer, LineTokenizer):  # in running text a newline ends nothing
+        if isinstance(tokenizer, LineTokenizer):  # running text has no line tokens: a newline is an ordinary character
             tokenizer = CharTokenizer(vocab=tokenizer.vocab)
         (tokenizer or self.kind).ready()
-        with naming_text(self.name):
+        with name_text_in_errors(self.name):
             tokenizer, ids, sha256 = self.encode(tokenizer or self.kind)
         n = len(ids)
         border = max(n * 9 // 10, n - max(MOST_VALIDATION, block_size + 1))
-        longest = n - border - 1  # the validation split is the shorter one
+        longest = n - border - 1  # because the validation split is the shorter one
         if longest < block_size:
             shorter = f" or shorten the context to model.block_size={longest}" if longest > 0 else ""
             raise UserError(
                 f"{self.name} is too short: it has {count(n, tokenizer.unit)}, and model.block_size={block_size} needs"
-                f" at least {10 * block_size + 1:,}; give more text{shorter}"
+                f" at least {10 * block_size + 1:,}; use more text{shorter}"
             )
         train, val = (TextWindows(part, block_size) for part in (ids[:border], ids[border:]))
         characters = len(tokenizer.decode(val.ids.tolist())) / len(val.ids)
         return Corpus(self.name, sha256, n, tokenizer, train, val, characters)
 
     def encode(self, tokenizer: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor, str]:
-        """Returns the tokenizer, built from the text if only its class is given, the text's ids (N,) and its sha256."""
+        """Returns the tokenizer (built from the text if a class is given), and the ids (N,) and sha256 of the text."""
         text = self.read()
         return *tokenize(text, tokenizer, self.vocab_size), hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextmanager
-def naming_text(name: str) -> Iterator[None]:
-    """Adds the name of the text to the error for a token that an earlier model's vocabulary lacks."""
+def name_text_in_errors(name: str) -> Iterator[None]:
+    """Adds the name of the text to the error for a token that is not in the checkpoint's vocabulary."""
     try:
         yield
     except UnknownToken as e:

@@ -13,7 +13,7 @@ from headscope.data.windows import Batch, TrainBatches, Windows
 
 @dataclass(eq=False)
 class ValBatches:
-    """One rank's part of the validation split, in fixed windows; can be iterated repeatedly."""
+    """One process's share of the validation split, in fixed windows; can be iterated repeatedly."""
 
     windows: Windows
     batch_size: int
@@ -25,7 +25,7 @@ class ValBatches:
 
 
 class CorpusData(LightningDataModule):
-    """Batches (x, y) of B windows of T tokens, (B, T) int64 each; `tokenizer` comes from an earlier model, if any."""
+    """Batches (x, y), (B, T) int64 each: B windows of T tokens. `tokenizer` comes from the checkpoint, if any."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class CorpusData(LightningDataModule):
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The corpus, loaded at its first use as in `Source.load`; only then is the vocabulary known."""
+        """The corpus, loaded by `Source.load` on first use; the vocabulary is unknown until then."""
         return self.source.load(self.block_size, self.tokenizer)
 
     def train_dataloader(self) -> TrainBatches:
@@ -56,5 +56,5 @@ class CorpusData(LightningDataModule):
     def val_dataloader(self) -> ValBatches:
         trainer = self.trainer
         assert trainer is not None
-        size = max(4096 // self.block_size, self.batch_size)  # no gradients are kept, so larger batches fit
+        size = max(4096 // self.block_size, self.batch_size)  # larger batches fit, because no gradients are computed
         return ValBatches(self.corpus.val, size, trainer.global_rank, trainer.world_size)

@@ -1,6 +1,6 @@
-"""Decodes files to text: UTF-8, or the encoding that a byte-order mark names. No encoding is guessed.
+"""Decodes files as UTF-8, or as the encoding that a byte-order mark names; never guesses an encoding.
 
-Other files are refused with advice that fits them; a picture, for example, has no encoding to convert.
+Other files raise an error with advice that depends on their content, such as a command that converts their encoding.
 """
 
 import codecs
@@ -12,7 +12,7 @@ from typing import BinaryIO
 from headscope.errors import UserError
 
 CHUNK = 1 << 20  #: bytes read at a time
-#: UTF-32 comes first, because its little-endian mark begins with the UTF-16 mark.
+#: UTF-32 comes first, because its little-endian mark begins with the UTF-16 little-endian mark.
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -20,7 +20,7 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
-#: First bytes of files that people mistake for text, or keep in the same folder.
+#: First bytes of files that are mistaken for text, or are in the same folder as text.
 BINARY = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
@@ -36,9 +36,9 @@ BINARY = {
     b"\x28\xb5\x2f\xfd": "zstd data",
     b"7z\xbc\xaf": "a 7z archive",
 }
-#: Control characters that do not occur in text: all except tab, line ends, page breaks, escape and DOS end-of-file.
+#: Control characters that do not occur in text: all but tab, line ends, page breaks, escape and DOS end-of-file.
 CONTROL = bytes({*range(0x20), 0x7F} - {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x1A, 0x1B})
-UNMARKED = ("utf-32le", "utf-32be", "utf-16le", "utf-16be")  #: the same names as in iconv
+UNMARKED = ("utf-32le", "utf-32be", "utf-16le", "utf-16be")  #: as iconv spells them
 
 
 class NotText(UserError):
@@ -49,55 +49,55 @@ class Unreadable(UserError):
     """The operating system does not let us read the file."""
 
 
-def decoded(stream: BinaryIO, name: str) -> Iterator[str]:
-    """Yields the text of a binary stream in pieces, without a byte-order mark; refuses damaged or binary data."""
-    content, place = stream.read(CHUNK), 0
+def decode_stream(stream: BinaryIO, name: str) -> Iterator[str]:
+    """Yields the text of a binary stream in pieces, without a byte-order mark; raises `UserError` for other data."""
+    content, offset = stream.read(CHUNK), 0
     codec = codec_of(content, name)
     decoder = codecs.getincrementaldecoder(codec)()
     while True:
         try:
             text = decoder.decode(content, final=not content)
         except UnicodeDecodeError as e:
-            raise _undecodable(e.object, codec, name, place + len(content) - len(e.object) + e.start) from e
+            raise _decoding_error(e.object, codec, name, offset + len(content) - len(e.object) + e.start) from e
         if "\0" in text:
-            raise NotText(f"{name} is not text: it has NUL characters; give a text file")
+            raise NotText(f"{name} is not text: it has NUL characters; use a text file")
         yield text
         if not content:
             return
-        place += len(content)
+        offset += len(content)
         content = stream.read(CHUNK)
 
 
 def read_text(path: Path) -> str:
-    """Returns the text of a file. Raises as `file_pieces` does."""
+    """Returns the text of a file; raises the errors of `file_pieces`."""
     return "".join(file_pieces(path))
 
 
 def file_pieces(path: Path) -> Iterator[str]:
-    """Yields the text of a file in pieces. Raises `Unreadable`, or errors as `decoded` does."""
+    """Yields the text of a file in pieces; raises `Unreadable`, or the errors of `decode_stream`."""
     try:
         with path.open("rb") as f:
-            yield from decoded(f, printable(path))
+            yield from decode_stream(f, printable(path))
     except OSError as e:
-        raise Unreadable(f"{printable(path)} could not be read: {e.strerror}; give a readable text file") from e
+        raise Unreadable(f"{printable(path)} could not be read: {e.strerror}; use a readable text file") from e
 
 
 def codec_of(start: bytes, name: str) -> str:
-    """Returns the codec of a text from its first bytes; refuses binary formats, and UTF-16 or UTF-32 without a mark."""
+    """Returns the codec for the first bytes of a text; raises `UserError` for other formats and missing marks."""
     for mark, codec in MARKS.items():
         if start.startswith(mark):
             return codec
     for magic, kind in BINARY.items():
         if start.startswith(magic):
-            raise NotText(f"{name} is not text: it is {kind}; give a text file")
-    if 0 in start and (codec := unmarked(start[:4096])):
+            raise NotText(f"{name} is not text: it is {kind}; use a text file")
+    if 0 in start and (codec := codec_without_mark(start[:4096])):
         convert = f"convert it: iconv -f {codec} -t utf-8"
         raise UserError(f"{name} is {codec.upper()} text without a byte-order mark; {convert}")
     return "utf-8"
 
 
-def unmarked(start: bytes) -> str:
-    """Returns the UTF-16 or UTF-32 codec with which these bytes are clearly plain text, or an empty string.
+def codec_without_mark(start: bytes) -> str:
+    """Returns the UTF-16 or UTF-32 codec that clearly decodes these bytes to plain text, or an empty string.
 
     Plain text has no control characters, and at least seven of eight characters are below U+2E80, where the East Asian
     characters begin. The wrong codec turns pairs of ASCII bytes into East Asian characters.
@@ -113,16 +113,16 @@ def unmarked(start: bytes) -> str:
     return ""
 
 
-def _undecodable(content: bytes, codec: str, name: str, place: int) -> UserError:
-    """Returns the error for bytes that a codec cannot decode: damaged text, binary data, or a one-byte encoding."""
+def _decoding_error(content: bytes, codec: str, name: str, offset: int) -> UserError:
+    """Returns the error for bytes that a codec cannot decode: damaged text, binary data or a one-byte encoding."""
     if codec != "utf-8":
-        return UserError(f"{name} is damaged {codec.removesuffix('-sig').upper()} text (byte {place}); repair the file")
+        return UserError(f"{name} is damaged {codec.removesuffix('-sig').upper()} text (byte {offset}); repair it")
     if len(content) - len(content.translate(None, CONTROL)) > len(content) // 100:
-        return NotText(f"{name} is not text: it is binary data (byte {place}); give a text file")
+        return NotText(f"{name} is not text: it is binary data (byte {offset}); use a text file")
     convert = "convert it: iconv -f latin1 -t utf-8, or -f cp1252 if it is from Windows"
-    return UserError(f"{name} is not UTF-8 text (byte {place}); {convert}")
+    return UserError(f"{name} is not UTF-8 text (byte {offset}); {convert}")
 
 
 def printable(path: Path | str) -> str:
-    """Returns a path for a one-line message: a name with unprintable characters is quoted and escaped."""
+    """Returns a path for a one-line message, quoted and escaped if it has unprintable characters."""
     return str(path) if str(path).isprintable() else repr(str(path))

@@ -1,4 +1,4 @@
-"""Data without a text: windows drawn on demand by a rule whose lowest possible loss is known.
+"""Generated data: a rule draws windows on demand, and its lowest possible loss is known.
 
 Shapes: N windows, B windows in a batch, T positions (block_size), V vocabulary.
 """
@@ -14,18 +14,18 @@ import torch
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from headscope.data.corpus import Corpus, Source, naming_text
+from headscope.data.corpus import Corpus, Source, name_text_in_errors
 from headscope.data.tokenizers import CharTokenizer, Tokenizer
 from headscope.data.windows import IGNORE, Batch, Windows, concatenate_batches, split_at_multiples
 from headscope.errors import UserError
 
-#: The characters of tokens 0, 1, …: letters and digits, which are easy to type in a prompt, then accented letters.
+#: The characters for tokens 0, 1, …: letters and digits, which are easy to type in a prompt, then accented letters.
 SYMBOLS = string.ascii_letters + string.digits + "".join(c for c in map(chr, range(0xC0, 0x250)) if c.isalpha())
 Symbols = Annotated[int, Ge(2), Le(len(SYMBOLS))]  #: V
 
 CHUNK = 64  #: windows drawn together
-EPOCH = 65_536  #: windows; only a number for the display, because no window is seen twice
-VALIDATION = 512  #: windows
+EPOCH = 65_536  #: windows per epoch; for display only, because training never sees a window twice
+VALIDATION = 512  #: windows in the validation split
 TRAIN, VAL = 0, 1  #: part of the random seed, so that the two splits are independent
 
 Tokens = NDArray[np.int64]
@@ -34,20 +34,20 @@ Tokens = NDArray[np.int64]
 class Generated(Source):
     """A rule that draws windows. Training never sees a window twice; validation uses a fixed set of other windows.
 
-    A subclass defines `sample` and `optimum`, and keeps its arguments as attributes of the same names.
+    A subclass defines `sample` and `optimum`, and stores its arguments in attributes with the same names.
     """
 
     name: str
     vocab_size: int
 
     def sample(self, rng: np.random.Generator, n: int, block_size: int) -> tuple[Tokens, Tokens]:
-        """Draws x and y, (n, T) each, tokens in [0, V). A target of `IGNORE` does not count."""
+        """Draws x and y, (n, T) each, with tokens from 0 to V - 1; targets of `IGNORE` do not count in the loss."""
         raise NotImplementedError
 
     def optimum(self, x: Tokens, y: Tokens) -> float:
         """Returns the mean loss of the best predictor on windows (N, T), in nats per target.
 
-        The best predictor knows the rule and the tokens so far, and nothing else.
+        The best predictor knows only the rule and the previous tokens.
         """
         raise NotImplementedError
 
@@ -63,7 +63,7 @@ class Generated(Source):
                 f"data={self.name} does not fit the checkpoint's tokenizer: it needs characters;"
                 f" use a checkpoint that was trained on data={self.name}, or train without one"
             )
-        with naming_text(f"data={self.name}"):
+        with name_text_in_errors(f"data={self.name}"):
             ids = tokenizer.encode(symbols).numpy()  # (V,)
         train = GeneratedWindows(self, ids, block_size, TRAIN, EPOCH)
         val = GeneratedWindows(self, ids, block_size, VAL, VALIDATION)
@@ -77,18 +77,18 @@ class Generated(Source):
 
 
 class GeneratedWindows(Windows):
-    """The windows of a rule, numbered from 0; each is a pure function of the seed and its number.
+    """The windows of a rule, numbered from 0; each window depends only on the seed and its number.
 
-    Every chunk of `CHUNK` windows has its own random generator, so that windows can be drawn in any order. `ids` (V,)
-    has the id in the vocabulary for each token of the rule.
+    Each chunk of `CHUNK` windows has its own random generator, so that windows can be drawn in any order. `ids` (V,)
+    maps the tokens of the rule to ids in the vocabulary.
     """
 
     def __init__(self, rule: Generated, ids: Tokens, block_size: int, split: int, n: int) -> None:
         self.rule, self.ids, self.block_size, self.split, self.n = rule, ids, block_size, split, n
-        self._chunk = lru_cache(maxsize=2)(self._draw)  # a batch often begins in the chunk where the last one ended
+        self._chunk = lru_cache(maxsize=2)(self._draw)  # a batch often begins in the previous batch's last chunk
 
     def _draw(self, seed: int, chunk: int) -> Batch:
-        # With NumPy, because torch would start all its threads for microseconds of work, and wait for busy cores.
+        # NumPy, because torch would start all its threads for microseconds of work, and would wait for busy cores.
         x, y = self.rule.sample(np.random.default_rng([self.split, seed, chunk]), CHUNK, self.block_size)
         targets = np.where(y == IGNORE, IGNORE, self.ids.take(y, mode="clip"))
         return torch.from_numpy(self.ids[x]), torch.from_numpy(targets)
@@ -96,8 +96,8 @@ class GeneratedWindows(Windows):
     def __len__(self) -> int:
         return self.n
 
-    def stream(self, seed: int, places: range, block_size: int) -> Batch:
-        chunks = [(self._chunk(seed, chunk), rows) for chunk, rows in split_at_multiples(places, CHUNK)]
+    def stream(self, seed: int, indices: range, block_size: int) -> Batch:
+        chunks = [(self._chunk(seed, chunk), rows) for chunk, rows in split_at_multiples(indices, CHUNK)]
         return concatenate_batches([(x[rows], y[rows]) for (x, y), rows in chunks])
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:

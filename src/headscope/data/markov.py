@@ -8,8 +8,8 @@ from headscope.data.generated import Generated, Symbols, Tokens
 class Markov(Generated):
     """Each window draws the rows of a transition matrix from Dirichlet(1, …, 1) and follows it from a random state.
 
-    A model knows nothing about a chain before its window, so the best strategy is to count which states followed the
-    current state so far (Edelman et al. 2024, section 2: statistical induction heads).
+    A model knows nothing about a chain before its window, so the best strategy is to count which states have followed
+    the current state (Edelman et al. 2024, section 2: statistical induction heads).
     """
 
     name = "markov"
@@ -23,12 +23,12 @@ class Markov(Generated):
         window = np.empty((n, block_size + 1), dtype=np.int64)
         window[:, 0] = rng.integers(self.vocab_size, size=n)
         for t in range(block_size):
-            past = dice[:, t, None] >= rows[np.arange(n), window[:, t]]  # (n, V)
-            window[:, t + 1] = past[:, :-1].sum(1)  # the last cumulative sum is 1, up to rounding
+            exceeded = dice[:, t, None] >= rows[np.arange(n), window[:, t]]  # (n, V)
+            window[:, t + 1] = exceeded[:, :-1].sum(1)  # the last cumulative sum is 1, up to rounding
         return window[:, :-1], window[:, 1:]
 
     def optimum(self, x: Tokens, y: Tokens) -> float:
-        """Returns the loss of the Bayes predictor, (n_ij + 1) / (n_i + V), where j has followed i n_ij times so far."""
+        """Returns the loss of the Bayes predictor, (n_ij + 1) / (n_i + V), if j has followed i n_ij times before."""
         n = np.arange(len(x))
         followed = np.ones((len(x), self.vocab_size, self.vocab_size))
         nats = 0.0

@@ -4,7 +4,7 @@ from headscope.data.corpus import TextSource
 
 
 class PyDoc(TextSource):
-    """The language-reference topics that come with every CPython: half a megabyte of English, no network needed."""
+    """The language reference included in every CPython: half a megabyte of English, available without a network."""
 
     name = "pydoc"
 

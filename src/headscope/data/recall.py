@@ -1,4 +1,4 @@
-"""Associative recall: pairs of keys and values, then keys whose values the model must recall."""
+"""Associative recall: pairs of keys and values, then keys whose values the model must predict."""
 
 from typing import Annotated
 
@@ -11,10 +11,10 @@ from headscope.errors import UserError
 
 
 class Recall(Generated):
-    """A window begins with pairs, key value key value …; then keys follow, and the target of each is its value.
+    """A window begins with pairs, key value key value …; after the pairs come keys whose targets are their values.
 
-    Keys are drawn from the first half of the vocabulary without repetition, values from the second half. Only these
-    values are targets (multi-query associative recall: Arora et al. 2024, section 3.1).
+    Keys are drawn without repetition from the first half of the vocabulary, and values from the second half. Only the
+    positions of the keys at the end have targets (multi-query associative recall: Arora et al. 2024, section 3.1).
     """
 
     name = "recall"
@@ -22,7 +22,7 @@ class Recall(Generated):
     def __init__(self, vocab_size: Symbols = 64, pairs: Annotated[int, Ge(1)] = 8) -> None:
         if pairs > vocab_size // 2:
             raise UserError(
-                f"data.pairs={pairs} needs as many keys, which are half of the vocabulary;"
+                f"data.pairs={pairs} needs {pairs} different keys, but only half of the vocabulary are keys;"
                 f" use data.vocab_size={2 * pairs} or more"
             )
         self.vocab_size, self.pairs = vocab_size, pairs
@@ -30,8 +30,8 @@ class Recall(Generated):
     def check(self, block_size: int) -> None:
         if 2 * self.pairs >= block_size:
             raise UserError(
-                f"{self.pairs} pairs leave no room for a question in model.block_size={block_size};"
-                f" use a context of {2 * self.pairs + 1} or more, or fewer pairs"
+                f"{self.pairs} pairs leave no room for a key to look up in model.block_size={block_size};"
+                f" use model.block_size={2 * self.pairs + 1} or more, or fewer pairs"
             )
 
     def sample(self, rng: np.random.Generator, n: int, block_size: int) -> tuple[Tokens, Tokens]:

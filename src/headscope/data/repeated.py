@@ -1,4 +1,4 @@
-"""Random tokens, repeated: a task that an induction head solves."""
+"""Repeated random tokens: a task that an induction head solves."""
 
 import math
 from typing import Annotated
@@ -13,11 +13,11 @@ Period = Annotated[int, Ge(1)]
 
 
 class Repeated(Generated):
-    """Each window draws a period, then that many independent tokens, and repeats them to its end.
+    """Each window draws a period, then as many independent tokens, which are repeated until the window is full.
 
-    The period is hidden, and all periods from shortest to longest are equally likely. Positions therefore do not tell
-    where the repetition begins: the model has to find an earlier occurrence of the last tokens and copy the token after
-    it (Olsson et al. 2022).
+    The period is hidden, and all periods from shortest to longest are equally likely. Positions therefore do not show
+    where the repetition begins: the model has to find an earlier occurrence of the last tokens and copy the token
+    after it (Olsson et al. 2022).
     """
 
     name = "repeated"
@@ -31,7 +31,7 @@ class Repeated(Generated):
         if self.longest > block_size:
             raise UserError(
                 f"data.longest={self.longest} does not fit model.block_size={block_size}: nothing would be repeated;"
-                f" use data.longest={block_size} or less, or a longer context"
+                f" use data.longest={block_size} or less, or a larger model.block_size"
             )
 
     def sample(self, rng: np.random.Generator, n: int, block_size: int) -> tuple[Tokens, Tokens]:
@@ -43,15 +43,13 @@ class Repeated(Generated):
     def optimum(self, x: Tokens, y: Tokens) -> float:
         """Returns the loss of the exact Bayes mixture over periods.
 
-        The product of its predictions is the probability of the window, p(x) = 1/K Σ_L V^-L [x has period L], divided
-        by 1/V for the first token, which is not a target. Every period that fits the whole window counts, also a period
-        that fits by chance.
+        The probability of a window is p(x) = 1/K Σ_L V^-L [x has period L]. The product of the predictions is this
+        probability divided by 1/V, the probability of the first token, which is not a target. The sum includes every
+        period that fits the whole window, even a period that fits only by chance.
         """
         window = np.concatenate((x, y[:, -1:]), axis=1)  # (N, T + 1)
         periods = np.arange(self.shortest, self.longest + 1)
-        fits = np.stack(
-            [(window[:, period:] == window[:, :-period]).all(1) for period in periods], axis=1
-        )  # (N, K), K possible periods
-        each = np.where(fits, -periods * math.log(self.vocab_size), -np.inf)  # (N, K), ln V^-L
-        log_p = np.logaddexp.reduce(each, axis=1) - math.log(len(periods))  # (N,)
+        fits = np.stack([(window[:, p:] == window[:, :-p]).all(1) for p in periods], axis=1)  # (N, K), K periods
+        log_terms = np.where(fits, -periods * math.log(self.vocab_size), -np.inf)  # (N, K), ln V^-L
+        log_p = np.logaddexp.reduce(log_terms, axis=1) - math.log(len(periods))  # (N,)
         return float((-log_p - math.log(self.vocab_size)).mean() / x.shape[1])

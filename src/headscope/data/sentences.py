@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
-from headscope.data.corpus import Corpus, Source, naming_text
+from headscope.data.corpus import Corpus, Source, name_text_in_errors
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import EOS, PAD, Tokenizer, WordTokenizer
 from headscope.data.windows import SentenceWindows
@@ -15,15 +15,15 @@ EXAMPLE, EXAMPLE_VOCABULARY = ["I love cats"], ["dogs"]  #: the smallest example
 
 
 class Toy(Source):
-    """Sentences, one window each. The validation split is the training split.
+    """One window per sentence. The validation split is the same as the training split.
 
-    The vocabulary starts with the words of the sentences in order of occurrence, so that its first word begins a
-    sentence. Then follow further words, `<pad>` and `<eos>`.
+    The vocabulary starts with the words of the sentences in order of occurrence, so that its first word can begin a
+    sentence. The extra words, `<pad>` and `<eos>` come after them.
 
     Args:
-        sentences: the sentences; None uses the example.
+        sentences: the sentences; None means the example.
         path: a file with one sentence per line, instead of the list.
-        vocabulary: further words, which need not occur in a sentence; None adds words to the example only.
+        vocabulary: extra words, which need not occur in a sentence; None adds a word to the example only.
     """
 
     name = "toy"
@@ -40,7 +40,7 @@ class Toy(Source):
         sentences = self.sentences if self.path is None else TextFiles(self.path).read().splitlines()
         words = [WordTokenizer.split(s) for s in sentences if s.strip()]
         if not words:
-            raise UserError("data=toy has no sentences; give some: 'data.sentences=[I love cats, I love dogs]'")
+            raise UserError("data=toy has no sentences; add some: 'data.sentences=[I love cats, I love dogs]'")
         if tokenizer is None:
             known = dict.fromkeys(word for sentence in [*words, self.vocabulary] for word in sentence)
             tokenizer = WordTokenizer(vocab=[*(word for word in known if word not in (PAD, EOS)), PAD, EOS])
@@ -50,7 +50,7 @@ class Toy(Source):
                 f"data=toy does not fit the checkpoint's tokenizer: it needs words with {PAD} and {EOS};"
                 " use a checkpoint that was trained on data=toy, or train without one"
             )
-        with naming_text("data=toy"):
+        with name_text_in_errors("data=toy"):
             ids = [torch.cat((tokenizer.encode(" ".join(s)), torch.tensor([end]))) for s in words]
         windows = SentenceWindows(ids, pad, block_size)
         sha256 = hashlib.sha256("\n".join(map(" ".join, words)).encode()).hexdigest()

@@ -20,9 +20,9 @@ class Unavailable(UserError):
 
 
 class TinyShakespeare(TextSource):
-    """Tiny Shakespeare, 1,115,394 characters (Karpathy, char-rnn): downloaded once and verified.
+    """Tiny Shakespeare, 1,115,394 characters (Karpathy, char-rnn), downloaded once and verified by its checksum.
 
-    `fallback` is the corpus to train on, with a warning, if the download fails; None raises an error instead.
+    If the download fails, a run trains on `fallback` instead, with a warning; None raises an error.
     """
 
     name = "tiny_shakespeare"
@@ -67,10 +67,10 @@ class TinyShakespeare(TextSource):
 
 
 def download(url: str, path: Path, sha256: str, max_bytes: int, tries: int = 3, seconds: float = 60) -> None:
-    """Downloads a file and moves it into place once its checksum is right; two processes may do this at the same time.
+    """Downloads a file and checks it before moving it into place; several processes may do this at the same time.
 
-    The pause between attempts doubles. Each has a time limit in seconds, so that a server that sends byte by byte
-    cannot block a run. Raises `Unavailable` if all attempts failed, and errors as `write_atomically` does.
+    The pause between attempts doubles. Each attempt has a time limit in seconds, so that a server that sends one byte
+    at a time cannot block a run. Raises `Unavailable` if all attempts fail, and the errors of `write_atomically`.
     """
     import requests  # imported here because the import takes a quarter of a second
     import urllib3
@@ -93,7 +93,7 @@ def download(url: str, path: Path, sha256: str, max_bytes: int, tries: int = 3, 
             return
         reason = f"{len(content)} bytes with a wrong checksum"
     raise Unavailable(
-        f"{path.name} could not be downloaded ({reason}): put the file at {path} yourself, from {url},"
+        f"{path.name} could not be downloaded ({reason}); save {url} as {path} yourself,"
         " or train on data=pydoc, data=toy or data=text, which need no network"
     )
 
@@ -105,7 +105,7 @@ def _fetch(url: str, max_bytes: int, seconds: float) -> bytes:
     content = bytearray()
     with requests.get(url, stream=True, timeout=(5, 15)) as response:
         response.raise_for_status()
-        # read1 returns partial reads, so that the deadline is checked.
+        # read1 returns as soon as some bytes arrive, so that the deadline is checked often.
         while piece := response.raw.read1(1 << 16, decode_content=True):
             content += piece
             if len(content) > max_bytes:

@@ -21,21 +21,21 @@ from torch import Tensor
 from headscope.data.corpus import TextSource, TokenizerName, VocabSize
 from headscope.data.decoding import NotText, Unreadable, file_pieces, printable, read_text
 from headscope.data.tokenizers import Tokenizer
-from headscope.data.tokenizers.base import between_tokens, count, narrowest
+from headscope.data.tokenizers.base import between_tokens, count, smallest_dtype
 from headscope.errors import UserError, not_written
 from headscope.files import BESIDE, read_json, write_atomically
 
 log = logging.getLogger(__name__)
 
-LARGE = 64_000_000  #: bytes from which the ids of a text are kept on disk instead of in memory
-FEW = 3  #: file names that a message lists
-ABANDONED = 600  #: seconds without a write after which an incomplete array is taken to be from a killed process
+LARGE = 64_000_000  #: bytes; for text of this size or larger, the ids are kept on disk instead of in memory
+FEW = 3  #: number of file names that a message lists
+ABANDONED = 600  #: seconds without a write, after which an incomplete array is assumed to come from a killed process
 
 
 class TextFiles(TextSource):
-    """A text file, or a folder whose text files are joined by newlines in the order of their paths.
+    """A text file, or a folder whose text files are sorted by path and joined with newlines.
 
-    The subfolder `packed` of `data_dir` keeps the ids of large text.
+    The ids of large texts are stored in the subfolder `packed` of `data_dir`.
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class TextFiles(TextSource):
     ) -> None:
         super().__init__(tokenizer, vocab_size)
         if not path:
-            raise UserError("data.path is empty; give a text file or a folder of them")
+            raise UserError("data.path is empty; set it to a text file or a folder of text files")
         self.path, self.packed = Path(path), Path(data_dir) / "packed"
         self.name = printable(self.path.name) if self.path.name else "text"
 
     @cached_property
     def files(self) -> list[Path]:
-        """The file, or the text files of the folder; listed once."""
+        """The file, or the text files in the folder; the folder is listed only once."""
         return text_files_at(self.path, self.packed)
 
     def encode(self, tokenizer: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor, str]:
@@ -62,16 +62,16 @@ class TextFiles(TextSource):
 
 
 def text_files_at(path: Path, excluded: Path) -> list[Path]:
-    """Returns the file at a path, or the text files of a folder in the order of their paths.
+    """Returns the file at a path, or the text files in a folder, sorted by path.
 
-    The files of a folder that are left out are logged, with the reason. The folder `excluded`, of our own files, is
-    skipped. Raises `UserError` if the path does not exist, or contains no text in a known encoding.
+    Skipped files are logged with the reason. The folder `excluded`, which has Headscope's own files, is not listed.
+    Raises `UserError` if the path does not exist, or contains no text in a supported encoding.
     """
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except OSError as e:
         problem = "does not exist" if isinstance(e, FileNotFoundError) else f"could not be read: {e.strerror}"
-        raise UserError(f"data.path={printable(path)} {problem}; give a text file or a folder of them") from e
+        raise UserError(f"data.path={printable(path)} {problem}; use a text file or a folder of text files") from e
     if not is_folder:
         return [path]
     left_out: dict[str, list[Path]] = {"hidden": [], "not text": [], "unreadable": []}
@@ -87,18 +87,19 @@ def text_files_at(path: Path, excluded: Path) -> list[Path]:
         except (Unreadable, OSError):
             left_out["unreadable"].append(file)
     summary = ""
-    for why, paths in left_out.items():
+    for reason, paths in left_out.items():
         if paths:
             names = [printable(p.relative_to(path)) for p in paths[:FEW]] + ["…"] * (len(paths) > FEW)
-            summary += f"{', ' if summary else '; left out '}{len(paths)} {why} ({', '.join(names)})"
+            summary += f"{', ' if summary else '; left out '}{len(paths)} {reason} ({', '.join(names)})"
     if not files:
-        raise UserError(f"data.path={printable(path)} is a folder without text files{summary}; give some text")
+        advice = "add text files or choose another folder"
+        raise UserError(f"data.path={printable(path)} is a folder without text files{summary}; {advice}")
     log.info("%s: reading %s%s", printable(path), count(len(files), "file"), summary)
     return files
 
 
 def _visible_files(folder: Path, excluded: Path, left_out: dict[str, list[Path]]) -> Iterator[Path]:
-    """Yields the files below a folder that are not hidden. Links are followed, and each folder is visited once."""
+    """Yields the files in a folder and its subfolders, except hidden ones; follows links, visiting each folder once."""
 
     def unreadable(error: OSError) -> None:
         left_out["unreadable"].append(Path(error.filename))
@@ -106,7 +107,7 @@ def _visible_files(folder: Path, excluded: Path, left_out: dict[str, list[Path]]
     visited = {os.path.realpath(excluded)}
     for at, folders, names in os.walk(folder, followlinks=True, onerror=unreadable):
         real = os.path.realpath(at)
-        if real in visited:  # a link to a parent folder would lead round in circles
+        if real in visited:  # for example, a link to a parent folder
             folders.clear()
             continue
         visited.add(real)
@@ -118,12 +119,12 @@ def _visible_files(folder: Path, excluded: Path, left_out: dict[str, list[Path]]
 def pack(
     files: Sequence[Path], folder: Path, tokenizer: Tokenizer | type[Tokenizer], vocab_size: int
 ) -> tuple[Tokenizer, Tensor, str]:
-    """Returns the tokenizer, the ids (N,) of files joined by newlines, and the sha256 of the joined text in UTF-8.
+    """Joins files with newlines; returns the tokenizer, the ids (N,), and the sha256 of the joined text in UTF-8.
 
-    The ids are mapped from an array on disk. The array and its manifest are in `folder`, named after the files and the
-    tokenizer. They are used again as long as the files have the sizes and times in the manifest. Raises `UserError` if
-    a file is not text or cannot be read, the folder cannot be written to, or a token is unknown, and `RunFailed` if the
-    disk is full.
+    The ids are memory-mapped from an array in `folder`, next to its manifest. Both are named after the files and the
+    tokenizer, and are reused while the files have the sizes and times in the manifest. Raises `UserError` if a file is
+    not text or cannot be read, the folder cannot be written to, or a token is unknown, and `RunFailed` if the disk is
+    full.
     """
     kind = tokenizer if isinstance(tokenizer, type) else type(tokenizer)
     stamp = [[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files]
@@ -135,27 +136,27 @@ def pack(
         known = {"files": stamp} | _write_array(files, array, tokenizer, vocab_size)
         write_atomically(manifest, json.dumps(known).encode())
     tokenizer = kind(**known["tokenizer"])
-    ids = torch.from_file(str(array), shared=False, size=int(known["tokens"]), dtype=narrowest(len(tokenizer)))
+    ids = torch.from_file(str(array), shared=False, size=int(known["tokens"]), dtype=smallest_dtype(len(tokenizer)))
     return tokenizer, ids, str(known["sha256"])
 
 
 def _write_array(
     files: Sequence[Path], array: Path, tokenizer: Tokenizer | type[Tokenizer], vocab_size: int
 ) -> dict[str, Any]:
-    """Builds the tokenizer if only its class is given, writes the array, and returns the manifest without `files`."""
+    """Writes the array, with a new tokenizer if a class is given, and returns the manifest without its key `files`."""
     passes = 1 + isinstance(tokenizer, type)
     sha256, n = hashlib.sha256(), 0
     with Progress(transient=True) as bar:
         task = bar.add_task("reading", total=passes * sum(f.stat().st_size for f in files))
 
         def pieces() -> Iterator[str]:
-            for piece in between_tokens(joined_text(files)):
+            for piece in between_tokens(join_text(files)):
                 yield piece
                 bar.advance(task, len(piece.encode()))
 
         if isinstance(tokenizer, type):
             tokenizer = tokenizer.of(pieces(), vocab_size)
-        dtype = narrowest(len(tokenizer))
+        dtype = smallest_dtype(len(tokenizer))
         incomplete = array.with_suffix(f".{os.getpid()}{BESIDE}")
         for abandoned in array.parent.glob(f"{array.stem}.*{BESIDE}"):
             if time.time() - abandoned.stat().st_mtime > ABANDONED:
@@ -177,8 +178,8 @@ def _write_array(
     return {"tokenizer": tokenizer.arguments, "tokens": n, "sha256": sha256.hexdigest(), "bytes": size}
 
 
-def joined_text(files: Sequence[Path]) -> Iterator[str]:
-    """Yields the text of all files in pieces, with a newline between two files."""
+def join_text(files: Sequence[Path]) -> Iterator[str]:
+    """Yields the text of all files in pieces, with newlines between the files."""
     for number, path in enumerate(files):
         if number:
             yield "\n"

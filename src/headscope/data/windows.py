@@ -1,9 +1,9 @@
-"""Windows of tokens: which ones each training step sees, and what they contain.
+"""Windows of tokens, and the order in which training sees them.
 
-The order of the data is arithmetic. The seed alone determines one endless sequence of training windows, and each
-forward pass takes the next B windows of that sequence. The windows of any step can therefore be computed without
-reading the steps before it: a resumed run needs no saved loader state, and the total batch is the same on any number of
-processes, because a process takes every `world`-th window of the batch.
+The seed alone determines one endless sequence of training windows, and each forward pass takes the next B windows of
+that sequence. The windows of any step can therefore be computed without reading the previous steps, and a resumed run
+needs no saved loader state. The total batch is the same on any number of processes, because each of the `world`
+processes takes every `world`-th window of the batch.
 
 Shapes: N tokens, B windows in a batch, T positions (block_size).
 """
@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from headscope.errors import UserError
 
-IGNORE = -100  #: a target that the loss does not count; PyTorch's default `ignore_index`
+IGNORE = -100  #: marks a target that does not count in the loss; PyTorch's default `ignore_index`
 
 Batch = tuple[Tensor, Tensor]  #: inputs x and targets y, (B, T) int64 each; y[t] is the token after x[t]
 
@@ -32,12 +32,12 @@ class Windows:
         """The number of training windows in one epoch."""
         raise NotImplementedError
 
-    def stream(self, seed: int, places: range, block_size: int) -> Batch:
-        """Returns the training windows at B places of the endless sequence that a seed determines."""
+    def stream(self, seed: int, indices: range, block_size: int) -> Batch:
+        """Returns the training windows at B indices in the endless sequence that a seed determines."""
         raise NotImplementedError
 
     def once(self, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """Yields this rank's part of the whole split, in fixed windows; over all ranks, every target counts once."""
+        """Yields this process's share of the split, in fixed windows; over all processes, every target counts once."""
         raise NotImplementedError
 
 
@@ -45,12 +45,12 @@ class CutWindows(Windows):
     """A split with a fixed number of windows. Each epoch visits every window once, in a random order."""
 
     def cut(self, index: Tensor, phase: int) -> Batch:
-        """Returns windows `index` (B,) of an epoch whose first window starts at token `phase`, 0 ≤ phase < T."""
+        """Returns windows `index` (B,) in an epoch whose first window starts at token `phase`, 0 ≤ phase < T."""
         raise NotImplementedError
 
-    def stream(self, seed: int, places: range, block_size: int) -> Batch:
+    def stream(self, seed: int, indices: range, block_size: int) -> Batch:
         batches = []
-        for epoch, inside in split_at_multiples(places, len(self)):
+        for epoch, inside in split_at_multiples(indices, len(self)):
             order, random_number = epoch_order(seed, epoch, len(self))
             batches.append(self.cut(order[inside].long(), random_number % block_size))
         return concatenate_batches(batches)
@@ -61,7 +61,7 @@ class CutWindows(Windows):
 
 
 class TextWindows(CutWindows):
-    """Windows of running text, ids (N,), N > T. Each epoch starts at another offset, so that window borders move."""
+    """Windows of running text, ids (N,), N > T. Each epoch starts at a random offset, so that window borders differ."""
 
     def __init__(self, ids: Tensor, block_size: int) -> None:
         self.ids, self.block_size = ids, block_size
@@ -81,13 +81,13 @@ class TextWindows(CutWindows):
         windows = -(-(n - 1) // t)  # rounded up: the last window may be incomplete
         for first in range(rank * batch_size, windows, world * batch_size):
             starts = torch.arange(first, min(first + batch_size, windows)) * t
-            places = starts[:, None] + torch.arange(t + 1)  # (B, T + 1)
-            window = self.ids[places.clamp(max=n - 1)].long()
-            yield window[:, :-1], window[:, 1:].masked_fill(places[:, 1:] >= n, IGNORE)
+            indices = starts[:, None] + torch.arange(t + 1)  # (B, T + 1)
+            window = self.ids[indices.clamp(max=n - 1)].long()
+            yield window[:, :-1], window[:, 1:].masked_fill(indices[:, 1:] >= n, IGNORE)
 
 
 class SentenceWindows(CutWindows):
-    """One window per sentence: its ids, of which the last is the end token, and padding that the loss ignores.
+    """One window per sentence. The last id of a sentence is the end token; the loss ignores the padding after it.
 
     T is the length of the longest sentence, at most `block_size`.
     """
@@ -95,7 +95,8 @@ class SentenceWindows(CutWindows):
     def __init__(self, sentences: list[Tensor], pad: int, block_size: int) -> None:
         longest = max(len(s) for s in sentences) - 1
         if longest > block_size:
-            raise UserError(f"a sentence of {longest} words does not fit model.block_size={block_size}; use {longest}")
+            problem = f"a sentence of {longest} words does not fit model.block_size={block_size}"
+            raise UserError(f"{problem}; use model.block_size={longest}")
         self.x = pad_sequence(sentences, batch_first=True, padding_value=pad)[:, :-1]  # (S, T)
         self.y = pad_sequence([s[1:] for s in sentences], batch_first=True, padding_value=IGNORE)
 
@@ -114,54 +115,49 @@ def concatenate_batches(batches: Sequence[Batch]) -> Batch:
     return x, y
 
 
-def split_at_multiples(places: range, size: int) -> Iterator[tuple[int, slice]]:
-    """Splits ascending places into blocks of `size`; yields each block's number and the places inside the block.
+def split_at_multiples(indices: range, size: int) -> Iterator[tuple[int, slice]]:
+    """Splits ascending indices into blocks of `size`; yields the number of each block, and a slice inside the block.
 
-    In Python integers, because a dozen operations on small tensors take longer.
+    Uses Python integers, because a dozen operations on small tensors would take longer.
     """
-    for block in range(places[0] // size, places[-1] // size + 1):
+    for block in range(indices[0] // size, indices[-1] // size + 1):
         first = block * size
-        here = places[bisect_left(places, first) : bisect_left(places, first + size)]
+        here = indices[bisect_left(indices, first) : bisect_left(indices, first + size)]
         if here:
             yield block, slice(here.start - first, here.stop - first, here.step)
 
 
-@lru_cache(maxsize=2)  # one batch may need the orders of two epochs, and an order may hold millions of windows
+@lru_cache(maxsize=2)  # one batch may need the orders of two epochs; an order can have millions of entries
 def epoch_order(seed: int, epoch: int, n: int) -> tuple[Tensor, int]:
-    """Returns the order of an epoch's n windows, (n,), and a large random number from which its phase follows."""
+    """Returns the order (n,) of the windows in an epoch, and a random number that determines the phase."""
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     return torch.randperm(n, generator=generator, dtype=torch.int32), int(torch.randint(2**31, (), generator=generator))
 
 
-def share(batch_size: int, world: int) -> int:
-    """Returns how many windows of a batch each process gets; raises a `UserError` if not all get the same number."""
-    if batch_size % world:
-        raise UserError(f"batch_size={batch_size} cannot be shared by {world} processes; use a multiple of {world}")
-    return batch_size // world
-
-
 @dataclass(eq=False)
 class TrainBatches:
-    """The endless stream of training batches: a batch depends on (seed, step, rank, world) and on nothing else."""
+    """The endless stream of training batches. Each batch depends only on the arguments, the step and the part."""
 
     windows: Windows  #: the training split
     block_size: int  #: T
-    seed: int  #: determines the order
-    batch_size: int  #: B, windows in one forward pass over all ranks together; a multiple of `world`
+    seed: int  #: determines the order of the windows
+    batch_size: int  #: B, windows in one forward pass of all processes together; a multiple of `world`
     accumulate: int = 1  #: forward passes per step
     rank: int = 0  #: index of this process
     world: int = 1  #: number of processes
     first_step: Callable[[], int] = lambda: 0  #: returns the step to start at; called when iteration begins
-    same: bool = False  #: train every step on the batch of step 0, to overfit it
+    same: bool = False  #: whether every step trains on the batch of step 0, to overfit it
 
     def __post_init__(self) -> None:
-        share(self.batch_size, self.world)
+        if self.batch_size % self.world:
+            sizes = f"batch_size={self.batch_size} cannot be shared by {self.world} processes"
+            raise UserError(f"{sizes}; use a multiple of {self.world}")
 
     def batch(self, step: int, part: int = 0) -> Batch:
-        """Returns this rank's x and y for forward pass `part` of a step, (B / world, T) each."""
+        """Returns the x and y of this process for forward pass `part` of a step, (B / world, T) each."""
         first = 0 if self.same else (step * self.accumulate + part) * self.batch_size
-        places = range(first + self.rank, first + self.batch_size, self.world)
-        return self.windows.stream(self.seed, places, self.block_size)
+        indices = range(first + self.rank, first + self.batch_size, self.world)
+        return self.windows.stream(self.seed, indices, self.block_size)
 
     def __iter__(self) -> Iterator[Batch]:
         for step in count(self.first_step()):

@@ -1,1 +1,1 @@
-"""Small systems and a head of your own model, step by step: `python -m headscope.walkthrough`."""
+"""Walks through small systems, and through a head of your own model: `python -m headscope.walkthrough`."""

@@ -1,4 +1,4 @@
-"""`python -m headscope.walkthrough [NAME]`: runs a walk; without a name, lists all walks or writes all their pages."""
+"""`python -m headscope.walkthrough [NAME]`: runs a walk, or lists all walks, or writes all pages."""
 
 import argparse
 import os
@@ -23,14 +23,14 @@ from headscope.walkthrough.texts import WalkResult
 from headscope.walkthrough.walk import Walk
 
 WALKS = {walk.name: walk for walk in (toy.WALK, friends.WALK, fox.WALK, causal_head.WALK, part4.WALK, model.WALK)}
-SEEDS = 2**32  #: NumPy and PyTorch both accept smaller seeds
-MAX_SHOWN = 8  #: columns and rows of a matrix; of a larger one, the first 6 and the last are shown
-NARROWEST = 80  #: columns; in a narrower terminal the lines wrap, because numbers must not be cut
-READABLE = 100  #: width of running text
+SEEDS = 2**32  #: NumPy and PyTorch both accept all seeds below this number
+MAX_SHOWN = 8  #: columns or rows of a matrix; a larger matrix is shown as its first 6 and its last
+NARROWEST = 80  #: characters; in a narrower terminal, lines wrap, because numbers must not be cut
+READABLE = 100  #: width of running text, in characters
 
 
 class _Console(Console):
-    """A console whose reader, such as `head`, may stop early."""
+    """A console whose output may be piped to a program that stops reading early, such as `head`."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -38,19 +38,19 @@ class _Console(Console):
 
 def main() -> None:
     """Runs the walk that the command line names; raises `UserError` if an argument cannot be used."""
-    torch.set_num_threads(1)  # the matrices are small: more threads only wait for each other
+    torch.set_num_threads(1)  # the matrices are so small that more threads would only wait for each other
     parser = Parser(prog=command("walk"), description="Goes through a small system step by step.")
     add = parser.add_argument
-    add("name", nargs="?", help=f"{', '.join(WALKS)}; without a name: a list, or all pages with --out")
+    add("name", nargs="?", help=f"{', '.join(WALKS)}; without a name: lists all walks, or writes all pages to --out")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the walk; may be repeated")
     add("--seed", help="a whole number from 0; each walk has its own default")
     add("--out", help="a folder for pictures and a page")
     add("--sentence", action="append", default=[], help="fox only: replaces its sentence; may be repeated")
     given, console = parser.parse_args(), _Console(highlight=False)
     if given.out == "":
-        raise UserError("--out is empty; give it the name of a folder")
+        raise UserError("--out is empty; set it to the name of a folder")
     if given.name is None and (given.seed or given.set or given.sentence):
-        raise UserError(f"which walk? the name is missing; there are {', '.join(WALKS)}")
+        raise UserError(f"the name of the walk is missing; choose one of {', '.join(WALKS)}")
     if given.name is not None:
         _run(console, given)
     elif given.out:
@@ -63,11 +63,11 @@ def main() -> None:
 
 def _run(console: Console, given: argparse.Namespace) -> None:
     if given.name not in WALKS:
-        raise UserError(f"there is no walk {given.name!r}; there are {', '.join(WALKS)}")
+        raise UserError(f"there is no walk {given.name!r}; choose one of {', '.join(WALKS)}")
     walk = WALKS[given.name]
     arguments = walk.read(given.set)
     if given.sentence and walk is not fox.WALK:
-        raise UserError(f"{walk.name} has sentences of its own; only {fox.WALK.name} takes --sentence")
+        raise UserError(f"{walk.name} takes no sentences; only {fox.WALK.name} takes --sentence")
     if given.seed is not None and walk.seed is None:
         raise UserError(f"nothing in {walk.name} is random; it takes no --seed")
     text = str(walk.seed) if given.seed is None else given.seed
@@ -86,19 +86,19 @@ def _run(console: Console, given: argparse.Namespace) -> None:
 
 
 def _write_all(console: Console, folder: Path) -> None:
-    """Writes the page of every walk, with links between them; without a checkpoint, one walk is left out."""
+    """Writes linked pages of all walks, except the walk through your own model if there is no checkpoint."""
     results = {}
     for walk in WALKS.values():
         try:
             results[walk] = walk.try_changes(walk.run(walk.seed))
         except UserError as e:
-            console.print(f"without the walk through your own model: {e}", soft_wrap=True, markup=False)
+            console.print(f"the walk through your own model was skipped: {e}", soft_wrap=True, markup=False)
     for written in _write(folder, results):
         console.print(str(written), soft_wrap=True, markup=False)
 
 
 def _write(folder: Path, results: Mapping[Walk, WalkResult]) -> list[Path]:
-    """Writes the page of each walk, with links, and NAME-NN-TITLE.png for every matrix; returns the pages."""
+    """Writes each walk's page and NAME-NN-TITLE.png for each of its matrices; returns the paths of the pages."""
     present = [walk for walk in WALKS.values() if walk in results or (folder / walk.file).is_file()]
     model_pages = [result.numbers.page for result in results.values() if result.numbers.page]
     model_pages += [*sorted(folder.glob("model-step*.html")), *folder.glob("model.html")]
@@ -113,7 +113,7 @@ def _write(folder: Path, results: Mapping[Walk, WalkResult]) -> list[Path]:
 
 
 def _show(console: Console, heading: str, result: WalkResult) -> None:
-    """Prints the steps, the common mistakes, the questions and the answers."""
+    """Prints the steps of a walk, the common mistakes, the questions and the answers."""
     console.width = max(console.width, NARROWEST)
     if result.about:
         console.print(Text(result.about), soft_wrap=True)
@@ -144,26 +144,26 @@ def _show(console: Console, heading: str, result: WalkResult) -> None:
 
 
 def _table(matrix: Matrix) -> Table:
-    """A matrix as a table, with an ellipsis for rows and columns that do not fit."""
+    """Returns a matrix as a table, with an ellipsis for rows and columns that do not fit."""
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), collapse_padding=True, pad_edge=False)
     grid.add_column("", no_wrap=True, max_width=20, style="cyan")
-    whole = matrix.whole or bool(matrix.notes)
-    columns = _visible(len(matrix.header), whole)
+    show_all = matrix.show_all or bool(matrix.notes)
+    columns = _visible(len(matrix.header), show_all)
     for j in columns:
         grid.add_column(Text("…" if j is None else matrix.header[j]), justify="right", no_wrap=True)
     if matrix.notes:
         grid.add_column("", style="dim")
     cells = matrix.cells
-    for i in _visible(len(matrix.rows), whole or len(matrix.rows) <= 2 * MAX_SHOWN):
+    for i in _visible(len(matrix.rows), show_all or len(matrix.rows) <= 2 * MAX_SHOWN):
         row = ["⋮" if i is None else "…" if j is None else cells[i][j] for j in columns]
         note = matrix.notes[i : i + 1] if i is not None else []
         grid.add_row(*map(Text, ("⋮" if i is None else matrix.rows[i], *row, *note)))
     return grid
 
 
-def _visible(n: int, whole: bool) -> list[int | None]:
-    """Which of n rows or columns are shown; None is an ellipsis."""
-    return list(range(n)) if whole or n <= MAX_SHOWN else [*range(MAX_SHOWN - 2), None, n - 1]
+def _visible(n: int, show_all: bool) -> list[int | None]:
+    """Returns the indices of the rows or columns to show, out of n; None stands for an ellipsis."""
+    return list(range(n)) if show_all or n <= MAX_SHOWN else [*range(MAX_SHOWN - 2), None, n - 1]
 
 
 def _print(console: Console, text: str, style: str = "") -> None:

@@ -1,4 +1,4 @@
-"""causal-head: a causal head over B = 4 texts of T = 8 random vectors, C = 32 channels wide; D = 16 is its width."""
+"""causal-head: a causal head of width D = 16 over B = 4 texts of T = 8 random vectors with C = 32 channels."""
 
 from typing import Annotated
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from headscope.model.attention import attention
 from headscope.walkthrough.matrix import Numbers
-from headscope.walkthrough.plain import compare, hide_later, mix, project, take, weigh
+from headscope.walkthrough.plain import compare, hide_later, mix, project, weigh, weight_values
 from headscope.walkthrough.walk import Walk
 
-SEED = 1337  #: of the 64 weights that Andrej Karpathy's lecture “Let's build GPT” prints
+SEED = 1337  #: gives the 64 weights that Andrej Karpathy's lecture “Let's build GPT” prints
 B, T, C, D = 4, 8, 32, 16
 AT = [f"t{i}" for i in range(T)]
 
@@ -38,17 +38,17 @@ def compute(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask
     plain = weigh(visible)
     numbers.add(("weights", "A", plain), rows=AT, columns=AT, kind="weights")
     # %% Weights, scaled
-    shrunk = shrink(scores, scale)  # before the mask, because 0 times -∞ is not a number
+    shrunk = shrink(scores, scale)  # before the mask, because 0 times -∞ is NaN
     scaled = weigh(hide_later(shrunk) if mask else shrunk)
     numbers.add(("scaled weights", "A'", scaled), rows=AT, columns=AT, kind="weights")
     # %% Values
     by_v = mix(scaled, v)  # (B, T, D)
-    taken = take(scaled[:, -1], v)  # (B, T, D)
+    taken = weight_values(scaled[:, -1], v)  # (B, T, D)
     numbers.add(("values", "V", v), ("weighted values", "A'[t7] · V", taken), ("output by v", "Y", by_v), rows=AT)
     # %% Without values
     numbers.add(("output by x", "A X", mix(plain, x)), rows=AT)
     # %%
-    row = 2 + int(plain[0, 2:].amax(-1).argmax())  # the row with the largest weight, of those with 3 or more
+    row = 2 + int(plain[0, 2:].amax(-1).argmax())  # the row with the largest weight, except t0 and t1
     finite, best, last = visible[0][visible[0].isfinite()], int(plain[0, row].argmax()), int(plain[0, -1].argmax())
     numbers.update(row=AT[row], column=AT[best], largest=plain[0, row, best], largest_scaled=scaled[0, row].max())
     numbers.update(favourite=AT[last], lowest=finite.min(), highest=finite.max(), is_scaled=scale != 0)
@@ -57,4 +57,4 @@ def compute(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask
     return numbers
 
 
-WALK = Walk("causal-head", "a causal head over random vectors, without and with scaling, by x and by v", SEED, compute)
+WALK = Walk("causal-head", "a causal head over random vectors, with and without scaling and values", SEED, compute)

@@ -12,12 +12,12 @@ from headscope.errors import UserError
 from headscope.model.attention import attention
 from headscope.render.labels import label
 from headscope.walkthrough.matrix import Numbers
-from headscope.walkthrough.plain import compare, mix, scale, take, weigh
+from headscope.walkthrough.plain import compare, mix, scale, weigh, weight_values
 from headscope.walkthrough.walk import Walk
 
 SENTENCE = "The quick brown fox jumps over the lazy dog"
 D, WINDOW, LONGEST = 3, 2, 1000
-METHODS = ("exp twice", "softmax")  #: ways to turn scores into weights, of which the first is a mistake
+METHODS = ("exp twice", "softmax")  #: ways to turn scores into weights; the first one is a mistake
 
 
 def draw(seed: int, words: int, width: int) -> Tensor:
@@ -32,28 +32,28 @@ def average(vectors: Tensor, window: slice) -> Tensor:
 
 def distances_to(context: Tensor, embeddings: Tensor) -> Tensor:
     apart = embeddings - context  # (V, D)
-    return apart.square().sum(-1).sqrt()  # (V,), the smallest wins
+    return apart.square().sum(-1).sqrt()  # (V,); the nearest word is the prediction
 
 
-def add_up(places: Tensor, weights: Tensor, words: int) -> Tensor:
-    none = torch.zeros(words, dtype=weights.dtype)
-    return none.index_add(0, places, weights)  # (V,), equal words add up
+def add_up(ids: Tensor, weights: Tensor, words: int) -> Tensor:
+    zeros = torch.zeros(words, dtype=weights.dtype)
+    return zeros.index_add(0, ids, weights)  # (V,); weights of equal words are added up
 
 
 def predictions(by_weight: int, by_values: int, words: int) -> list[str]:
-    """Notes for the words of the vocabulary: by which method each word is predicted."""
+    """Returns a note for each word in the vocabulary, with the methods that predict the word."""
     methods = ((by_weight, "predicted by the largest weight"), (by_values, "predicted by the values"))
-    return [", ".join(note for place, note in methods if place == i) for i in range(words)]
+    return [", ".join(note for prediction, note in methods if prediction == i) for i in range(words)]
 
 
 def split(sentences: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Returns the words of the last sentence, and the vocabulary of all; raises `UserError` for too few or many."""
+    """Returns the words of the last sentence and the vocabulary; raises `UserError` for too few or too many words."""
     texts = [[label(word) for word in sentence.split()] for sentence in sentences]
     words, n = texts[-1], sum(map(len, texts))
     if len(words) < 2:
-        raise UserError(f"--sentence {sentences[-1]!r} has {len(words)} words; a word and one before it are needed")
+        raise UserError(f"--sentence {sentences[-1]!r} has {len(words)} words; use at least two")
     if n > LONGEST:
-        raise UserError(f"the sentences have {n:,} words; give at most {LONGEST:,}")
+        raise UserError(f"the sentences have {n:,} words; use at most {LONGEST:,}")
     return words, list(dict.fromkeys(word for text in texts for word in text))
 
 
@@ -69,13 +69,13 @@ def compute(
     # %% Words to vectors
     words, vocabulary = split(sentences)
     embeddings = draw(seed, len(vocabulary), width)
-    places = torch.tensor([vocabulary.index(word) for word in words])
+    ids = torch.tensor([vocabulary.index(word) for word in words])
     at = len(words) // 2
     roles = ["current word" if i == at else "context" * (at - window <= i < at) for i in range(len(words))]
-    numbers.add(("tokens", "ids", places), rows=words, columns=("id",), kind="table", notes=roles)
-    numbers.add(("embeddings", "E", embeddings), rows=vocabulary, whole=True)
+    numbers.add(("tokens", "ids", ids), rows=words, columns=("id",), kind="table", notes=roles)
+    numbers.add(("embeddings", "E", embeddings), rows=vocabulary, show_all=True)
     # %% Query
-    v = k = embeddings[places]  # (T, D)
+    v = k = embeddings[ids]  # (T, D)
     before = slice(max(0, at - window), at)
     q = average(k, before)  # (1, D)
     numbers.add(("query", "q", torch.cat((k[before], q))), rows=[*words[before], "mean"], shape=f"({width},)")
@@ -83,33 +83,34 @@ def compute(
     scores = compare(q, k)[0]  # (T,)
     scaled = scale(scores, width)
     numbers.add(("vectors", "K", k), rows=words, is_view=True)
-    numbers.add(("scores", "s", torch.stack((scores, scaled), -1)), rows=words, columns=("score", "scaled"), whole=True)
+    both = torch.stack((scores, scaled), -1)  # (T, 2)
+    numbers.add(("scores", "s", both), rows=words, columns=("score", "scaled"), show_all=True)
     # %% Weights
     twice, weights = weigh(scaled.exp()), weigh(scaled)  # (T,) each
-    numbers.add(("exponentials", "exp(s)", scaled.exp()), rows=words, columns=("exp",), kind="table", whole=True)
+    numbers.add(("exponentials", "exp(s)", scaled.exp()), rows=words, columns=("exp",), kind="table", show_all=True)
     both = torch.stack((twice, weights), -1)  # (T, 2)
-    numbers.add(("weights", "a", both), rows=words, columns=METHODS, kind="weights", whole=True)
+    numbers.add(("weights", "a", both), rows=words, columns=METHODS, kind="weights", show_all=True)
     # %% Values
     context = mix(weights[None], v)  # (1, D)
     numbers.add(("softmax weights", "a", weights[None]), rows=("a",), columns=words, kind="weights", is_view=True)
-    taken = torch.cat((take(weights, v), context))
-    numbers.add(("weighted values", "a · V", taken), rows=[*words, "sum"], whole=True)
+    taken = torch.cat((weight_values(weights, v), context))
+    numbers.add(("weighted values", "a · V", taken), rows=[*words, "sum"], show_all=True)
     # %% A prediction
     distances = distances_to(context, embeddings)  # (V,)
     nearest = int(distances.argmin())
     notes = ["nearest" * (i == nearest) for i in range(len(vocabulary))]
     numbers.add(("distances", "|E - c|", distances), rows=vocabulary, columns=("distance",), kind="table", notes=notes)
-    sums = torch.stack([add_up(places, w, len(vocabulary)) for w in (twice, weights)], -1)  # (V, 2)
+    sums = torch.stack([add_up(ids, w, len(vocabulary)) for w in (twice, weights)], -1)  # (V, 2)
     notes = predictions(int(twice.argmax()), nearest, len(vocabulary))
     numbers.add(("probabilities", "P", sums), rows=vocabulary, columns=METHODS, kind="weights", notes=notes)
     # %%
     best, is_last = int(weights.argmax()), at + 1 == len(words)
-    follower = places[at if is_last else at + 1]
+    follower = ids[at if is_last else at + 1]
     numbers.update(current=words[at], has_next=not is_last, follower=vocabulary[follower], words=len(vocabulary))
     numbers.update(best=best, best_word=words[best], nearest=vocabulary[nearest], nearest_place=nearest)
     numbers.update(before=max(0, at - 1), later=weights[at + 1 :].sum(), nearer=(distances < distances[follower]).sum())
     numbers["difference"] = (attention(q, k, v, causal=False) - context).abs().max()
-    # the errors of a program that looks up words by wrong places
+    # the errors of a program that looks up words by a wrong index
     place, first = int(twice.argmax()), words.index(words[at])
     found = vocabulary[place] if place < len(vocabulary) else ""
     numbers.update(finds_another=found not in ("", words[place]), finds_none=not found, is_repeated=first < at)
@@ -117,4 +118,4 @@ def compute(
     return numbers
 
 
-WALK = Walk("fox", "a mean query over random word vectors predicts a word, by weights and by values", 0, compute)
+WALK = Walk("fox", "attention over random word vectors predicts a word, by weights and by values", 0, compute)

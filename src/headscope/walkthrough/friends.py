@@ -1,4 +1,4 @@
-"""friends: attention between T = 4 vectors of C = D = 3 features; the head with chosen matrices has D = 1."""
+"""friends: attention between T = 4 vectors with C = D = 3 features; the head with chosen matrices has D = 1."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from headscope.model.attention import attention, attention_weights
 from headscope.walkthrough.matrix import Numbers
-from headscope.walkthrough.plain import compare, mix, project, scale, take, weigh
+from headscope.walkthrough.plain import compare, mix, project, scale, weigh, weight_values
 from headscope.walkthrough.walk import Walk
 
 FRIENDS = {
@@ -18,7 +18,7 @@ FRIENDS = {
     "Daisy": (0.7, 0.5, 0.9),
 }
 NAMES, FEATURES = tuple(FRIENDS), ("music", "food", "travel")
-PROJECTIONS = [f"W{matrix}[{i}]" for matrix in "qkv" for i in range(3)]  #: labels of the rows of Wq, Wk and Wv
+PROJECTIONS = [f"W{matrix}[{i}]" for matrix in "qkv" for i in range(3)]  #: row labels for Wq, Wk and Wv
 
 
 def choose(x: Tensor, sharpness: float, sign: int) -> tuple[Tensor, Tensor]:
@@ -53,7 +53,7 @@ def compute(
     numbers.add(("row sums", "Σ A", weights.sum(-1)), rows=NAMES, columns=("sum",), kind="table")
     # %% Output
     y = mix(weights, v)  # (T, D)
-    numbers.add(("weighted values", "A[Alice] · V", take(weights[0], v)), ("output", "Y", y), rows=NAMES)
+    numbers.add(("weighted values", "A[Alice] · V", weight_values(weights[0], v)), ("output", "Y", y), rows=NAMES)
     # %% Chosen matrices
     q1, k1 = choose(x, sharpness, 1 if keys == "alike" else -1)  # (T, 1) each
     chosen_scores = compare(q1, k1)
@@ -65,11 +65,11 @@ def compute(
     numbers.add(("chosen weights", "A", chosen), rows=NAMES, columns=NAMES, kind="weights")
     numbers.add(("chosen output", "Y", mix(chosen, x)), rows=NAMES, columns=FEATURES)
     # %%
-    change = attention(q, k, v, causal=True) - y  # of the output by a causal mask
+    change = attention(q, k, v, causal=True) - y  # the effect of a causal mask on the output
     numbers.update(first_change=change[0].abs().max(), last_change=change[-1].abs().max())
     numbers.update(masked_weight=attention_weights(q, k)[0, 0], spread=(y.amax(0) - y.amin(0)).max())
     numbers["difference"] = (attention(q, k, v, causal=False) - y).abs().max()
     return numbers
 
 
-WALK = Walk("friends", "four friends attend to each other: by random matrices, and by chosen ones", 0, compute)
+WALK = Walk("friends", "four friends attend to each other, with random matrices and then with chosen ones", 0, compute)

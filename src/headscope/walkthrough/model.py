@@ -23,13 +23,13 @@ from headscope.show.attribution import largest
 from headscope.show.page import target
 from headscope.show.request import ShowRequest
 from headscope.walkthrough.matrix import Matrix, Numbers
-from headscope.walkthrough.plain import Three, hide_later, mix, weigh
+from headscope.walkthrough.plain import QKV, hide_later, mix, weigh
 from headscope.walkthrough.walk import Walk
 
 RUNS = Path("outputs")
-SHORTEST, LONGEST = 5, 8  #: tokens of the text if the user gives none: short enough to read its attention pattern
-TOP = 6  #: most likely next tokens to show
-PARTS = 9  #: of the model, in the table of contributions to a logit
+SHORTEST, LONGEST = 5, 8  #: tokens in the text that the walk chooses: few enough for a readable attention pattern
+TOP = 6  #: number of likely next tokens to show
+PARTS = 9  #: number of model parts in the table of contributions to a logit
 Head = tuple[int, int]  #: layer and head, from 0
 P = Tensor  #: probabilities, (V,)
 
@@ -38,17 +38,17 @@ def embed(model: TransformerLM, ids: Tensor) -> Tensor:
     return model.embed(ids[None])[0]  # (T, C)
 
 
-def project(model: TransformerLM, ids: Tensor, at: Head) -> Three:
+def project(model: TransformerLM, ids: Tensor, at: Head) -> QKV:
     cache = look(model, ids[None], "queries", "keys", "values")
-    place = (at[0], 0, at[1])  # in (L, 1, H, T, D); positions are applied
-    return cache.queries[place], cache.keys[place], cache.values[place]
+    index = (at[0], 0, at[1])  # into (L, 1, H, T, D); RoPE and similar schemes are already applied
+    return cache.queries[index], cache.keys[index], cache.values[index]
 
 
 def score(block: Block, x: Tensor, q: Tensor, k: Tensor, h: int) -> Tensor:
     attention = block.attention
     scores = q @ k.T * attention.position.scale  # (T, T)
     _, keys, _ = attention.heads(block.norm1(x[None]))
-    _, bias = attention.score_inputs(keys)  # None for most positions
+    _, bias = attention.score_inputs(keys)  # None for most positional schemes
     if bias is not None:
         scores = scores + bias.expand(1, attention.n_heads, -1, -1)[0, h]
     return hide_later(scores)
@@ -78,18 +78,18 @@ def remove(model: TransformerLM, ids: Tensor, at: Head, by: Ablation) -> P:
 def compute(
     seed: int | None = None,
     *,
-    checkpoint: str = "",  # the best one of the newest run in `outputs`
-    prompt: str = "",  # the beginning of a text from the checkpoint, chosen so that a head matters
-    head: str = "",  # the head whose removal changes the next token's probability most
+    checkpoint: str = "",  # default: the best checkpoint of the newest run in `outputs`
+    prompt: str = "",  # default: a text from the checkpoint, cut where a head has a large effect
+    head: str = "",  # default: the head whose removal changes the next token's probability most
     instead: Literal["zero", "mean"] = "zero",
 ) -> Numbers:
-    """Walks through one head of a checkpoint; nothing is random, so the seed is not used.
+    """Walks through one head of a checkpoint. Nothing is random, so the seed has no effect.
 
-    Raises `UserError` without a checkpoint, for an unknown head, and for a text of fewer than two tokens.
+    Raises `UserError` if there is no checkpoint, the head is unknown, or the text has fewer than two tokens.
     """
     path = checkpoints.find(checkpoint) if checkpoint else checkpoints.newest(RUNS)
     if path is None:
-        hint = "train one with make train, or name one: --set checkpoint=…"
+        hint = "create one with make train, or choose another one: --set checkpoint=…"
         raise UserError(f"no run in {RUNS}/ has a checkpoint; {hint}")
     request, ids, reports = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
     model, about, text = request.transformer(), request.about, [label(request.tokenizer.show(i)) for i in ids.tolist()]
@@ -126,7 +126,7 @@ def compute(
 
 
 def _add_prediction(numbers: Numbers, request: ShowRequest, ids: Tensor, at: Head, by: Ablation) -> None:
-    """Adds the likeliest next tokens, their logits, and their probabilities with and without the head."""
+    """Adds the most likely next tokens, their logits, and their probabilities with and without the head."""
     model, name = request.transformer(), f"L{at[0]}H{at[1]}"
     p, p_without = predict(model, ids), remove(model, ids, at, by)  # (V,) each
     top = p.topk(min(TOP, len(p))).indices
@@ -144,14 +144,16 @@ def _add_prediction(numbers: Numbers, request: ShowRequest, ids: Tensor, at: Hea
     numbers.update(first=tokens[0], vocabulary=len(p), change=float(p_without[top[0]].log() - p[top[0]].log()))
 
 
-@lru_cache(maxsize=8)  # the suggested changes walk through the same model again
+@lru_cache(maxsize=8)  # every suggested change runs the walk with the same model
 def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor, dict[Head, str]]:
-    """The model, the ids (T,) of the text, and a text about each head; `modified` makes a changed file load again."""
+    """Returns the model, the ids (T,) and a text about each head; a new time `modified` loads the file again."""
     model, tokenizer, about = checkpoints.load(path)
     request = ShowRequest(model, tokenizer, prompt, path, about)
     ids = request.context()[0] if prompt else _choose_text(request)
     if len(ids) < 2:
-        raise UserError(f"--set prompt={prompt}: that is 1 {tokenizer.unit}, and a head needs two to choose from")
+        raise UserError(
+            f"--set prompt={prompt}: the text has only 1 {tokenizer.unit}, and a head needs two to choose from"
+        )
     try:
         reports = show_heads.reports(request)
     except UserError:  # the texts in the checkpoint are too short
@@ -161,11 +163,12 @@ def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor
 
 @torch.no_grad()
 def _choose_text(request: ShowRequest) -> Tensor:
-    """The beginning (T,) of a text whose true next token is the model's first choice and depends most on a head."""
+    """Returns the start (T,) of a text, cut before a correctly predicted token that depends strongly on one head."""
     model, kept = request.transformer(), request.about.get("passages")
     texts = (torch.tensor(kept) if kept else show_heads.passages(request))[:, : LONGEST + 1]  # (B, T)
     if texts.shape[1] < 3:
-        raise UserError(f"{request.checkpoint} keeps texts of {texts.shape[1]} tokens only; give one: --set prompt=…")
+        hint = "use a longer one: --set prompt=…"
+        raise UserError(f"{request.checkpoint} contains only texts of {texts.shape[1]} tokens; {hint}")
     right = look(model, texts).logits[:, :-1].argmax(-1) == texts[:, 1:]  # (B, T - 1)
     right[:, : min(SHORTEST, texts.shape[1] - 1) - 1] = False
     heads = [(layer, head) for layer in range(model.n_layers) for head in range(model.n_heads)]
@@ -175,12 +178,12 @@ def _choose_text(request: ShowRequest) -> Tensor:
 
 
 def _find_head(model: TransformerLM, ids: Tensor, name: str) -> Head:
-    """The head with a name; for an empty name, the head that changes the probability of the likeliest token most."""
+    """Returns the named head, or for "", the head that changes the most likely token's probability most."""
     names = {f"L{i}H{j}": (i, j) for i in range(model.n_layers) for j in range(model.n_heads)}
     if name.upper() in names:
         return names[name.upper()]
     if name:
-        raise UserError(f"--set head={name}: there is no such head; there are {' '.join(names)}")
+        raise UserError(f"--set head={name}: the model has no such head; its heads are {' '.join(names)}")
     p, first = predict(model, ids).max(-1)
     return max(names.values(), key=lambda at: abs(float(remove(model, ids, at, zero)[first] - p)))
 

@@ -1,4 +1,4 @@
-"""A walk as HTML: its page, and parts of it for the cells of a notebook."""
+"""Walks as HTML: whole pages, and single parts for the cells of a notebook."""
 
 import base64
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from headscope.walkthrough.walk import Walk
 
 @dataclass(frozen=True)
 class Shown:
-    """HTML that a notebook shows if it is the last line of a cell."""
+    """HTML that a notebook displays if it is the value of the last line in a cell."""
 
     html: str = field(repr=False)
 
@@ -22,45 +22,45 @@ class Shown:
 
 
 def show(*parts: Matrix | str) -> Shown:
-    """Matrices side by side, with signs between them."""
+    """Shows matrices side by side, with signs between them."""
     return _cell(parts=parts)
 
 
 def step(result: WalkResult, title: str) -> Shown:
-    """A step of a walk: its question, text, code, matrices and what to notice. Raises `KeyError` for a wrong title."""
+    """Shows a step with its question, text, code, matrices and notice; raises `KeyError` for an unknown title."""
     found = {step.title: step for step in result.steps}[title]
     return _cell(step=found, parts=found.equation)
 
 
 def notice(result: WalkResult, title: str) -> Shown:
-    """What to notice in the numbers of a step. Raises `KeyError` for a wrong title."""
+    """Shows the notice, a remark on the numbers of a step; raises `KeyError` for an unknown title."""
     return _cell(mistakes=[("Notice", {step.title: step.notice for step in result.steps}[title])])
 
 
 def mistakes(result: WalkResult) -> Shown:
-    """The common mistakes of a walk."""
+    """Shows the common mistakes of a walk."""
     return _cell(mistakes=result.mistakes)
 
 
 def questions(result: WalkResult) -> Shown:
-    """The three questions of a walk; a click on a question shows its answer."""
+    """Shows the three questions of a walk; a click on a question shows its answer."""
     return _cell(checks=result.checks)
 
 
-def whole(walk: Walk) -> str:
-    """The page of a walk with every step, for `headscope.Page`."""
+def full_page(walk: Walk) -> str:
+    """Returns the HTML page of a walk, run with its defaults, for `headscope.Page`."""
     return html(walk, walk.try_changes(walk.run(walk.seed)))
 
 
 def html(walk: Walk, result: WalkResult, links: Sequence[tuple[str, str]] = ()) -> str:
-    """The page of a walk, one document that loads nothing, with links of a text and an address each."""
+    """Returns the page of a walk as one self-contained HTML document; `links` are pairs of a text and an address."""
     seed = result.arguments["seed"]
     summary = walk.summary if seed is None else f"{walk.summary} · seed {seed}"
     return render_page("walkthrough.html", title=walk.name, summary=summary, result=result, links=links)
 
 
 def picture(matrix: Matrix, title: str) -> bytes:
-    """A matrix as a PNG."""
+    """Returns a picture of a matrix as PNG data."""
     values = matrix.values.detach().double().numpy()
     return png(matrix_picture(values, matrix.rows, matrix.header, title, matrix.kind == "weights"))
 

@@ -1,4 +1,4 @@
-"""part4: the parts of a transformer. Shapes: B batch (1), T positions (3), C = d_model, H heads, D = C / H."""
+"""part4: the parts of a transformer. Shapes: batch B = 1, T = 3 positions, C = d_model, H heads, D = C / H."""
 
 import re
 from typing import Annotated
@@ -76,8 +76,8 @@ def compute(
     numbers.add(("masked weights", "A", masked), rows=TOKENS, columns=TOKENS, kind="weights")
     numbers.add(("masked output", "Y", mix(masked, x)), rows=TOKENS)
     # %% Positions
-    table = wave(100, 64)[:50, :32].T  # channels go down, positions across
-    shape = "(100, 64), 50 positions and 32 channels of it, transposed"
+    table = wave(100, 64)[:50, :32].T  # channels from top to bottom, positions from left to right
+    shape = "(100, 64), only 50 positions and 32 channels, transposed"
     numbers.add(("sinusoidal positions", "PEᵀ", table), rows=[f"ch{i}" for i in range(32)], shape=shape)
     # %% A block
     model = build(width, heads, layers)
@@ -95,10 +95,10 @@ def compute(
 
 
 def add_tour(numbers: Numbers, block: Block, x: Tensor) -> None:
-    """Adds the stations of a block that reads x, and the difference from the output of the whole block."""
+    """Adds the stages of a block with input x, and the difference from the output of the whole block."""
     q, k, _, heads, middle, wide, end = tour(block, x)
     (h, d), attn = (q.shape[1], q.shape[-1]), block.attention
-    stations = {
+    stages = {
         "x": (x, "the input, the residual stream"),
         "norm 1": (block.norm1(x), "each position with mean 0 and standard deviation 1"),
         "queries": (q, f"{h} heads of width {d}; keys and values have the same shape"),
@@ -113,15 +113,15 @@ def add_tour(numbers: Numbers, block: Block, x: Tensor) -> None:
         "down": (block.feedforward(block.norm2(middle)), "back to the width of the residual stream"),
         "out": (end, "added to the residual stream"),
     }
-    spread = torch.stack([t.std() for t, _ in stations.values()])
-    notes = [f"{tuple(t.shape)}  {note}" for t, note in stations.values()]
+    spread = torch.stack([t.std() for t, _ in stages.values()])
+    notes = [f"{tuple(t.shape)}  {note}" for t, note in stages.values()]
     entry, shape = ("tour of a block", "x", spread), f"{tuple(x.shape)} in and out"
-    numbers.add(entry, rows=[*stations], columns=("spread",), kind="table", shape=shape, notes=notes)
+    numbers.add(entry, rows=[*stages], columns=("spread",), kind="table", shape=shape, notes=notes)
     numbers["same_block"] = (end - block(x)).abs().max()
 
 
 def add_parameters(numbers: Numbers, model: TransformerLM) -> dict[str, int]:
-    """Adds a table of the parameters of each part, with equal parts of all blocks added up; returns the counts."""
+    """Adds a table with the number of parameters in each part, summed over blocks, and returns these numbers."""
     counts, shapes, total = dict[str, int](), dict[str, str](), count(model)
     for name, module in model.named_modules():
         own = list(module.parameters(recurse=False))
@@ -137,4 +137,4 @@ def add_parameters(numbers: Numbers, model: TransformerLM) -> dict[str, int]:
     return counts
 
 
-WALK = Walk("part4", "attention with and without mask, positions, a block's shapes, 4.8M parameters", 42, compute)
+WALK = Walk("part4", "attention with and without a mask, positions, shapes in a block, 4.8M parameters", 42, compute)

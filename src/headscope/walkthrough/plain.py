@@ -1,4 +1,4 @@
-"""Attention in plain tensor operations, which the walks run and show. Shapes: T positions, C channels, D head width."""
+"""Attention as short functions that the walks run and show. Shapes: T positions, C channels, D head width."""
 
 import math
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import Linear
 
-Three = tuple[Tensor, Tensor, Tensor]
+QKV = tuple[Tensor, Tensor, Tensor]
 
 
-def project(x: Tensor, wq: Linear, wk: Linear, wv: Linear) -> Three:
-    return wq(x), wk(x), wv(x)  # x Wᵀ each: (T, C) @ (C, D) gives (T, D)
+def project(x: Tensor, wq: Linear, wk: Linear, wv: Linear) -> QKV:
+    return wq(x), wk(x), wv(x)  # each is x Wᵀ: (T, C) @ (C, D) gives (T, D)
 
 
 def compare(q: Tensor, k: Tensor) -> Tensor:
@@ -30,8 +30,8 @@ def weigh(scores: Tensor) -> Tensor:
     return scores.softmax(-1)  # every row adds up to 1
 
 
-def take(weights: Tensor, v: Tensor) -> Tensor:
-    return weights[..., None] * v  # a row of weights (T,), values (T, D)
+def weight_values(weights: Tensor, v: Tensor) -> Tensor:
+    return weights[..., None] * v  # one row of weights (T,), values (T, D): gives (T, D)
 
 
 def mix(weights: Tensor, v: Tensor) -> Tensor:

@@ -18,21 +18,21 @@ Entry = tuple[str, str]  #: a heading and its text
 
 
 class Change(NamedTuple):
-    """A suggestion to change an option, and the number to watch."""
+    """A suggestion to change an option, with a number to watch."""
 
     option: str
-    value: str  #: as typed; it differs from the option's default
-    ask: str  #: the question, such as "What if nothing is hidden?"
+    value: str  #: as typed; different from the option's default
+    ask: str  #: the question, such as "What if no position is hidden?"
     at: tuple[str, int, int]  #: the number to watch: the title of a matrix, a row and a column
-    because: str  #: why the number changes, true in both directions
+    because: str  #: why the number changes; also true if the change is undone
 
 
 class TriedChange(NamedTuple):
-    """A suggested change after the walk ran with it."""
+    """A suggested change, after a run of the walk with it."""
 
     command: str
     ask: str
-    answer: str  #: the number before and after, and why
+    answer: str  #: the number before and after the change, and the reason
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Step:
     title: str
     question: str
     text: str
-    formula: str  #: in the symbols of the matrices; four spaces separate formulas
-    code: Sequence[Callable[..., Any]]  #: functions of a few lines that the walk ran
+    formula: str  #: uses the symbols of the matrices; four spaces separate formulas
+    code: Sequence[Callable[..., Any]]  #: short functions that the walk runs
     equation: Sequence[Matrix | str]  #: matrices, with the signs between them
     matrices: Sequence[Matrix]  #: the matrices of the equation that no earlier step showed
     notice: str
@@ -61,22 +61,22 @@ class Step:
 
 
 def source_of(function: Callable[..., Any]) -> str:
-    """The source of a function, without its docstring and comments for the type checker."""
+    """Returns the source of a function, without its docstring and without comments for the type checker."""
     return re.sub(r' *""".*"""\n|  # type: ignore.*', "", inspect.getsource(function).strip())
 
 
 @dataclass(frozen=True)
 class WalkResult:
-    """A walk after it ran."""
+    """The result of a run of a walk."""
 
     question: str  #: of the whole walk
     steps: Sequence[Step]
     mistakes: Sequence[Entry]  #: common mistakes, and their consequences in numbers
     checks: Sequence[Entry]  #: three questions with their answers
-    about: str  #: which model was walked through, if any
+    about: str  #: names the model, if the walk uses a checkpoint
     numbers: Numbers
-    arguments: Mapping[str, Any] = field(default_factory=dict)  #: of the run: the seed and options
-    changes: Sequence[TriedChange | None] = ()  #: of the steps, if they were tried
+    arguments: Mapping[str, Any] = field(default_factory=dict)  #: the seed and options of the run
+    changes: Sequence[TriedChange | None] = ()  #: one per step, or empty if the changes were not tried
 
     @property
     def matrices(self) -> list[Matrix]:
@@ -84,11 +84,11 @@ class WalkResult:
 
 
 class _Filler(Formatter):
-    """Fills named values and cells of matrices into a text."""
+    """Inserts named values and cells of matrices into a text."""
 
     def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        name, *place = re.findall(r"[^\[\]]+", field_name)
-        return kwargs[name].cell(*place) if place else kwargs[name], name
+        name, *cell = re.findall(r"[^\[\]]+", field_name)
+        return kwargs[name].cell(*cell) if cell else kwargs[name], name
 
     def format_field(self, value: Any, format_spec: str) -> str:
         value = value.item() if isinstance(value, Tensor) else value
@@ -100,13 +100,13 @@ def fill_values(text: str, numbers: Numbers) -> str:
 
 
 def sections(markdown: str, level: int = 2) -> dict[str, str]:
-    """The sections below the headings of a level, by heading; the text before the first heading has an empty one."""
+    """Returns the sections at a heading level, by heading; the text before the first heading has the key ""."""
     before, *rest = re.split(rf"^{'#' * level} ", markdown, flags=re.M)
     return {"": before} | {title.strip(): body for title, _, body in (part.partition("\n") for part in rest)}
 
 
 def fields(body: str, numbers: Numbers) -> dict[str, str]:
-    """The filled paragraphs of a section by label; those without a label are `Text`."""
+    """Returns the filled paragraphs of a section by label; paragraphs without a label have the key `Text`."""
     found: dict[str, str] = {}
     latest = ""
     for paragraph in re.split(r"\n\s*\n", body.strip()):
@@ -121,7 +121,7 @@ def fields(body: str, numbers: Numbers) -> dict[str, str]:
 
 
 def fill(markdown: str, functions: Mapping[str, Any], numbers: Numbers) -> WalkResult:
-    """Fills numbers and functions into a text that names them; raises `ValueError` for a missing or unused number."""
+    """Inserts numbers and functions into a text by name; raises `ValueError` for a missing or unused number."""
     walk, _, _ = markdown.partition(f"## {NOTEBOOK}\n")
     _check_names(walk, numbers)
     parts = sections(walk)
@@ -138,8 +138,8 @@ def fill(markdown: str, functions: Mapping[str, Any], numbers: Numbers) -> WalkR
         change = None
         if text.get("Set"):
             option, _, value = text["Set"].partition("=")
-            name, *place = re.findall(r"[^\[\]]+", text["Watch"])
-            at = (numbers[name].title, *numbers[name].place(*place))
+            name, *cell = re.findall(r"[^\[\]]+", text["Watch"])
+            at = (numbers[name].title, *numbers[name].indices(*cell))
             change = Change(option, value, text["Change"], at, text["Because"])
         words = (fill_values(title, numbers), text["Question"], text["Text"], text["Formula"].replace("; ", "    "))
         steps.append(Step(*words, code, equation, matrices, text["Notice"], change))
@@ -148,14 +148,14 @@ def fill(markdown: str, functions: Mapping[str, Any], numbers: Numbers) -> WalkR
 
 
 def _entries(body: str, numbers: Numbers) -> list[Entry]:
-    """The `### ` headings of a section, each with its text."""
+    """Returns the `### ` headings of a section with their texts."""
     entries = sections(body, level=3)
     entries.pop("")
     return [(fill_values(title, numbers), fields(text, numbers)["Text"]) for title, text in entries.items()]
 
 
 def _check_names(markdown: str, numbers: Numbers) -> None:
-    unwrapped = re.sub(r"\n(?=\S)", " ", markdown)  # a name may be on two lines
+    unwrapped = re.sub(r"\n(?=\S)", " ", markdown)  # a line break may be inside a name
     names = {field.partition("[")[0] for _, field, _, _ in Formatter().parse(unwrapped) if field}
     names |= set(re.findall(r"^(?:If|Unless) (\w+): ", markdown, flags=re.M))
     names |= set(re.findall(r"^Watch: ([^\[]+)", markdown, flags=re.M))
@@ -163,4 +163,4 @@ def _check_names(markdown: str, numbers: Numbers) -> None:
         names |= {name for name, _, _ in REFERENCE.findall(equation)}
     if wrong := names ^ set(numbers):
         missing, unused = sorted(wrong - set(numbers)), sorted(wrong - names)
-        raise ValueError(f"the text names {missing}, which are not computed; it does not use {unused}")
+        raise ValueError(f"the walk does not compute {missing}, which its text names; the text does not use {unused}")

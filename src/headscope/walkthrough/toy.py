@@ -10,7 +10,7 @@ from torch.optim import Adam
 
 from headscope.model.attention import attention, attention_weights
 from headscope.walkthrough.matrix import Numbers
-from headscope.walkthrough.plain import Three, compare, hide_later, mix, scale, take, weigh
+from headscope.walkthrough.plain import QKV, compare, hide_later, mix, scale, weigh, weight_values
 from headscope.walkthrough.walk import Walk
 
 VOCABULARY = ("I", "love", "cats", "dogs", "<pad>", "<eos>")
@@ -23,7 +23,7 @@ def ids(*words: str) -> Tensor:
 
 
 class NextWord(nn.Module):
-    """Embedding, one head with biases, classifier. The order of creation decides the weights that a seed gives."""
+    """Embedding, one head with biases, classifier. The initial weights depend on the order of these lines."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class NextWord(nn.Module):
         self.classifier = nn.Linear(WIDTH, len(VOCABULARY))
 
     def forward(self, tokens: Tensor, causal: bool = False) -> Tensor:
-        """Tokens (T,) to logits (T, V)."""
+        """Maps tokens (T,) to logits (T, V)."""
         q, k, v = project(self, self.embedding(tokens))
         return cast(Tensor, self.classifier(self.out(attention(q, k, v, causal=causal))))
 
@@ -58,12 +58,12 @@ def train(seed: int, to: Tensor, causal: bool, epochs: int) -> Trained:
     return model, [learn(model, adam, to, causal) for _ in range(epochs)]
 
 
-def project(model: NextWord, x: Tensor) -> Three:
-    return model.query(x), model.key(x), model.value(x)  # x Wᵀ + b each
+def project(model: NextWord, x: Tensor) -> QKV:
+    return model.query(x), model.key(x), model.value(x)  # each is x Wᵀ + b
 
 
 def predict(model: NextWord, y: Tensor) -> tuple[Tensor, Tensor]:
-    logits = model.classifier(model.out(y))[-1]  # of the last word, (V,)
+    logits = model.classifier(model.out(y))[-1]  # (V,), for the last word
     return logits, logits.softmax(-1)
 
 
@@ -94,7 +94,8 @@ def compute(
     numbers.add(("weights", "A", weights), rows=SENTENCE, columns=SENTENCE, kind="weights")
     # %% Mix
     y = mix(weights, v)  # (T, C)
-    numbers.add(("weighted values", "A[love] · V", take(weights[-1], v)), ("head output", "Y", y), rows=SENTENCE)
+    received = weight_values(weights[-1], v)  # (T, C)
+    numbers.add(("weighted values", "A[love] · V", received), ("head output", "Y", y), rows=SENTENCE)
     # %% The next word
     logits, probabilities = predict(model, y)  # (V,) each
     numbers.add(("output", "Y Woᵀ + bo", model.out(y)), rows=SENTENCE)
@@ -104,14 +105,14 @@ def compute(
     best, second = logits.topk(2).values
     numbers.update(last_loss=losses[-1], likely=probabilities[VOCABULARY.index(target)], lead=best - second)
     numbers["difference"] = (attention(q, k, v, causal=mask) - y).abs().max()
-    # the mistakes: no mask, one answer after any two words, and a better training
+    # for the common mistakes: no mask, one answer after any two words, and better training
     at, love = VOCABULARY.index(target), VOCABULARY.index("love")
-    free, masked = (model(ids(*SENTENCE), causal).softmax(-1) for causal in (False, True))  # (T, V) each
+    unmasked, masked = (model(ids(*SENTENCE), causal).softmax(-1) for causal in (False, True))  # (T, V) each
     pairs = [float(model(ids(a, b), mask)[-1].softmax(-1)[at]) for a in VOCABULARY for b in VOCABULARY]
     better, _ = train(seed, ids("love", target), causal=True, epochs=epochs)
     after_i, after_love = better(ids(*SENTENCE), causal=True).softmax(-1)  # (V,) each
-    numbers.update(peek=attention_weights(q, k, causal=False)[0, 1], moved=masked[-1, at] - free[-1, at])
-    numbers.update(love_after_i=free[0, love], better_after_i=after_i[love], better_after_love=after_love[at])
+    numbers.update(peek=attention_weights(q, k, causal=False)[0, 1], moved=masked[-1, at] - unmasked[-1, at])
+    numbers.update(love_after_i=unmasked[0, love], better_after_i=after_i[love], better_after_love=after_love[at])
     numbers.update(pairs=len(pairs), least=min(pairs))
     return numbers
 

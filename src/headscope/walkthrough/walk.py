@@ -1,4 +1,4 @@
-"""A small system that can be walked through: Python computes its numbers, `texts/NAME.md` has its text."""
+"""A walk: Python code computes the numbers of a small system, and `texts/NAME.md` explains them."""
 
 import difflib
 import inspect
@@ -22,16 +22,16 @@ from headscope.walkthrough.texts import Change, TriedChange, WalkResult
 
 @dataclass(frozen=True)
 class Walk:
-    """A small system that can be walked through."""
+    """A step-by-step explanation of a small system, with options that change its numbers."""
 
-    name: str  #: on the command line
+    name: str  #: the name on the command line
     summary: str  #: one line
     seed: int | None  #: the default seed; None if nothing is random
-    compute: Callable[..., Numbers]  #: from a seed and options, its keyword-only arguments with checked annotations
+    compute: Callable[..., Numbers]  #: takes a seed and, as keyword-only arguments, options with checked annotations
 
     @torch.no_grad()
     def run(self, seed: int | None, **arguments: Any) -> WalkResult:
-        """Computes the numbers and fills them into the text; raises `UserError` if an option cannot be used."""
+        """Computes the numbers and inserts them into the text; raises `UserError` for an invalid option."""
         module, numbers = vars(sys.modules[self.compute.__module__]), self.compute(seed, **arguments)
         return replace(texts.fill(self.markdown, module, numbers), arguments={"seed": seed} | arguments)
 
@@ -46,7 +46,7 @@ class Walk:
 
     @property
     def file(self) -> str:
-        """The name of the walk's page; `model.html` is left free for a page that holds a model."""
+        """The name of the walk's page; `model.html` is reserved for a page that contains a model."""
         return f"{self.name}-walk.html" if "checkpoint" in self.options else f"{self.name}.html"
 
     @property
@@ -55,15 +55,15 @@ class Walk:
         return [f"{name}={_as_typed(p.default) or '…'}" for name, p in self.options.items()]
 
     def read(self, given: Sequence[str]) -> dict[str, Any]:
-        """Values of options by name from texts `name=value`; raises `UserError` for a wrong name or value."""
+        """Parses options of the form `name=value`; raises `UserError` for an unknown name or an invalid value."""
         values = {}
         for option in given:
             name, equals, text = option.partition("=")
             if not equals:
-                raise UserError(f"--set {option}: a name and a value are needed, such as {self.defaults[0]}")
+                raise UserError(f"--set {option} needs a name and a value, such as {self.defaults[0]}")
             if name not in self.options:
                 near = difflib.get_close_matches(name, self.options, n=1)
-                meant = f"did you mean {near[0]}?" if near else f"it has {', '.join(self.options)}"
+                meant = f"did you mean {near[0]}?" if near else f"its options are {', '.join(self.options)}"
                 raise UserError(f"--set {name}: {self.name} has no such option; {meant}")
             try:
                 values[name] = TypeAdapter(self.options[name].annotation).validate_python(text)
@@ -73,9 +73,10 @@ class Walk:
         return values
 
     def try_changes(self, result: WalkResult, typed: Sequence[tuple[str, str]] = ()) -> WalkResult:
-        """Runs the walk again with each step's suggested change, and adds the changes to the result.
+        """Runs the walk again with the suggested change of each step, and adds the changes to the result.
 
-        `typed` are the typed flags. If an option has the suggested value already, it goes back to its default.
+        `typed` contains the flags from the command line. An option that already has the suggested value is reset to its
+        default.
         """
         return replace(result, changes=[step.change and self._try(result, step.change, typed) for step in result.steps])
 
@@ -83,10 +84,10 @@ class Walk:
         option, ask, default = change.option, change.ask, self.options[change.option].default
         value = self.read([f"{option}={change.value}"])[option]
         if result.arguments.get(option, default) == value:
-            value, ask = default, "What if the option has its default value again?"
+            value, ask = default, f"What if {option} is reset to its default?"
         try:
             after = self.run(**{**result.arguments, option: value})
-        except UserError:  # it does not fit the other options
+        except UserError:  # the suggested value conflicts with another option
             return None
         title, i, j = change.at
         old, new = (next(m for m in found.matrices if m.title == title) for found in (result, after))
@@ -94,7 +95,7 @@ class Walk:
         column = old.header[j] if old.columns else f"channel {j}"
         moved = f"stays {then}" if then == before else f"goes from {before} to {then}"
         kept = [(flag, text) for flag, text in typed if flag != "--set" or not text.startswith(f"{option}=")]
-        words = [_quoted(word) for pair in (("--set", f"{option}={_as_typed(value)}"), *kept) for word in pair]
+        words = [_quote(word) for pair in (("--set", f"{option}={_as_typed(value)}"), *kept) for word in pair]
         answer = f"{title}, row “{old.rows[i]}”, column “{column}”: {moved}. {change.because}"
         return TriedChange(" ".join([command("walk"), self.name, *words]), ask, answer)
 
@@ -105,8 +106,8 @@ def _as_typed(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _quoted(word: str) -> str:
-    """A word for a shell; unprintable characters are escaped, so that the terminal does not obey them."""
+def _quote(word: str) -> str:
+    """Quotes a word for a shell, and escapes unprintable characters, which could control the terminal."""
     if word.isprintable():
         return shlex.quote(word)
     escaped = word.encode("unicode_escape").decode().replace("'", r"\'")

@@ -1,4 +1,4 @@
-"""Text to ids and back."""
+"""Tokenizers: text to ids and back."""
 
 from headscope.data.tokenizers.base import EOS, PAD, Tokenizer, UnknownToken
 from headscope.data.tokenizers.bytepair import BytePairTokenizer

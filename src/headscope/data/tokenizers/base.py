@@ -1,4 +1,4 @@
-"""The base class of tokenizers: text to ids and back.
+"""The base class of all tokenizers, which turn text into ids and back.
 
 Shapes: N tokens, V vocabulary.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from headscope.errors import UserError
 
 PAD, EOS = "<pad>", "<eos>"
-PIECE = 1 << 20  #: characters tokenized at a time
+PIECE = 1 << 20  #: number of characters tokenized at a time
 
 
 class UnknownToken(UserError):
@@ -24,9 +24,9 @@ class UnknownToken(UserError):
 class Tokenizer:
     """A vocabulary, and a rule that splits text into its tokens. The id of a token is its index in `vocab`.
 
-    `split_rule` names the rule for the page of `show=page`, whose JavaScript splits text by "characters", "words" or
-    "byte pairs". None, the default, makes the page keep its texts as they are. A subclass does not inherit the rule,
-    because it may split differently.
+    `split_rule` names the rule for the JavaScript of `show=page`, which splits text into "characters", "words" or "byte
+    pairs". With None, the default, the text on the page cannot be edited. A subclass does not inherit the rule, because
+    it may split text differently.
     """
 
     unit = "token"
@@ -40,33 +40,33 @@ class Tokenizer:
         self.vocab = list(vocab)
         self._id = {token: i for i, token in enumerate(self.vocab)}
         if len(self._id) != len(self.vocab) or not all(isinstance(token, str) for token in self.vocab):
-            raise ValueError("a vocabulary is a list of different strings")
+            raise ValueError("a vocabulary must be a list of distinct strings")
 
     @classmethod
     def ready(cls) -> None:
-        """Raises a `UserError` if a library of this class is not installed; called before a text is read."""
+        """Raises `UserError` if a library that this class needs is not installed; called before a text is read."""
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
-        """Builds a tokenizer for a text, which is cut between tokens; its vocabulary depends on the text alone.
+        """Builds a tokenizer for a text in pieces that no token crosses; the pieces do not affect the vocabulary.
 
-        `vocab_size` is the largest vocabulary, for classes that choose their tokens.
+        `vocab_size` is the maximum vocabulary size, for classes that choose their tokens.
         """
         raise NotImplementedError
 
     def encode(self, text: str) -> Tensor:
-        """Returns ids (N,), int64; raises `UnknownToken` for a token that is not in the vocabulary."""
+        """Returns the ids (N,) of a text, int64; raises `UnknownToken` for a token that is not in the vocabulary."""
         raise NotImplementedError
 
     def stream(self, ids: Iterable[int]) -> Iterator[str]:
         """Yields the text of each id as soon as the id arrives; the joined pieces equal `decode(ids)`.
 
-        A piece is empty while a character is incomplete. One more piece may follow the last id.
+        A piece is empty while a character is incomplete. One more piece may come after the piece of the last id.
         """
         raise NotImplementedError
 
     def decode(self, ids: Iterable[int] | Tensor) -> str:
-        """Returns the text of ids: a list, a tensor (N,) as `encode` returns it, or a batch of one, (1, N)."""
+        """Returns the text of ids: a list, a tensor (N,) from `encode`, or a batch with one text, (1, N)."""
         return "".join(self.stream(ids.flatten().tolist() if isinstance(ids, Tensor) else ids))
 
     def show(self, i: int) -> str:
@@ -80,7 +80,7 @@ class Tokenizer:
 
     @property
     def start(self) -> int | None:
-        """The id of the token that precedes every text without belonging to it, if there is one."""
+        """The id of the token that comes before every text but is not part of it, if there is one."""
         return None
 
     @property
@@ -90,7 +90,7 @@ class Tokenizer:
 
     @property
     def opening(self) -> int:
-        """The id to start from without a prompt: a newline, or the first token that is not special."""
+        """The id from which generation starts without a prompt: a newline, or the first token that is not special."""
         try:
             return int(self.encode("\n")[0])
         except UnknownToken:
@@ -102,11 +102,12 @@ class Tokenizer:
         return {"vocab": self.vocab}
 
     def _unknown(self, token: str) -> UnknownToken:
-        shown = self.vocab if len(self.vocab) <= 12 else self.vocab[-5:]
-        known = ("" if shown is self.vocab else "such as ") + " ".join(map(reprlib.repr, shown))
+        by_use = sorted(self.vocab, key=lambda t: (not t.isalnum(), not t.islower()))  # letters and digits come first
+        shown = self.vocab if len(self) <= 12 else by_use[:5]
+        examples = ("" if shown is self.vocab else "such as ") + " ".join(map(reprlib.repr, shown))
         return UnknownToken(
             f"unknown {self.unit} {reprlib.repr(token)}: the model's vocabulary has {count(len(self), self.unit)}"
-            f" ({known}); write the text without it"
+            f" ({examples}); write the text without it"
         )
 
     def __len__(self) -> int:
@@ -114,15 +115,15 @@ class Tokenizer:
 
 
 def count(n: int, unit: str) -> str:
-    """Returns a number with its unit: "1 word", "2 words"."""
+    """Returns a number with its unit, such as "1 word" or "2 words"."""
     return f"{n:,} {unit}" + "s" * (n != 1)
 
 
 def between_tokens(chunks: Iterable[str]) -> Iterator[str]:
-    """Yields the same text in pieces that no token crosses: a piece ends after a newline, or before a run of spaces.
+    """Yields the same text in pieces that no token crosses: a piece ends after a newline or before spaces.
 
-    Only a chunk with neither is cut at an arbitrary place. A run of spaces is never cut, because it may be one
-    byte-pair token.
+    Only a chunk without newlines and spaces is cut elsewhere. Consecutive spaces are never separated, because they may
+    be one byte-pair token.
     """
     rest = ""
     for chunk in chunks:
@@ -137,14 +138,14 @@ def between_tokens(chunks: Iterable[str]) -> Iterator[str]:
 
 
 def tokenize(text: str, tokenizer: Tokenizer | type[Tokenizer], vocab_size: int = 1024) -> tuple[Tokenizer, Tensor]:
-    """Returns a tokenizer, built from the text if only its class is given, and the ids (N,) in the narrowest type."""
+    """Returns the tokenizer (built from the text if a class is given) and the ids (N,) in the smallest type."""
     pieces = list(between_tokens(text[i : i + PIECE] for i in range(0, len(text), PIECE)))
     if isinstance(tokenizer, type):
         tokenizer = tokenizer.of(pieces, vocab_size)
-    dtype = narrowest(len(tokenizer))
+    dtype = smallest_dtype(len(tokenizer))
     return tokenizer, torch.cat([tokenizer.encode(piece).to(dtype) for piece in pieces])
 
 
-def narrowest(vocab_size: int) -> torch.dtype:
-    """Returns the smallest integer type that holds the ids of a vocabulary."""
+def smallest_dtype(vocab_size: int) -> torch.dtype:
+    """Returns the smallest integer type that can represent all ids of a vocabulary."""
     return next((t for t in (torch.uint8, torch.int16) if vocab_size <= torch.iinfo(t).max + 1), torch.int32)

@@ -1,4 +1,4 @@
-"""Byte pairs as tokens, built with the optional `tokenizers` library."""
+"""The byte-pair tokenizer, which needs the optional `tokenizers` library."""
 
 import codecs
 import json
@@ -14,19 +14,19 @@ from headscope.data.tokenizers.base import Tokenizer
 from headscope.errors import UserError
 from headscope.installed import extra
 
-#: Token characters and their bytes, as in GPT-2: a printable Latin-1 character is its own byte, and the characters from
-#: U+0100 represent the other bytes in ascending order.
+#: The byte that each character in a token represents, as in GPT-2: printable Latin-1 characters represent their own
+#: bytes, and the characters from U+0100 represent the other bytes in ascending order.
 PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]
 BYTES = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + n): byte for n, byte in enumerate(OTHERS)}
 
 
 class BytePairTokenizer(Tokenizer):
-    """Bytes, and longer tokens that merge the most frequent pairs (Sennrich et al. 2016, over bytes).
+    """Byte-level BPE: tokens are bytes, or merge the most frequent pairs of tokens (Sennrich et al. 2016).
 
-    Any text can be encoded. A newline is always a separate token, so that text may be cut there. In `vocab`, each byte
-    is written as one printable character, as in GPT-2. `merges` are pairs of tokens separated by a space, in the order
-    of merging.
+    Any text can be encoded. A newline is always a separate token, so that text can be cut there. In `vocab`, each byte
+    is written as one printable character, as in GPT-2. Each item of `merges` is a pair of tokens separated by a space;
+    the pairs are merged in this order.
     """
 
     split_rule = "byte pairs"
@@ -35,18 +35,18 @@ class BytePairTokenizer(Tokenizer):
         super().__init__(vocab=vocab)
         self.merges = list(merges)
         if not self._id.keys() >= BYTES.keys():
-            raise ValueError("the vocabulary of byte pairs has all 256 bytes")
+            raise ValueError("a byte-pair vocabulary must contain all 256 bytes")
         if not all(isinstance(pair, str) and pair.count(" ") == 1 for pair in self.merges):
-            raise ValueError("a merge is two tokens with a space between them")
+            raise ValueError("each merge must be two tokens separated by a space")
         if not all({*pair.split(" "), pair.replace(" ", "")} <= self._id.keys() for pair in self.merges):
-            raise ValueError("a merge makes a token of two tokens")
+            raise ValueError("each merge must combine two tokens of the vocabulary into a token of the vocabulary")
 
     @classmethod
     def ready(cls) -> None:
         try:
             import tokenizers  # noqa: F401
         except ImportError as e:
-            needed = f"byte pairs need the tokenizers library: {extra('bpe')}"
+            needed = f"data.tokenizer=bpe needs the tokenizers library: {extra('bpe')}"
             raise UserError(f"{needed}, or use data.tokenizer=char") from e
 
     @classmethod
@@ -64,11 +64,11 @@ class BytePairTokenizer(Tokenizer):
         from tokenizers import Tokenizer as Engine
         from tokenizers.models import BPE
         from tokenizers.pre_tokenizers import ByteLevel, Split
-        from tokenizers.pre_tokenizers import Sequence as InTurn
+        from tokenizers.pre_tokenizers import Sequence as Pipeline
 
         pairs = [(first, second) for first, second in (merge.split(" ") for merge in merges)]
         engine = Engine(BPE({token: i for i, token in enumerate(vocab)}, pairs))
-        engine.pre_tokenizer = InTurn([Split("\n", "isolated"), ByteLevel(add_prefix_space=False)])
+        engine.pre_tokenizer = Pipeline([Split("\n", "isolated"), ByteLevel(add_prefix_space=False)])
         return engine
 
     @cached_property
@@ -77,14 +77,14 @@ class BytePairTokenizer(Tokenizer):
         return self._engine_of(self.vocab, self.merges)
 
     def encode(self, text: str) -> Tensor:
-        if surrogate := re.search(r"[\ud800-\udfff]", text):  # the library takes valid Unicode only
+        if surrogate := re.search(r"[\ud800-\udfff]", text):  # the library accepts only valid Unicode
             raise self._unknown(surrogate[0])
         encoded = self._engine.encode_batch_fast(list(lines(text)))  # in parallel
         return torch.tensor([i for line in encoded for i in line.ids], dtype=torch.int64)
 
     @cached_property
     def _bytes(self) -> list[bytes]:
-        """The bytes of each token. A token with other characters, from a foreign file, is encoded as UTF-8."""
+        """The bytes of each token; tokens from other libraries that have characters outside `BYTES` become UTF-8."""
         return [
             bytes(map(BYTES.__getitem__, token)) if BYTES.keys() >= set(token) else token.encode(errors="replace")
             for token in self.vocab
@@ -97,7 +97,7 @@ class BytePairTokenizer(Tokenizer):
         yield decoder.decode(b"", final=True)
 
     def show(self, i: int) -> str:
-        """Returns the text of a token; incomplete characters as byte numbers, `\\xe2\\x82`, so that labels differ."""
+        """Returns the text of a token; bytes of incomplete characters look like `\\xe2\\x82`, so that labels differ."""
         return self._bytes[i].decode(errors="backslashreplace")
 
     @property
@@ -106,5 +106,5 @@ class BytePairTokenizer(Tokenizer):
 
 
 def lines(text: str) -> Iterator[str]:
-    """Yields the lines of a text with their newlines, because the library needs much memory for long pieces."""
+    """Yields the lines of a text with their newlines; the library would need much memory for long pieces."""
     return (m[0] for m in re.finditer(r"[^\n]*\n|[^\n]+", text))

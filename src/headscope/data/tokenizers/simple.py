@@ -1,4 +1,4 @@
-"""Tokenizers that split text by a plain rule: into characters or words."""
+"""Tokenizers with a simple rule, which splits text into characters or words."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from headscope.data.tokenizers.base import Tokenizer
 
-CODES = 0x110000  #: code points in Unicode
-BORDER = "\n"  #: before and after every line of a `LineTokenizer`; the one character that no line contains
+CODES = 0x110000  #: number of code points in Unicode
+BORDER = "\n"  #: comes before and after every line of a `LineTokenizer`; no line contains it
 
 
 class CharTokenizer(Tokenizer):
@@ -23,7 +23,7 @@ class CharTokenizer(Tokenizer):
     def __init__(self, *, vocab: Sequence[str]) -> None:
         super().__init__(vocab=vocab)
         if any(len(token) != 1 for token in self.vocab):
-            raise ValueError("a token of characters has length 1")
+            raise ValueError("each token must be a single character")
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
@@ -53,19 +53,19 @@ def code_points(text: str) -> Tensor:
     """Returns the code point of each character, (N,) int64."""
     if not text:
         return torch.empty(0, dtype=torch.int64)
-    # Python reads arguments that are not UTF-8 as lone surrogates; they are characters outside the vocabulary.
+    # Python decodes invalid UTF-8 in arguments as lone surrogates, which are characters outside the vocabulary.
     return torch.frombuffer(bytearray(text, "utf-32-le", "surrogatepass"), dtype=torch.int32).long()
 
 
 class LineTokenizer(CharTokenizer):
-    """Every character is a token, and a text is one line, between two newlines."""
+    """Every character is a token, and each text is one line between two newlines."""
 
     split_rule = "characters"
 
     def __init__(self, *, vocab: Sequence[str]) -> None:
         super().__init__(vocab=vocab)
         if BORDER not in self._id:
-            raise ValueError("a vocabulary of lines has a newline")
+            raise ValueError("the vocabulary of a line tokenizer must contain a newline")
 
     @property
     def start(self) -> int:
@@ -75,7 +75,7 @@ class LineTokenizer(CharTokenizer):
 
 
 class WordTokenizer(Tokenizer):
-    """Words are separated by white space; a newline is also a word."""
+    """Words are separated by whitespace, and each newline is also a word."""
 
     unit = "word"
     split_rule = "words"
@@ -86,7 +86,7 @@ class WordTokenizer(Tokenizer):
 
     @staticmethod
     def split(text: str) -> list[str]:
-        """Returns the words of a text, whatever the vocabulary."""
+        """Returns the words of a text, including words that are not in the vocabulary."""
         return re.findall(r"\n|\S+", text)
 
     def encode(self, text: str) -> Tensor:
@@ -96,7 +96,7 @@ class WordTokenizer(Tokenizer):
             raise self._unknown(e.args[0]) from e
 
     def stream(self, ids: Iterable[int]) -> Iterator[str]:
-        """Yields words with a space before each, except at the start of a line and before a newline."""
+        """Yields each word with a space before it, except at the start of a line and before a newline."""
         before = "\n"
         for i in ids:
             word = self.vocab[int(i)]
