@@ -199,7 +199,7 @@ def test_biases_that_cannot_be_folded_are_refused(tmp_path):
         ({"pre_tokenizer": {"type": "Whitespace"}}, "the pre_tokenizer in tokenizer.json differs"),
         ({"added_tokens": [{"id": 0, "content": "\n", "special": True}]}, "the added_tokens in tokenizer.json differs"),
         ({"normalizer": {"type": "Lowercase"}}, "the normalizer in tokenizer.json differs"),
-        ({"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 2}, "unk_token": "<unk>"}}, "the model of tokenizer"),
+        ({"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 2}, "unk_token": "<unk>"}}, "the model in tokenizer"),
     ],
 )
 def test_other_tokenizers_are_refused(changes, message, tmp_path):

@@ -202,7 +202,7 @@ def test_beyond_the_trained_length(name):
     model = small(row.scheme).eval()
     ids = torch.randint(11, (2, 40))
     if row.ends:
-        with pytest.raises(ValueError, match="end with their table of 16 vectors"):
+        with pytest.raises(ValueError, match="the table of learned positions has only 16 vectors"):
             model.stretched(40)
         return
     for way in model.position.extension_methods:
