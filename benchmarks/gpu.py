@@ -2,8 +2,7 @@
 
     python benchmarks/gpu.py               seeds 1, 2 and 3
     python benchmarks/gpu.py 1             seed 1 only
-    python benchmarks/gpu.py --recipe 1    only nanoGPT's recipe, with seed 1; prints one line of JSON at each
-validation
+    python benchmarks/gpu.py --recipe 1    only nanoGPT's recipe, with seed 1; prints a line of JSON per validation
 
 The recipe is from nanoGPT's README: 6 layers, 6 heads, width 384, context 256, batches of 64, dropout 0.2, a schedule
 of 5000 steps, bf16, compiled. The benchmark stops the recipe at step 1750, because its validation loss rises after that

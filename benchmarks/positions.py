@@ -20,7 +20,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", SPIN)  # the value that `train.py` sets 
 
 
 def contestants(names=()):
-    """Returns a function that trains one step, for `none` and each option in `names`; if empty, for all options."""
+    """Returns a function that trains one step, for `none` and each option in `names`; by default, for all."""
     import torch
     import torch.nn.functional as F
     from hydra import compose, initialize_config_dir
