@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headscope.heads.roles import captions
+from headscope.heads.roles import ROLE_RULES
 from headscope.watch.loggers.csv import Csv, read_rows
 from tests.conftest import shell
 from tests.watch.loggers.conftest import TINY, steps, table
@@ -32,7 +32,13 @@ def test_a_run_has_one_row_per_logged_step(run):
 
 
 def test_a_run_has_pictures_and_texts_as_files(run):
-    tags = ["attention/layer_0", "norm_weighted/layer_0", "rollout", "positions", *(f"heads/{s}" for s in captions())]
+    tags = [
+        "attention/layer_0",
+        "norm_weighted/layer_0",
+        "rollout",
+        "positions",
+        *(f"heads/{rule.score}" for rule in ROLE_RULES.values()),
+    ]
     tags += [f"head_attention/L0H{head}" for head in (0, 1)]
     assert {str(p.relative_to(run)) for p in run.rglob("*.png")} == {
         *(f"pictures/{tag}_{step:06}.png" for tag in tags for step in (0, 10, 20)),
