@@ -30,8 +30,8 @@ def train(*argv, cwd=ROOT):
     with (
         patch.object(sys, "argv", [str(ROOT / "train.py"), *map(str, argv)]),
         patch.dict(os.environ),
-        patch.object(jobs, "begun", []),
-        patch.object(command, "begun", []),
+        patch.object(jobs, "sweep_folders", []),
+        patch.object(command, "sweep_folders", []),
         patch.object(command, "started", time.monotonic()),  # this process began long before
         patch.object(jobs, "resumed", []),
         contextlib.chdir(cwd),

@@ -28,7 +28,7 @@ REFUSALS = [
     (["+callbacks.x._target_=lightning.pytorch.callbacks.DeviceStatsMonitor"], "logger"),
     (["init=/nonexistent"], "there is no checkpoint"),
     (["task=validate"], "task=validate needs a model"),
-    (["hydra.job.chdir=true"], "hydra.job.chdir=true would change the meaning"),
+    (["hydra.job.chdir=true"], "hydra.job.chdir=true would change relative"),
     (["trainer.num_nodes=2"], "no launcher has started this process"),
     (["+trainer.plugins=x"], "trainer.plugins cannot be set"),
 ]

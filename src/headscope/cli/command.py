@@ -31,7 +31,7 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     """Calls a function decorated with `hydra.main`, and exits; `resume` is passed to `prepare_arguments`."""
     waiting.decide()  # before torch is imported
     threading.excepthook = _in_a_thread
-    atexit.register(gc.freeze)  # a final garbage collection of torch's objects would take 2.2 s
+    atexit.register(gc.freeze)  # a final garbage collection would make the exit take 2.5 s, not 0.3
     end_with_parent()
 
     def run_main() -> None:

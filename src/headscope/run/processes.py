@@ -34,7 +34,7 @@ _ranks: list[subprocess.Popen[bytes]] = []  # the ranks that this process starte
 def outcome(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> shell.Outcome:
     """Returns the exit code and the message of an expected error; None for any other error.
 
-    Exit codes: 0: done. 1: a sweep with failed jobs, or an unexpected error. 2: a user error. 3: an expected failure of
+    Exit codes: 0: done. 1: a sweep with failed jobs. 2: a user error. 3: an expected failure of
     the run. 129, 130, 143: stopped by a signal, with the state saved. See `explain` for the arguments.
     """
     match error:

@@ -32,7 +32,7 @@ class Recorder:
         """Records the final metrics and the config values that distinguish this run from others."""
 
     def resume_at(self, step: int) -> None:
-        """Continues an earlier record after `step`, or from 0 without a checkpoint; called before any other method."""
+        """Continues an earlier record after `step` (0 if there was no checkpoint), before anything else is recorded."""
 
 
 def recorders(trainer: Trainer) -> list[Recorder]:
