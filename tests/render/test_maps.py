@@ -8,7 +8,7 @@ from PIL import Image
 
 from headscope.render.canvas import LARGE, NORMAL, SMALL
 from headscope.render.colours import BACKGROUND, INK, attention_colours, colours
-from headscope.render.fonts import drawable, ink
+from headscope.render.fonts import replace_undrawable, text_mask
 from headscope.render.labels import label
 from headscope.render.pictures import head_names, maps_picture
 from tests.render.layout import LABELS, check_fits, laid_out, overlap, pixels
@@ -64,7 +64,7 @@ def test_columns_and_rows_have_their_tokens_in_unbroken_lines():
     rows = sorted((p for p in names if p.x + p.image.width <= grid.x), key=lambda p: p.y)
     columns = sorted((p for p in names if p.x >= grid.x), key=lambda p: p.x)
     for i, (token, row, column) in enumerate(zip(tokens, rows, columns, strict=True)):
-        wanted = ink(drawable(label(token)), NORMAL)
+        wanted = text_mask(replace_undrawable(label(token)), NORMAL)
         turned = wanted.transpose(Image.Transpose.ROTATE_90)
         assert row.image == wanted
         assert column.image in (wanted, turned)
@@ -78,13 +78,13 @@ def test_columns_and_rows_have_their_tokens_in_unbroken_lines():
     ("window", "notes"),
     [
         (slice(0, 32), ["positions 0 to 31 of 0 to 255"]),
-        (slice(-32, None), ["positions 224 to 255 of 0 to 255", "column … is the sum over all earlier ones"]),
+        (slice(-32, None), ["positions 224 to 255 of 0 to 255", "column … is the sum over all earlier positions"]),
     ],
 )
 def test_a_window_names_the_positions_that_it_leaves_out(window, notes):
     canvas = laid_out(maps_picture, some_maps(1, 256), ["a"] * 256, "layer 0", ["L0H0"], window)
     for text in notes:
-        assert ink(text, NORMAL) in [part.image for part in canvas.parts]
+        assert text_mask(text, NORMAL) in [part.image for part in canvas.parts]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_a_window_names_the_positions_that_it_leaves_out(window, notes):
 )
 def test_the_text_appears_once_above_the_maps(tokens, text):
     canvas = laid_out(maps_picture, some_maps(4, len(tokens)), tokens, "layer 0", head_names(0, 4))
-    assert [part.image for part in canvas.parts].count(ink(text, NORMAL)) == 1 + 8 * (len(tokens) == 1)
+    assert [part.image for part in canvas.parts].count(text_mask(text, NORMAL)) == 1 + 8 * (len(tokens) == 1)
 
 
 def test_head_names_include_roles():
@@ -120,11 +120,11 @@ def test_heads_and_their_labels_never_overlap(t, heads, words, title, window):
 def test_a_small_picture_has_all_of_its_title_and_its_scale():
     title = "layer 0, step 200: every row attends to its columns"
     picture = maps_picture(some_maps(1, 3), ["I", "love", "cats"], title, ["L0H0"])
-    mask = np.asarray(ink(title, LARGE)) == 255
+    mask = np.asarray(text_mask(title, LARGE)) == 255
     assert (picture[8 : 8 + len(mask), 12 : 12 + mask.shape[1]][mask] == INK).all()
     canvas = laid_out(maps_picture, some_maps(1, 1), ["I"], title, ["L0H0"])
     for number in ("0", "0.1", "0.5", "1"):
-        assert ink(number, SMALL) in [p.image for p in canvas.parts]
+        assert text_mask(number, SMALL) in [p.image for p in canvas.parts]
 
 
 def test_nothing_moved_is_white():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from headscope.render.canvas import LARGE, NORMAL
 from headscope.render.colours import BACKGROUND, DIVERGING, RAMP, colours
-from headscope.render.fonts import ink
+from headscope.render.fonts import text_mask
 from headscope.render.pictures import matrix_picture, table_picture
 from tests.render.layout import LABELS, boxes, check_fits, laid_out, overlap, pixels
 
@@ -63,6 +63,6 @@ def test_a_matrix_of_one_number_has_its_label_and_its_scale():
     canvas = laid_out(matrix_picture, np.array([[0.25]]), ["a row"], ["probability"], "one", True)
     images = [part.image for part in canvas.parts]
     for text, size in [("a row", NORMAL), ("probability", NORMAL), ("one", LARGE), ("0.250", NORMAL)]:
-        assert ink(text, size) in images, text
-    assert ink("white is 0, dark blue is 1", NORMAL) in images
+        assert text_mask(text, size) in images, text
+    assert text_mask("white is 0, dark blue is 1", NORMAL) in images
     assert tuple(RAMP[2].astype(int)) in {tuple(pixel) for pixel in canvas.picture().reshape(-1, 3)}

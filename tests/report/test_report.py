@@ -15,7 +15,7 @@ from headscope.files import write_json
 from headscope.render.figures import COLOURS
 from headscope.report.charts import loss_by_position
 from headscope.report.results import Sweep
-from headscope.report.tables import beyond, roles_formed
+from headscope.report.tables import longer_contexts, roles_formed
 from headscope.report.writing import assumptions, findings, write_report
 from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import Job, Manifest
@@ -341,7 +341,7 @@ def test_losses_beyond_the_trained_context(tmp_path):
         file.write_text(json.dumps(json.loads(file.read_text()) | {"loss_by_position": measured}))
     Manifest((), tuple(jobs)).write(tmp_path)
     sweep = Sweep(tmp_path)
-    assert beyond(sweep) == [
+    assert longer_contexts(sweep) == [
         ("", "position", "extension", "8 tokens", "32 tokens", "worse than"),
         ("2", "alibi", "as trained", "1.8000 ± 0.0000", "1.9020 ± 0.0010", ""),
         ("1", "rope", "yarn", "1.8500 ± 0.0000", "2.0000 ± 0.0000", ""),

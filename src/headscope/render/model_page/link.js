@@ -18,7 +18,7 @@ export function linkWith({ state, sizes, tokenizer }, typeText) {
 
   function saveSoon() {
     clearTimeout(timer);
-    timer = setTimeout(put, PAUSE);
+    timer = setTimeout(updateAddress, PAUSE);
   }
 
   function restore() {
