@@ -121,7 +121,7 @@ def test_a_model_of_running_text_may_go_on_with_lines(tmp_path):
     assert isinstance(found.tokenizer, LineTokenizer)
     assert found.tokenizer.vocab == letters.vocab
     for other in (WordTokenizer(vocab=["\n", "emma"]), CharTokenizer(vocab=list("emav"))):
-        with pytest.raises(UserError, match="it needs characters, a newline among them"):
+        with pytest.raises(UserError, match="it needs characters, including a newline"):
             corpus(tmp_path, "emma\nava\nmia", tokenizer=other)
     with pytest.raises(UserError, match=r"names\.txt does not fit .* unknown character 'z'"):
         corpus(tmp_path, "emma\nzoe", tokenizer=letters)

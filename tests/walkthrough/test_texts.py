@@ -79,7 +79,7 @@ def test_a_text_is_filled():
 def test_a_missing_or_unused_name_is_an_error():
     found = numbers(things="x")
     del found["thing"]
-    with pytest.raises(ValueError, match=r"names \['thing'\].*does not use \['things'\]"):
+    with pytest.raises(ValueError, match=r"compute \['thing'\].*does not use \['things'\]"):
         texts.fill(TEXT, {"len": len}, found)
 
 

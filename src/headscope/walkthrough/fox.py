@@ -32,12 +32,12 @@ def average(vectors: Tensor, window: slice) -> Tensor:
 
 def distances_to(context: Tensor, embeddings: Tensor) -> Tensor:
     apart = embeddings - context  # (V, D)
-    return apart.square().sum(-1).sqrt()  # (V,); the nearest word is the prediction
+    return apart.square().sum(-1).sqrt()  # (V,)
 
 
 def add_up(ids: Tensor, weights: Tensor, words: int) -> Tensor:
     zeros = torch.zeros(words, dtype=weights.dtype)
-    return zeros.index_add(0, ids, weights)  # (V,); weights of equal words are added up
+    return zeros.index_add(0, ids, weights)  # (V,)
 
 
 def predictions(by_weight: int, by_values: int, words: int) -> list[str]:

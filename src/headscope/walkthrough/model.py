@@ -40,7 +40,7 @@ def embed(model: TransformerLM, ids: Tensor) -> Tensor:
 
 def project(model: TransformerLM, ids: Tensor, at: Head) -> QKV:
     cache = look(model, ids[None], "queries", "keys", "values")
-    index = (at[0], 0, at[1])  # into (L, 1, H, T, D); RoPE and similar schemes are already applied
+    index = (at[0], 0, at[1])  # into (L, 1, H, T, D), after RoPE
     return cache.queries[index], cache.keys[index], cache.values[index]
 
 

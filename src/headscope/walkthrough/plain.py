@@ -10,7 +10,7 @@ QKV = tuple[Tensor, Tensor, Tensor]
 
 
 def project(x: Tensor, wq: Linear, wk: Linear, wv: Linear) -> QKV:
-    return wq(x), wk(x), wv(x)  # each is x Wᵀ: (T, C) @ (C, D) gives (T, D)
+    return wq(x), wk(x), wv(x)  # x Wᵀ: (T, C) @ (C, D) gives (T, D)
 
 
 def compare(q: Tensor, k: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def weigh(scores: Tensor) -> Tensor:
 
 
 def weight_values(weights: Tensor, v: Tensor) -> Tensor:
-    return weights[..., None] * v  # one row of weights (T,), values (T, D): gives (T, D)
+    return weights[..., None] * v  # (T, 1) * (T, D) gives (T, D)
 
 
 def mix(weights: Tensor, v: Tensor) -> Tensor:

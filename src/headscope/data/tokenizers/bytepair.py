@@ -46,7 +46,7 @@ class BytePairTokenizer(Tokenizer):
         try:
             import tokenizers  # noqa: F401
         except ImportError as e:
-            needed = f"data.tokenizer=bpe needs the tokenizers library: {extra('bpe')}"
+            needed = f"byte pairs need the tokenizers library: {extra('bpe')}"
             raise UserError(f"{needed}, or use data.tokenizer=char") from e
 
     @classmethod
