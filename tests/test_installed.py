@@ -228,7 +228,7 @@ def test_the_command_lists_its_commands():
     done = shell("-m", "headscope", "nothing")
     assert (done.returncode, done.stdout) == (2, "")
     known = ", ".join(installed.COMMANDS)
-    assert done.stderr == f"error: there is no command 'nothing', only {known}; headscope --help lists them\n"
+    assert done.stderr == f"error: there is no command 'nothing', only {known}; headscope --help explains them\n"
     assert shell("-m", "headscope", "train", "--help").stdout.count("headscope train") >= 5
     assert shell("-m", "headscope", "report", "--help").stdout.startswith("usage: headscope report")
 

@@ -219,7 +219,7 @@ def test_a_source_with_a_tokenizer_an_optimizer_and_a_callback(named, tmp_path):
         ("mypkg", "position._target_=mypkg.near.None", "position._target_=mypkg.near.None cannot be imported"),
         ("mypkg", "position._target_=mypkg.near.torch", "position._target_=mypkg.near.torch must be a class below"),
         ("mypkg", "position._target_=mypkg.near.nn.Linear", "the plugin mypkg.near.nn cannot be imported"),
-        ("mypkg", "position._target_=mypkg.parts.Odd", "Odd: name 'Nowhere' is not defined, in an annotation"),
+        ("mypkg", "position._target_=mypkg.parts.Odd", "Odd: an annotation cannot be evaluated: name 'Nowhere'"),
         ("mypkg", "position._target_=mypkgs.near.Near", "position._target_=mypkgs.near.Near must be a class below"),
         ("", "position._target_=mypkg.near.Near", "position._target_=mypkg.near.Near must be a class below Position"),
         ("other", "seed=1", "there is no package 'other', which HEADSCOPE_PLUGINS names; install it"),

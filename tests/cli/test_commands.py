@@ -37,7 +37,7 @@ def refused(done):
             "there is no position=ropee; did you mean position=rope? conf/position has alibi, fox, kerple, learned,",
         ),
         ("heads=8", "there is no heads=8; did you mean heads=h8? conf/heads has h1, h2, h4, h6, h8, h12"),
-        ("position=rope,none", "position=rope,none has a comma: add -m for a sweep"),
+        ("position=rope,none", "position=rope,none has a comma: add -m to sweep over several values"),
         (
             "logger=[csv,tensorbord]",
             "there is no logger=tensorbord; did you mean logger=tensorboard? conf/logger has csv, mlflow, none, tensor",
@@ -237,7 +237,7 @@ def test_generate_reads_a_prompt_from_a_file_and_a_pipe(pydoc_run, tmp_path):
         (["prompt_file=/"], "prompt_file=/ is not a file"),
         (["prompt=a", "prompt_file=-"], "prompt=… and prompt_file=- are two prompts"),
         (["out=x.txt"], "out=x.txt needs show=attention, heads or page; to save generated text, add > FILE"),
-        (["show=next", "out=x.txt"], "out=x.txt is for show="),
+        (["show=next", "out=x.txt"], "out=x.txt needs show="),
         (["checkpoint=/nonexistent.ckpt"], "there is no checkpoint at /nonexistent.ckpt"),
         (["paths.runs=/nonexistent"], "no run in /nonexistent/ has a checkpoint"),
     ],

@@ -128,7 +128,7 @@ def test_the_folder_is_free_afterwards_and_refused_while_it_is_used(trained, tmp
     [
         (["task=validate"], "UserError", "task=validate is for the command line: python train.py"),
         (["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"], "UserError", "add trainer.devices=1"),
-        (["paths.run_dir=x"], "UserError", "give hydra.run.dir="),
+        (["paths.run_dir=x"], "UserError", "use hydra.run.dir="),
         (["data=text", "data.path=/nope"], "UserError", "/nope does not exist"),
         (["hydra.run.dir=/proc/x"], "UserError", "/proc/x cannot be used"),
         (["resume=nowhere"], "UserError", "no run was started in nowhere"),

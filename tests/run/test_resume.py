@@ -159,7 +159,7 @@ def test_where_no_checkpoint_can_be_read_nothing_begins_again(there, undisturbed
     assert code == 2
     files = " and ".join(f"{folder}/checkpoints/{name}.ckpt" for name in there or ("last", "previous"))
     assert f"error: {files} cannot be read; restore one of them" in printed.splitlines()[-1]
-    assert f"start again init={folder}/checkpoints/best.ckpt in a new folder" in printed
+    assert f"start a new run with init={folder}/checkpoints/best.ckpt in a new folder" in printed
     after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in (".lock", "train.log")}
     assert after == before
 

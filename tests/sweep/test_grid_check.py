@@ -32,7 +32,7 @@ class Here:
     [
         (["model.n_heads=3,5"], "error: 3 heads do not divide the width d_model=32; these do: 1, 2"),
         (["schedule.warmup_steps=-2,-1"], "error: schedule.warmup_steps=-2 must be at least 0"),
-        (["trainer.min_steps=1,3"], "error: trainer.min_steps is not in conf/trainer; add it with a +"),
+        (["trainer.min_steps=1,3"], "error: trainer.min_steps is not in conf/trainer; add it with +,"),
         (["data=text", "seed=1,2"], "error: data.path has no value"),
         (["model.n_heads=3"], "error: 3 heads do not divide"),
     ],

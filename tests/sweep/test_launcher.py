@@ -43,7 +43,7 @@ def test_folders_have_short_readable_names(values, name):
 def test_every_combination_of_what_a_file_and_a_person_gave():
     jobs = combinations({"position": "rope,alibi", "seed": "1,2"}, ["-m", "seed=3,4", "batch_size=8"][1:], None)
     assert jobs == [[f"position={p}", f"seed={s}", "batch_size=8"] for p in ("rope", "alibi") for s in ("3", "4")]
-    with pytest.raises(UserError, match="only sweep=search takes an interval"):
+    with pytest.raises(UserError, match="only sweep=search accepts intervals"):
         combinations({}, ["optimizer.lr=interval(0, 1)"], None)
 
 

@@ -71,7 +71,7 @@ def sought(folder, *typed, runner=None, n_trials=7, batch=3):
 def test_a_small_space_is_tried_once_and_then_exhausted(tmp_path, capsys):
     runner, trials = sought(tmp_path, "x=2,1", "y=5", "z=range(3, 4)")
     assert sorted(name for _, name in runner.launched) in (["00-x1-z3", "01-x2-z3"], ["00-x2-z3", "01-x1-z3"])
-    assert "all 2 combinations of its values were tried" in capsys.readouterr().out
+    assert "all 2 combinations have been tried" in capsys.readouterr().out
     assert {t.params["x"]: t.value for t in trials if t.state == TrialState.COMPLETE} == {"1": 1.0, "2": 2.0}
     assert not [t for t in trials if t.state == TrialState.RUNNING]
 

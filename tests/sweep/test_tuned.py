@@ -6,7 +6,7 @@ import pytest
 
 from headscope.errors import RunFailed, UserError
 from headscope.report.results import Sweep
-from headscope.report.tables import effects, trials
+from headscope.report.tables import means_by_value, trials
 from headscope.report.writing import findings, write_report
 from headscope.sweep.jobs import Manifest
 from headscope.sweep.launcher import tune_and_compare
@@ -51,12 +51,12 @@ def test_each_combination_gets_its_own_value_and_new_seeds(tmp_path):
     assert [c.values for c in sweep.ranked] == [("rope", "0.2"), ("none", "0.4")]
     assert [c.seeds for c in sweep.ranked] == [3, 3], "trials do not count as samples"
     assert "3 seeds each" in " ".join(findings(sweep))
-    assert len(effects(sweep)) == 1, "values chosen for one scheme cannot be compared across schemes"
+    assert len(means_by_value(sweep)) == 1, "values chosen for one scheme cannot be compared across schemes"
     shown = {(row[0], row[1]): row[2:] for row in trials(sweep)[1:]}
     assert shown["rope", "0.2"] == ("1.0000", "chosen")
     assert shown["none", "0.2"] == ("2.2000", "")
     write_report(tmp_path)
-    assert "One run each, with a seed of its own" in (tmp_path / "report.html").read_text()
+    assert "Each trial is one run" in (tmp_path / "report.html").read_text()
 
 
 def test_stopped_between_the_phases_it_goes_on_and_trains_nothing_twice(tmp_path, next_process):

@@ -235,7 +235,7 @@ def test_the_command_completes_a_trial_run(tmp_path):
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("trainer.limit_val_batches=4", "trainer.limit_val_batches is not in conf/trainer; add it with a +"),
+        ("trainer.limit_val_batches=4", "trainer.limit_val_batches is not in conf/trainer; add it with +,"),
         ("trainer.logger=x", "trainer.logger cannot be set: loggers have their own group"),
     ],
 )

@@ -48,7 +48,7 @@ def score(block: Block, x: Tensor, q: Tensor, k: Tensor, h: int) -> Tensor:
     attention = block.attention
     scores = q @ k.T * attention.position.scale  # (T, T)
     _, keys, _ = attention.heads(block.norm1(x[None]))
-    _, bias = attention.score_inputs(keys)  # None for most positional schemes
+    _, bias = attention.score_inputs(keys)  # None for most schemes
     if bias is not None:
         scores = scores + bias.expand(1, attention.n_heads, -1, -1)[0, h]
     return hide_later(scores)
