@@ -122,7 +122,7 @@ def test_what_is_printed_when_a_run_or_a_sweep_is_stopped_or_has_ended(tmp_path)
         assert process.returncode == 143, printed
         resume = re.search(r" with (.*)$", printed.strip())[1]
         again = pasted(f"python train.py {resume} trainer.max_steps=2 trainer.val_check_interval=1", here)
-        steps = re.search(r"has done (\d+) steps", again.stderr + again.stdout)
+        steps = re.search(r"has already done (\d+) steps", again.stderr + again.stdout)
         assert steps, (again.stdout, again.stderr)
     assert "python train.py -m" in (here / f"hydra.sweep.dir {name}" / "report.md").read_text()
 
