@@ -41,7 +41,7 @@ def test_a_head_is_drawn_with_its_name_and_its_role(tmp_path, monkeypatch):
     tokens = list("abc [da\n")
     maps = look(given.model, given.context(), "maps").maps[:, 0].double().numpy()
     title = "L1H0: induction, best"
-    wanted = maps_picture(maps[1, :1], tokens, title, ["every row attends to its columns"], pixels=ALONE)
+    wanted = maps_picture(maps[1, :1], tokens, title, ["each row shows where one token attends"], pixels=ALONE)
     with Image.open(tmp_path / "here" / "L1H0.png") as picture:
         assert np.array_equal(np.asarray(picture), wanted)
 

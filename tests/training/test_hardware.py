@@ -94,7 +94,7 @@ def test_a_short_name_of_a_precision_is_what_lightning_takes_it_for(given, preci
         (LAPTOP, {"accelerator": "gpu"}, "no CUDA device was found; use trainer=cpu"),
         (LAPTOP, {"accelerator": "mps"}, "this machine has no Apple GPU"),
         (H100, {"devices": 3}, "use at most 1"),
-        (LAPTOP, {"devices": 99}, "but only 8 cores; use at most 8"),
+        (LAPTOP, {"devices": 99}, "but only 8 cores were found; use at most 8"),
         (LAPTOP, {"precision": "16-mixed"}, "needs a GPU"),
         (LAPTOP, {"precision": 16}, "needs a GPU"),
         (MAC, {"precision": 64}, "on an Apple GPU use 32-true"),

@@ -1,4 +1,4 @@
-"""Draws text, with a font for each character that has a glyph for it.
+"""Draws text, choosing for each character a font that has a glyph for it.
 
 DejaVu, which is part of matplotlib, is preferred because its I, l, 1 and | look different. Next come Pillow's built-in
 font and the system's fonts. A character without a glyph in any font is drawn as its code point.

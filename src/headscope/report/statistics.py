@@ -19,8 +19,8 @@ MAX_SEEDS = 100  #: `seeds_needed` tries no larger number
 def margins(variances: Array, counts: NDArray[np.int64]) -> Array:
     """Returns the difference in means above which each pair of combinations differs significantly, (..., K, K).
 
-    The tests hold simultaneously: at most about 5% of sweeps with equal combinations show any difference, regardless of
-    the number of pairs. Each margin is the half-width of the wider of two intervals:
+    The error rate covers all pairs together: at most about 5% of sweeps with equal combinations show any difference,
+    regardless of the number of pairs. Each margin is the half-width of the wider of two intervals:
 
     - The Tukey–Kramer interval over all pairs, which assumes that all combinations have the same variance.
     - Welch's interval, with the 5% divided by the K - 1 comparisons with the best (Bonferroni), for unequal variances.

@@ -23,7 +23,7 @@ LAST_OF_HEAD = slice(-64, None)  #: positions of a long prompt that the picture 
 def layer_pictures(
     flow: Views, tokens: Sequence[str], label: str, titles: Titles | None = None, window: slice = WINDOW
 ) -> dict[str, RGB]:
-    """Draws attention on a pass's first text: pictures `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
+    """Draws the attention on a batch's first text: `attention/layer_0`, `norm_weighted/layer_0`, …, and `rollout`.
 
     Each title begins with `label`, such as "step 200". Only the positions in `window` are drawn.
     """
@@ -31,11 +31,11 @@ def layer_pictures(
     pictures = {}
     for layer, (a, m) in enumerate(zip(weights, moved, strict=True)):
         names = head_names(layer, len(a), titles)
-        title = f"{label}, layer {layer}: every row attends to its columns"
+        title = f"{label}, layer {layer}: each row shows where one token attends"
         pictures[f"attention/layer_{layer}"] = maps_picture(a, tokens, title, names, window)
-        title = f"{label}, layer {layer}: how much every row takes from its columns (norm-weighted)"
+        title = f"{label}, layer {layer}: how much each row takes from each column (norm-weighted)"
         pictures[f"norm_weighted/layer_{layer}"] = maps_picture(m, tokens, title, names, window, float(m.max()))
-    title = f"{label}: how much of each column is in every row, through all heads up to each layer (rollout)"
+    title = f"{label}: how much of each column has reached each row after each layer (rollout)"
     names = [f"after layer {layer}" for layer in range(len(rolled))]
     return pictures | {"rollout": maps_picture(rolled, tokens, title, names, window)}
 
@@ -47,7 +47,7 @@ def head_pictures(
     pictures = {}
     for layer, layer_maps in enumerate(maps[:, 0].double().cpu().numpy()):
         for head, name in enumerate(head_names(layer, len(layer_maps), titles)):
-            caption = "every row attends to its columns"
+            caption = "each row shows where one token attends"
             picture = maps_picture(layer_maps[head, None], tokens, f"{name}, {label}", [caption], window, pixels=ALONE)
             pictures[f"L{layer}H{head}"] = picture
     return pictures

@@ -63,7 +63,7 @@ LONG = 2000  #: in runs of at least this many steps, compiling is expected to sa
 
 
 def choose(machine: Machine, options: TrainerOptions) -> Choice:
-    """Returns the settings for a run: the options that are set, and values that suit the machine for the others."""
+    """Returns the settings for a run: options as given; every other setting gets a value that suits the machine."""
     accelerator = options.accelerator
     if accelerator == "auto":
         accelerator = "gpu" if machine.gpus else "mps" if machine.mps else "cpu"
@@ -80,7 +80,7 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
     if accelerator == "gpu" and choice.devices > gpus:
         raise UserError(f"trainer.devices={choice.devices}, but {gpus} CUDA device(s) were found; use at most {gpus}")
     if accelerator == "cpu" and choice.devices > cores:
-        raise UserError(f"trainer.devices={choice.devices}, but only {cores} cores; use at most {cores}")
+        raise UserError(f"trainer.devices={choice.devices}, but only {cores} cores were found; use at most {cores}")
     if choice.devices * options.num_nodes > 1:
         if accelerator == "mps":
             raise UserError("an Apple GPU is one device; use trainer.devices=1")

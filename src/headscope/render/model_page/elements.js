@@ -13,7 +13,7 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** Keeps a group of radio buttons and the value of the same name in the state equal. */
+/** Keeps a group of radio buttons in sync with the state's value of the same name. */
 export function bindRadios(name, state) {
   for (const input of document.querySelectorAll(`input[name=${name}]`)) {
     input.addEventListener("change", () => state.change({ [name]: input.value }));

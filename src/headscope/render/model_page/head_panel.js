@@ -10,7 +10,7 @@ export const panel = { needs: "heads", create: (page) => new HeadPanel(page) };
 const EXPLANATIONS = {
   weights: "each row shows how one token distributes its attention over the columns",
   normWeighted: "the norm of the vector that the head moves from each column to each row",
-  rollout: "the share of each column's input in each row, through all heads up to this layer",
+  rollout: "how much of each row comes from each column's input, after all layers up to this one",
 };
 
 class HeadPanel {
