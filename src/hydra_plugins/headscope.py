@@ -85,7 +85,7 @@ class Grid(OurSweeper):
 
 
 class Tuned(OurSweeper):
-    """Finds each combination's best value of one key, then compares these with new seeds; see `tune_and_compare`.
+    """Compares combinations with new seeds, each at its own best value of one key; see `tune_and_compare`.
 
     Args:
         tune: the key to tune, which must have several values.

@@ -84,5 +84,5 @@ def test_what_is_not_utf8_leaves_nothing(folder, monkeypatch):
 
 
 def test_the_validation_split_of_much_text_is_bounded(folder, monkeypatch):
-    monkeypatch.setattr(corpus, "MOST_VALIDATION", 50)
+    monkeypatch.setattr(corpus, "MAX_VALIDATION", 50)
     assert len(load(folder, monkeypatch, 0).val.ids) == 50

@@ -20,7 +20,12 @@ from headscope.errors import UserError
 #: The description of model, tokenizer and run (see `format.card`), and the weights under our names.
 CardAndWeights = tuple[dict[str, Any], dict[str, Tensor]]
 SIZES = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")  #: our names for the model's sizes
-OUTER = ("embedding", "norm", "head", "position.vectors")  #: our modules outside the blocks; the last: `Learned` only
+OUTER = (
+    "embedding",
+    "norm",
+    "head",
+    "position.vectors",
+)  #: our modules outside the blocks; only models with `Learned` positions have the last
 INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")  #: inside a block
 
 
@@ -63,7 +68,7 @@ class Source:
 
 
 def module_names(outer: Sequence[str], blocks: str, inner: Sequence[str], n_layers: int) -> dict[str, str]:
-    """Returns another program's names for our modules, by our names.
+    """Returns a dictionary from our module names to another program's.
 
     `outer` and `inner` are its names for our OUTER and INNER modules, in the same order; `outer` may lack the last one.
     `blocks` is the part of a module's name that precedes the number of its block.

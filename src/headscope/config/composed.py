@@ -1,7 +1,7 @@
 """Composes `conf/` with Hydra and returns plain data.
 
 Importing this module registers two resolvers for `${…}` in `conf/`: `${free:outputs/DAY/TIME-NAME}` is a new folder for
-a run or a sweep, and `${command:train}` is the command for the shell.
+a run or a sweep, and `${command:train}` is the shell command that runs train.
 """
 
 import atexit

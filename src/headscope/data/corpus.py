@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     TokenizerName = Literal[tuple(TOKENIZERS)]  #: a config accepts the registered names only
 VocabSize = Annotated[int, Ge(256), Le(65536)]  #: maximum vocabulary size; only the byte-pair tokenizer uses it
-MOST_VALIDATION = 2_000_000  #: tokens; a tenth of several gigabytes would take hours and hardly be more precise
+MAX_VALIDATION = 2_000_000  #: maximum number of validation tokens; more would take hours and gain little precision
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Source:
     """Base class of data sources; `data=…` chooses one."""
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
-        """Returns both splits in windows of `block_size` tokens, split by the given tokenizer or a new one.
+        """Returns both splits in windows of `block_size` tokens, tokenized with the given tokenizer or a new one.
 
         Raises:
             UserError: the text is missing, empty or too short for the context, has an unsupported encoding, or has
@@ -78,7 +78,7 @@ class TextSource(Source):
         with name_text_in_errors(self.name):
             tokenizer, ids, sha256 = self.encode(tokenizer or self.kind)
         n = len(ids)
-        border = max(n * 9 // 10, n - max(MOST_VALIDATION, block_size + 1))
+        border = max(n * 9 // 10, n - max(MAX_VALIDATION, block_size + 1))
         longest = n - border - 1  # because the validation split is the shorter one
         if longest < block_size:
             shorter = f" or shorten the context to model.block_size={longest}" if longest > 0 else ""

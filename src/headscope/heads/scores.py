@@ -26,7 +26,7 @@ def sink(maps: Tensor) -> Tensor:
 def local(maps: Tensor, near: int = NEAR) -> Tensor:
     """Mean over i > near of the weight on the current token and the `near` tokens before it.
 
-    Earlier rows do not count, because they have no other keys. Uniform attention: the mean of (near + 1) / (i + 1).
+    Earlier rows do not count, because all their keys are in this range. Uniform: the mean of (near + 1) / (i + 1).
     """
     t = maps.shape[-1]
     ones = torch.ones(t, t, dtype=torch.bool, device=maps.device)
@@ -69,7 +69,7 @@ def distance_profile(maps: Tensor) -> Tensor:
 
 
 def on_targets(maps: Tensor, targets: Tensor) -> Tensor:
-    """Returns a row's mean weight on its target keys, over the rows that have targets: (..., H), NaN if no row has any.
+    """Returns the weight that a row puts on its targets, averaged over rows with targets: (..., H), NaN if none has.
 
     Targets are bool, (T, T) or (B, T, T), and lie at or before the query.
     """

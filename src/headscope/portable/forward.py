@@ -41,7 +41,7 @@ def _transformer(model: dict[str, Any], ids: Tensor) -> Tensor:
 
 
 def pattern(layer: dict[str, Any], q: Tensor, k: Tensor) -> Tensor:
-    """Returns the attention pattern (B, H, T, T); q and k (B, H, T, D) come without positions applied."""
+    """Returns the attention pattern (B, H, T, T); positions have not yet been applied to q and k (B, H, T, D)."""
     t = q.shape[-2]
     i, j = torch.arange(t, device=q.device)[:, None], torch.arange(t, device=q.device)
     if layer["cos_sin"] is not None:

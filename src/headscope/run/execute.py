@@ -111,12 +111,12 @@ def prepared(composed: Composed) -> Iterator[Run]:
         first = not rank_zero_only.rank  # type: ignore[attr-defined]
         resumed = folder.claim(composed.resume, config.task == "fit", first)
         changed = folder.compare(composed.config, composed.overrides) if resumed else {}
-        begin = start(config, folder, resumed)
-        data = begin.data(config)
-        module = begin.module(composed, config, choice, data.corpus)
+        run_start = start(config, folder, resumed)
+        data = run_start.data(config)
+        module = run_start.module(composed, config, choice, data.corpus)
         history = History(composed.started, folder)
         trainer = _build_trainer(config, choice, folder, history, len(data.corpus.train), plugins)
-        run = Run(config, folder, data, module, trainer, history, machine, choice, begin)
+        run = Run(config, folder, data, module, trainer, history, machine, choice, run_start)
         if trainer.is_global_zero:
             _record(run, composed, changed, resumed)
         corpus = data.corpus
@@ -129,7 +129,7 @@ def _check_processes(composed: Composed, config: TrainConfig, choice: Choice) ->
     """Raises `UserError` if the run needs several processes but cannot start them or divide its batch among them."""
     processes = choice.devices * config.trainer.num_nodes
     if composed.command and processes > 1:
-        needed = f"{choice.devices} devices need one process each, which only the command line starts"
+        needed = f"{choice.devices} devices need one process each, and only the command line can start them"
         raise UserError(f"{needed}: {composed.command}; in Python, add trainer.devices=1")
     if config.batch_size % processes:
         shared = f"batch_size={config.batch_size} cannot be shared by {processes} processes"

@@ -27,7 +27,9 @@ class Walk:
     name: str  #: the name on the command line
     summary: str  #: one line
     seed: int | None  #: the default seed; None if nothing is random
-    compute: Callable[..., Numbers]  #: takes a seed and, as keyword-only arguments, options with checked annotations
+    compute: Callable[
+        ..., Numbers
+    ]  #: takes a seed and, as keyword-only arguments, options, whose values are checked against their annotations
 
     @torch.no_grad()
     def run(self, seed: int | None, **arguments: Any) -> WalkResult:

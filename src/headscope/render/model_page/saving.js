@@ -93,7 +93,7 @@ export function svg(map, title) {
   return new Blob([content], { type: "image/svg+xml" });
 }
 
-/** Lets the browser download a Blob as a file. */
+/** Makes the browser download a Blob as a file. */
 export function save(blob, name) {
   const link = element("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
