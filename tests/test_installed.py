@@ -174,7 +174,7 @@ def test_what_it_refuses_names_its_own_commands(new):
     for typed, message in (
         (("train", "position=rpe"), "did you mean position=rope? conf/position has alibi, fox, kerple, learned,"),
         (("train", "nothing.like=this"), "headscope train --cfg job prints all keys"),
-        (("generate", "paths.runs=nowhere"), "train one with headscope train experiment=quickstart"),
+        (("generate", "paths.runs=nowhere"), "train a model with headscope train experiment=quickstart"),
         (("trian",), "did you mean headscope train?"),
     ):
         done = new.headscope(*typed)

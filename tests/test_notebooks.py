@@ -68,7 +68,7 @@ ROW = "0.0210 0.0843 0.0555 0.2297 0.0573 0.0709 0.2423 0.2391"  #: of the weigh
 NUMBERS = {
     "toy": r"P\(cats \| I love\) = (0\.99\d\d|1\.0000)",
     "friends": r"Alice gives 0\.4062 of her attention to Bob",
-    "fox": r"The values predict “\w+”, at a distance of 0\.\d{4}",
+    "fox": r"With the values, the prediction is “\w+”, at a distance of 0\.\d{4}",
     "causal_head": r"[^\d.]+".join(map(re.escape, ROW.split())),
     "part4": r"4,766,273 parameters\b",
     "explain": r"the model needs it\.",
