@@ -75,7 +75,7 @@ def test_asking_imports_no_torch(command, flag):
     code = (
         f"import runpy, sys; sys.argv = {argv!r}\n"
         f"try: runpy.run_path({command!r}, run_name='__main__')\n"
-        "finally: print('HEAVY' if {'torch', 'pydantic'} & sys.modules.keys() else 'LIGHT')"
+        "finally: print('HEAVY' if {'torch', 'pydantic', 'unittest.mock'} & sys.modules.keys() else 'LIGHT')"
     )
     assert shell("-c", code).stdout.splitlines()[-1] == "LIGHT"
 
