@@ -18,6 +18,7 @@ from headscope.config.keys import TrainConfig
 from headscope.config.overrides import Changes
 from headscope.config.schema import parse
 from headscope.data.datamodule import CorpusData
+from headscope.data.windows import check_divisible
 from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.files import remove_incomplete, write_json
 from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
@@ -131,9 +132,7 @@ def _check_processes(composed: Composed, config: TrainConfig, choice: Choice) ->
     if composed.command and processes > 1:
         needed = f"{choice.devices} devices need one process each, and only the command line can start them"
         raise UserError(f"{needed}: {composed.command}; in Python, add trainer.devices=1")
-    if config.batch_size % processes:
-        shared = f"batch_size={config.batch_size} cannot be shared by {processes} processes"
-        raise UserError(f"{shared}; use a multiple of {processes}")
+    check_divisible(config.batch_size, processes)
 
 
 def _set_up_process(config: TrainConfig, choice: Choice) -> None:
