@@ -18,7 +18,7 @@ KEYS |= {" ": 32, "Escape": 27, "Backspace": 8}
 
 
 class Page:
-    """One tab. `complaints` are the errors and warnings of its console, `requests` the addresses that it requested."""
+    """One tab. `complaints` has the messages of its console; `requests` has the addresses that the tab requested."""
 
     def __init__(self, read, write):
         self._read, self._write = read, write
@@ -38,7 +38,7 @@ class Page:
         return json.loads(line)
 
     def call(self, method, **parameters):
-        """The result of a command of the protocol."""
+        """Sends a command of the protocol; returns its result."""
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": parameters}
         if self._session:
@@ -68,20 +68,21 @@ class Page:
 
     def open(self, path, fragment=""):
         """Opens a file and waits until it is loaded."""
-        for url in ("about:blank", path.resolve().as_uri() + fragment):  # a fragment alone would load nothing
+        # If only the fragment of the address changed, Chromium would load nothing.
+        for url in ("about:blank", path.resolve().as_uri() + fragment):
             self.events.clear()
             self.call("Page.navigate", url=url)
             while "Page.loadEventFired" not in self.events:
                 self._happened(self._message())
 
     def run(self, script):
-        """The value of an expression; of a promise, the value that it resolves to."""
+        """Returns the value of an expression, or the value that a promise resolves to."""
         done = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
     def size(self, width, height, dark=False):
-        """The size of the window in pixels, and whether the person prefers a dark page."""
+        """Sets the size of the window in pixels, and whether the user prefers dark pages."""
         phone = {"deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, **phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -129,7 +130,7 @@ class Page:
 
 @contextmanager
 def browser(profile):
-    """A page in its own Chromium process, which ends after the block."""
+    """Yields a tab in a new Chromium process, which ends after the block."""
     assert CHROMIUM, "these tests need Chromium"
     in_read, in_write = os.pipe()
     out_read, out_write = os.pipe()
@@ -139,7 +140,7 @@ def browser(profile):
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "--remote-debugging-pipe"]
     process = subprocess.Popen(
         command,
-        pass_fds=(3, 4),  # where Chromium reads and writes the protocol
+        pass_fds=(3, 4),  # Chromium reads the protocol from file 3 and writes it to file 4
         preexec_fn=lambda: [os.dup2(fd, place) for fd, place in zip(theirs, (3, 4), strict=True)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Shared by all tests: schemes, small models, a short training run, the command line."""
+"""Fixtures and functions for all tests: schemes, small models, a short training run, the command line."""
 
 import logging
 import os
@@ -26,14 +26,14 @@ from tests import processes
 from tests.model.schemes import ROWS
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # golden values and expected lines are those of a CPU
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # golden values and expected messages are for a CPU
 ROOT = Path(__file__).resolve().parents[1]
 ON_PAGE = [pytest.param(row.scheme, id=name) for name, row in ROWS.items() if row.on_page]
 SCHEMES = [pytest.param(row.scheme, id=name) for name, row in ROWS.items()]
 
 
 def filmed(frame, layer, head, t):
-    """The map of a head (T, T) in a frame of a film, as far as bytes tell."""
+    """Returns the map of a head (T, T) from a frame of a film, with the precision of one byte."""
     i, j = np.tril_indices(t)
     found = np.zeros((t, t))
     found[i, j] = (frame.maps[layer, head] / 255.0) ** 2
@@ -41,7 +41,7 @@ def filmed(frame, layer, head, t):
 
 
 def small(position=Rotary, dropout=0.0, vocab_size=11, d_model=16, n_heads=2, n_layers=2, block_size=16, seed=0):
-    """A small model whose every matrix is random: nothing is hidden by a zero initialisation."""
+    """Returns a small model with random matrices, because weights that start at zero would hide errors."""
     torch.manual_seed(seed)
     model = TransformerLM(vocab_size, d_model, n_heads, n_layers, block_size, dropout, position)
     for p in model.parameters():
@@ -51,7 +51,7 @@ def small(position=Rotary, dropout=0.0, vocab_size=11, d_model=16, n_heads=2, n_
 
 
 class Short(Source):
-    """The first part of a source, so that validation takes no time."""
+    """The first part of a source, so that validation is fast."""
 
     def __init__(self, source=None, tokens=6000):
         self.source, self.tokens = source or PyDoc(), tokens
@@ -111,7 +111,7 @@ def fit(
 
 
 def shell(*command, cwd=ROOT, timeout=300, stdin=None, **env):
-    """A command of the project as a user runs it; returns the finished process."""
+    """Runs a command of the project as a user would; returns the finished process."""
     environment = {k: v for k, v in os.environ.items() if k != "HEADSCOPE_DATA_DIR"} | env
     if stdin is None and processes.can_fork(command, env):
         return processes.fork(command, cwd, environment, timeout)
@@ -129,7 +129,7 @@ def shell(*command, cwd=ROOT, timeout=300, stdin=None, **env):
 
 @pytest.fixture(scope="session")
 def toy_run(tmp_path_factory):
-    """The folder and the output of `train.py experiment=toy`, run once."""
+    """Runs `train.py experiment=toy` once; returns the folder and the output."""
     folder = tmp_path_factory.mktemp("toy")
     done = shell("train.py", "experiment=toy", f"hydra.run.dir={folder}")
     assert done.returncode == 0, done.stderr
@@ -138,7 +138,7 @@ def toy_run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pydoc_run(tmp_path_factory):
-    """The folder and the output of a short run on real text with every default, dropout and RoPE."""
+    """Trains briefly on real text with dropout, RoPE and all other defaults; returns the folder and the output."""
     folder = tmp_path_factory.mktemp("pydoc")
     done = shell(
         "train.py",

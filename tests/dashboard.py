@@ -1,4 +1,4 @@
-"""A TensorBoard of one's own, for tests and pictures."""
+"""Starts a separate TensorBoard for tests and pictures."""
 
 import json
 import socket
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 def fetch(address, path, body=None):
-    """What TensorBoard answers, read as JSON."""
+    """Returns TensorBoard's answer to a request, parsed from JSON."""
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(address + path, body and json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=10) as response:
@@ -19,7 +19,7 @@ def fetch(address, path, body=None):
 
 @contextmanager
 def tensorboard(folder, runs):
-    """The address of a TensorBoard over a folder, once it has read so many runs; it ends with the block."""
+    """Starts TensorBoard for a folder; yields its address once it has read `runs` runs, and ends it after the block."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -32,7 +32,7 @@ def tensorboard(folder, runs):
             try:
                 if len(fetch(address, "/data/runs")) >= runs:
                     break
-            except OSError:  # it does not listen yet
+            except OSError:  # TensorBoard does not listen yet
                 continue
         else:
             raise TimeoutError(f"TensorBoard did not find {runs} runs in {folder} within a minute")

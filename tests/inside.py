@@ -1,4 +1,4 @@
-"""`train.py` in this process: a start of a process costs seconds, and most mistakes are found before any training."""
+"""Runs `train.py` in this process, because starting a process takes seconds and most mistakes are found early."""
 
 import contextlib
 import io
@@ -21,9 +21,9 @@ from tests.conftest import ROOT
 
 
 def train(*argv, cwd=ROOT):
-    """The exit code and what was printed, output then error; anything unforeseen is raised."""
+    """Returns the exit code and the printed text of both streams; raises unexpected errors."""
     with patch.object(command, "run") as run:
-        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")  # Hydra looks for conf beside it
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")  # Hydra looks for conf/ next to train.py
     main = run.call_args.args[0]
     printed, root = io.StringIO(), logging.getLogger()
     handlers, level, loud = list(root.handlers), root.level, logging.raiseExceptions
@@ -32,7 +32,7 @@ def train(*argv, cwd=ROOT):
         patch.dict(os.environ),
         patch.object(jobs, "sweep_folders", []),
         patch.object(command, "sweep_folders", []),
-        patch.object(command, "started", time.monotonic()),  # this process began long before
+        patch.object(command, "started", time.monotonic()),  # this process started long ago
         patch.object(jobs, "resumed", []),
         contextlib.chdir(cwd),
         contextlib.redirect_stdout(printed),
@@ -55,7 +55,7 @@ def train(*argv, cwd=ROOT):
             HydraConfig.instance().cfg = None
             for handler in [h for h in root.handlers if h not in handlers]:
                 root.removeHandler(handler)
-                with contextlib.suppress(OSError):  # a full disk, which `logging.shutdown` ignores too
+                with contextlib.suppress(OSError):  # the disk is full; `logging.shutdown` ignores this error too
                     handler.close()
             root.handlers, logging.raiseExceptions = handlers, loud
             root.setLevel(level)

@@ -1,4 +1,4 @@
-"""What commands import from others and takes long: imported once by the process whose copies run the commands."""
+"""Imports the slow libraries of all commands, once, in the process whose forks run the commands."""
 
 from headscope.cli import lean
 

@@ -1,8 +1,9 @@
-"""Commands of the project as processes that need not import torch: copies of one process that has.
+"""Runs the project's commands as forks of one process that has already imported torch.
 
-Most of what a short command takes is that import. `multiprocessing`'s fork server imports it once, and every command is
-a fork of it: its own process, folder, environment, streams and exit code, started as `python` would. What the
-interpreter or a library reads when it starts cannot be changed any more, so such a command gets a new interpreter.
+A short command spends most of its time on this import. `multiprocessing`'s fork server imports torch once, and every
+command is a fork of the server, with its own process, folder, environment, streams and exit code. Variables that the
+interpreter or a library reads at its start have no effect in a fork, so commands with such variables get a new
+interpreter.
 """
 
 import atexit
@@ -14,20 +15,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-AT_START = ("PYTHON", "LC_", "LANG", "OMP_", "GOMP_", "MKL_", "TORCH")  #: names of variables that are read only then
+#: The beginnings of the names of variables that are read only at the start of a process.
+AT_START = ("PYTHON", "LC_", "LANG", "OMP_", "GOMP_", "MKL_", "TORCH")
 forks = multiprocessing.get_context("forkserver") if sys.platform == "linux" else None
 if forks:
     forks.set_forkserver_preload(["tests.preloaded"])
 
 
 def can_fork(command, env):
-    """Whether a command, of a script or `-m MODULE` and arguments, can be a fork with these variables added."""
+    """Whether a command, given as words, is a script or `-m MODULE` and can be a fork with these added variables."""
     script = command[0] == "-m" or str(command[0]).endswith(".py")
     return forks is not None and script and not any(name.startswith(AT_START) for name in env)
 
 
 def fork(command, cwd, env, timeout):
-    """Runs it with the environment `env` and an empty input; returns what `subprocess.run` would."""
+    """Runs a command in a fork, with the environment `env` and an empty input; returns what `subprocess.run` would."""
     command = [str(word) for word in command]
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
@@ -43,7 +45,7 @@ def fork(command, cwd, env, timeout):
 
 
 def _run(command, cwd, env, out, err):
-    """What the fork does: it becomes `python *command`."""
+    """Runs in the fork: does what `python *command` would do."""
     for stream, path in ((1, out), (2, err)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
     os.chdir(cwd)
@@ -59,4 +61,4 @@ def _run(command, cwd, env, out, err):
             sys.argv = command
             runpy.run_path(command[0], run_name="__main__")
     finally:
-        atexit._run_exitfuncs()  # multiprocessing's own end skips them
+        atexit._run_exitfuncs()  # multiprocessing ends a process without these functions

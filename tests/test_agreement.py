@@ -19,7 +19,7 @@ STEPS = 200
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run of two layers, its last checkpoint, and the reports that Python gives for it."""
+    """Trains two layers; returns the run, its last checkpoint, and the reports that Python gives for it."""
     folder, threads = tmp_path_factory.mktemp("agreement"), torch.get_num_threads()
     done = shell(
         "train.py",
@@ -109,7 +109,7 @@ def test_a_resumed_run_keeps_its_probe_texts(run, tmp_path):
     shutil.copytree(run.folder, folder)
     last = folder / "checkpoints" / "last.ckpt"
     saved = torch.load(last, weights_only=True)
-    texts = [list(range(i, i + 32)) for i in range(8)]  # as many as runs of earlier versions keep
+    texts = [list(range(i, i + 32)) for i in range(8)]  # runs of earlier versions have eight texts
     saved["headscope"]["about"]["passages"] = texts
     torch.save(saved, last)
     done = shell("train.py", f"resume={folder}", f"trainer.max_steps={STEPS + 1}")

@@ -11,7 +11,7 @@ PAGES_SCRIPTS = ROOT / "src" / "headscope" / "render" / "model_page"
 
 
 def files_in_the_tree():
-    """The paths of all Python and JavaScript files, from the indentation of the tree's lines."""
+    """Yields the paths of all Python and JavaScript files in the tree, from the indentation of its lines."""
     (tree,) = [block for block in PAGE.read_text().split("```") if block.lstrip().startswith("src/\n")]
     folders = []
     for line in tree.splitlines():
@@ -38,7 +38,7 @@ def test_every_line_says_what_its_file_is_for():
 
 
 def names_in(path):
-    """The functions, classes and methods that a Python file defines, or the names that a JavaScript file exports."""
+    """Returns the functions, classes and methods of a Python file, or the names that a JavaScript file exports."""
     text = path.read_text()
     if path.suffix == ".js":
         return set(re.findall(r"^export (?:async )?(?:function|class|const|let) (\w+)", text, re.M))

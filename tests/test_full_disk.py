@@ -30,7 +30,7 @@ needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="a de
 
 
 def fill():
-    """Limits files to a few bytes, which looks like a full disk, even to root."""
+    """Limits files to a few bytes, which has the effect of a full disk, even for root."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (5, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
@@ -45,7 +45,7 @@ def room_again():
 
 
 def refused(write, *arguments):
-    """The message when something is written to a full disk."""
+    """Returns the error message of a function that writes to a full disk."""
     with room_again():
         fill()
         try:
@@ -60,7 +60,7 @@ def content(folder):
 
 
 def command(main, *arguments):
-    """Calls the main function of a small command."""
+    """Calls the main function of a command."""
     before, sys.argv = sys.argv, ["", *map(str, arguments)]
     try:
         main()
@@ -118,7 +118,7 @@ def test_a_checkpoint_stays_as_it_was(tmp_path):
     assert content(tmp_path) == before
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's thread
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard writes in this thread
 @pytest.mark.parametrize("options", [("logger=csv",), ("logger=tensorboard",), ("logger=none", "callbacks=none")])
 def test_a_run_ends_with_3_and_goes_on_from_its_last_checkpoint(options, tmp_path, monkeypatch):
     """The disk is full after the first of three validations."""

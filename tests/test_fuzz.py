@@ -1,4 +1,4 @@
-"""Damaged and hostile input: a line for people, or it works; nothing in between."""
+"""Damaged and hostile input works, or is refused with one readable line."""
 
 import codecs
 import io
@@ -34,7 +34,7 @@ quick = settings(max_examples=60, deadline=None, suppress_health_check=list(Heal
 
 
 def mutated(content, rng):
-    """Content with a few things done to it that happen to files: bytes changed, a piece lost, doubled or cut off."""
+    """Returns content with random damage: bytes are changed, or a piece is lost, doubled or cut off."""
     content = bytearray(content)
     for _ in range(rng.randint(1, 4)):
         at, length = rng.randrange(len(content)), rng.choice((1, 2, 8, 100))
@@ -66,11 +66,11 @@ def test_five_hundred_mutated_checkpoints(toy_run, tmp_path):
         except UserError as e:
             assert "\n" not in str(e), i
     assert loaded < 250
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024  # kB
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024  # in kB
 
 
 def test_metadata_that_asks_for_too_much_is_refused(tmp_path):
-    """A header that promises terabytes, and a card that describes a model of terabytes."""
+    """Tests a header that announces terabytes, and a card that describes a model of terabytes."""
     (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", 2**40) + b'{"x":1}' * 10)
     with pytest.raises(UserError):
         headscope.load(tmp_path / "a.safetensors")
@@ -108,7 +108,7 @@ def test_any_value_of_a_key_is_taken_or_refused(key, value):
     except UserError as e:
         assert "\n" not in str(e).replace(str(value), "")
     except (OmegaConfBaseException, UnicodeEncodeError):
-        pass  # the command line says these in a line of their own; surrogates cannot be typed
+        pass  # the command line reports these in its own line; surrogates cannot be typed
 
 
 BYTES = BytePairTokenizer.of(["abc"], 256)
@@ -156,7 +156,7 @@ def test_any_ids_streamed_are_the_ids_decoded(tokenizer, ids):
 
 
 def taken_or_refused(path, tokenizer):
-    """A corpus of four tokens, or None with a line that says why not."""
+    """Loads a text as a corpus; returns None if it is refused with one printable line."""
     try:
         corpus = TextFiles(str(path), tokenizer).load(4)
     except UserError as e:
@@ -237,7 +237,7 @@ def test_odd_text_is_kept_as_it_is(tmp_path, content, text):
     [(b"a\0b\0" * 50, "iconv -f utf-16le"), (b"\0a\0b" * 50, "iconv -f utf-16be"), (b"abc\0" * 50, "is not text")],
 )
 def test_text_with_nul_is_not_kept(tmp_path, content, advice):
-    """Text has no NUL: these bytes are UTF-16 that nobody declared, whose half would be trained on, or binary."""
+    """Text has no NUL, so these bytes are UTF-16 without a byte-order mark, or binary data."""
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(UserError, match=advice):
         TextFiles(str(tmp_path / "a.txt")).load(8)
@@ -314,7 +314,7 @@ def test_any_change_at_a_resume_is_recorded_or_refused(changed):
     assert all(may_change(k) for k in found)
 
 
-#: Of which the first would wait for other machines, and the second compile for minutes.
+#: The first key would wait for other machines, and the second would compile for minutes.
 LEFT_OUT = {"trainer.num_nodes", "trainer.compile"}
 
 

@@ -1,4 +1,4 @@
-"""Which packages may import which, and which commands must not import torch."""
+"""Checks which packages may import which, and which commands must not import torch."""
 
 import ast
 import sys
@@ -9,7 +9,7 @@ from tests.conftest import ROOT, shell
 
 SRC = ROOT / "src" / "headscope"
 ROOMS = {path.name for path in SRC.iterdir() if (path / "__init__.py").exists()}
-#: What each room may import of the project besides itself, errors and the package's root.
+#: Packages of the project that each package (room) may import, besides itself and SHARED.
 MAY = {
     "model": set(),
     "data": set(),
@@ -30,13 +30,13 @@ MAY = {
     "python": ROOMS - {"cli"},
 }
 HYDRA = {"config", "cli", "sweep", "python"}
-#: Rooms that never import Lightning.
+#: Packages that never import Lightning.
 LIGHT = {"model", "portable", "generation", "heads", "render", "show", "checkpoint", "walkthrough", "sweep", "report"}
-SHARED = {"errors", "files", "installed", "plugins", "shell", "waiting"}  #: what every room may use
+SHARED = {"errors", "files", "installed", "plugins", "shell", "waiting"}  #: modules that every package may import
 
 
 def imports(path):
-    """(module, always) of every import in a file; those for type checkers alone are left out."""
+    """Yields the module of every import in a file, except imports that only type checkers see."""
     tree = ast.parse(path.read_text())
     skipped = {
         id(inner)

@@ -1,4 +1,4 @@
-"""The wheel in an empty environment and an empty folder, and the command `headscope`, which a checkout has too."""
+"""The wheel works in a new environment and an empty folder, and the command `headscope` also works in a checkout."""
 
 import json
 import os
@@ -25,7 +25,7 @@ TINY = (
 )
 BUILT_FROM = ("src", "conf", "train.py", "generate.py", "setup.py", "MANIFEST.in", "pyproject.toml")
 BUILT_FROM += ("README.md", "LICENSE")
-#: Of a process that knows nothing of this checkout.
+#: Environment variables of a process without any reference to this checkout.
 CLEAN = {k: v for k, v in os.environ.items() if k != "PYTHONPATH" and not k.startswith("HEADSCOPE_")}
 
 
@@ -42,9 +42,9 @@ PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
 
 
 def environment(folder, package):
-    """A new environment with this package and, from the one of the tests, what it depends on; its site-packages.
+    """Creates an environment with this package and the dependencies of the tests; returns its site-packages folder.
 
-    A folder that a .pth file names is searched, but its own .pth files are not read: this checkout stays unseen.
+    Python searches a folder that a .pth file names, but does not read .pth files in it, so this checkout is not found.
     """
     checked(sys.executable, "-m", "venv", "--without-pip", folder)
     site = Path(
@@ -57,7 +57,7 @@ def environment(folder, package):
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A copy of the files that a wheel is built from, because building creates files among them."""
+    """Copies the files that a wheel is built from, because building adds files to their folder."""
     folder = tmp_path_factory.mktemp("source")
     for name in BUILT_FROM:
         whole = ROOT / name
@@ -76,7 +76,7 @@ def wheel(source, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def new(wheel, tmp_path_factory):
-    """The installed command, called in an empty folder."""
+    """Returns functions and paths for calling the installed command in an empty folder."""
     place = tmp_path_factory.mktemp("new")
     site = environment(place / "env", [wheel])
     here = place / "here"

@@ -1,4 +1,4 @@
-"""The committed notebooks are what `make notebooks` writes; they run from top to bottom and show known numbers."""
+"""The committed notebooks equal the output of `make notebooks`, run without errors, and show known numbers."""
 
 import html
 import importlib.util
@@ -43,7 +43,7 @@ def test_a_cell_is_a_few_lines_and_every_notebook_asks(name):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs a notebook in this Python, in an empty folder; returns what it printed and what it showed."""
+    """Runs a notebook with this Python in an empty folder; returns the printed text and the displayed HTML."""
     for name in ("JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / "jupyter"))  # the user's own kernels are not used
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -63,8 +63,8 @@ def run(tmp_path, monkeypatch):
     return run
 
 
-ROW = "0.0210 0.0843 0.0555 0.2297 0.0573 0.0709 0.2423 0.2391"  #: of the weights of causal-head
-#: What each notebook prints or shows.
+ROW = "0.0210 0.0843 0.0555 0.2297 0.0573 0.0709 0.2423 0.2391"  #: one row of the attention weights of causal-head
+#: A pattern that each notebook must print or show.
 NUMBERS = {
     "toy": r"P\(cats \| I love\) = (0\.99\d\d|1\.0000)",
     "friends": r"Alice gives 0\.4062 of her attention to Bob",

@@ -1,4 +1,4 @@
-"""A package of the user's own: what CONTRIBUTING shows is written down as it stands there, and used."""
+"""A plugin works: the tests write the package that CONTRIBUTING shows, and use it."""
 
 import re
 import sys
@@ -89,7 +89,7 @@ class Odd(Position):
 
 
 def shown():
-    """What CONTRIBUTING says of a package of one's own."""
+    """Returns the section of CONTRIBUTING about plugins."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     return text.partition("## Your own parts, without a fork\n")[2].partition("\n## ")[0]
 
@@ -101,7 +101,7 @@ def write(folder, files):
 
 
 def write_shown(folder):
-    """Writes its package as it stands there."""
+    """Writes the package that this section shows."""
     files = dict(re.findall(r"^`(mypkg/[\w./]+)`:\n\n```\w+\n(.*?)^```$", shown(), re.M | re.S))
     assert set(files) == {"mypkg/near.py", "mypkg/conf/position/near.yaml"}
     write(folder, files | {"mypkg/__init__.py": ""})
@@ -109,7 +109,7 @@ def write_shown(folder):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    """The folder of the package that CONTRIBUTING shows, and of what else a user may write."""
+    """Returns a folder with the package that CONTRIBUTING shows, and with more parts that a user may write."""
     folder = tmp_path_factory.mktemp("library")
     section = shown()
     write_shown(folder)
@@ -118,7 +118,7 @@ def library(tmp_path_factory):
     declared = re.search(r"```toml\n(.*?)```", section, re.S)[1].replace("project.entry-points.", "").replace('"', "")
     files |= {"mypkg-1.dist-info/METADATA": "Name: mypkg\nVersion: 1\n", "mypkg-1.dist-info/entry_points.txt": declared}
     write(folder, files)
-    (folder / "mypkg-1.dist-info").rename(folder / "hidden")  # a test declares it
+    (folder / "mypkg-1.dist-info").rename(folder / "hidden")  # a test moves it back, which declares the entry point
     return folder
 
 
@@ -137,14 +137,14 @@ def named(library, monkeypatch):
 
 
 def use(library, *command, cwd, **env):
-    """A command in a process that finds the package."""
+    """Runs a command in a process that can import the package."""
     paths = f"{library}:{ROOT / 'src'}"
     return shell(ROOT / command[0], *command[1:], cwd=cwd, PYTHONPATH=paths, **env)
 
 
 @pytest.fixture(scope="module")
 def near(library, tmp_path_factory):
-    """A folder where `position=near` was trained from the command line, in two jobs of a sweep."""
+    """Returns a folder in which a sweep of two jobs trained `position=near` from the command line."""
     here = tmp_path_factory.mktemp("elsewhere")
     sweep = ("train.py", "-m", *TINY, "position=near", "position.reach=8,4", "hydra.sweep.dir=sweep")
     done = use(library, *sweep, cwd=here, HEADSCOPE_PLUGINS="mypkg")
@@ -264,7 +264,7 @@ def test_an_installed_package_names_itself(library, tmp_path, monkeypatch):
 
 
 def test_a_plugins_class_of_one_of_our_names_takes_no_place(named, tmp_path):
-    """A checkpoint of ours is read as ours, one of theirs as theirs."""
+    """A checkpoint of Headscope's class loads that class, and a checkpoint of the plugin's class loads the plugin's."""
     from headscope import checkpoint
     from tests.checkpoint.test_checkpoint import save
     from tests.conftest import small

@@ -18,7 +18,7 @@ GROUPS = (
 
 
 def heading_anchors(page):
-    """The fragments that GitHub and the site give to the headings of a page."""
+    """Returns the link fragments that GitHub and the site give to the headings of a page."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
     headings = re.findall(r"^#+ (.*)$", text, re.M)
     return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
@@ -36,7 +36,7 @@ def test_every_experiment_sweep_and_group_in_a_command_exists():
             for group, options in re.findall(r"(?<![\w./])([a-z_]+)=([\w,-]+)(?=\s|$)", block):
                 folder = ROOT / "conf" / group
                 for option in options.split(",") if folder.is_dir() else ():
-                    exists = (folder / f"{option}.yaml").exists() or option == "near"  # CONTRIBUTING's own scheme
+                    exists = (folder / f"{option}.yaml").exists() or option == "near"  # the example of CONTRIBUTING
                     assert exists, f"{page.name} has {group}={option}"
 
 

@@ -131,14 +131,14 @@ def test_interrupted_behind_tee_the_exit_code_is_still_that_of_the_signal(tmp_pa
         for line in output:
             if line.startswith("step "):
                 break
-    process.send_signal(signal.SIGINT)  # the reader has gone, as `tee` has after Ctrl-C
+    process.send_signal(signal.SIGINT)  # the reader has ended, as `tee` does after Ctrl-C
     assert process.wait(60) == 130
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "interrupted"
 
 
 @pytest.mark.parametrize("home", [None, "/proc/nowhere", "/dev/null"])
 def test_no_home_folder_is_needed(home, tmp_path):
-    """Home folders that are unset, missing or not writable."""
+    """Tests home folders that are unset, missing or not writable."""
     env = {} if home is None else {"HOME": home}
     without = {k: v for k, v in os.environ.items() if k not in ("HOME", "MPLCONFIGDIR") and not k.startswith("XDG_")}
     short = (*TINY, "trainer.max_steps=2", "trainer.val_check_interval=1", f"hydra.run.dir={tmp_path}/run")

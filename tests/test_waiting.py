@@ -1,4 +1,4 @@
-"""How OpenMP's threads wait: decided once, by the load of the machine, unless the user sets it."""
+"""The machine's load decides once how OpenMP's threads wait, unless the user has set this."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def test_threads_spin_where_cores_are_free(undecided, monkeypatch, computing, sp
     monkeypatch.setattr(waiting, "_active_threads", lambda: next(looks))
     waiting.decide()
     assert os.environ["GOMP_SPINCOUNT"] == spin
-    assert waiting.variables_for_shared_cores() == {"GOMP_SPINCOUNT": waiting.SLEEP}  # jobs that share the cores
+    assert waiting.variables_for_shared_cores() == {"GOMP_SPINCOUNT": waiting.SLEEP}  # for jobs that share the cores
 
 
 @pytest.mark.parametrize("name", ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"])

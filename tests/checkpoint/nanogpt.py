@@ -1,6 +1,6 @@
 """nanoGPT's model and its checkpoint, written from nanoGPT's code as an independent reference with random weights.
 
-Karpathy, nanoGPT, `model.py` and `train.py`: the names of its parts, what it computes, and what it saves.
+The names of the parts, the computation and the saved values are those of `model.py` and `train.py` (Karpathy, nanoGPT).
 """
 
 import math

@@ -39,7 +39,7 @@ IDS = torch.randint(11, (3, 16), generator=torch.Generator().manual_seed(1))
 
 
 def model_of(position=Rotary, feedforward=GELU, qk_norm=QKNorm, vocab_size=11, d_model=16, n_heads=2):
-    """A model with random weights everywhere, also in biases and norms."""
+    """Returns a model whose parameters are all random, including biases and norms."""
     torch.manual_seed(0)
     model = TransformerLM(vocab_size, d_model, n_heads, 2, 16, 0.1, position, feedforward, qk_norm).eval()
     for p in model.parameters():
@@ -92,7 +92,7 @@ def test_exported_and_imported_models_have_the_same_logits(position, feedforward
     assert getattr(loaded.position, "base", None) == getattr(model.position, "base", None)
     assert (loaded.dropout, ours.vocab, type(ours)) == (0.1, CHARACTERS.vocab, CharTokenizer)
     assert (about["name"], about["data"]["name"], about["passages"]) == ("run", "test", [[1, 2, 3]])
-    theirs.save_pretrained(tmp_path / "again")  # as after training in transformers
+    theirs.save_pretrained(tmp_path / "again")  # as a user saves a model after training it in transformers
     tokenizer.save_pretrained(tmp_path / "again")
     again, ours, about = headscope.load(tmp_path / "again")
     torch.testing.assert_close(again(IDS), model(IDS), atol=1e-5, rtol=1e-5)
@@ -128,7 +128,8 @@ def foreign(kind, options, folder, silent=True):
         if silent and "att" in name and name.endswith("bias"):
             torch.nn.init.zeros_(p)
         if name.endswith(("q_layernorm.weight", "k_layernorm.weight", "q_layernorm.bias", "k_layernorm.bias")):
-            torch.nn.init.constant_(p, name.endswith("weight"))  # our norms of queries and keys have neither
+            # Our norms of queries and keys have no weights and biases.
+            torch.nn.init.constant_(p, name.endswith("weight"))
     model.save_pretrained(folder)
     (folder / "tokenizer.json").write_text(json.dumps(hf_tokenizer.write(CHARACTERS)))
     return model

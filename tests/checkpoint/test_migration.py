@@ -13,9 +13,9 @@ from headscope.model.feedforward import GELU, SquaredReLU
 from headscope.model.qk_norm import QKNorm, Unit
 
 FIXTURES = Path(__file__).parent / "fixtures"
-#: Logits after "I love", computed by the version that wrote the file:
-#: format 1 by commit d5ccd9a, `experiment=toy model.d_model=8 callbacks=none trainer.max_steps=50`;
-#: format 2 by commit 46689b0, the same with `position=rope feedforward=relu2 qk_norm=unit optimizer=muon
+#: Logits after "I love", computed by the version that wrote the file.
+#: Format 1: commit d5ccd9a, `experiment=toy model.d_model=8 callbacks=none trainer.max_steps=50`;
+#: Format 2: commit 46689b0, the same command with `position=rope feedforward=relu2 qk_norm=unit optimizer=muon
 #: optimizer.lr=1e-2`.
 LOGITS = {
     1: [-1.5271477, -0.1604364, 3.0563197, -1.5271477, -1.5271477, -0.2913186],

@@ -49,7 +49,7 @@ def test_the_vocabulary_of_tiny_shakespeare_is_known():
         assert sorted(KNOWN["shakespeare_char"]) == sorted(set(corpus.read_text()))
 
 
-TEXT = "to be or not to be"  #: 7 characters
+TEXT = "to be or not to be"  #: has 7 different characters
 
 
 def test_the_training_text_is_found_next_to_the_checkpoint_and_in_nanogpts_folder(tmp_path):
@@ -62,7 +62,7 @@ def test_the_training_text_is_found_next_to_the_checkpoint_and_in_nanogpts_folde
     clone = tmp_path / "data" / "hamlet"
     clone.mkdir(parents=True)
     (clone / "input.txt").write_text(TEXT)
-    (clone / "meta.pkl").write_bytes(pickle.dumps(print))  # never opened
+    (clone / "meta.pkl").write_bytes(pickle.dumps(print))  # Headscope never opens this file
     assert headscope.load(path).tokenizer.vocab == sorted(set(TEXT))
     (tmp_path / "out" / "input.txt").write_text("gfedcba")
     assert headscope.load(path).tokenizer.vocab == list("abcdefg")

@@ -21,7 +21,7 @@ def recognises(source):
 
 
 def read(source):
-    """A format that stores a description and no weights: all weights are zero."""
+    """A format that stores only a description of the model; when read, all weights are zero."""
     described = json.loads(source.path.read_bytes().removeprefix(MAGIC))
     if described["model"]["n_heads"] == 1:
         raise UnsupportedModel("it has one head")

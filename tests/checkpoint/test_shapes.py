@@ -28,7 +28,7 @@ print("torch._dynamo" in sys.modules)
 
 
 def test_loading_imports_no_compiler(tmp_path):
-    """The import takes 0.9 s, and PyTorch does it for some operations on the meta device."""
+    """Importing the compiler takes 0.9 s, and some operations on the meta device make PyTorch import it."""
     models = [small(scheme.values[0]) for scheme in SCHEMES]
     models += [TransformerLM(**SIZES, feedforward=kind, qk_norm=Unit) for kind in (GELU, SquaredReLU, SwiGLU)]
     models.append(FixedContextMLP(11, 3, 4, 16, 12))
@@ -61,7 +61,7 @@ def test_a_learned_table_of_another_length_is_refused():
 
 
 class Between(Position):
-    """A plugin's scheme with one weight per distance, forwards and backwards; it refuses a single position."""
+    """A plugin's scheme with one weight per distance in both directions; it cannot be built for a single position."""
 
     def __init__(self, d_model, n_heads, block_size, layer=None):
         super().__init__(d_model, n_heads, block_size, layer)
@@ -101,6 +101,5 @@ def test_refusing_a_huge_model_takes_no_memory(tmp_path):
         torch.save(saved | {"headscope": card | {"model": card["model"] | changes}}, files[-1])
     done = subprocess.run([sys.executable, "-c", REFUSES, *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (
-        int(done.stdout) < 200 * 1024
-    )  # kB, mostly PyTorch's compiler; the first table of positions would have 512 MB
+    # In kB. Most of this is PyTorch's compiler. The first table of positions alone would need 512 MB.
+    assert int(done.stdout) < 200 * 1024

@@ -1,4 +1,4 @@
-"""What is taken out of the command line, and what is refused, before Hydra reads it."""
+"""The arguments that are removed from the command line or refused before Hydra reads it."""
 
 import sys
 
@@ -24,7 +24,7 @@ def on_the_command_line(monkeypatch, *typed, script="train.py"):
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        (["--experiment=quickstart"], "experiment=quickstart"),  # argparse takes it for --experimental-rerun
+        (["--experiment=quickstart"], "experiment=quickstart"),  # argparse would expand it to --experimental-rerun
         (["--max_steps=10"], "max_steps=10"),
         (["--max-new-tokens=10"], "max_new_tokens=10"),
         (["--experiment", "quickstart"], "experiment=…"),

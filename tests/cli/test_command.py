@@ -1,4 +1,4 @@
-"""Where a command ends: what Hydra sees and says of an error, where its cause is kept, how the process exits."""
+"""The end of a command: errors that Hydra gets and prints, the files that name their cause, the exit code."""
 
 import logging
 
@@ -21,7 +21,7 @@ def failed(error):
 
 
 def test_hydras_line_stays_off_the_terminal(capsys):
-    """Fails in its first half if Hydra changes the line."""
+    """The first half of the test fails if Hydra changes its message."""
     with pytest.raises(KeyError):
         failed(KeyError("x")).return_value  # noqa: B018
     assert capsys.readouterr().err == "Error executing job with overrides: ['heads=h6']\n"
@@ -53,7 +53,7 @@ def test_an_error_of_a_job_and_an_error_of_a_sweeper_are_distinguished(error, mo
     ],
 )
 def test_why_a_job_failed_is_written_down(tmp_path, caplog, error, logged, reason):
-    """A traceback goes into the log of the run; the reason into the log of a job that our pool does not run."""
+    """The log of a run gets the traceback. The log of a job that our pool does not run also gets the reason."""
     hydra = {"mode": RunMode.MULTIRUN, "overrides": {"task": ["heads=h6"]}, "runtime": {"output_dir": str(tmp_path)}}
     config = OmegaConf.create({"hydra": hydra})
     with caplog.at_level(logging.ERROR):
@@ -65,7 +65,7 @@ def test_why_a_job_failed_is_written_down(tmp_path, caplog, error, logged, reaso
 
 
 def test_a_command_exits_by_sys_exit():
-    """What libraries have registered runs, and so do `finally` blocks."""
+    """Functions that libraries registered with `atexit` run, and so do `finally` blocks."""
     code = (
         "import atexit, sys\n"
         "from headscope.cli import command\n"

@@ -1,4 +1,4 @@
-"""The commands as a user types them: what they print, what they leave, how they refuse."""
+"""The commands as a user types them: their output, their files and their error messages."""
 
 import json
 
@@ -20,7 +20,7 @@ OFFLINE = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:
 
 
 def refused(done):
-    """The one line of an error, having checked that it is one."""
+    """Checks that a command was refused with one line; returns this line."""
     assert done.returncode == 2, (done.returncode, done.stderr)
     assert "Traceback" not in done.stderr + done.stdout
     lines = done.stderr.strip().splitlines()
@@ -114,7 +114,7 @@ def test_tensorboard_gets_the_losses(pydoc_run):
     assert [e.step for e in events.Scalars("train/loss")] == [10, 20, 30]
     assert [e.step for e in events.Scalars("val/loss")] == [10, 20, 30]
     assert {p.name.split(".")[0] for p in pydoc_run[0].iterdir()} == {
-        "",  # .hydra
+        "",  # the folder .hydra
         "checkpoints",
         "events",
         "film",
@@ -243,7 +243,7 @@ def test_generate_reads_a_prompt_from_a_file_and_a_pipe(pydoc_run, tmp_path):
     ],
 )
 def test_generate_refuses_in_one_line(arguments, message, pydoc_run, monkeypatch, capsys):
-    """In this process, as `command.run` would: each mistake costs a start otherwise."""
+    """Runs in this process, because starting a new process for every mistake would be slow."""
     given = [f"checkpoint={pydoc_run[0]}/checkpoints/best.ckpt"]
     given = given if not arguments[0].startswith(("checkpoint", "paths")) else []
     typed = [a.removeprefix("prompt=") for a in arguments if a.startswith("prompt=")]

@@ -1,4 +1,4 @@
-"""The last lines of a run say how it ended, and name only what it wrote."""
+"""The last lines of a run state how it ended, and name only files that it wrote."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every pair of options of different groups composes and builds, or is refused with both named."""
+"""Every pair of options from different groups can be composed and built, or is refused by a message that names both."""
 
 import itertools
 import re
@@ -19,7 +19,7 @@ PAIRS = [(a, b) for a, b in itertools.combinations(GROUPS, 2) if a.parent != b.p
 
 
 def build(*options):
-    """What `train.py` does with two options before it reads any data."""
+    """Does what `train.py` does with two options before it reads any data."""
     chosen = {option.parent.name: option.stem for option in options}
     overrides = [f"{group}={option}" for group, option in chosen.items()]
     cfg = compose(
@@ -46,12 +46,12 @@ def test_every_pair_builds_or_says_why_not():
         for a, b in PAIRS:
             try:
                 build(a, b)
-            except ValueError as e:  # a UserError is one
+            except ValueError as e:  # UserError is a subclass
                 refusals.append((a, b, str(e)))
     assert len(PAIRS) > 900
     assert refusals
     for a, b, message in refusals:
-        # The model and the heads may be an experiment's.
+        # The model and the heads may come from an experiment, so the message may name them.
         chosen = {"model=mlp", "heads=h1", "heads=h2", "heads=h4", *(f"{x.parent}={x.stem}" for x in (a, b))}
         named = len(chosen.intersection(re.split(r"[ ,;]+", message))) == 2 and message.endswith("leave one out")
         assert named or "heads do not divide the width" in message, (a, b, message)

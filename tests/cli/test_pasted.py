@@ -1,4 +1,4 @@
-"""Every command that the program prints runs when it is pasted into a shell, whatever the folders are called."""
+"""Every printed command runs when a user pastes it into a shell, for any names of folders."""
 
 import json
 import os
@@ -39,7 +39,7 @@ names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"
 
 
 def pasted(line, folder, timeout=120):
-    """Runs a line in a POSIX shell whose `python` is this one."""
+    """Runs a line in a POSIX shell in which `python` is this interpreter."""
     (folder / "bin").mkdir(exist_ok=True)
     for name in ("python", "tensorboard"):
         program = Path(sys.executable).with_name(name)
@@ -75,7 +75,7 @@ def test_a_hostile_name_is_printed_to_be_pasted(name):
 
 
 def place(folder):
-    """A folder from which the commands can be given, as from the project's own."""
+    """Creates a folder in which the commands work as in the root of the project."""
     folder.mkdir()
     for name in ("train.py", "generate.py", "conf"):
         (folder / name).symlink_to(ROOT / name)

@@ -1,4 +1,4 @@
-"""Every command on data that is generated: the optimum is recorded, and nothing else is different."""
+"""Every command on generated data: the optimum is recorded, and everything else works as for text."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ RUN = ("train.py", *DATA, *SMALL, "schedule=constant", "trainer.val_check_interv
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """The folder and the output of 20 steps."""
+    """Returns the folder and the output of a run of 20 steps."""
     folder = tmp_path_factory.mktemp("repeated") / "run"
     done = shell(*RUN, "logger=csv", "trainer.max_steps=20", f"hydra.run.dir={folder}")
     assert done.returncode == 0, done.stderr
@@ -114,7 +114,8 @@ def test_two_processes_see_the_windows_of_one(run, tmp_path):
     done = shell(*RUN, *two, "trainer.threads=1", f"hydra.run.dir={tmp_path}/run")
     assert done.returncode == 0, done.stderr
     assert losses(tmp_path / "run") == pytest.approx(losses(run[0]), abs=1e-4)
-    assert "sync_dist" not in done.stdout + done.stderr  # Lightning's advice for sums that we have made already
+    # Lightning would advise `sync_dist`, but our losses are already summed over processes.
+    assert "sync_dist" not in done.stdout + done.stderr
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ def test_a_fair_choice_stays_a_fair_choice(tmp_path):
     p = next_words(tmp_path, "I love")
     assert p["cats"] == pytest.approx(0.5, abs=0.03)
     assert p["dogs"] == pytest.approx(0.5, abs=0.03)
-    # Of three targets a sentence only the choice between cats and dogs is uncertain.
+    # Each sentence has three targets, and only the choice between cats and dogs is uncertain.
     assert json.loads((tmp_path / "summary.json").read_text())["val_loss"] == pytest.approx(math.log(2) / 3, abs=0.01)
 
 

@@ -1,4 +1,4 @@
-"""What may change in a run that is resumed: decided for every key, may_change or refused."""
+"""Which keys may change when a run is resumed: every key either may change or is refused."""
 
 import json
 import shutil

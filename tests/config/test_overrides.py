@@ -59,6 +59,6 @@ def test_in_a_sweep_a_comma_separates_values_but_not_of_its_folder():
 
 
 def test_hydras_own_options_are_known():
-    """Hydra's parser is private to it: this fails first if it changes."""
+    """Hydra's parser is private, so this test fails first if Hydra changes it."""
     options = {o for action in get_args_parser()._actions for o in action.option_strings}
     assert options - {"--experimental-rerun"} == FLAGS

@@ -1,4 +1,4 @@
-"""Default folders: a name that is taken gets a suffix, and nothing is left of a run that was refused."""
+"""Default folders: a name that exists gets a suffix, and a refused run leaves no files."""
 
 import subprocess
 import sys

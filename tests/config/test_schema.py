@@ -1,4 +1,4 @@
-"""Every option composes and builds; every mistake is one line."""
+"""Every option can be composed and built; every mistake gives a message of one line."""
 
 import importlib
 import pkgutil
@@ -45,12 +45,13 @@ def checked(*overrides):
 
 
 def chosen(option: Path):
-    """The config with one option, and what that option needs."""
+    """Returns the config with one option, and with the values that this option requires."""
     needs = ["data.path=README.md"] if option in (Path("data/text.yaml"), Path("data/lines.yaml")) else []
     return composed(f"{option.parent}={option.stem}", *needs)
 
 
-@pytest.mark.filterwarnings("ignore:.*``noload`` loader strategy:DeprecationWarning")  # in MLflow, of SQLAlchemy 2.1
+# MLflow uses a loader strategy that SQLAlchemy 2.1 deprecates.
+@pytest.mark.filterwarnings("ignore:.*``noload`` loader strategy:DeprecationWarning")
 @pytest.mark.parametrize("option", GROUPS, ids=str)
 def test_every_option_composes_and_builds(option: Path, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
@@ -182,7 +183,7 @@ def test_the_module_that_defines_a_class_decides_not_the_path_to_it():
 
 
 def leaves(tree, prefix=""):
-    """Every key that holds a value, dotted, and its value."""
+    """Yields the dotted name and the value of every key that is not a group."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
             yield from leaves(value, f"{prefix}{key}.")
@@ -191,7 +192,7 @@ def leaves(tree, prefix=""):
 
 
 def replaced(config, key, value):
-    """A copy of a config with another value at a dotted key."""
+    """Returns a copy of a config in which one dotted key has another value."""
     copy = deepcopy(config)
     *path, last = key.split(".")
     place = copy
@@ -201,14 +202,14 @@ def replaced(config, key, value):
     return copy
 
 
-#: For each type, values of other types; then values that no key takes.
+#: WRONG has values of other types for each type; NOWHERE has values that no key accepts.
 WRONG = {int: ["three", 2.5, True], float: ["x", True], bool: [1, "yes"], str: [2.5, True], list: ["a", 7], dict: ["a"]}
 NOWHERE = [[[7]], {"a": {"b": [1]}}, {1: 2}]
 
 
 def refuses_wrong_types(config, schema, keys):
     for key, value in leaves(config):
-        if key.split(".")[0] in keys and not key.startswith("model.position."):  # which is position once more
+        if key.split(".")[0] in keys and not key.startswith("model.position."):  # the same values as the group position
             for wrong in WRONG.get(type(value), []) + NOWHERE:
                 with pytest.raises(UserError) as error:
                     parse(replaced(config, key, wrong), schema)
@@ -228,7 +229,7 @@ def test_every_option_refuses_values_of_a_wrong_type(option):
 
 
 def constructors(kind):
-    """The constructors in an annotation."""
+    """Yields the constructors in an annotation."""
     if get_origin(kind) is abc.Callable:
         yield kind
     elif get_origin(kind) is not Literal:
@@ -241,14 +242,14 @@ def below(base):
 
 
 def test_every_constructor_has_annotations_that_are_checked():
-    """A key that does not exist is refused after all annotations of its class were looked at."""
+    """An unknown key is refused only after all annotations of its class have been read."""
     for module in pkgutil.walk_packages(headscope.__path__, "headscope."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     seen = set()
     for place in [kind for field in fields(TrainConfig) for kind in constructors(field.type)]:
         Config = make_dataclass("Config", [("place", place)])
-        for cls in below(get_args(place)[1]) - {LanguageModel}:  # which is abstract
+        for cls in below(get_args(place)[1]) - {LanguageModel}:  # LanguageModel is abstract
             if f"{cls.__module__}.".startswith(ALLOWED) and cls.__module__.startswith("headscope."):
                 seen.add(cls.__name__)
                 with pytest.raises(UserError, match=r"there is no key place\.none"):
@@ -351,7 +352,7 @@ def test_callbacks_of_lightning_are_checked_as_far_as_their_annotations_go(name,
 
 
 def test_an_annotation_of_lightning_that_cannot_be_evaluated_is_not_checked():
-    """`experiment` is annotated with names that only type checkers import; `group` is one of **kwargs."""
+    """The annotation of `experiment` uses names that only type checkers import; `group` is part of **kwargs."""
     logger = {"_target_": "lightning.pytorch.loggers.WandbLogger", "experiment": "x", "group": "g"}
     config = parse(plain(composed()) | {"logger": {"x": logger}}, TrainConfig)
     assert config.logger["x"].keywords == {"experiment": "x", "group": "g"}

@@ -1,4 +1,4 @@
-"""Running text as a corpus: its two splits, and the corpora that come with the project."""
+"""Running text as a corpus: its two splits, and the project's own sources of text."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ from headscope.errors import UserError
 
 
 class Text(TextSource):
-    """A given text."""
+    """A source of one given text."""
 
     name = "a text"
 

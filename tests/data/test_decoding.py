@@ -24,7 +24,7 @@ TEXTS = (ENGLISH, RUSSIAN, "日本語の文章 and 𝒳\n" * 30, "x", "")
 
 @pytest.fixture(params=[1 << 20, 101], ids=["whole", "chunks"], autouse=True)
 def _chunk(request, monkeypatch):
-    """The number of bytes read at a time: all of them, or so few that characters of several bytes are cut."""
+    """The number of bytes read at a time: the whole file, or so few that reads split characters of several bytes."""
     monkeypatch.setattr(decoding, "CHUNK", request.param)
 
 
@@ -66,7 +66,7 @@ def test_one_byte_per_character_gets_advice_that_converts_the_file(text, codec):
 
 
 def binary_files():
-    """Files that are not text, by name; written by libraries where possible."""
+    """Returns the bytes of files that are not text, by name. Libraries write them where possible."""
     png, archive = io.BytesIO(), io.BytesIO()
     Image.new("RGB", (9, 9), "red").save(png, "png")
     with zipfile.ZipFile(archive, "w") as z:

@@ -29,7 +29,7 @@ def corpus(tmp_path, content, block_size=16, tokenizer=None):
 
 
 def written(windows, tokenizer):
-    """Each line of a split, from x and from y, which must agree on where it begins and ends."""
+    """Returns each line of a split; checks that x and y agree on the line's beginning and end."""
     lines = []
     for x, y in windows.once(3):
         for inputs, targets in zip(x.tolist(), y.tolist(), strict=True):
@@ -134,7 +134,7 @@ def test_running_text_does_not_end_with_its_first_line(tmp_path):
 
 
 class Says(torch.nn.Module):
-    """A model that always predicts the next character of a text, and then its end."""
+    """A model that predicts the next character of a fixed text, and then the end of the line."""
 
     block_size = 16
 
@@ -168,7 +168,7 @@ def test_other_tokenizers_begin_and_end_as_they_did():
 
 @pytest.mark.slow
 def test_a_run_on_names(tmp_path):
-    """From the file to one name per line on standard output; losses count the ends of lines and no padding."""
+    """Trains on a file and generates one name per line. The losses count the ends of lines, but no padding."""
     (tmp_path / "names.txt").write_text("\n".join(a + b for a in ("em", "av", "mi", "lu") for b in ("a", "ia", "na")))
     sizes = ("model.d_model=32", "model.n_layers=1", "model.block_size=8", "heads=h2", "trainer.max_steps=60")
     folder = tmp_path / "run"
@@ -182,7 +182,7 @@ def test_a_run_on_names(tmp_path):
     line = [t for t in y[0].tolist() if t != IGNORE]
     by_hand = -sum(p[i, t].item() for i, t in enumerate(line)) / len(line)
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["best_val_loss"] == pytest.approx(by_hand, abs=0.02)  # trained in bf16
+    assert summary["best_val_loss"] == pytest.approx(by_hand, abs=0.02)  # the run computes in bf16
     assert summary["val_bits_per_character"] == pytest.approx(summary["val_loss"] / math.log(2))
     assert (torch.tensor(about["passages"]) >= 0).all()
     done = shell("generate.py", f"checkpoint={folder}", "num_samples=4")

@@ -17,7 +17,7 @@ TEXT = ("First Citizen:\r\nBäume, ↵ 𝒳 and \N{SNOWMAN}\n" * 200, "second fi
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(decoding, "CHUNK", 101)  # cuts characters of several bytes
+    monkeypatch.setattr(decoding, "CHUNK", 101)  # 101 bytes per read split characters of several bytes
     (tmp_path / "text").mkdir()
     for number, text in enumerate(TEXT):
         (tmp_path / "text" / f"{number}.txt").write_bytes((b"\xef\xbb\xbf" if number == 1 else b"") + text.encode())
@@ -41,7 +41,7 @@ def test_the_array_on_disk_equals_the_text_in_memory(folder, monkeypatch, kind):
 
 
 def test_a_large_text_after_lines_is_running_text(folder, monkeypatch):
-    """A newline ends nothing in running text, however large the text is."""
+    """In running text, a newline does not end an example, for texts of any size."""
     monkeypatch.setattr(textfiles, "LARGE", 0)
     text = TextFiles(str(folder / "text"), data_dir=str(folder))
     lines = LineTokenizer(vocab=sorted(set("".join(TEXT)) | {"\n"}))

@@ -13,7 +13,7 @@ from headscope.data.windows import IGNORE, TrainBatches
 from headscope.errors import UserError
 
 T = 20
-SMALL = Repeated(vocab_size=5, shortest=2, longest=7)  # so few tokens that periods are often confused
+SMALL = Repeated(vocab_size=5, shortest=2, longest=7)  # with so few tokens, several periods often fit the same window
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def drawn(rule, n, seed=0, block_size=T):
 
 
 def bayes(window, rule):
-    """Probabilities of each next token from the posterior over periods, computed token by token in a loop."""
+    """Yields the probabilities of each next token, from the posterior over periods, token by token."""
     v, periods = rule.vocab_size, range(rule.shortest, rule.longest + 1)
     belief = dict.fromkeys(periods, 1 / len(periods))
     for i, token in enumerate(window):
@@ -42,7 +42,7 @@ def bayes(window, rule):
 
 
 def loss_of(predict, x, y):
-    """Nats per target; the first token of a window is not a target."""
+    """Returns the loss in nats per target; the first token of a window is not a target."""
     nats = [
         -math.log(p[token])
         for before, last in zip(x.tolist(), y[:, -1].tolist(), strict=True)
@@ -64,7 +64,7 @@ def test_a_window_repeats_its_first_tokens():
 
 @pytest.mark.parametrize(("v", "period", "expected"), [(64, 16, 2.0124), (50, 25, 1.9161), (2, 3, 2 / 5 * math.log(2))])
 def test_a_period_that_is_known_costs_its_new_tokens(v, period, expected):
-    """(L - 1) / (2L - 1) · ln V over two periods of L tokens."""
+    """The expected loss is (L - 1) / (2L - 1) · ln V for windows of two periods of L tokens."""
     optimum = Repeated(v, period, period).load(2 * period - 1).optimum
     assert optimum == pytest.approx(expected, abs=5e-5)
     assert optimum == pytest.approx((period - 1) / (2 * period - 1) * math.log(v), abs=1e-9)
@@ -79,22 +79,23 @@ def test_the_optimum_is_the_loss_of_a_predictor_that_infers_the_period(rule):
 def test_no_other_predictor_reaches_the_optimum():
     x, y = drawn(SMALL, 2000, seed=1)
     optimum = SMALL.optimum(x, y)
-    for other in (Repeated(5, 2, 8), Repeated(5, 1, 7), Repeated(5, 2, 20)):  # Bayes with a wrong belief at first
+    for other in (Repeated(5, 2, 8), Repeated(5, 1, 7), Repeated(5, 2, 20)):  # Bayes predictors with a wrong prior
         assert other.optimum(x, y) > optimum
 
 
 def test_the_hidden_period_costs_what_theory_says():
-    """For new windows the optimum is ln K / T above the loss with known periods, if periods cannot be confused."""
+    """If only one period fits each window, the optimum is ln K / T above the loss with known periods."""
     rule, t = Repeated(64, 8, 24), 64
     x, y = drawn(rule, 20_000, seed=5, block_size=t)
-    expected = (math.log(17) + 15 * math.log(64)) / t  # periods of 16 tokens on average
+    expected = (math.log(17) + 15 * math.log(64)) / t  # a period has 16 tokens on average
     deviation = math.sqrt((17**2 - 1) / 12) * math.log(64) / t
     assert rule.optimum(x, y) == pytest.approx(expected, abs=5 * deviation / math.sqrt(len(x)))
     assert rule.load(t).optimum == pytest.approx(expected, abs=5 * deviation / math.sqrt(VALIDATION))
 
 
 def test_a_batch_is_a_pure_function_of_seed_and_step(corpus):
-    first = [batches(corpus).batch(step) for step in range(6)]  # 48 windows each: every other batch crosses a chunk
+    # A batch has 48 windows, so every second batch needs two chunks.
+    first = [batches(corpus).batch(step) for step in range(6)]
     again = batches(Repeated(12, 3, 9).load(T))
     for step in (5, 0, 3):
         assert torch.equal(again.batch(step)[0], first[step][0])

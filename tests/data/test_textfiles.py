@@ -14,7 +14,7 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two texts."""
+    """Returns a folder with two texts."""
     (tmp_path / "text" / "more").mkdir(parents=True)
     (tmp_path / "text" / "b.txt").write_text("second " * 20)
     (tmp_path / "text" / "more" / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"third " * 20)
@@ -23,7 +23,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def logged(caplog):
-    """The line that was logged about a folder."""
+    """Returns the line that was logged about a folder."""
     caplog.set_level("INFO")
 
     def line():
@@ -102,9 +102,9 @@ def test_links_are_followed_and_loops_end(folder, tmp_path, logged):
 
 
 def test_what_cannot_be_read_is_left_out_and_named(folder, logged, monkeypatch):
-    os.mkfifo(folder / "pipe")  # opening it would block
+    os.mkfifo(folder / "pipe")  # opening a named pipe would block
     (folder / "gone").symlink_to(folder / "nowhere")
-    (folder / "memory").symlink_to("/proc/self/mem")  # even root cannot read its first byte
+    (folder / "memory").symlink_to("/proc/self/mem")  # even root cannot read the first byte of this file
     monkeypatch.chdir(folder)  # the path of a socket must be short
     with socket.socket(socket.AF_UNIX) as s:
         s.bind("sock")

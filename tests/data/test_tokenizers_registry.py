@@ -1,4 +1,4 @@
-"""A new tokenizer takes a class and one row, and a checkpoint keeps it."""
+"""Adding a tokenizer takes a class and one row, and a checkpoint stores the tokenizer."""
 
 import sys
 from types import ModuleType
@@ -14,7 +14,7 @@ from headscope.data.tokenizers.base import Tokenizer
 
 
 class LowerCase(CharTokenizer):
-    """Characters without case."""
+    """Converts text to lower case before splitting it into characters."""
 
     __module__ = "headscope.data.tokenizers.lowercase"  # as if the file were in that folder
 
@@ -49,7 +49,7 @@ def test_a_config_accepts_the_registered_names():
         (WordTokenizer, "words"),
         (BytePairTokenizer, "byte pairs"),
         (Tokenizer, None),
-        (LowerCase, None),  # it splits differently from its base class
+        (LowerCase, None),  # LowerCase splits text differently than its base class
     ],
 )
 def test_a_class_does_not_inherit_the_rule_of_splitting(kind, rule):

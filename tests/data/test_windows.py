@@ -1,4 +1,4 @@
-"""The windows of each step: a pure function of seed, step, rank and world, and each once per epoch."""
+"""The windows of a step are a pure function of seed, step, rank and world size; an epoch uses each window once."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from headscope.data.windows import IGNORE, SentenceWindows, TextWindows, TrainBatches, split_at_multiples
 from headscope.errors import UserError
 
-IDS = torch.arange(103, dtype=torch.uint8)  # a text whose tokens name their own positions
+IDS = torch.arange(103, dtype=torch.uint8)  # a text in which each token is its own position
 
 
 def batches(**changes):

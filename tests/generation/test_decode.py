@@ -1,4 +1,4 @@
-"""The same text with and without the cache, a draft, a bare copy of the model, and other texts in the batch."""
+"""The text is the same with or without a cache, a draft, a bare copy of the model, and other texts in the batch."""
 
 from functools import partial
 
@@ -23,7 +23,7 @@ SAMPLINGS = [Sampling(0), Sampling(1.0), Sampling(0.7, top_k=5), Sampling(1.3, t
 
 
 class Widening(Position):
-    """A scheme of a plugin: it uses every hook, widens q and k, looks at x, and shifts by the position."""
+    """A plugin's scheme that uses every hook, adds channels to q and k, and depends on x and on the position."""
 
     def __init__(self, d_model, n_heads, block_size, layer=None):
         super().__init__(d_model, n_heads, block_size, layer)
@@ -43,7 +43,7 @@ class Widening(Position):
 
 
 def of(position=Rotary, feedforward=GELU, qk_norm=QKNorm, seed=0):
-    """A small model of these parts, every matrix random."""
+    """Returns a small model with these parts and random matrices."""
     torch.manual_seed(seed)
     model = TransformerLM(11, 16, 2, 2, 16, 0.1, position, feedforward, qk_norm)
     for p in model.parameters():
@@ -66,7 +66,7 @@ def generators(*seeds):
 
 
 def slowly(model, prompt, n, sampling, generator):
-    """A loop without cache, bare copy or draft: each context from scratch, one text, one token."""
+    """Generates one text without cache, bare copy or draft: each token takes a forward pass over the whole context."""
     ids = prompt.tolist()
     for _ in range(n):
         context = torch.tensor([ids[context_start(len(ids), model.block_size) :]])

@@ -21,7 +21,7 @@ def test_temperature_divides_the_logits():
 
 def test_top_k_and_top_p_keep_the_most_likely():
     assert (Sampling(1, top_k=2).probabilities(LOGITS) > 0).tolist() == [[True, True, False, False]]
-    p = LOGITS.softmax(-1)  # .644 .237 .087 .032
+    p = LOGITS.softmax(-1)  # .644, .237, .087, .032
     for top_p, kept in [(0.5, 1), (0.7, 2), (0.95, 3), (0.99, 4), (1.0, 4)]:
         q = Sampling(1, top_p=top_p).probabilities(LOGITS)
         assert int((q > 0).sum()) == kept
@@ -92,7 +92,7 @@ def test_the_same_logits_draw_the_same_in_whatever_portions():
         draw = Draws(Sampling(1), [torch.Generator().manual_seed(s) for s in (1, 2)])
         pieces = []
         for piece in logits.split(portions, 1):
-            draw(piece[:, :1], 3)  # a look ahead decides over nothing
+            draw(piece[:, :1], 3)  # looking ahead must not change the draws
             pieces.append(draw(piece, 0))
             draw.advance(piece.shape[1])
         return torch.cat(pieces, 1)
@@ -166,7 +166,7 @@ def test_next_tokens_are_all_there_and_sum_to_one():
 
 
 class Reciter(torch.nn.Module):
-    """Knows one text by heart: after n of its tokens comes the next."""
+    """A model that predicts the next token of one fixed text."""
 
     block_size = 1000
 
@@ -182,7 +182,7 @@ class Reciter(torch.nn.Module):
 
 def test_a_character_of_several_tokens_is_written_whole():
     text = "a日本é, and \N{REPLACEMENT CHARACTER} 𝒳!\n"
-    tokenizer = BytePairTokenizer.of(["nothing"], 256)  # bytes alone
+    tokenizer = BytePairTokenizer.of(["nothing"], 256)  # a vocabulary of single bytes
     ids = tokenizer.encode(text)
     assert len(ids) == len(text.encode())
     pieces = list(
@@ -194,7 +194,7 @@ def test_a_character_of_several_tokens_is_written_whole():
 
 def test_a_text_does_not_depend_on_those_beside_it():
     model, sampling = small().eval(), Sampling(1.0)
-    seeds = range(3, 21)  # more than are written at once
+    seeds = range(3, 21)  # more texts than one batch of generation has
 
     def generators(seeds):
         return [torch.Generator().manual_seed(s) for s in seeds]

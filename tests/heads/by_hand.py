@@ -1,4 +1,4 @@
-"""A transformer computed in the open, head by head: what the functions of `headscope.heads` are compared with."""
+"""A transformer computed head by head, as a reference for the functions of `headscope.heads`."""
 
 import torch
 
@@ -8,7 +8,7 @@ from tests.conftest import small
 
 
 def shaken(scheme=Rotary, seed=0, **sizes):
-    """A small model in float64 without a parameter at rest: biases and norms are random too."""
+    """Returns a small model in float64 whose parameters are all random, including biases and norms."""
     model = small(scheme, seed=seed, **sizes).double().eval()
     for p in model.parameters():
         if p.ndim == 1:
@@ -17,7 +17,7 @@ def shaken(scheme=Rotary, seed=0, **sizes):
 
 
 def head_writes(block, x):
-    """What each head of a block adds to a stream (B, T, C): a list of H of these."""
+    """Returns what each head of a block adds to the residual stream: a list of H tensors (B, T, C)."""
     attention = block.attention
     q, k, v = attention.heads(block.norm1(x))
     k, bias = attention.score_inputs(k)
@@ -28,7 +28,10 @@ def head_writes(block, x):
 
 @torch.no_grad()
 def forward(model, ids, replaced=None):
-    """The final stream (B, T, C), and what each part wrote into it, by name; `replaced` are writes to use instead."""
+    """Returns the final residual stream (B, T, C), and what each part added to it, by name.
+
+    `replaced` has tensors that are added instead of a head's own output, by the head's name.
+    """
     embedding = model.embedding(ids)
     x = model.position.embed(embedding, 0)
     parts = {"token embedding": embedding, "position": x - embedding}

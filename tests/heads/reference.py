@@ -1,4 +1,4 @@
-"""Heads made by hand, and scores by loops: the references of the tests in this folder."""
+"""Attention maps made by hand, and scores computed by loops, as references for the tests in this folder."""
 
 import math
 
@@ -6,13 +6,13 @@ import torch
 
 
 def random_maps(*shape, t, seed=0, sharpness=3.0):
-    """Causal maps with rows that sum to one: (*shape, T, T), float64."""
+    """Returns random causal maps whose rows sum to one: (*shape, T, T), float64."""
     scores = sharpness * torch.randn(*shape, t, t, generator=torch.Generator().manual_seed(seed)).double()
     return scores.masked_fill(torch.ones(t, t).triu(1).bool(), -math.inf).softmax(-1)
 
 
 def hard(t, target):
-    """A (T, T) map whose row i puts everything on key target(i)."""
+    """Returns a map (T, T) in which query i attends only to key target(i)."""
     maps = torch.zeros(t, t)
     for i in range(t):
         maps[i, target(i)] = 1
@@ -32,13 +32,16 @@ def uniform_head(t):
 
 
 def local_head(t, near=4):
-    """Even over the `near` before a row and itself."""
+    """Returns a map with equal weights on each query's own position and the `near` positions before it."""
     band = torch.ones(t, t).tril().triu(-near)
     return band / band.sum(-1, keepdim=True)
 
 
 def duplicate_head(ids, rest=0):
-    """The latest earlier equal of each row of one text; rows without one rest on themselves (1) or the first (0)."""
+    """Returns a map in which each token attends to its latest earlier copy.
+
+    Tokens without a copy attend to themselves (`rest` is 1) or to the first token (`rest` is 0).
+    """
     row = ids.tolist()
 
     def target(i):
@@ -48,7 +51,7 @@ def duplicate_head(ids, rest=0):
 
 
 def induction_head(ids, rest=0):
-    """What followed the latest earlier equal of each row of one text."""
+    """Returns a map in which each token attends to the token that followed its latest earlier copy; `rest` as above."""
     row = ids.tolist()
 
     def target(i):
@@ -58,7 +61,10 @@ def induction_head(ids, rest=0):
 
 
 def over_rows(maps, targets):
-    """Mean over rows with targets of the weight on them; targets(b, i) are keys. maps (B, H, T, T) to a list of H."""
+    """Returns for each head the mean weight on the keys targets(b, i), over queries that have such keys.
+
+    `maps` is (B, H, T, T).
+    """
     b_, h_, t, _ = maps.shape
     out = []
     for h in range(h_):

@@ -1,4 +1,4 @@
-"""What a head is worth, against models computed by hand and finite differences."""
+"""The cost of removing a head, compared with models computed by hand and with finite differences."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ WHERE = torch.rand(3, 15, generator=torch.Generator().manual_seed(4)) < 0.5
 
 
 def by_hand(model, ids, head, how):
-    """The losses of a one-layer model with one head's output replaced, from its parts."""
+    """Returns the losses of a one-layer model in which one head's output is replaced, computed part by part."""
     (block,) = model.layers()
     x = model.embed(ids)
     q, k, v = block.attention.heads(block.norm1(x))
@@ -97,7 +97,7 @@ def test_a_head_that_writes_nothing_is_worth_nothing():
 
 
 def test_a_head_whose_output_never_changes_is_worth_its_constant_alone():
-    """Values that read nothing but the norm's bias are the same everywhere: the mean keeps them, zero does not."""
+    """If the norm's output is only its bias, all positions have equal values, and their mean changes nothing."""
     model = small(n_layers=1)
     with torch.no_grad():
         model.blocks[0].norm1.weight.zero_()
@@ -114,7 +114,7 @@ def test_resampling_needs_another_text():
 
 @pytest.mark.parametrize("where", [None, WHERE, WHERE & torch.tensor([[True], [False], [True]])])
 def test_the_gradient_equals_finite_differences(where):
-    model = small(Position, dropout=0.5).double()  # rotary turns in fp32, too coarse for a difference
+    model = small(Position, dropout=0.5).double()  # RoPE computes in fp32, which is too coarse for finite differences
     chosen = torch.ones(3, 15, dtype=torch.bool) if where is None else where
     used = [b for b in range(3) if chosen[b].any()]
 

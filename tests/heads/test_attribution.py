@@ -1,4 +1,4 @@
-"""Contributions add up to the logit, and each is what it says."""
+"""Contributions add up to the logit, and each equals what its part wrote."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ TOKENS, OTHERS = torch.tensor([4, 0, 10]), torch.tensor([1, 0, 3])
 
 
 class Rms(nn.Module):
-    """Without weights, as the records of small models have it."""
+    """RMSNorm without weights."""
 
     def forward(self, x):
         return F.rms_norm(x, x.shape[-1:])
@@ -31,7 +31,7 @@ class Length(nn.Module):
 @pytest.mark.parametrize("at", [-1, 0, 5])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_contributions_add_up_to_the_logit(scheme, at):
-    """In float32, as a checkpoint is loaded, with dropout that must not act."""
+    """The model is in float32, as after loading a checkpoint, and has dropout, which must be off."""
     model = shaken(scheme, n_layers=3, dropout=0.3).float().train()
     found = attribute(model, IDS, TOKENS, at=at)
     assert model.training
@@ -47,7 +47,7 @@ def test_a_difference_is_the_difference_of_the_contributions(scheme):
     one, other = attribute(model, IDS, TOKENS), attribute(model, IDS, OTHERS)
     for found, a, b in zip(attribute(model, IDS, TOKENS, OTHERS), one, other, strict=True):
         torch.testing.assert_close(found, a - b)
-    assert all(x == 0 for _, x in attribute(model, IDS, TOKENS, OTHERS).named(1))  # a token against itself
+    assert all(x == 0 for _, x in attribute(model, IDS, TOKENS, OTHERS).named(1))  # row 1 compares a token with itself
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Looking inside a forward pass changes nothing, sees what is there, and an edit does what it says."""
+"""Capturing activations does not change a forward pass, the activations are correct, and edits have their effect."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def test_gradients_are_those_without_capture(scheme, ids):
 
 @each_scheme
 def test_what_is_seen_is_what_the_model_does(scheme, ids):
-    """Every field, against the parts of the model called one by one."""
+    """Compares every field with the parts of the model, called one by one."""
     model = small(scheme, dropout=0.5)
     seen = look(model, ids, *ALL)
     model.eval()
@@ -102,7 +102,7 @@ def test_the_maps_of_a_cached_chunk(ids):
 
 
 def without(model, layer, head):
-    """The head cut out of the weights: it writes through D columns of the output projection."""
+    """Removes a head by zeroing its D columns of the output projection; returns the model."""
     with torch.no_grad():
         model.blocks[layer].attention.out.weight[:, 8 * head : 8 * head + 8] = 0
     return model
@@ -145,7 +145,7 @@ def test_a_gate_has_a_gradient(ids):
 
 @pytest.mark.parametrize("point", ["queries", "keys", "values", "z", "feedforward", "resid"])
 def test_a_run_with_another_runs_tensor_shows_it(point, ids):
-    """What is put in the place is seen there, unchanged elsewhere; putting back one's own changes nothing."""
+    """A replaced activation is captured at its place and only there; replacing it by itself changes nothing."""
     model = small().eval()
     here, other = look(model, ids, *ALL), look(model, ids.flip(1), *ALL)
     own, theirs = getattr(here, point), getattr(other, point)
@@ -194,7 +194,7 @@ def test_the_names_of_the_weights_are_those_of_older_checkpoints():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, inside its compiler
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised inside torch's compiler
 def test_a_compiled_model_is_seen_and_goes_on_compiled(ids):
     model = small().eval()
     plain = look(model, ids, "maps")

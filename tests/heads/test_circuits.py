@@ -1,4 +1,4 @@
-"""Circuits against the definition, and heads whose weights are made to copy."""
+"""Circuits compared with their definition, and heads whose weights are set to copy."""
 
 import math
 
@@ -12,7 +12,7 @@ from tests.conftest import small
 
 
 def model_without_norms():
-    """Embeddings that a LayerNorm only scales by one number: a Hadamard-like ±1, mean 0, so folding is exact."""
+    """Returns a model whose embeddings are ±1 with mean 0, so a LayerNorm only scales them and folding is exact."""
     model = small(Position, vocab_size=7, d_model=8, n_heads=2, n_layers=1, block_size=6)
     with torch.no_grad():
         signs = torch.tensor([[(-1.0) ** bin(a & b).count("1") for b in range(8)] for a in range(1, 8)])
@@ -22,7 +22,7 @@ def model_without_norms():
 
 
 def test_the_ov_circuit_is_what_attending_to_a_token_does_to_the_logits():
-    """One layer, feed-forward off: a head's part of the logits, final scale put back, is its map times the circuit."""
+    """With one layer and no feed-forward, a head's part of the unscaled logits is its map times the circuit."""
     model = model_without_norms()
     torch.nn.init.zeros_(model.blocks[0].feedforward.down.weight)
     torch.nn.init.uniform_(model.norm.weight, 0.5, 2)
@@ -47,7 +47,7 @@ def test_the_qk_circuit_is_the_score_of_two_tokens():
 
 
 def test_circuits_equal_loops():
-    """From the weights, entry by entry, in any model."""
+    """The loops compute each entry from the weights."""
     model = small(Rotary, vocab_size=5, d_model=8, n_heads=2, n_layers=2)
     torch.nn.init.uniform_(model.blocks[1].norm1.weight, 0.5, 2)
     torch.nn.init.uniform_(model.norm.weight, 0.5, 2)
@@ -75,7 +75,7 @@ def test_the_eigenvalue_score_is_that_of_the_whole_circuit():
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_head_made_to_copy_copies(sign):
-    """W_V W_O is ± the identity and the head is the embedding transposed: attending raises, or lowers, the token."""
+    """W_V W_O is ±1 times the identity and W_U the transposed embedding: attending to a token changes its logit."""
     model = small(vocab_size=7, d_model=8, n_heads=1, n_layers=1)
     with torch.no_grad():
         model.embedding.weight.copy_(model_without_norms().embedding.weight)

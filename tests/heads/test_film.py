@@ -1,4 +1,4 @@
-"""Maps as bytes: close to what they were, and back from a file."""
+"""Maps stored as bytes: they stay close to the original, and a file can be read back."""
 
 import numpy as np
 import pytest

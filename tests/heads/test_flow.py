@@ -1,4 +1,4 @@
-"""Rollout and norm-weighted attention against loops over their definitions."""
+"""Rollout and norm-weighted attention, compared with loops over their definitions."""
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_norm_weighted_equals_a_loop_and_its_vectors_add_up_to_the_output():
 @torch.no_grad()
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_views_are_of_one_pass_of_the_model(scheme):
-    """Where a head looks at one position only, what it moves is all that it writes: so it is at position 0."""
+    """Position 0 attends only to itself, so the norm that it moves is the norm of the head's whole output."""
     model, ids = shaken(scheme), torch.arange(8).repeat(2, 1)
     seen = views(model, ids)
     torch.testing.assert_close(seen.rolled, rollout(seen.weights))

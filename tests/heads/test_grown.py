@@ -1,4 +1,4 @@
-"""`experiment=repeated` grows an induction head above a previous-token head, and cannot in one layer."""
+"""`experiment=repeated` forms induction heads above a previous-token head with two layers, but not with one."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -16,7 +16,7 @@ SEEDS = (1, 2, 3)
 
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory):
-    """By layers and seed: the summary of a run, its model, and 128 windows of its validation split."""
+    """Returns, by layers and seed: the summary of a run, its model, and 128 windows of its validation split."""
     folder = tmp_path_factory.mktemp("grown")
 
     def train(run):
@@ -31,7 +31,7 @@ def grown(tmp_path_factory):
         text, _ = next(rule.load(model.block_size, tokenizer).val.once(128))
         return RunFolder(path).summary(), model, text
 
-    runs = [*product((2, 1), SEEDS)]  # the longer ones first
+    runs = [*product((2, 1), SEEDS)]  # the longer runs start first
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(runs, pool.map(train, runs), strict=True))
 

@@ -1,4 +1,4 @@
-"""The lens after the last layer is the model, and before it a shorter model."""
+"""After the last layer, the logit lens equals the model; before it, the lens equals a model with fewer layers."""
 
 import pytest
 import torch

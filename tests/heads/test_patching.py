@@ -1,4 +1,4 @@
-"""Patching against a forward pass computed by hand."""
+"""Patching, compared with a forward pass computed by hand."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ def test_nothing_comes_of_a_later_position_or_of_the_same_prompt():
 def test_an_earlier_position_has_no_direct_path():
     found = patch_heads(shaken(n_layers=2), CLEAN, CORRUPT, TOKENS, OTHERS, 3, 5)
     assert float(found.direct.abs().max()) < 1e-12
-    assert float(found.full[0].abs().min()) > 1e-6  # the second layer looks back
+    assert float(found.full[0].abs().min()) > 1e-6  # through the second layer, which attends to earlier positions
     assert float(found.full[1].abs().max()) < 1e-12
 
 

@@ -1,4 +1,4 @@
-"""Repeated texts."""
+"""Random texts that repeat, each with its own period."""
 
 import pytest
 import torch
@@ -13,10 +13,10 @@ def test_every_text_repeats_with_its_own_period(t):
     periods = [next(p for p in range(1, t) if torch.equal(row[p:], row[:-p])) for row in ids]
     assert set(periods) <= set(range(t // 4 + 1, t // 2 + 1))
     assert len(set(periods)) == min(40, t // 2 - t // 4)
-    assert not {2 * p for p in periods} & set(periods)  # else one distance would suit two periods
+    assert not {2 * p for p in periods} & set(periods)  # otherwise one distance would fit two periods
     known = predictable(ids)
     for row, p in zip(known, periods, strict=True):
-        assert row[p:].all()  # from the second period on
+        assert row[p:].all()  # every token after the first period is predictable
 
 
 def test_the_seed_makes_the_texts():

@@ -1,4 +1,4 @@
-"""Reports on every head: wired models have the roles they were wired for, and ablation has the last word."""
+"""Reports on every head: heads with hand-set weights get their roles, and only ablation confirms a role."""
 
 import math
 
@@ -28,9 +28,9 @@ FIELDS = {
 
 @torch.no_grad()
 def wired():
-    """Head 0 copies the token before to the logits; head 1 looks at the first token and writes nothing.
+    """Returns a model with hand-set weights: head 0 copies the previous token, head 1 attends to the first token.
 
-    Channels: V of the token, T of its place, V of the token before.
+    Head 1 writes nothing. V channels hold the token, T channels its position, and V channels the previous token.
     """
     model = TransformerLM(V, C, 2, 1, T, 0.0, Learned)
     for p in model.parameters():
@@ -42,7 +42,7 @@ def wired():
     model.position.vectors.weight[:, V : V + T] = torch.eye(T)
     q, k, v = block.attention.qkv.weight.view(3, 2, D, C)
     q[0, :T, V : V + T] = 5 * torch.eye(T)
-    k[0, 1:T, V : V + T - 1] = 5 * torch.eye(T - 1)  # the key of place j answers the query of place j + 1
+    k[0, 1:T, V : V + T - 1] = 5 * torch.eye(T - 1)  # the key of position j matches the query of position j + 1
     q[1, 0, V : V + T] = 20
     k[1, 0, V] = 20
     v[0, :V, :V] = torch.eye(V)
@@ -52,7 +52,7 @@ def wired():
 
 
 def alternating(n):
-    """Texts a b a b …, in which the next token is the one before."""
+    """Returns texts a b a b …, in which the next token equals the previous one."""
     first = torch.arange(n) % V
     return torch.stack((first, (first + 3) % V), 1).repeat(1, T // 2)
 
@@ -84,14 +84,14 @@ def test_heads_that_stand_in_for_each_other_are_confirmed_together_and_one_that_
     model, text, repeated = wired(), alternating(8), repeated_probe(V, T, 6)
     attention = model.blocks[0].attention
     q, k, v = attention.qkv.weight.view(3, 2, D, C)
-    q[1], k[1] = q[0], k[0]  # two heads that look at the token before; the second writes nothing yet
+    q[1], k[1] = q[0], k[0]  # both heads attend to the previous token; the second one writes nothing yet
     needed, idle = describe(model, text, repeated)
     assert [(r.role, r.confirmed) for r in (needed, idle)] == [("previous token", True), ("previous token", False)]
     assert (needed.evidence.last, idle.evidence.cost, idle.evidence.last) == (None, 0, 0)
 
     v[1] = v[0]
     attention.out.weight[:, D:] = attention.out.weight[:, :D]
-    model.head.weight *= 2  # what one of them writes is enough to be sure
+    model.head.weight *= 2  # the output of one head alone now gives a confident prediction
     reports = describe(model, text, repeated)
     both = ablate(model, text, [(0, 0), (0, 1)])
     for report, other in zip(reports, [(0, 1), (0, 0)], strict=True):
@@ -109,7 +109,7 @@ def test_describing_leaves_the_model_alone(scheme):
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
     state = torch.random.get_rng_state()
     text, repeated = torch.randint(11, (2, 16), generator=torch.Generator().manual_seed(0)), repeated_probe(11, 16, 4)
-    with torch.inference_mode():  # as Lightning validates
+    with torch.inference_mode():  # Lightning validates in inference mode
         inside = describe(model, text.clone(), repeated.clone())
     assert inside == describe(model, text, repeated)
     assert [(r.layer, r.head) for r in inside] == [(i, j) for i in range(3) for j in range(2)]
@@ -122,7 +122,7 @@ def test_describing_leaves_the_model_alone(scheme):
 
 
 def test_a_new_model_has_no_confirmed_role():
-    """Its heads write nothing yet."""
+    """The output projections of a new model are zero."""
     torch.manual_seed(0)
     model = TransformerLM(11, 32, 4, 2, 32, 0.0, Rotary)
     assert not any(r.confirmed for r in describe(model, torch.randint(11, (2, 32)), repeated_probe(11, 32, 4)))

@@ -1,4 +1,4 @@
-"""Heads made by hand take exactly their role; heads that only seem to have one do not."""
+"""Hand-made attention maps get exactly their role; maps that only resemble a role get none."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ HEADS = {
 
 
 def maps_of(heads, ids):
-    """One layer of heads made by hand: (1, B, H, T, T)."""
+    """Returns one layer of hand-made maps: (1, B, H, T, T)."""
     return torch.stack([torch.stack([head(row) for head in heads]) for row in ids])[None]
 
 
@@ -34,7 +34,7 @@ def roles_of(heads, text, repeated):
 @pytest.mark.parametrize("t", [8, 16, 64, 256])
 @pytest.mark.parametrize("rest", [0, 1])
 def test_heads_made_by_hand_take_exactly_their_role(t, rest):
-    """And score exactly 1 in it; those of tokens rest on the first token, or on themselves, where nothing matches."""
+    """Each head scores exactly 1 for its role. Without a match, heads attend to the first token or to themselves."""
     heads = dict(HEADS)
     heads["duplicate token"] = lambda ids: ref.duplicate_head(ids, rest)
     heads["induction"] = lambda ids: ref.induction_head(ids, rest)
@@ -86,7 +86,7 @@ def test_a_fixed_distance_is_no_induction_where_every_text_has_the_same_period()
     names, measured = roles_of([back, HEADS["induction"]], same, same)
     assert measured["induction"].value[0].tolist() == [1, 1]
     assert measured["induction"].shuffled[0].tolist() == [1, 1]
-    assert "induction" not in names  # a probe with one period cannot tell
+    assert "induction" not in names  # with one period, the probe cannot distinguish induction from a fixed distance
 
 
 def test_controls_are_what_they_say():
@@ -105,7 +105,8 @@ def test_controls_are_what_they_say():
     assert (measured["induction"].chance >= measured["induction"].shuffled).all()
     rolled = scores.induction(maps, ids[[2, 0, 1]])
     torch.testing.assert_close(measured["induction"].shuffled, rolled)
-    torch.testing.assert_close(measured["uniform"].shuffled, measured["uniform"].value)  # order is nothing to it
+    # The uniform score does not depend on the order of the weights.
+    torch.testing.assert_close(measured["uniform"].shuffled, measured["uniform"].value)
     order = random_order(ids, 5)
     by_loop = torch.zeros(2, 2)
     for layer in range(2):

@@ -1,6 +1,6 @@
-"""Scores of maps: exact values, loops, heads made by hand, and the range of any map.
+"""Scores of maps, compared with exact values, loops and hand-made maps; every score is in its range.
 
-Exact values of uniform causal attention: H_T / T, (H_T - 1) / (T - 1) and (T - 1) / 4.
+With the harmonic number H_T, uniform causal attention scores H_T / T, (H_T - 1) / (T - 1) and (T - 1) / 4.
 """
 
 import math
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from headscope.heads import scores
 from tests.heads import reference as ref
 
-UNIFORM = {  # T: sink, previous token, distance
+UNIFORM = {  # T: scores of sink, previous token and distance
     8: (0.33973, 0.24541, 1.75),
     64: (0.07412, 0.05943, 15.75),
     256: (0.02392, 0.02010, 63.75),

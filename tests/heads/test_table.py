@@ -1,4 +1,4 @@
-"""What heads do, as a table."""
+"""The reports of heads as a table."""
 
 import math
 from dataclasses import replace
@@ -27,7 +27,7 @@ def test_a_table_is_read_as_it_was_written():
 
 
 def test_a_table_without_the_later_columns_goes_on_with_them():
-    """As a run of an earlier version that is resumed."""
+    """This happens when a run of an earlier version is resumed."""
     old = table.from_csv("step,layer,head,role,confirmed,cost\n10,0,0,sink,True,0.05\n")
     new = table.rows([report(0, 0, "sink")], 20)
     text = table.append_rows(table.to_csv(old), new)

@@ -1,7 +1,7 @@
 """One row per positional scheme: its class, and an independent implementation of its formula.
 
-The second implementation is float64 NumPy, written from the paper's formula, with loops or complex numbers where the
-model has neither. Every test of a scheme, in every room, runs over these rows.
+The second implementation is written in float64 NumPy from the paper's formula. It uses loops or complex numbers where
+the model does not. Every test of a scheme, for every package, runs for each of these rows.
 
 Shapes: T positions, C = d_model, H heads, D = C / H.
 """
@@ -41,7 +41,7 @@ def sines(w, t, c):
 
 
 def turned(q, k, x, w, layer):
-    """By complex numbers."""
+    """Rotates by complex numbers."""
     t, d = q.shape[1:]
     turn = np.exp(1j * np.arange(t)[:, None] * 10000.0 ** (-np.arange(0, d, 2) / d))
     q, k = ((u[..., 0::2] + 1j * u[..., 1::2]) * turn for u in (q, k))
@@ -62,7 +62,7 @@ def every_other(q, k, x, w, layer):
 
 
 def polar(q, k, x, w, layer):
-    """Σ over channels of both magnitudes and the cosine of distance times frequency plus phase."""
+    """Returns Σ over channels of both magnitudes times cos(distance · frequency + phase)."""
     h, t, d = q.shape
     q, k = np.log1p(np.exp(q)), np.log1p(np.exp(k))
     theta, delta = 10000.0 ** (-np.arange(d) / d), np.clip(w["phases"], -2 * np.pi, 0)
@@ -74,7 +74,7 @@ def polar(q, k, x, w, layer):
 
 
 def biased(bias):
-    """The plain product and bias(head, distance, heads, weights)."""
+    """Returns the scores of a scheme that adds bias(head, distance, heads, weights) to the scaled product q kᵀ."""
 
     def scores(q, k, x, w, layer):
         h, t, _ = q.shape
@@ -86,7 +86,7 @@ def biased(bias):
 
 
 def bucket(n):
-    """32 buckets up to a distance of 128, by comparing powers, without a logarithm: 16 · 8^(b/16) ≤ n."""
+    """Returns one of 32 buckets up to distance 128, by comparing powers, without a logarithm: 16 · 8^(b/16) ≤ n."""
     return n if n < 16 else max(b for b in range(16, 32) if 16**16 * 8 ** (b - 16) <= n**16)
 
 

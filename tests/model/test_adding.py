@@ -1,4 +1,4 @@
-"""CONTRIBUTING's positional scheme, written down as it says: three files, and every test of a scheme holds."""
+"""The example scheme of CONTRIBUTING needs only its three files, and passes every test of a scheme."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-PLACES = {  # in the order in which CONTRIBUTING shows them
+PLACES = {  # in the order of CONTRIBUTING
     "src/headscope/model/position/biases.py": "\n\n",
     "conf/position/window.yaml": "",
     "tests/model/schemes.py": "\n",

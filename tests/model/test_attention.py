@@ -1,4 +1,4 @@
-"""The attention function against an explicit softmax, and its cache."""
+"""The attention function compared with an explicit softmax, and its cache."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ BIAS = torch.randn(4, 7, 7).double()
 
 
 def softmax_attention(q, k, v, scale, bias, causal):
-    """Attention in NumPy, float64, with nothing but its definition."""
+    """Computes attention from its definition, in NumPy and float64."""
     q, k, v = (x.numpy() for x in (q, k, v))
     scores = np.einsum("bhqd,bhkd->bhqk", q, k) * scale
     if bias is not None:
@@ -59,7 +59,7 @@ def test_bf16_keeps_its_dtype():
 @pytest.mark.parametrize("t", [1, 7, 64])
 @pytest.mark.parametrize("scale", [None, 0.2])
 def test_bf16_on_a_cpu_equals_an_explicit_softmax_forward_and_backward(t, scale):
-    """Plain products instead of the fused kernel; q and k may be fp32, which a normalisation returns."""
+    """Compares matrix products with the fused kernel. q and k may be fp32, because a normalisation returns fp32."""
     torch.manual_seed(1)
     q, k, v, gradient = torch.randn(4, 16, 4, t, 32)
     q, k, v = (u.bfloat16().float().requires_grad_() for u in (q, k, v))

@@ -1,4 +1,4 @@
-"""The kinds of feed-forward, and queries and keys of one length, against their formulas."""
+"""Each feed-forward, and the normalisation of queries and keys, compared with its formula."""
 
 import pytest
 import torch

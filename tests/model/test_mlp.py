@@ -1,4 +1,4 @@
-"""The network without attention."""
+"""The fixed-context network, which has no attention."""
 
 import torch
 
@@ -6,7 +6,7 @@ from headscope.model.mlp import FixedContextMLP
 
 
 def test_it_has_about_as_many_parameters_as_part_4_states():
-    """65·24 + (8·24 + 1)·200 + (200 + 1)·65; Part 4 states about 50K."""
+    """The expected number is 65·24 + (8·24 + 1)·200 + (200 + 1)·65; Part 4 states about 50K."""
     assert sum(p.numel() for p in FixedContextMLP(65, 8, 24, 200, 128).parameters()) == 53_225
 
 
@@ -26,6 +26,6 @@ def test_it_equals_its_definition():
     torch.nn.init.normal_(model.head.weight)
     ids = torch.randint(11, (1, 12))
     x = model.embedding(ids)[0]
-    flat = torch.cat((x[7], x[8], x[9])).view(3, 4).T.flatten()  # what is missing first, then older before newer
+    flat = torch.cat((x[7], x[8], x[9])).view(3, 4).T.flatten()  # for each channel, the oldest token first
     hidden = torch.tanh(model.inner.weight @ flat + model.inner.bias)
     torch.testing.assert_close(model(ids)[0, 9], model.head.weight @ hidden + model.head.bias)

@@ -1,4 +1,4 @@
-"""Classes that plugins wrote for earlier versions: the old constructor and the old names of hooks still work."""
+"""Plugins' classes for earlier versions: the old constructor and the old names of hooks still work."""
 
 import pytest
 import torch
@@ -54,7 +54,7 @@ class Doubled(Position):
 
 
 class HalfRotary(Rotary):
-    """Overrides the old name of a hook and calls the same name above it."""
+    """Overrides the old name of a hook and calls the same name of the base class."""
 
     def rotate(self, q, k, x, offset):
         q, k = super().rotate(q, k, x, offset)
@@ -87,7 +87,7 @@ class Unchanged(Rotary):
 
 
 class Both(Unchanged, HalfRotary):
-    """`Unchanged` overrides nothing, so `HalfRotary` counts."""
+    """`Unchanged` overrides no hook, so the hook of `HalfRotary` is used."""
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_sinusoidal_products_depend_on_the_distance_alone():
 
 
 def test_rotary_golden_score():
-    """q = k = [1, 0, 1, 0], interleaved pairs, d = 4: the score at distance Δ is cos Δ + cos 0.01 Δ."""
+    """For q = k = [1, 0, 1, 0] with interleaved pairs and d = 4, the score at distance Δ is cos Δ + cos 0.01 Δ."""
     rotary = Rotary(4, 1, 32, 0)
     u = torch.tensor([1.0, 0.0, 1.0, 0.0]).expand(1, 1, 32, 4)
     q, k = rotary.queries_and_keys(u, u, u, 0)
@@ -46,7 +46,7 @@ def test_rotary_golden_score():
 
 
 def test_rotary_is_interleaved_not_half_split():
-    """The two conventions are a permutation of channels apart; mixing them is a recurring bug."""
+    """The two conventions of pairs differ by a permutation of channels; confusing them is a common bug."""
     d, t = 8, 16
     q = torch.randn(1, 1, t, d)
     ours, _ = Rotary(d, 1, t, 0).queries_and_keys(q, q, q, 0)
@@ -91,7 +91,7 @@ def test_widths_that_cannot_be_paired_are_refused():
 
 
 def test_t5_buckets():
-    """Causal, 32 buckets up to 128: values from T5's own rule."""
+    """The expected values are from T5's own rule: causal, 32 buckets up to a distance of 128."""
     golden = {0: 0, 15: 15, 16: 16, 19: 17, 20: 17, 21: 18, 32: 21, 64: 26, 112: 30, 113: 31, 128: 31, 1000: 31}
     found = T5(16, 2, 8, 0).bucket(torch.tensor(list(golden)))
     assert found.tolist() == list(golden.values())
@@ -152,7 +152,7 @@ def test_every_hook_keeps_its_shape_and_honours_the_offset(scheme):
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("t", [8, 13])
 def test_maps_equal_an_explicit_softmax(name, t):
-    """Both layers, in float64 NumPy from the weights alone: LayerNorm, projections, the row's formula, softmax."""
+    """Computes both layers in float64 NumPy from the weights: LayerNorm, projections, the row's formula, softmax."""
     row = ROWS[name]
     model = small(row.scheme, block_size=13).eval()
     ids = torch.randint(11, (1, t))
@@ -180,7 +180,7 @@ def test_maps_equal_an_explicit_softmax(name, t):
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 def test_the_fused_causal_kernel_is_used_unless_a_mask_is_needed(name, kind, monkeypatch):
-    """In bf16 on a CPU, short sequences use plain products, which have their own mask."""
+    """In bf16 on a CPU, short sequences use plain matrix products, which apply their own mask."""
     calls = []
     real = F.scaled_dot_product_attention
 
@@ -197,7 +197,7 @@ def test_the_fused_causal_kernel_is_used_unless_a_mask_is_needed(name, kind, mon
 
 @pytest.mark.parametrize("name", ROWS)
 def test_beyond_the_trained_length(name):
-    """Cached equals uncached at every offset; texts of the trained length keep their logits; a table is limited."""
+    """Decoding with a cache equals a full pass; logits up to the trained length do not change; tables are refused."""
     row = ROWS[name]
     model = small(row.scheme).eval()
     ids = torch.randint(11, (2, 40))
@@ -221,7 +221,7 @@ def test_beyond_the_trained_length(name):
 
 
 def test_extension_methods_in_numbers():
-    """Chen et al. 2023 eq. 3; bloc97: base 20452.2 and 41829.4 for d = 64; Peng et al. 2023: 0.1 ln s + 1."""
+    """Sources: Chen et al. 2023, eq. 3; bloc97, base 20452.2 and 41829.4 for d = 64; Peng et al. 2023, 0.1 ln s + 1."""
     theta = 10000.0 ** (-torch.arange(0, 64, 2).double() / 64)
     torch.testing.assert_close(EXTENSIONS["interpolate"](64, 1e4, 64, 4.0), (theta / 4, 1.0))
     for s, base in ((2.0, 20452.2), (4.0, 41829.4)):
@@ -249,7 +249,7 @@ def test_extension_methods_equal_those_of_transformers():
 
 
 def test_one_number_per_key_is_exact_in_float64_and_in_bf16():
-    """Channels instead of a mask give the same attention, also at large distances, where bf16 alone is inexact."""
+    """A bias as channels gives the same attention as a mask, also at distances where one bf16 number is inexact."""
     torch.manual_seed(0)
     q, k, v = torch.randn(3, 1, 2, 600, 8).double()
     by_key = torch.tensor([[0.5], [0.0625]]).double() * torch.arange(600)

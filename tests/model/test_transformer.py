@@ -1,4 +1,4 @@
-"""The model's invariants, for every positional scheme."""
+"""Invariants of the model, for every positional scheme."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A description computes what its model computes, and a part that it cannot express is refused by name."""
+"""A description gives the same logits as its model, and a part that cannot be described is refused by name."""
 
 import pytest
 import torch
@@ -65,7 +65,7 @@ def test_each_feed_forward_is_recognised_before_training():
 
 
 class Nested(Position):
-    """A plugin's scheme that rotates by an object of its own, and penalises distances in the shape (Tq, Tk)."""
+    """A plugin's scheme that rotates through another scheme, and whose bias has the shape (Tq, Tk)."""
 
     def init_layer(self, layer):
         self.whole = Rotary(self.d_model, self.n_heads, self.block_size, layer)
@@ -78,7 +78,7 @@ class Nested(Position):
 
 
 class Additive(Position):
-    """Adds the same to every key of a query, which changes nothing, and hides distant keys."""
+    """Adds the same number to all keys of a query, which has no effect, and hides distant keys."""
 
     def bias(self, offset, t_q, t_k):
         i, j = torch.arange(offset, offset + t_q)[:, None], torch.arange(t_k)

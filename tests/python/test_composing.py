@@ -1,4 +1,4 @@
-"""A config from Python is the one of the command line, beside whatever Hydra does in the same process."""
+"""`compose` gives the config of the command line, even if the program uses Hydra in the same process."""
 
 import pytest
 import yaml
@@ -13,7 +13,7 @@ from tests.conftest import shell
 
 @pytest.fixture
 def their_hydra(tmp_path):
-    """A program with a Hydra of its own, of another version's behaviour."""
+    """Initialises Hydra as a program would that uses Hydra itself, with another version's behaviour."""
     GlobalHydra.instance().clear()
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "theirs.yaml").write_text("a: 1\n")

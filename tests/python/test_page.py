@@ -1,4 +1,4 @@
-"""A page in a notebook: a frame that its cell shows, and that the page's script cannot leave."""
+"""A page in a notebook: the cell shows it in a frame, and the page's script cannot access anything outside."""
 
 import re
 from html import unescape

@@ -1,4 +1,4 @@
-"""A model from Python does what the commands do with it."""
+"""The methods of a loaded model give the same results as the commands."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A run from Python: its files are those of the command line, and the process is as it was."""
+"""A run from Python writes the same files as the command, and leaves the process as it was."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ LOGGERS = ("headscope", "lightning.pytorch", "lightning.fabric", "py.warnings")
 
 
 def process():
-    """What a library must leave alone."""
+    """Returns the settings of this process that a library must not change."""
     return {
         "environment": dict(os.environ),
         "signals": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)],
@@ -45,7 +45,7 @@ def process():
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run in this process, what the process was before and after, and what the program's own handler was given."""
+    """Trains in this process; returns the run, the settings before and after, and the records of a log handler."""
     place, heard = tmp_path_factory.mktemp("python"), []
     handler = logging.Handler()
     handler.emit = heard.append

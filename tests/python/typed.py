@@ -1,4 +1,4 @@
-"""The public names as a type checker sees them: mypy reads this file in `make check`, and nothing runs it."""
+"""Uses of the public names for a type checker: `make check` runs mypy on this file, and nothing executes it."""
 
 from pathlib import Path
 from typing import Any, assert_type

@@ -112,7 +112,7 @@ def test_the_same_numbers_give_the_same_bytes(tmp_path):
 
 
 def test_a_saved_figure_logs_nothing(caplog, figure, tmp_path):
-    caplog.set_level(logging.INFO)  # the level of a run's log, at which fontTools lists every table of a font
+    caplog.set_level(logging.INFO)  # at the level of a run's log, fontTools lists every table of a font
     save(figure, tmp_path / "f")
     assert not caplog.records
 

@@ -15,7 +15,7 @@ DEJAVU = fonts._font_names()[:2]
 
 @pytest.fixture
 def only(monkeypatch):
-    """Draws text with the given fonts only, whatever the system has."""
+    """Draws text with only the given fonts, and ignores the system's fonts."""
 
     def use(*names):
         fonts.text_mask.cache_clear()

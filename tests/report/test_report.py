@@ -1,4 +1,4 @@
-"""The report: its statements are true, and it states nothing that the data do not show."""
+"""The statements of the report are true, and the data support each of them."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ ONE_SEED = (
 
 
 def fake(folder, name, overrides, loss, **changed):
-    """A job's files as a run would leave them."""
+    """Writes the files of a job as a run would."""
     summary = {
         "status": "completed", "val_loss": loss, "best_val_loss": loss, "train_seconds": 10.0, "wall_seconds": 12.0,
         "parameters": 1000 + 500 * ("heads=h4" in overrides), "tokens_per_second": 100.0, "steps": 20, "threads": 1,
@@ -44,7 +44,7 @@ def fake(folder, name, overrides, loss, **changed):
 
 
 def sweep_of(folder, losses):
-    """A sweep of one key: the losses of each value by seed."""
+    """Writes and returns a sweep over one key; `losses` has the losses of each value by seed."""
     jobs = [Job(f"{v}-{s}", (f"position={v}", f"seed={s}")) for v, seeds in losses.items() for s in seeds]
     for job in jobs:
         values = job.values
@@ -54,7 +54,7 @@ def sweep_of(folder, losses):
 
 
 def grid(folder):
-    """Two schemes, two widths, three seeds; one job failed, one never started."""
+    """Writes a sweep of two schemes, two numbers of heads and three seeds; one job failed, and one never started."""
     rng, jobs = np.random.default_rng(0), []
     for i, (p, h, s) in enumerate((p, h, s) for p in ("rope", "none") for h in ("h2", "h4") for s in "123"):
         name, overrides = f"{i:02}", (f"position={p}", f"heads={h}", f"seed={s}", "batch_size=8")
@@ -75,7 +75,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The same sweep with its report, for tests that only read."""
+    """Returns the same sweep with its report, for tests that only read."""
     folder = grid(tmp_path_factory.mktemp("written"))
     write_report(folder)
     return folder
@@ -114,7 +114,7 @@ def test_the_command_can_be_pasted(written):
 
 
 def test_every_pair_is_judged_not_only_those_with_the_best(tmp_path):
-    """The best has one seed; the others differ significantly from each other."""
+    """The best combination has one seed; the others differ significantly from each other."""
     losses = {"a": {1: 1.0}, "b": {1: 1.10, 2: 1.11, 3: 1.12}, "c": {1: 1.60, 2: 1.61, 3: 1.62}}
     sweep = sweep_of(tmp_path, losses)
     assert sweep.worse_than("val_loss") == ["", "", "2"]
@@ -166,7 +166,7 @@ def test_what_cannot_be_tested_is_said(tmp_path):
 
 
 class Checker(HTMLParser):
-    """Checks that every open tag is closed, in order."""
+    """Checks that all tags are closed in the right order."""
 
     def __init__(self):
         super().__init__()
@@ -246,7 +246,7 @@ def test_what_cannot_be_compared_is_said(folder, changed, warning):
 
 
 def test_odd_sweeps_have_a_report(tmp_path):
-    """No completed job; values that are equal when shortened; no size; no common validation."""
+    """The sweeps have no completed job, values that look equal when shortened, no sizes, or no common validations."""
     jobs = [Job(f"{i}", (f"optimizer.lr={lr}", f"seed={s}")) for i, (lr, s) in enumerate(
         (lr, s) for lr in ("0.00123441", "0.00123442") for s in (1, 2))]  # fmt: skip
     Manifest((), tuple(jobs)).write(tmp_path)
@@ -306,7 +306,7 @@ def test_the_command(folder, tmp_path_factory):
 
 
 def test_when_roles_formed_is_compared_by_the_rule_of_the_ranking(tmp_path):
-    """Formed at 100 ± 10 and 300 ± 10 with three seeds each, and with one of three: only the first two are compared."""
+    """Roles form at 100 ± 10 and 300 ± 10 in three seeds, and once in one seed: only the first two are compared."""
     steps = {"rope": [90, 100, 110], "none": [290, 300, 310], "alibi": [200, None, None]}
     losses = {"rope": [1.0, 1.1, 1.2], "none": [2.0, 2.1, 2.2], "alibi": [3.0, 3.1, 3.2]}
     sweep = sweep_of(tmp_path, {position: dict(enumerate(x)) for position, x in losses.items()})

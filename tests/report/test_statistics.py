@@ -16,7 +16,7 @@ SPREADS = {
 
 
 def distinguished(means, deviations, counts, sweeps):
-    """(sweeps, K, K): the pairs that the report would call different, in simulated sweeps."""
+    """Returns the pairs that the report would call different, in simulated sweeps: (sweeps, K, K)."""
     rng = np.random.default_rng(0)
     losses = [rng.normal(m, d, (sweeps, n)) for m, d, n in zip(means, deviations, counts, strict=True)]
     centre = np.stack([x.mean(1) for x in losses], 1)
@@ -25,7 +25,7 @@ def distinguished(means, deviations, counts, sweeps):
 
 
 def false_rate(spread, k, n, sweeps):
-    """The fraction of sweeps of K equal combinations in which any pair is called different."""
+    """Returns the fraction of sweeps of K equal combinations in which any pair is called different."""
     return distinguished(np.zeros(k), SPREADS[spread](k), [n] * k, sweeps).any((1, 2)).mean()
 
 
@@ -44,7 +44,7 @@ def test_equal_combinations_are_rarely_told_apart_over_the_whole_grid(spread):
 
 
 def test_a_failed_job_does_not_make_it_liberal():
-    """A sample of two seeds, three times as noisy as the samples of three seeds."""
+    """One sample has two seeds, and three times the standard deviation of the samples with three seeds."""
     assert distinguished(np.zeros(4), [3, 1, 1, 1], [2, 3, 3, 3], 5000).any((1, 2)).mean() <= 0.06
 
 
@@ -92,7 +92,7 @@ def test_no_spread_at_all_has_a_margin_of_0():
 
 @pytest.mark.parametrize(("difference", "seeds"), [(0.5, 64), (0.8, 26), (1.0, 17)])
 def test_two_combinations_need_as_many_seeds_as_cohen_says(difference, seeds):
-    """Cohen 1988, Statistical Power Analysis, table 2.4.1: two-tailed 5%, power 0.80, d of 0.5, 0.8 and 1.0."""
+    """Values of Cohen 1988, Statistical Power Analysis, table 2.4.1: two-tailed 5%, power 0.80, d 0.5, 0.8 and 1.0."""
     assert seeds_needed(difference, 1.0, 2, tried=2) == seeds
 
 

@@ -1,4 +1,4 @@
-"""A run's folder: its lock, its status, what it records."""
+"""A run's folder: its lock, its status and its records."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def test_a_second_owner_is_refused_and_a_dead_one_gives_way(tmp_path):
     ended(process)
     lock = Lock(tmp_path / "run")
     lock.acquire()
-    lock.acquire()  # has no further effect
+    lock.acquire()  # locking twice has no further effect
     assert f"process {os.getpid()}" in (tmp_path / "run" / ".lock").read_text()
     lock.release()
     again = owner(tmp_path / "run")

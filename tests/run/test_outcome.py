@@ -1,4 +1,4 @@
-"""An error's type decides what it is called, not its words."""
+"""The type of an error, not its text, decides the message."""
 
 import errno
 import subprocess

@@ -1,4 +1,4 @@
-"""Processes that end together, and platforms that lack what this needs."""
+"""Processes of a run end together; platforms without the needed functions."""
 
 import inspect
 
@@ -28,7 +28,7 @@ def test_every_module_can_be_imported_where_posix_is_missing():
 
 
 def test_lightning_starts_the_observer_that_we_replace():
-    """Its name is private: this fails first if it changes."""
+    """The name is private, so this test fails first if it changes."""
     assert list(inspect.signature(subprocess_script._launch_process_observer).parameters) == ["child_processes"] or (
         subprocess_script._launch_process_observer.__module__ == "headscope.run.processes"
     )

@@ -1,4 +1,4 @@
-"""A run that is refused before its first step leaves nothing behind, so the same command with the right value runs."""
+"""A run that is refused before its first step leaves no files, so the corrected command can use the same folder."""
 
 import pytest
 
@@ -36,7 +36,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("overrides", "message"), REFUSALS, ids=lambda x: x[-1] if isinstance(x, list) else "")
 def test_nothing_is_left(overrides, message, tmp_path):
-    there = REFUSALS.index((overrides, message)) % 2  # every second one has a folder with something of the user's
+    there = REFUSALS.index((overrides, message)) % 2  # in every second case, the folder contains a file of the user
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "short.txt").write_text("ab")
     given = [

@@ -1,4 +1,4 @@
-"""A run that was stopped, in whatever way, ends bit-identical to one that was not."""
+"""A run that is stopped in any way and resumed ends with the same bits as an uninterrupted run."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTH
 from tests.conftest import ROOT, shell
 from tests.inside import train
 
-#: Dropout and accumulation on, validations that are no multiple of the steps, an optimizer with both rules.
+#: With dropout, accumulation, an optimizer with two rules, and a number of steps that the interval does not divide.
 RUN = (
     *("train.py", "data=pydoc", "model.d_model=32", "model.n_layers=2", "model.block_size=32", "model.dropout=0.1"),
     *("position=rope", "feedforward=relu2", "qk_norm=unit", "optimizer=muon"),
@@ -27,7 +27,7 @@ RUN = (
 
 
 def stop_at(folder, command, line, signum):
-    """Starts a command, sends it a signal (or calls one with it) when it has printed a line; its exit code, output."""
+    """Runs a command, and sends it a signal (or calls `signum`) after a line; returns the exit code and the output."""
     process = subprocess.Popen(
         [sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -79,7 +79,7 @@ def files(folder):
 
 
 def steps_of(folder):
-    """The steps of every tag that TensorBoard would show."""
+    """Returns the steps, and the values of scalars, of every tag in TensorBoard."""
     events = EventAccumulator(str(folder), size_guidance=STORE_EVERYTHING_SIZE_GUIDANCE).Reload()
     tags = events.Tags()
     steps = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags["scalars"] if "speed" not in tag}
@@ -96,7 +96,7 @@ def undisturbed(tmp_path_factory):
 
 
 def test_stopped_killed_and_resumed_it_is_the_same_run(undisturbed, tmp_path):
-    folder = tmp_path / "a 'run', stopped"  # a name that Hydra's grammar would trip over
+    folder = tmp_path / "a 'run', stopped"  # a name that Hydra's grammar would misread
     quoted = str(folder).replace("'", "\\'")
     code, output = stop_at(folder, (*RUN, f"hydra.run.dir='{quoted}'"), "step     20/90", signal.SIGTERM)
     assert code == 143, output
@@ -166,7 +166,7 @@ def test_where_no_checkpoint_can_be_read_nothing_begins_again(there, undisturbed
 
 @pytest.mark.slow
 def test_a_full_disk_leaves_the_last_good_checkpoint(undisturbed, tmp_path):
-    """No file may grow any more from the first validation on: for a program that is a full disk."""
+    """After the second validation, a limit stops all files from growing, which has the effect of a full disk."""
     folder = tmp_path / "run"
 
     def fill(process):
@@ -224,7 +224,7 @@ TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.t
 
 
 def rank_1(folder):
-    """The process id of the second rank of a run."""
+    """Returns the process id of the second rank of a run."""
     found = subprocess.run(
         ["pgrep", "-f", f"{folder}.*train_ddp_process_1"], capture_output=True, text=True, check=True
     )
@@ -250,7 +250,7 @@ def test_two_processes_stop_together_fail_together_and_resume_exactly(tmp_path):
 
 @pytest.mark.slow
 def test_twenty_kills_at_any_time_change_nothing(undisturbed, tmp_path):
-    """SIGKILL and SIGTERM at random moments, in start-up, training, validation and saving."""
+    """Sends SIGKILL or SIGTERM at random moments: during start-up, training, validation and saving."""
     folder, rng = tmp_path / "run", random.Random(1)
     landed, tries = 0, 0
     while landed < 20:
@@ -262,7 +262,7 @@ def test_twenty_kills_at_any_time_change_nothing(undisturbed, tmp_path):
             [sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         try:
-            # The first step comes after about 4 s, all 90 take less than 3: most moments lie in between.
+            # The first step starts after about 4 s, and all 90 steps take less than 3 s.
             process.wait(rng.uniform(0.5, 9))
         except subprocess.TimeoutExpired:
             process.send_signal(rng.choice((signal.SIGKILL, signal.SIGTERM)))
@@ -285,7 +285,7 @@ def test_twenty_kills_at_any_time_change_nothing(undisturbed, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_end_whatever_is_sent_to_whom(tmp_path):
-    """SIGTERM ten times to the group, ten times to the second rank: a checkpoint each time, within 30 s."""
+    """Sends SIGTERM ten times to the group and ten times to the second rank; a checkpoint is saved within 30 s."""
     folder, slowest = tmp_path / "run", 0.0
     command = (*RUN, *TWO, f"hydra.run.dir={folder}", "trainer.max_steps=100000")
     for i in range(20):
@@ -338,12 +338,12 @@ def test_ten_kills_of_one_of_two_processes_change_nothing(tmp_path):
                 os.kill(process.pid if killed == "the first" else rank_1(folder), signal.SIGKILL)
                 landed += 1
             except subprocess.CalledProcessError:
-                killed = None  # the second had not started, or had ended
-        code = process.wait(timeout=60 if killed else 300)  # whoever is left ends, and soon
+                killed = None  # the second rank had not started, or had ended
+        code = process.wait(timeout=60 if killed else 300)  # the other process also ends, within a minute
         errors = process.stderr.read()
         process.stderr.close()
         if killed == "the second":
-            assert code in (0, 3), errors  # 0 where the first was done already
+            assert code in (0, 3), errors  # 0 if the first rank had already finished
             assert code == 0 or "another process of this run died" in errors
         wait_until_gone(folder)
         if (folder / "summary.json").exists() and code == 0 and landed < 10:

@@ -1,4 +1,4 @@
-"""Any key typed beside `resume=`: it takes effect and is recorded, or is refused in one line; nothing in between."""
+"""Every key given with `resume=` takes effect and is recorded, or is refused with one line."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ FAST = {"optimizer.lr", "seed", "trainer.precision", "callbacks.early_stopping.p
 
 
 def another(key, value):
-    """A value that may be typed in place of another."""
+    """Returns a different valid value for a key."""
     if key in OTHER:
         return OTHER[key]
     if isinstance(value, bool):

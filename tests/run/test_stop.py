@@ -21,16 +21,16 @@ TINY = (
 
 
 def hangs_up(handler=signal.SIG_DFL):
-    """For a child that shall not inherit whether these tests were started by `nohup`."""
+    """Resets SIGHUP in a child, because `nohup` may have disabled SIGHUP for these tests."""
     signal.signal(signal.SIGHUP, handler)
 
 
 def on_a_terminal(*command, prepare=hangs_up):
-    """A process on a terminal of its own, which is closed as soon as the first step is reported; its exit code."""
+    """Runs a command on a new terminal, closes the terminal after the first validation, and returns the exit code."""
     ours, its = os.openpty()
     process = subprocess.Popen(
         [sys.executable, *command], cwd=ROOT, stdin=its, stdout=its, stderr=its, start_new_session=True,
-        preexec_fn=lambda: (prepare(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),  # closing it hangs up
+        preexec_fn=lambda: (prepare(), fcntl.ioctl(0, termios.TIOCSCTTY, 0)),  # closing the terminal sends SIGHUP
     )  # fmt: skip
     os.close(its)
     printed = b""

@@ -1,4 +1,4 @@
-"""A run whose folder is taken away under it, or whose clock is set back, ends with 3 or goes on; it never pretends."""
+"""If a run's folder is removed, the run ends with exit code 3. If the clock is set back, the run continues."""
 
 import shutil
 import time
@@ -32,7 +32,7 @@ def a_folder_in_place_of_the_table(folder):
 
 
 def taken(folder, monkeypatch, how, *options):
-    """Trains three steps with a validation after each; the folder is changed before the second."""
+    """Trains three steps with a validation after each; `how` changes the folder before the second step."""
     monkeypatch.setattr(
         RngState, "on_train_batch_start", lambda _, trainer, *__: trainer.global_step == 1 and how(folder)
     )
@@ -52,7 +52,7 @@ def test_a_run_without_its_folder_stops_and_writes_no_other(how, logger, tmp_pat
 
 @pytest.mark.parametrize("how", [a_file_in_place_of_the_checkpoints, a_folder_in_place_of_the_table])
 def test_a_place_that_cannot_be_written_any_more_is_a_failure_of_the_run(how, tmp_path, monkeypatch):
-    """Read-only folders say the same, but not to root."""
+    """Read-only folders would cause the same error, but not for root."""
     folder = tmp_path / "run"
     code, printed = taken(folder, monkeypatch, how, "logger=none")
     assert code == 3, printed

@@ -1,4 +1,4 @@
-"""Every head on a text, drawn into a folder."""
+"""`show=attention` draws every head on a text into a folder."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_pictures_of_layers_show_weights_what_is_moved_and_rollout(scheme, monke
         (weights, _), (moved, rest) = drawn[2 * layer : 2 * layer + 2]
         np.testing.assert_allclose(weights, seen.maps[layer, 0].double())
         assert rest[-1] == moved.max()  # the darkest colour
-        at_0 = seen.heads[layer, 0, :, 0].norm(dim=-1)  # one position to look at: all that is moved is written
+        at_0 = seen.heads[layer, 0, :, 0].norm(dim=-1)  # position 0 attends only to itself
         np.testing.assert_allclose(moved[:, 0, 0], at_0.double(), rtol=1e-5)
     assert drawn[0][1][2] == ["L0H0", "L0H1: sink"]
     np.testing.assert_allclose(drawn[-1][0], rollout(seen.maps)[:, 0].double(), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""The table of contributions: what it prints adds up."""
+"""The printed table of contributions adds up to its sums."""
 
 import re
 
@@ -17,7 +17,7 @@ TOKENIZER = CharTokenizer(vocab=list("\n abcdefgh["))
 
 
 def printed(capsys, **options):
-    """The first line, the names of the parts, and the two columns with their sums last."""
+    """Returns the first line, the names of the parts, and the two columns, each with its sum as the last entry."""
     show(ShowRequest(tokenizer=TOKENIZER, **options))
     text = capsys.readouterr().out
     rows = re.findall(r"^  (\S.*?) +([+-]\d+\.\d{4}) +[█░]* +([+-]\d+\.\d{4}) *$", text, re.MULTILINE)

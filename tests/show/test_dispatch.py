@@ -1,4 +1,4 @@
-"""`show=` finds its file, with a run's own checkpoint."""
+"""Each `show=NAME` runs its file, with the checkpoint of a run."""
 
 import json
 from typing import get_args, get_type_hints

@@ -1,4 +1,4 @@
-"""`show=heads`: every head in the tables, and files beside them."""
+"""`show=heads` prints every head in its tables and writes files."""
 
 import csv
 import re

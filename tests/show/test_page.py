@@ -1,4 +1,4 @@
-"""The file: what is in it, what it is called, what is refused."""
+"""The file that `show=page` writes: its contents, its name, and refused requests."""
 
 import json
 import re

@@ -34,7 +34,7 @@ def tab(tmp_path_factory):
 
 @pytest.fixture
 def opened(tab, tmp_path):
-    """Opens the page of a model over the characters of a text. The console must stay empty, the network unused."""
+    """Opens the page of a model whose tokens are the characters of a text; checks that the console stays empty."""
     tab.complaints.clear()
     tab.requests.clear()
     tab.size(1280, 900)

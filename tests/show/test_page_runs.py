@@ -39,7 +39,7 @@ SIZES = {  # d_model, n_heads, n_layers, block_size
 
 
 def made(size="small", position=Rotary, feedforward=GELU, qk_norm=QKNorm, seed=0):
-    """A model in which every weight is random, biases too."""
+    """Returns a model in which all weights are random, including biases."""
     d_model, n_heads, n_layers, block_size = SIZES[size]
     torch.manual_seed(seed)
     parts = {"position": position, "feedforward": feedforward, "qk_norm": qk_norm}
@@ -56,7 +56,7 @@ def tab(tmp_path_factory):
 
 
 def opened(tab, model, path, **about):
-    """Opens the page of a model with all bits of its weights, and waits until it is ready."""
+    """Opens the page of a model in full precision, and waits until the page is ready."""
     path.write_text(page(ShowRequest(model, TOKENIZER, "", path, about), full_precision=True), encoding="utf-8")
     tab.open(path)
     tab.run("modules.page.settled().then(() => true)")
@@ -64,7 +64,7 @@ def opened(tab, model, path, **about):
 
 
 def request(tab, name, ids, off=(), by="zero", **more):
-    """The worker's answer; typed arrays arrive as lists."""
+    """Returns the worker's answer; typed arrays become lists."""
     text = json.dumps({"ids": [int(i) for i in ids], "off": list(off), "by": by, **more})
     return tab.run(
         f"modules.request.request({json.dumps(name)}, {text}).then((answer) => JSON.parse(JSON.stringify(answer,"
@@ -77,7 +77,7 @@ def logits(tab, ids, off=(), by="zero"):
 
 
 def texts(model, n, longest=None):
-    """Random texts, of every length."""
+    """Yields random texts of random lengths."""
     random = torch.Generator().manual_seed(1)
     for _ in range(n):
         t = int(torch.randint(1, (longest or model.block_size) + 1, (), generator=random))
@@ -85,7 +85,7 @@ def texts(model, n, longest=None):
 
 
 def some_heads(model, seed):
-    """About half of the heads."""
+    """Returns about half of the heads, chosen at random."""
     chosen = torch.rand(model.n_layers, model.n_heads, generator=torch.Generator().manual_seed(seed)) < 0.5
     return chosen.nonzero().tolist()
 
@@ -97,7 +97,7 @@ def close(ours, theirs):
 
 @torch.no_grad()
 def same(tab, model, n=20):
-    """Logits on n random texts, with and without heads, and the greedy text past the context."""
+    """Compares logits on n random texts, with all heads and without some, and greedy text longer than the context."""
     for number, ids in enumerate(texts(model, n)):
         close(logits(tab, ids[0]), model(ids)[0])
         off = some_heads(model, number)
@@ -109,7 +109,7 @@ def same(tab, model, n=20):
 
 
 def write(tab, model):
-    """Writes 1.75 contexts of tokens, one at a time, and compares them and the logits at the end."""
+    """Generates 1.75 contexts of tokens, and compares the tokens and the last logits."""
     start = torch.randint(V, (1, 3), generator=torch.Generator().manual_seed(5))
     n = model.block_size * 7 // 4
     wanted = [i for (i,) in decode(model, start, n, Sampling(0.0), [torch.Generator()])]
@@ -234,7 +234,7 @@ def test_sampling_draws_as_python_weighs(tab, tmp_path):
 
 
 class Bent(Position):
-    """Computes something else than its base class."""
+    """A scheme whose computation differs from that of its base class."""
 
     def queries_and_keys(self, q, k, x, offset):
         return q.tanh(), k

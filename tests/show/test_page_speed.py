@@ -1,6 +1,6 @@
-"""How long the page takes, and how large it is: a full context of the shipped sizes, in headless Chromium.
+"""Time and size of the page for full contexts of the models in conf/model, in headless Chromium.
 
-Every time is the best of five: others may use the machine.
+Every time is the best of five, because other processes may use the machine.
 """
 
 import pytest

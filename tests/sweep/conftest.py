@@ -19,7 +19,7 @@ JOB = (
 
 
 def table(folder):
-    """Status, position, seed and losses of every run that has a summary."""
+    """Returns status, position, seed and losses of every run that has a summary."""
     found = {}
     for path in sorted(folder.glob("*/summary.json")):
         s = json.loads(path.read_text())
@@ -28,7 +28,7 @@ def table(folder):
 
 
 def ranking(folder):
-    """The ranking of a report, without the seconds, which differ between runs."""
+    """Returns the ranking of a report, without the seconds, which differ between runs."""
     text = (folder / "report.md").read_text()
     rows = [line.split("|") for line in text.partition("## Ranking")[2].partition("##")[0].splitlines() if "|" in line]
     seconds = next(i for i, cell in enumerate(rows[0]) if cell.strip() == "seconds")
@@ -37,7 +37,7 @@ def ranking(folder):
 
 @pytest.fixture(scope="session")
 def swept(tmp_path_factory):
-    """A sweep of four jobs, two of which compose but cannot be built; its folder and what it printed."""
+    """Runs a sweep of four jobs, two of which cannot be built; returns the folder and the finished process."""
     folder = tmp_path_factory.mktemp("sweep") / "s"
     command = ("train.py", "-m", *JOB, "position=rope", "heads=h4,h6", "seed=1,2", "hydra.launcher.n_jobs=2")
     return folder, shell(*command, f"hydra.sweep.dir={folder}")
@@ -55,7 +55,7 @@ class Pretend(Launcher):
         self.folder, self.loss, self.launched = folder, loss, []
 
     def setup(self, **kwargs):
-        """Has nothing to prepare."""
+        """Does nothing, because no preparation is needed."""
 
     def launch(self, job_overrides, initial_job_idx):
         parser = OverridesParser.create()

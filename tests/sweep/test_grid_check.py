@@ -11,7 +11,7 @@ TINY = ("data=pydoc", "model.n_layers=1", "model.d_model=32", "model.block_size=
 
 
 class Here:
-    """An executor without a process."""
+    """An executor that runs functions in this process."""
 
     def __init__(self, *args, **kwargs):
         self.result = None
@@ -46,7 +46,7 @@ def test_where_no_job_can_be_built_none_starts(overrides, message, tmp_path):
 
 
 def test_those_that_cannot_be_built_are_named_before_the_others_start(tmp_path):
-    """In a process of its own this time; nothing is trained."""
+    """The check runs in a separate process; nothing is trained."""
     with patch("headscope.sweep.launcher.launch", side_effect=lambda *args: print("the first job")):
         several = ("model.n_heads=2,3", "seed=1,2", "+trainer.min_steps=1,3")
         code, said = train("-m", *TINY, *several, f"hydra.sweep.dir={tmp_path}/sweep")

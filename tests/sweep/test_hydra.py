@@ -1,4 +1,4 @@
-"""Sweeps as Hydra's users expect them: its own sweepers, launchers and callbacks."""
+"""Sweeps with Hydra's own sweepers, launchers and callbacks."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ BASIC = ("hydra/sweeper=basic", "hydra/launcher=basic")
 
 @pytest.fixture(scope="module")
 def basic(tmp_path_factory):
-    """Two jobs in one process by Hydra's own sweeper and launcher, the second of which cannot be built."""
+    """Runs two jobs in one process with Hydra's own sweeper and launcher; the second job cannot be built."""
     folder = tmp_path_factory.mktemp("basic") / "s"
     probe = folder.parent / "probe.py"
     probe.write_text(

@@ -86,7 +86,7 @@ def names(folder):
 
 
 def test_batches_of_hydras_sweeper_are_different_jobs_and_resume_under_their_names(tmp_path, next_process):
-    """Each batch sweeps only the seed; that the position differs is known only after the second batch."""
+    """Each batch varies only the seed, so only the second batch shows that the position differs."""
     batches = [[[f"position={p}", f"seed={s}"] for s in (1, 2)] for p in ("rope", "none")]
     runner = Pretend(tmp_path)
     for number, batch in enumerate(batches):
@@ -148,7 +148,7 @@ def test_what_completed_jobs_were_trained_with_is_a_fact(tmp_path, next_process)
     assert (tmp_path / "sweep.json").read_bytes() == before
     assert resume("seed=1,2", "optimizer.lr=0.003") == ([], overrides)
     added = overrides | {"02-s3": ("seed=3", "optimizer.lr=0.05")}
-    for launched in (["02-s3"], []):  # there is nothing left the second time
+    for launched in (["02-s3"], []):  # the second call has no jobs left to run
         assert resume("seed=1,2,3", "optimizer.lr=0.05") == (launched, added)
     longer = resume("seed=1,2,3", "optimizer.lr=0.05", "trainer.max_steps=40")
     assert longer[0] == ["00-s1", "01-s2", "02-s3"]
@@ -314,7 +314,7 @@ def test_killed_half_way_and_resumed_the_table_is_the_same(twelve, tmp_path):
         assert process.poll() is None
         time.sleep(0.1)
     time.sleep(2)
-    process.kill()  # the launcher alone: its jobs must notice
+    process.kill()  # kills only the launcher; its jobs must notice and end
     process.wait()
     deadline = time.monotonic() + 10
     while subprocess.run(["pgrep", "-f", folder], capture_output=True, check=False).stdout:
@@ -417,7 +417,7 @@ def test_batches_of_hydras_own_sweeper_in_our_pool(tmp_path):
 
 @pytest.mark.slow
 def test_hydras_own_sweeper_and_launcher_end_with_our_report(tmp_path):
-    """One process runs them all; it gets a signal in the second job, and neither continues nor forgets the report."""
+    """One process runs all jobs. After a signal during the second job, it starts no other job and writes the report."""
     folder = tmp_path / "s"
     job = ("trainer.max_steps=400", "trainer.val_check_interval=20", "hydra/launcher=basic")
     process = subprocess.Popen(
@@ -441,7 +441,7 @@ def test_hydras_own_sweeper_and_launcher_end_with_our_report(tmp_path):
 @pytest.mark.parametrize("sweeper", [(), ("hydra/sweeper=basic",), ("sweep=search", "~experiment")], ids=str)
 def test_a_folder_has_one_owner(tmp_path, sweeper, next_process):
     folder = tmp_path / "s"
-    claim_folder(folder)  # by this process
+    claim_folder(folder)  # this process owns the folder
     command = ("train.py", "-m", *JOB, *sweeper, "seed=1,2", f"hydra.sweep.dir={folder}")
     assert f"{folder} is in use by process" in refused(shell(*command))
     assert [p.name for p in folder.iterdir()] == [".lock"] or sweeper == ("hydra/sweeper=basic",)

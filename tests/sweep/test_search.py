@@ -84,7 +84,7 @@ def test_every_combination_of_a_finite_space_is_trained_once(tmp_path):
 
 
 def test_a_search_learns_from_each_batch(tmp_path):
-    """Minimising (x - 0.7)²: after four random trials half of the others are close; of random ones it is a third."""
+    """The search minimises (x - 0.7)². Half of its later trials are close to 0.7, but only a third of random trials."""
     runner = Pretend(tmp_path, lambda values: (values["x"] - 0.7) ** 2)
     _, trials = sought(tmp_path, "x=interval(0, 1)", runner=runner, n_trials=24, batch=2)
     assert len(trials) == 24
@@ -92,7 +92,7 @@ def test_a_search_learns_from_each_batch(tmp_path):
 
 
 def test_a_search_continues_where_it_was_stopped(tmp_path, next_process):
-    """A job that had not ended is trained further in its folder; Optuna learns of one that ended unnoticed."""
+    """A job that had not ended continues in its folder; Optuna gets the result of a job that ended unnoticed."""
 
     class Killed(Pretend):
         def launch(self, job_overrides, initial_job_idx):
@@ -188,7 +188,7 @@ def test_the_corners_of_a_space_are_its_choices_and_the_ends_of_its_ranges():
     assert all({c[i] for c in found} == set(range(i + 2)) for i in range(9)), "every choice is in some corner"
 
 
-#: Without the space of conf/sweep/search.yaml.
+#: A base config without the search space of conf/sweep/search.yaml.
 ALONE = (*TINY, "experiment=quickstart", "position=rope", "heads=h2", "optimizer.lr=1e-3", "schedule.warmup_steps=1")
 
 

@@ -1,4 +1,4 @@
-"""A comparison with a value chosen for each combination: trials first, then seeds that no trial has seen."""
+"""A comparison in which trials choose a value for each combination, which then trains with seeds of its own."""
 
 from types import SimpleNamespace
 
@@ -32,7 +32,7 @@ def compared(folder, *typed, runner=None):
 
 
 class Stopped(Pretend):
-    """Is interrupted when the trials are over."""
+    """A launcher that is interrupted after the trials."""
 
     def launch(self, job_overrides, initial_job_idx):
         if any("seed=1" in o for o in job_overrides[0]):

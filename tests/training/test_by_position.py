@@ -1,4 +1,4 @@
-"""The loss by position against a loop that feeds one target at a time."""
+"""The loss by position, compared with a loop that computes one target at a time."""
 
 import pytest
 import torch

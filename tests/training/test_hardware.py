@@ -75,7 +75,7 @@ def test_a_short_run_is_not_compiled():
 
 
 def test_fp16_is_never_fused():
-    """A fused optimizer unscales gradients in its own step: until then their norm is wrong, and so is clipping."""
+    """A fused optimizer unscales gradients only in its own step, so clipping before the step would use a wrong norm."""
     assert not choose(H100, replace(AUTO, precision=16)).fused
     assert not choose(T4, replace(AUTO, gradient_clip_val=None)).fused
 

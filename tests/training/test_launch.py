@@ -44,7 +44,7 @@ def one_machine(tmp_path_factory):
 
 @pytest.mark.slow
 def test_two_machines_of_torchrun(one_machine, tmp_path):
-    """Two launchers of one process each, as on two machines."""
+    """Starts two launchers with one process each, as two machines would."""
     folder, port = tmp_path / "run", free_port()
     launcher = ("-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", f"--master-port={port}")
     command = ("train.py", *RUN, "trainer.devices=1", "trainer.num_nodes=2", f"hydra.run.dir={folder}")
@@ -59,7 +59,7 @@ def test_two_machines_of_torchrun(one_machine, tmp_path):
 
 @pytest.mark.slow
 def test_two_tasks_of_slurm(one_machine, tmp_path):
-    """The variables that `srun` gives each of two tasks on one machine."""
+    """Sets the variables that `srun` would give to each of two tasks on one machine."""
     folder, port = tmp_path / "run", free_port()
     shared = {
         "SLURM_JOB_ID": "7",
@@ -105,7 +105,7 @@ def variables(monkeypatch, **given):
         if name.startswith(("SLURM_", "JSM_", "OMPI_", "TORCHELASTIC_")) or name in (*RANKS, "WORLD_SIZE"):
             monkeypatch.delenv(name)
     for name in (*RANKS, "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_NTASKS_PER_NODE"):
-        monkeypatch.setenv(name, "")  # so that monkeypatch restores it
+        monkeypatch.setenv(name, "")  # so that monkeypatch restores the variable
         monkeypatch.delenv(name)
     for name, value in given.items():
         monkeypatch.setenv(name, value)

@@ -108,10 +108,10 @@ def test_an_fp16_scaler_that_overflows_is_no_loss_that_is_not_finite():
 @pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "rounding"), [("adamw", 1e-3), ("muon", 5e-3)])
 def test_two_processes_learn_what_one_does(tmp_path, optimizer, rounding):
-    """Same windows, same total batch: averaged gradients differ from one process only by rounding.
+    """With the same windows and total batch, averaged gradients differ from those of one process only by rounding.
 
-    The first ten steps agree to a few last bits; training amplifies what they leave. Muon may orthogonalise in bf16,
-    which makes a last bit of a gradient one of bf16.
+    The losses of the first ten steps agree to a few last bits; training amplifies the remaining difference. Muon may
+    orthogonalise in bf16, which turns a difference in a gradient's last bit into one in the last bit of bf16.
     """
     losses = []
     for devices in (1, 2):
@@ -147,7 +147,7 @@ def test_two_processes_learn_what_one_does(tmp_path, optimizer, rounding):
 
 @pytest.mark.slow
 def test_a_rank_may_have_nothing_to_validate(tmp_path):
-    """One sentence is one window: the second rank validates nothing, and the loss is that of one process."""
+    """One sentence is one window, so the second rank has nothing to validate; the loss equals that of one process."""
     losses = []
     for devices in (1, 2):
         folder = tmp_path / str(devices)

@@ -1,4 +1,4 @@
-"""Muon: equal to PyTorch's, exact through a checkpoint, and only for hidden matrices."""
+"""Muon equals PyTorch's Muon, resumes exactly from a checkpoint, and updates only hidden matrices."""
 
 import copy
 from functools import partial
@@ -35,7 +35,7 @@ def with_gradients(model, seed):
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_matrices_move_as_pytorchs_muon_moves_them_and_the_rest_as_its_adamw(monkeypatch, fast):
-    """PyTorch orthogonalises one matrix at a time in bf16: its updates differ from ours by rounding, two percent."""
+    """PyTorch orthogonalises one matrix at a time in bf16, so its updates differ from ours by about 2% (rounding)."""
     monkeypatch.setattr(muon, "bf16_is_fast", lambda device: fast)
     ours, theirs = Matrices(), Matrices()
     optimizer = Muon(ours, lr=0.01, matrix_lr=0.02, weight_decay=0.1)
@@ -118,7 +118,7 @@ def test_state_comes_back_exactly(fused):
 
 
 def test_accumulation_of_4_equals_a_batch_4_times_as_large(monkeypatch):
-    monkeypatch.setattr(muon, "bf16_is_fast", lambda device: False)  # bf16 would amplify the last bit
+    monkeypatch.setattr(muon, "bf16_is_fast", lambda device: False)  # bf16 would amplify differences in the last bit
     ours = partial(Muon, lr=1e-3, matrix_lr=1e-3)
     _, whole = fit(batch_size=8, steps=5, optimizer=ours)
     _, parts = fit(batch_size=2, accumulate=4, steps=5, optimizer=ours)

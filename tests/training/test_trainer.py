@@ -48,7 +48,7 @@ def trainer_of(folder, *overrides):
 
 
 def fit(folder, *overrides, resume=None):
-    """A run in this process, as `train.py` does it."""
+    """Trains in this process, as `train.py` would; returns the run and its summary."""
     cfg = composed(*TINY, *overrides)
     cfg.paths.run_dir = str(folder)
     composed_run = Composed(plain(cfg), list(overrides), {"position": "sinusoidal"}, resume)
@@ -148,7 +148,7 @@ def test_max_steps_ends_a_run_that_max_epochs_would_not():
 
 
 def test_a_run_in_epochs_of_a_few_batches_learns_what_one_stream_does(tmp_path):
-    """The end of Lightning's epochs changes nothing, because the order of the data is a function of the step."""
+    """The end of one of Lightning's epochs has no effect, because the order of the data is a function of the step."""
     whole, summary = fit(tmp_path / "whole")
     parts, again = fit(tmp_path / "parts", "+trainer.limit_train_batches=4")
     assert torch.equal(weights(whole), weights(parts))
@@ -190,7 +190,7 @@ def test_a_trial_run_is_one_step_with_all_its_callbacks(tmp_path):
 
 @pytest.mark.parametrize("added", [{}, {"filename": "mine"}, {"every_n_train_steps": 5, "save_top_k": -1}], ids=str)
 def test_lightnings_own_checkpoints_are_saved_beside_ours(added, tmp_path):
-    """Lightning refuses a ModelCheckpoint unless checkpointing is enabled, and adds one of its own if it is."""
+    """Lightning refuses a ModelCheckpoint unless checkpointing is enabled; if it is, Lightning adds another one."""
     options = [f"+callbacks.mine.{key}={value}" for key, value in added.items()]
     run, _ = fit(tmp_path, "+callbacks.mine._target_=lightning.pytorch.callbacks.ModelCheckpoint", *options)
     (theirs,) = run.trainer.checkpoint_callbacks

@@ -1,4 +1,4 @@
-"""What every test of a walk wants."""
+"""Fixtures for the tests of all walks."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ TEXT = "the cat sat on the mat, and the dog sat on the cat\n"
 
 @pytest.fixture(autouse=True)
 def _one_thread():
-    """As the command has it; what other tests see stays as it was."""
+    """Uses one thread, as the command does, and restores the number of threads afterwards."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -23,7 +23,7 @@ def _one_thread():
 
 @pytest.fixture
 def walk(monkeypatch, capsys):
-    """The command in this process: exit code, standard output, standard error."""
+    """Runs the command in this process; returns exit code, standard output and standard error."""
 
     def run(*arguments, columns=80):
         monkeypatch.setattr("sys.argv", ["walkthrough", *map(str, arguments)])
@@ -38,7 +38,7 @@ def walk(monkeypatch, capsys):
 
 
 def save(path, position=None, passages=True, **sizes):
-    """A checkpoint of a small model of random weights over the characters of a text; returns model and tokenizer."""
+    """Saves a checkpoint of a small random model whose tokens are characters; returns model and tokenizer."""
     tokenizer = CharTokenizer(vocab=sorted(set(TEXT)))
     arguments = {"position": position} if position else {}
     model = small(vocab_size=len(tokenizer), block_size=32, **arguments, **sizes)
@@ -55,7 +55,7 @@ def save(path, position=None, passages=True, **sizes):
 
 @pytest.fixture
 def run_folder(tmp_path, monkeypatch):
-    """A place with `outputs/` and a run in it, as a user has it; returns the checkpoint, model and tokenizer."""
+    """Creates `outputs/` with one run in an empty folder; returns the checkpoint, model and tokenizer."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "outputs" / "day" / "time" / "checkpoints" / "best.ckpt"
     return path, *save(path)

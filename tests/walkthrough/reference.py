@@ -1,4 +1,4 @@
-"""Attention written once more, in NumPy and float64, for the walks to be compared with."""
+"""A second implementation of attention, in NumPy and float64, as a reference for the walks."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ def softmax(x):
 
 
 def attend(q, k, v, scale=None, causal=False):
-    """Scores, scaled, masked, weights, output of (T, D) arrays, by name."""
+    """Returns scores, scaled and masked scores, weights and output for arrays (T, D), by name."""
     raw = q @ k.T
     scaled = raw * (q.shape[-1] ** -0.5 if scale is None else scale)
     masked = np.where(np.tri(*raw.shape), scaled, -np.inf) if causal else scaled
@@ -22,22 +22,22 @@ def double(tensor):
 
 
 def matrices(result):
-    """Every matrix, by its title."""
+    """Returns every matrix of a walk, by its title."""
     return {matrix.title: matrix.values.double().numpy() for matrix in result.matrices}
 
 
 def shown(result, title):
-    """The matrix of a title."""
+    """Returns the matrix with a title."""
     return next(matrix for matrix in result.matrices if matrix.title == title)
 
 
 def warned(result):
-    """The texts about common mistakes."""
+    """Returns the texts about common mistakes."""
     return " ".join(text for _, text in result.mistakes)
 
 
 def agree(result, expected, atol):
-    """Every expected matrix is shown, and shows those numbers."""
+    """Checks that the walk shows every expected matrix with the expected numbers."""
     found = matrices(result)
     for title, values in expected.items():
         np.testing.assert_allclose(

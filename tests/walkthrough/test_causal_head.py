@@ -1,4 +1,4 @@
-"""causal-head shows the document's 64 weights, and the right ones."""
+"""The walk causal-head shows the 64 weights that the document prints, and weights that are correct."""
 
 import numpy as np
 import torch

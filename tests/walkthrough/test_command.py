@@ -1,4 +1,4 @@
-"""`python -m headscope.walkthrough`: the list, the walks, the files, and what it refuses."""
+"""`python -m headscope.walkthrough`: the list of walks, the walks, the files, and refused arguments."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""fox shows what the document's own code computes, and what the formula gives."""
+"""The walk fox shows the numbers of the document's own code, and the numbers of the formula."""
 
 import re
 
@@ -11,7 +11,7 @@ from tests.walkthrough.reference import agree, attend, matrices, softmax, warned
 
 
 def document(seed, sentences):
-    """The document's own program, its current word being the one in the middle; probabilities and prediction."""
+    """Runs the document's own program for the word in the middle; returns its intermediates and its prediction."""
     np.random.seed(seed)
     word_to_index, index_to_word, embeddings = {}, {}, []
     for sentence in sentences:

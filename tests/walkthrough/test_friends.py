@@ -1,4 +1,4 @@
-"""friends shows every intermediate."""
+"""The walk friends shows every intermediate matrix."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a walk says is so: its code made its numbers, its changes show what they promise, its numbers are there."""
+"""The text of a walk is true: its code gives its numbers, and its suggested changes have the stated effect."""
 
 import re
 import shlex
@@ -17,18 +17,18 @@ SMALL = ["toy", "friends", "fox", "causal-head", "part4"]
 
 
 def plainly(text):
-    """Without the line breaks of a terminal."""
+    """Returns a text without the line breaks of a terminal."""
     return re.sub(r"\s+", " ", text)
 
 
 def changes(out):
-    """The commands that a walk's output proposes, each with the sentence that says what one will see."""
+    """Yields the commands that a walk's output suggests, each with the sentence that states its effect."""
     for command, answer in re.findall(r"Change: [^\n]*(?:\n(?! {4})[^\n]*)*\n {4}([^\n]*)\n((?:[^\n]+\n)+)", out):
         yield shlex.split(command)[3:], plainly(answer)
 
 
 def number_at(out, answer):
-    """The number that an output has where an answer points to."""
+    """Returns the number in an output at the row and column that an answer names."""
     title, row, column = re.match(r"(.*?), row “(.*?)”, column “(.*?)”: ", answer).groups()
     table = re.split(rf"\n(?:[^\n]* {{2}})?{re.escape(title)} +shape", out)[1]
     header, _, *rows = table.split("\n\n")[0].splitlines()[1:]

@@ -1,4 +1,4 @@
-"""model walks through a head of a checkpoint; every number again from the model itself."""
+"""The walk model explains a head of a checkpoint; every number is compared with the model itself."""
 
 import re
 

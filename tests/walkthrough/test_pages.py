@@ -1,4 +1,4 @@
-"""The six pages together: linked, at the width of a desk and of a hand, in light and dark, and without a network."""
+"""The pages of all six walks: links, widths of a desktop and a phone, light and dark colours, no network."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tests.walkthrough.conftest import save
 
 @pytest.fixture
 def pages(walk, run_folder, tmp_path):
-    """All six, in one folder, beside a page that holds the model."""
+    """Writes all six pages into a folder that also has the page of the model."""
     path, *_ = run_folder
     path.with_name("best-step7-page.html").write_text("<!doctype html><title>the model</title>")
     code, out, err = walk("--out", tmp_path / "pages")

@@ -1,4 +1,4 @@
-"""part4 shows the document's example, table, block and count."""
+"""The walk part4 shows the document's example, table, block and number of parameters."""
 
 import re
 
@@ -31,7 +31,7 @@ def test_the_example_again_in_float64():
 
 def test_the_sinusoidal_table():
     shown = matrices(part4.WALK.run(42))["sinusoidal positions"]  # (32 channels, 50 positions)
-    rates = np.exp(np.arange(0, 64, 2) * (-np.log(10000) / 64))  # as the document has them
+    rates = np.exp(np.arange(0, 64, 2) * (-np.log(10000) / 64))  # as the document lists them
     table = np.zeros((100, 64))
     table[:, 0::2] = np.sin(np.arange(100)[:, None] * rates)
     table[:, 1::2] = np.cos(np.arange(100)[:, None] * rates)

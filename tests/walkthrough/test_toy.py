@@ -1,4 +1,4 @@
-"""toy learns what the document says, as an independent float64 training does."""
+"""The walk toy learns the document's sentence, and agrees with an independent training in float64."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def parameters(model):
 
 
 def forward(p, tokens=(0, 1)):
-    """Every intermediate of the document's forward pass, by name."""
+    """Returns every intermediate of the document's forward pass, by name."""
     x = p["embedding.weight"][list(tokens)]
     q, k, v = (x @ p[f"{n}.weight"].T + p[f"{n}.bias"] for n in ("query", "key", "value"))
     a = attend(q, k, v)
@@ -36,7 +36,7 @@ def forward(p, tokens=(0, 1)):
 
 
 def gradients(p, target=2):
-    """Of -ln P(target), by hand."""
+    """Returns the gradients of -ln P(target), derived by hand, and the loss."""
     f = forward(p)
     x, q, k, v, a = (f[n] for n in ("embeddings", "queries", "keys", "values", "weights"))
     d_logits = f["probabilities"] - np.eye(6)[target]
@@ -55,7 +55,7 @@ def gradients(p, target=2):
 
 
 def trained(seed):
-    """The document's 200 epochs of Adam at 0.01; parameters and losses."""
+    """Trains as the document does, 200 epochs of Adam at 0.01; returns parameters and losses."""
     torch.manual_seed(seed)
     p = parameters(toy.NextWord())
     m, v = ({n: np.zeros_like(x) for n, x in p.items()} for _ in range(2))
@@ -82,7 +82,7 @@ def test_every_number_again_in_float64(seed):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_an_independent_training_ends_at_the_same_place(seed):
     p, losses = trained(seed)
-    # not the keys and scores: the gradient of the key's bias is nothing but rounding, which Adam takes for a direction
+    # without keys and scores: the gradient of the key's bias is only rounding error, but Adam follows its sign
     expected = {n: x for n, x in forward(p).items() if n not in ("keys", "scores", "scaled scores")}
     agree(toy.WALK.run(seed), expected | {"loss": losses[::50]}, 5e-3)
     _, ours = toy.train(seed, toy.ids("cats"), causal=False, epochs=200)

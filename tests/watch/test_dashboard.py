@@ -1,4 +1,4 @@
-"""TensorBoard in headless Chromium: every tab shows what it should."""
+"""TensorBoard in headless Chromium: every tab shows the expected contents."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ FLAGS += ("--disable-background-networking", "--disable-component-update", "--wi
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The address of a TensorBoard over a sweep of three runs with different positions."""
+    """Yields the address of a TensorBoard for a sweep of three runs with different positions."""
     folder = tmp_path_factory.mktemp("runs")
     swept = ("position=rope,learned,alibi", "optimizer.lr=3e-3", "schedule.warmup_steps=1")
     done = shell("train.py", "-m", "experiment=toy", *swept, f"hydra.sweep.dir={folder}")
@@ -52,7 +52,7 @@ def test_a_tab_is_not_empty(server, tab, tmp_path):
         capture_output=True,
     )
     pixels = np.asarray(Image.open(picture).convert("RGB"))
-    body = pixels[200:, 340:].reshape(-1, 3)  # below the bar, right of the list of runs
+    body = pixels[200:, 340:].reshape(-1, 3)  # the region below the top bar and to the right of the list of runs
     background = np.unique(body, axis=0, return_counts=True)[1].max() / len(body)
     assert background < 0.99, f"{tab} shows next to nothing"
 
@@ -62,7 +62,7 @@ def test_a_run_has_one_name_which_says_what_was_swept(server):
 
 
 def test_the_losses_stand_first_and_the_sample_before_the_config(server, tmp_path):
-    """Read off the pages: in Time Series and Scalars `train`, then `val`; in Text the sample."""
+    """Reads the pages: Time Series and Scalars show `train` and then `val`; Text shows the sample first."""
     with browser(tmp_path) as page:
         page.size(1280, 2000)
         for tab, first, found in (

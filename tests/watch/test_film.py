@@ -1,4 +1,4 @@
-"""A run keeps maps and roles of its heads over the training."""
+"""A run records maps and roles of its heads during training."""
 
 import csv
 from types import SimpleNamespace

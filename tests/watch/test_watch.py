@@ -1,4 +1,4 @@
-"""Watching: it changes nothing, and shows what happened."""
+"""Callbacks that show a run do not change it, and show what happened."""
 
 import json
 import time
@@ -25,7 +25,7 @@ from tests.conftest import Short, fit, shell
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory):
-    """The same 200 steps with everything watched and with nothing."""
+    """Trains the same 200 steps with all callbacks and with none; returns both folders."""
     folders = []
     for choice in (["callbacks=default", "logger=tensorboard"], ["callbacks=none", "logger=none"]):
         folder = tmp_path_factory.mktemp("twin")
@@ -84,7 +84,7 @@ def test_curves(events):
 
 
 def test_the_losses_are_what_tensorboard_opens(events):
-    """It sorts groups by name and opens two; the table of HParams shows the first five scalars by name."""
+    """TensorBoard sorts groups by name and opens the first two; HParams shows the first five scalars by name."""
     scalars = events.Tags()["scalars"]
     groups = sorted({tag.partition("/")[0] for tag in (*scalars, *events.Tags()["images"])})
     assert groups[:2] == ["train", "val"]
@@ -111,7 +111,7 @@ def test_pictures_are_ten_a_tag_from_before_the_first_step_to_the_last(events):
 
 def test_a_head_has_a_larger_picture_than_in_that_of_its_layer(events):
     (head, *_), (layer, *_) = (events.Images(f"watch_{t}") for t in ("head_attention/L0H0", "attention/layer_0"))
-    assert head.width > 1.3 * layer.width / 2  # two heads beside each other
+    assert head.width > 1.3 * layer.width / 2  # the layer's picture has two heads in a row
 
 
 def test_the_same_pictures_lie_in_the_folder_as_files(twins, events):
@@ -127,7 +127,7 @@ def test_texts(events):
     assert names == {"sample", "watch_config", "watch_heads", "watch_run"}
     assert min(names) == "sample", "TensorBoard sorts by name: what the model writes stands first"
     assert len(events.Tensors("watch_heads/text_summary")) == 15, "one before training, one a validation"
-    assert len(events.Tensors("sample/text_summary")) == 14  # one a validation
+    assert len(events.Tensors("sample/text_summary")) == 14  # one per validation
     config = events.Tensors("watch_config/text_summary")[0].tensor_proto.string_val[0].decode()
     assert '"d_model": 32' in config
 
@@ -183,7 +183,7 @@ def test_choices_are_flat_and_plain():
 
 
 def test_speed_counts_training_alone_and_waits_for_the_gpu(monkeypatch):
-    """A step takes a second of the CPU and two more of the GPU, which goes on until somebody waits for it."""
+    """A step takes one second on the CPU, and two more on the GPU, which computes until a call waits for it."""
     now, gpu, reported = [0.0], [0.0], []
 
     def wait(device):
@@ -196,7 +196,7 @@ def test_speed_counts_training_alone_and_waits_for_the_gpu(monkeypatch):
     watched, history = Curves(), History()
     trainer = SimpleNamespace(world_size=2, optimizers=[optimizer], callbacks=[history, watched], global_step=0)
     module = SimpleNamespace(device=torch.device("cuda"), grad_norm=torch.ones(()), report=reported.append)
-    batch = torch.zeros(4, 15)  # 120 tokens in all, on 2 devices
+    batch = torch.zeros(4, 15)  # 120 tokens in total on 2 devices
     for step in range(1, 5):
         history.on_train_batch_start(trainer, module, [batch], step)
         now[0], gpu[0] = now[0] + 1, max(now[0], gpu[0]) + 3
@@ -213,7 +213,7 @@ def test_speed_counts_training_alone_and_waits_for_the_gpu(monkeypatch):
 
 def test_without_the_resource_module_memory_is_left_out(monkeypatch):
     assert peak_megabytes(torch.device("cpu")) > 50
-    monkeypatch.setattr(curves, "resource", None)  # as on Windows
+    monkeypatch.setattr(curves, "resource", None)  # Windows has no module `resource`
     assert peak_megabytes(torch.device("cpu")) is None
 
 

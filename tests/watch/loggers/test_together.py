@@ -1,4 +1,4 @@
-"""All loggers at once, killed and resumed, on one process and on two."""
+"""All loggers together, in a run that is killed and resumed, with one process and with two."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def killed(line, *command):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """40 steps, killed between the validation of step 20 and its checkpoint, then resumed at 10."""
+    """Trains 40 steps. The run is killed between the validation of step 20 and its checkpoint, and resumed at 10."""
     folder = tmp_path_factory.mktemp("runs") / "all"
     killed("step     20/40", *TINY, "trainer.max_steps=40", *all_loggers(folder))
     before = (folder / "metrics.csv").read_text()

@@ -1,4 +1,4 @@
-"""Loggers to services that cannot delete: one id over resumes, nothing sent twice, nothing left out."""
+"""Loggers for services that cannot delete: a resumed run keeps its id, and every value is sent exactly once."""
 
 import pytest
 from lightning.pytorch.loggers.logger import DummyLogger
