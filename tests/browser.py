@@ -1,4 +1,4 @@
-"""Headless Chromium, driven over a pipe: the DevTools protocol, without a library."""
+"""Controls headless Chromium with the DevTools protocol over a pipe, without a library."""
 
 import base64
 import fcntl

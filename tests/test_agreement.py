@@ -38,7 +38,7 @@ def run(tmp_path_factory):
     torch.set_num_threads(1)
     reports = headscope.load(last).heads().reports
     torch.set_num_threads(threads)
-    assert {report.role for report in reports} > {"none"}, "a run without any role compares nothing"
+    assert {report.role for report in reports} > {"none"}, "without any role, the tests would compare nothing"
     assert any(report.confirmed for report in reports)
     return SimpleNamespace(folder=folder, last=last, reports=reports)
 

@@ -45,7 +45,7 @@ def test_a_cell_is_a_few_lines_and_every_notebook_asks(name):
 def run(tmp_path, monkeypatch):
     """Runs a notebook with this Python in an empty folder; returns the printed text and the displayed HTML."""
     for name in ("JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
-        monkeypatch.setenv(name, str(tmp_path / "jupyter"))  # the user's own kernels are not used
+        monkeypatch.setenv(name, str(tmp_path / "jupyter"))  # so that the user's own kernels are not used
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     place = tmp_path / "place"
     place.mkdir()
@@ -56,7 +56,8 @@ def run(tmp_path, monkeypatch):
         outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
         assert not [o for o in outputs if o.output_type == "error"]
         red = [o.text for o in outputs if o.get("name") == "stderr"]
-        assert all(text.startswith("weights in float16") for text in red), red  # a note about the page
+        # The only allowed message is a note about the page.
+        assert all(text.startswith("weights in float16") for text in red), red
         printed = "".join(o.text for o in outputs if o.output_type == "stream")
         return printed, [o.data.get("text/html", "") for o in outputs if o.output_type == "execute_result"]
 

@@ -19,7 +19,7 @@ C_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 @pytest.fixture(scope="module")
 def strange(tmp_path_factory):
-    """A checkpoint of a model that writes only characters outside ASCII."""
+    """Trains a model that writes only characters outside ASCII; returns the run's folder and the finished process."""
     folder = tmp_path_factory.mktemp("strange")
     (folder / "text.txt").write_text("\u00e9\u2713\u4e2d\u0416\n" * 400)
     text = ("data=text", f"data.path={folder}/text.txt", "callbacks=none", "logger=none")

@@ -128,7 +128,7 @@ def test_a_network_without_attention_can_be_loaded(tmp_path):
 
 
 def part4_layout(v, c, n_layers, t):
-    """Names and shapes of Part 4's state dict, listed from its class definitions, not from our export."""
+    """Returns names and shapes of Part 4's state dict, taken from its class definitions and not from our export."""
     layout = {"token_emb.weight": (v, c), "pos_enc.pe": (1, t, c)}
     for i in range(n_layers):
         layout |= {
@@ -152,7 +152,7 @@ def part4_layout(v, c, n_layers, t):
 
 
 class Part4(torch.nn.Module):
-    """A model with Part 4's names of modules, which computes the same as Part 4's model."""
+    """A model that has Part 4's names of modules and computes the same as Part 4's model."""
 
     def __init__(self, v, c, n_heads, n_layers, t):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Folding a bias does not change the output, compared with the unfolded bias in float64."""
+"""A folded bias gives the same output as the original bias, in float64."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""experiment=extrapolation: the loss by position, beyond the trained context."""
+"""`experiment=extrapolation` measures the loss by position beyond the trained context."""
 
 import json
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""Hydra's errors in one line."""
+"""Hydra's errors become messages of one line."""
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser

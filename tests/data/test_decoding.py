@@ -1,4 +1,4 @@
-"""Decoding of files: the encodings that are read, and the advice for all others."""
+"""Decoding of files: some encodings are read, and a message gives advice for all others."""
 
 import bz2
 import gzip

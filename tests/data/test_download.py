@@ -113,7 +113,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(server, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(
         resource.RLIMIT_FSIZE, (1000, before[1])
-    )  # limits the length of files, which looks like a full disk
+    )  # limits the length of files, which has the effect of a full disk
     try:
         with pytest.raises(RunFailed, match=r"the disk is full: .*corpus.txt was not written"):
             download(server + "/good", tmp_path / "corpus.txt", SHA, 20_000)

@@ -1,4 +1,4 @@
-"""One example per line: each is read, counted once, and generated as a whole."""
+"""Each line is one example, which is read and counted once, and generated as a whole."""
 
 import json
 import math

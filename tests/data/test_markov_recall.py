@@ -1,4 +1,4 @@
-"""Markov chains and recall: a slow predictor confirms the optimum, and the windows follow their rule."""
+"""Markov chains and recall: a slow predictor confirms the optimum, and the windows follow the rule of their data."""
 
 import math
 

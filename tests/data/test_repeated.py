@@ -1,4 +1,4 @@
-"""Generated windows: a pure function of (seed, step, rank); an optimum that a slow Bayes predictor confirms."""
+"""Windows are a pure function of (seed, step, rank), and a slow Bayes predictor confirms the optimum."""
 
 import math
 

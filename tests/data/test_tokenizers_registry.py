@@ -16,7 +16,7 @@ from headscope.data.tokenizers.base import Tokenizer
 class LowerCase(CharTokenizer):
     """Converts text to lower case before splitting it into characters."""
 
-    __module__ = "headscope.data.tokenizers.lowercase"  # as if the file were in that folder
+    __module__ = "headscope.data.tokenizers.lowercase"  # as if this class were defined in that folder
 
     @classmethod
     def of(cls, pieces, vocab_size):

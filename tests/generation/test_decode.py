@@ -119,11 +119,11 @@ def test_a_bare_copy_shares_weights_and_keeps_its_mode():
     twin = fast_copy(model)
     before = twin(ids)
     model.train()
-    assert twin(ids).equal(before), "dropout that was off stays off"
+    assert twin(ids).equal(before), "a copy made without dropout must not start to use it"
     with torch.no_grad():
         model.head.weight.mul_(2)
     assert not twin(ids).equal(before)
-    assert not fast_copy(model)(ids).equal(fast_copy(model)(ids)), "dropout that is on acts"
+    assert not fast_copy(model)(ids).equal(fast_copy(model)(ids)), "a copy made with dropout must use it"
 
 
 def test_a_model_with_hooks_is_called_with_them():

@@ -52,7 +52,7 @@ def test_top_k_counts_in_a_vocabulary_of_ties_and_in_each_row():
 
 
 def test_top_p_takes_its_share_of_what_top_k_left():
-    p = Sampling(1, top_k=2, top_p=0.7).probabilities(LOGITS)  # of .731 and .269
+    p = Sampling(1, top_k=2, top_p=0.7).probabilities(LOGITS)  # after top-k, the probabilities are .731 and .269
     assert p.tolist() == [[1, 0, 0, 0]]
 
 
@@ -162,7 +162,7 @@ def test_next_tokens_are_all_there_and_sum_to_one():
     assert [p for _, p in table] == sorted((p for _, p in table), reverse=True)
     model.head.weight.data.zero_()
     model.head.bias.data.zero_()
-    assert [token for token, _ in next_tokens(model, LINES, "abc", 4)] == list("abc "), "ties in the order of ids"
+    assert [token for token, _ in next_tokens(model, LINES, "abc", 4)] == list("abc "), "ties must be in id order"
 
 
 class Reciter(torch.nn.Module):

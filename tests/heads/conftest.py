@@ -1,4 +1,4 @@
-"""One thread: the matrices are small, and more threads only wait for each other."""
+"""The tests of heads use one thread, because their matrices are too small for more threads."""
 
 import pytest
 import torch

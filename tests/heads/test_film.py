@@ -37,6 +37,6 @@ def test_a_film_fits_models_of_its_shape_alone():
     kept = Film.from_bytes(WHOLE)
     assert kept.fits(2, 2, 9)
     assert not kept.fits(2, 1, 9)
-    assert not kept.fits(2, 2, 8), "a token that the model does not know"
-    assert not Film(kept.ids[:-1], kept.frames).fits(2, 2, 9), "maps of another length than the text"
+    assert not kept.fits(2, 2, 8), "the film has a token outside this vocabulary"
+    assert not Film(kept.ids[:-1], kept.frames).fits(2, 2, 9), "the maps are longer than the text"
     assert not Film([], []).fits(2, 2, 9)

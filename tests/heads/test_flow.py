@@ -69,5 +69,5 @@ def test_views_are_of_one_pass_of_the_model(scheme):
     for layer, block in enumerate(model.blocks):
         for head, write in enumerate(head_writes(block, x)):
             torch.testing.assert_close(seen.moved[layer, :, head, 0, 0], write[:, 0].norm(dim=-1))
-            assert (seen.moved[layer, :, head].sum(-1) >= write.norm(dim=-1) - 1e-9).all()  # the triangle inequality
+            assert (seen.moved[layer, :, head].sum(-1) >= write.norm(dim=-1) - 1e-9).all()  # by the triangle inequality
         x = block(x)

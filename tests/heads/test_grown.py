@@ -54,7 +54,7 @@ def test_two_layers_grow_an_induction_head(grown, seed):
     assert max(r.scores["induction"] for r in confirmed if r.role == "induction") >= 0.6
     inductors = [r for r in reports if r.role == "induction"]
     assert {r.layer for r in inductors} == {1}
-    assert all(r.confirmed for r in inductors), "alone, or once the others are gone that stand in for it"
+    assert all(r.confirmed for r in inductors), "removed alone, or after the other induction heads"
     assert 0 in {r.layer for r in confirmed if r.role == "previous token"}
     rise = ablate(model, text, [(r.layer, r.head) for r in inductors])
     assert rise.mean() >= 0.5

@@ -23,7 +23,7 @@ def test_a_table_is_read_as_it_was_written():
     columns = "step,layer,head,role,confirmed,value,uniform,shuffled,cost,error,last,last_error,sink,local"
     assert text.splitlines()[0] == columns
     assert table.from_csv(text) == rows
-    assert rows[0]["local"] == rows[1]["value"] == "", "what is not known is empty"
+    assert rows[0]["local"] == rows[1]["value"] == "", "unknown values must be empty"
 
 
 def test_a_table_without_the_later_columns_goes_on_with_them():

@@ -26,12 +26,12 @@ def nowhere(w, t, c):
 
 class Row(NamedTuple):
     scheme: Callable[..., Position]
-    #: q, k (H, T, D), the layer's normed input (T, C), its own weights by name, the layer; to scaled scores (H, T, T)
+    #: maps q, k (H, T, D), the normed input (T, C), the scheme's weights and the layer to scaled scores (H, T, T)
     scores: Callable[..., Any] = plain
-    #: its weights, T, C; to what is added to the embedding (T, C)
+    #: maps the scheme's weights, T and C to what is added to the embedding (T, C)
     embed: Callable[..., Any] = nowhere
-    mask: bool = False  #: needs an explicit mask, so training does not use the fused causal kernel
-    ends: bool = False  #: is limited to the trained length
+    mask: bool = False  #: the scheme needs an explicit mask, so training does not use the fused causal kernel
+    ends: bool = False  #: the scheme is limited to the trained length
     on_page: bool = True  #: the page of `show=page` can compute it
 
 

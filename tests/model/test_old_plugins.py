@@ -15,7 +15,7 @@ IDS = torch.randint(11, (2, 16), generator=torch.Generator().manual_seed(0))
 
 
 class Near(Position):
-    """CONTRIBUTING's example of version 0.9: options are set after `super().__init__`, weights depend on `layer`."""
+    """An earlier example of CONTRIBUTING: options are set after `super().__init__`, and weights depend on `layer`."""
 
     def __init__(self, d_model, n_heads, block_size, layer=None, *, reach=16):
         super().__init__(d_model, n_heads, block_size, layer)

@@ -61,7 +61,7 @@ def test_in_its_frame_the_page_runs_its_model_and_reaches_nothing_outside(shown,
         tab.open(file)
         heard = tab.run("Promise.race([heard, new Promise(done => setTimeout(() => done(null), 20000))])")
         tab.photograph(tmp_path / "frame.png")
-    assert heard is not None, "the page did not say that it runs"
+    assert heard is not None, "the page did not report that it runs"
     assert heard["errors"] == []
     assert heard["outside"] == "SecurityError"
     assert heard["tokens"] == TEXT.replace(" ", "·")

@@ -1,4 +1,4 @@
-"""Charts are legible in grey, complete, and can be part of a page."""
+"""Charts are complete, legible without colour, and can be embedded in a page."""
 
 import logging
 import re

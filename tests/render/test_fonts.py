@@ -66,7 +66,7 @@ def test_similar_letters_differ():
         ("\u200b", "U+200B"),
         ("\ud800", "U+D800"),
         ("\U0010ffff", "U+10FFFF"),
-        ("◌\u093f", "◌<U+093F>"),  # shaped text would get a circle of its own and a box
+        ("◌\u093f", "◌<U+093F>"),  # text shaping would draw an additional circle and a box
         ("a b", "a b"),
     ],
 )
@@ -87,7 +87,7 @@ def test_a_character_comes_from_the_first_font_that_has_it(only):
     seen = fonts.text_mask("λ", 13)
     wanted = drawn("λ", ImageFont.truetype(DEJAVU[1], 13))
     assert seen.crop(seen.getbbox()).tobytes() == wanted.tobytes()
-    mixed = fonts.text_mask("Ilλ", 13)  # one font has all three
+    mixed = fonts.text_mask("Ilλ", 13)  # one font has all three characters
     assert mixed.crop(mixed.getbbox()).tobytes() == drawn("Ilλ", ImageFont.truetype(DEJAVU[1], 13)).tobytes()
 
 

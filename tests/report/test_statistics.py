@@ -1,4 +1,4 @@
-"""Equal combinations are rarely called different, whatever their variance, and true differences are found."""
+"""Equal combinations are rarely called different, for any variances, and true differences are found."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_the_margin_is_the_wider_of_scipys_intervals():
         widths = (tukey.high - tukey.low)[i, j] / 2, (welch.high - welch.low) / 2
         assert half[i, j] == half[j, i] == pytest.approx(max(widths), rel=1e-6)
         wider.add(widths[0] > widths[1])
-    assert wider == {True, False}, "each is the wider one somewhere"
+    assert wider == {True, False}, "each interval must be wider for some pair"
 
 
 def test_a_single_seed_has_no_margin_and_changes_no_other():

@@ -59,13 +59,13 @@ def assert_same_run(a, b):
         assert x[key] == y[key], key
     assert [(h["step"], h["val_loss"]) for h in x["history"]] == [(h["step"], h["val_loss"]) for h in y["history"]]
     assert steps_of(a) == steps_of(b)
-    assert (a / "heads.csv").read_text() == (b / "heads.csv").read_text(), "no step is missing or doubled"
+    assert (a / "heads.csv").read_text() == (b / "heads.csv").read_text(), "no step may be missing or appear twice"
     assert (a / "film.gz").read_bytes() == (b / "film.gz").read_bytes()
     drawn = [{p.relative_to(f): p.read_bytes() for p in f.rglob("*.png")} for f in (a, b)]
-    assert drawn[0] == drawn[1], "the same pictures, each once"
+    assert drawn[0] == drawn[1], "both runs must have the same pictures"
     for folder in (a, b):
         strange = [f for f in files(folder) if not re.fullmatch(DECLARED, f)]
-        assert not strange, "nothing but what the README declares"
+        assert not strange, "the folder has a file that docs/RUNS.md does not list"
 
 
 DECLARED = (

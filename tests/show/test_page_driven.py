@@ -1,4 +1,4 @@
-"""The page as a person uses it: pointer, keyboard, switches, views, writing, link and slider; and its accessibility."""
+"""The page in use: pointer, keyboard, switches, views, generated text, link, slider and accessibility."""
 
 import json
 import re
@@ -270,7 +270,7 @@ def test_a_link_holds_text_head_and_switches(tab, opened):
     tab.click("input[value=rollout]")
     tab.click("#token-3")
     settle(tab)
-    time.sleep(0.5)  # the address changes after a pause
+    time.sleep(0.5)  # the page changes its address only after a pause
     link = tab.run("location.hash")
     found = dict(urllib.parse.parse_qsl(link[1:]))
     assert found == {"text": "the cat", "at": "3", "head": "L1H0", "view": "rollout", "off": "L0H2", "by": "mean"}

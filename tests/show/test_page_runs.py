@@ -31,7 +31,7 @@ from tests.conftest import ON_PAGE, small
 pytestmark = pytest.mark.browser
 V = 65
 TOKENIZER = CharTokenizer(vocab=[chr(33 + i) for i in range(V)])
-SIZES = {  # d_model, n_heads, n_layers, block_size
+SIZES = {  # the sizes are d_model, n_heads, n_layers and block_size
     "small": (24, 3, 2, 16),
     "nano": (128, 4, 4, 64),
     "part4": (256, 8, 6, 128),

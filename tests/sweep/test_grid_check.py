@@ -1,4 +1,4 @@
-"""A job of a grid that cannot be built is named before the first one starts."""
+"""If a job of a grid cannot be built, it is named before the first job starts."""
 
 from unittest.mock import patch
 

@@ -1,4 +1,4 @@
-"""Searches, also after they were killed."""
+"""Searches, including searches that were killed and resumed."""
 
 import json
 import subprocess
@@ -135,9 +135,9 @@ def test_an_unpromising_trial_is_pruned(tmp_path):
     assert not plan.should_prune(good, status(1.0, 0.5, 0.4))
     plan.record_end(good, Status("completed", "", (20, 20), status(1.0, 0.5, 0.4, 0.3).history, {}))
     bad = plan.next()
-    assert not plan.should_prune(bad, status(2.0)), "not before the warm-up is over"
+    assert not plan.should_prune(bad, status(2.0)), "a trial must not be pruned during the warmup"
     assert plan.should_prune(bad, status(2.0, 1.9))
-    assert not plan.should_prune(bad, status(2.0, 1.9)), "decided only when there is something new"
+    assert not plan.should_prune(bad, status(2.0, 1.9)), "a trial must be judged again only after a new validation"
     assert RunFolder(tmp_path / bad.name).status().state == "pruned"
     plan.record_end(bad, RunFolder(tmp_path / bad.name).status())
     assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
@@ -166,7 +166,7 @@ def test_a_search_of_twelve_trials_is_killed_goes_on_and_prunes(tmp_path):
     assert done.returncode == 0, done.stderr
     jobs = json.loads((folder / "sweep.json").read_text())["jobs"]
     assert [job["name"][:2] for job in jobs] == [f"{i:02}" for i in range(12)]
-    assert len({tuple(job["overrides"]) for job in jobs}) == 12, "nothing is tried twice"
+    assert len({tuple(job["overrides"]) for job in jobs}) == 12, "no combination may be tried twice"
     states = [RunFolder(folder / job["name"]).status().state for job in jobs]
     assert set(states) == {"completed", "pruned"}
     best = min(
@@ -185,7 +185,7 @@ def test_the_corners_of_a_space_are_its_choices_and_the_ends_of_its_ranges():
     many = {f"k{i}": CategoricalDistribution(list(range(i + 2))) for i in range(9)}
     found = corners(many)
     assert len(found) == 10
-    assert all({c[i] for c in found} == set(range(i + 2)) for i in range(9)), "every choice is in some corner"
+    assert all({c[i] for c in found} == set(range(i + 2)) for i in range(9)), "every choice must be in a corner"
 
 
 #: A base config without the search space of conf/sweep/search.yaml.

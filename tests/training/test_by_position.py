@@ -11,7 +11,7 @@ IDS = torch.randint(11, (101,), generator=torch.Generator().manual_seed(0))
 
 @torch.no_grad()
 def loss_at(model, place, context):
-    """Returns the loss of the token at a place, predicted from exactly `context` tokens before it."""
+    """Returns the loss of the token at a position, predicted from exactly `context` tokens before it."""
     logits = model(IDS[None, place - context : place])[0, -1]
     return -logits.log_softmax(-1)[IDS[place]].double()
 

@@ -1,4 +1,4 @@
-"""Training: runs that must be equal, to the bit where possible."""
+"""Training: pairs of runs that must have equal results, to the bit where possible."""
 
 import csv
 import json
@@ -99,7 +99,7 @@ def test_loss_is_cross_entropy_with_padding_left_out():
 def test_an_fp16_scaler_that_overflows_is_no_loss_that_is_not_finite():
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
     _, module = fit(steps=5, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
-    assert scaler.get_scale() < 2.0**127, "it did overflow"
+    assert scaler.get_scale() < 2.0**127, "the scaler must have overflowed"
     assert not module.grad_norm.isfinite()
     assert module._unchecked == [], "every loss was checked and is finite"
     assert all(p.isfinite().all() for p in module.model.parameters())

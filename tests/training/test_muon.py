@@ -73,7 +73,7 @@ def test_the_iteration_equals_its_formula_and_brings_singular_values_near_one():
     assert values.min() > 0.6
     assert values.max() < 1.3
     u, _, v = torch.linalg.svd(x, full_matrices=False)
-    assert ((orthogonalise(x, 5) * (u @ v)).sum((1, 2)) > 0.9 * 8).all(), "towards the nearest orthogonal matrix"
+    assert ((orthogonalise(x, 5) * (u @ v)).sum((1, 2)) > 0.9 * 8).all(), "must be near the polar factor u v"
     rounded = orthogonalise(x.bfloat16(), 5).double()
     assert (rounded - by_hand).norm() < 0.05 * by_hand.norm()
 

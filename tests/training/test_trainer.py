@@ -185,7 +185,7 @@ def test_a_trial_run_is_one_step_with_all_its_callbacks(tmp_path):
     assert summary["steps"] == 1
     assert [h["step"] for h in summary["history"]] == [1]
     assert run.folder.best.exists()
-    assert not list(tmp_path.glob("events*")), "Lightning replaces the logger by one that does nothing"
+    assert not list(tmp_path.glob("events*")), "Lightning must replace the logger by a logger that does nothing"
 
 
 @pytest.mark.parametrize("added", [{}, {"filename": "mine"}, {"every_n_train_steps": 5, "save_top_k": -1}], ids=str)

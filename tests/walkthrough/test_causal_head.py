@@ -6,7 +6,7 @@ import torch
 from headscope.walkthrough import causal_head
 from tests.walkthrough.reference import agree, attend, double, matrices, shown, warned
 
-#: Printed by the document, seed 1337: the weights of batch element 0, …
+#: Printed by the document with seed 1337: the weights of batch element 0.
 WEIGHTS = """
 1.0000 0.0000 0.0000 0.0000 0.0000 0.0000 0.0000 0.0000
 0.1574 0.8426 0.0000 0.0000 0.0000 0.0000 0.0000 0.0000
@@ -17,7 +17,7 @@ WEIGHTS = """
 0.1691 0.4066 0.0438 0.0416 0.1048 0.2012 0.0329 0.0000
 0.0210 0.0843 0.0555 0.2297 0.0573 0.0709 0.2423 0.2391
 """
-#: … and x at its first two positions.
+#: Printed by the document: x at its first two positions.
 X = """
 1.8077e-01 -6.9988e-02 -3.5962e-01 -9.1520e-01 6.2577e-01 2.5510e-02 9.5451e-01 6.4349e-02
 3.6115e-01 1.1679e+00 -1.3499e+00 -5.1018e-01 2.3596e-01 -2.3978e-01 -9.2111e-01 1.5433e+00

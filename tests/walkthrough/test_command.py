@@ -35,7 +35,7 @@ def test_the_64_weights_are_printed_at_every_width(walk, columns):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_walk_tells_its_steps_its_mistakes_and_its_questions(walk, name):
-    start = time.process_time()  # whatever else the machine does
+    start = time.process_time()  # does not depend on other processes
     code, out, err = walk(name, columns=80)
     assert (code, err) == (0, "")
     assert time.process_time() - start < 10

@@ -96,9 +96,9 @@ def test_the_table_has_every_run_and_column_and_the_losses_among_its_first_five_
     experiment = fetch(server, "/data/plugin/hparams/experiment", {"experimentName": ""})
     columns = {"position", "model.d_model", "optimizer.lr", "seed", "schedule.warmup_steps", "experiment"}
     assert {c["name"] for c in experiment["hparamInfos"]} >= columns
-    assert experiment["hparamInfos"][0]["name"] == "position", "what differs stands first, and five are shown"
+    assert experiment["hparamInfos"][0]["name"] == "position", "swept keys must be among the five shown"
     metrics = [m["name"]["tag"] for m in experiment["metricInfos"]]
-    assert {"train/loss", "val/loss", "val/loss_best"} < set(metrics[:5]), "five are shown"
+    assert {"train/loss", "val/loss", "val/loss_best"} < set(metrics[:5]), "HParams shows only five"
     groups = fetch(
         server,
         "/data/plugin/hparams/session_groups",

@@ -1,4 +1,4 @@
-"""Callbacks that show heads share one inspection per step, in any order and with any of them turned off."""
+"""Callbacks that show heads share one inspection per step, in any order, even if some of them are turned off."""
 
 import itertools
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""A new score is one row: reports, tables, sentences, pictures, scalars and the page's data include it."""
+"""Adding a score takes one row: reports, tables, sentences, pictures, scalars and the page's data then include it."""
 
 import re
 from types import SimpleNamespace

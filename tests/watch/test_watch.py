@@ -125,8 +125,8 @@ def test_the_same_pictures_lie_in_the_folder_as_files(twins, events):
 def test_texts(events):
     names = {t.removesuffix("/text_summary") for t in events.Tags()["tensors"] if t.endswith("/text_summary")}
     assert names == {"sample", "watch_config", "watch_heads", "watch_run"}
-    assert min(names) == "sample", "TensorBoard sorts by name: what the model writes stands first"
-    assert len(events.Tensors("watch_heads/text_summary")) == 15, "one before training, one a validation"
+    assert min(names) == "sample", "TensorBoard sorts by name, and samples must be first"
+    assert len(events.Tensors("watch_heads/text_summary")) == 15, "one before training and one per validation"
     assert len(events.Tensors("sample/text_summary")) == 14  # one per validation
     config = events.Tensors("watch_config/text_summary")[0].tensor_proto.string_val[0].decode()
     assert '"d_model": 32' in config

@@ -10,11 +10,11 @@ TINY = (
 
 
 def table(folder):
-    """The rows of a run's `metrics.csv`."""
+    """Returns the rows of a run's `metrics.csv`."""
     with (folder / "metrics.csv").open(newline="") as f:
         return list(csv.DictReader(f))
 
 
 def steps(folder, metric):
-    """The steps that have a value of a metric in a run's `metrics.csv`."""
+    """Returns the steps at which a run's `metrics.csv` has a value of a metric."""
     return [int(row["step"]) for row in table(folder) if row[metric]]

@@ -21,7 +21,7 @@ def run(tmp_path_factory):
 def test_a_run_has_one_row_per_logged_step(run):
     rows = table(run)
     assert next(iter(rows[0])) == "step"
-    assert [row["step"] for row in rows] == ["0", "5", "10", "15", "20"], "what heads do before training, too"
+    assert [row["step"] for row in rows] == ["0", "5", "10", "15", "20"], "step 0 has the heads before training"
     for metric in ("train/loss", "train/lr", "train/grad_norm", "speed/tokens_per_second"):
         assert steps(run, metric) == [5, 10, 15, 20]
     for metric in ("val/loss", "val/bits_per_character", "val/perplexity"):

@@ -20,7 +20,7 @@ def logged(folder):
 
 @pytest.fixture
 def killed(tmp_path):
-    """A run's folder with scalars and texts at 5, 10 and 15, and a record that was cut off."""
+    """Returns a run's folder with scalars and texts at steps 5, 10 and 15, and an incomplete last record."""
     logger = TensorBoard(str(tmp_path))
     for step in (5, 10, 15):
         logger.log_metrics({"val/x": step}, step)

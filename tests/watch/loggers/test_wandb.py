@@ -33,7 +33,7 @@ def records(folder):
 
 
 def rows(folder):
-    """The logged rows: {name: value as JSON}, with a part of a picture or text named NAME/PART."""
+    """Returns the logged rows, {name: value as JSON}; a part of a picture or text is named NAME/PART."""
     for record in records(folder):
         if record.WhichOneof("record_type") == "history":
             yield {"/".join(item.nested_key): item.value_json for item in record.history.item}
@@ -86,7 +86,7 @@ def test_not_logged_in_gives_a_message_of_one_line(tmp_path, monkeypatch):
     logger = Wandb(str(tmp_path), "tests")
     with pytest.raises(UserError, match=r"^wandb: No API key.*; or set logger.wandb.offline=true to save files here$"):
         _ = logger.experiment
-    logger.finalize("failed")  # Lightning calls it after the error; raises nothing
+    logger.finalize("failed")  # Lightning calls this after the error, and it must not raise
 
 
 def test_without_wandb_the_message_names_the_package(tmp_path, monkeypatch):
