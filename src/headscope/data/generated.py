@@ -60,7 +60,7 @@ class Generated(Source):
         tokenizer = tokenizer or CharTokenizer(vocab=list(symbols))
         if not isinstance(tokenizer, CharTokenizer):
             raise UserError(
-                f"data={self.name} does not fit the checkpoint's tokenizer: it needs characters;"
+                f"data={self.name} does not fit the checkpoint's tokenizer: the data need characters;"
                 f" use a checkpoint that was trained on data={self.name}, or train without one"
             )
         with name_text_in_errors(f"data={self.name}"):
