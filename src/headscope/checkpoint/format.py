@@ -52,9 +52,9 @@ def differences(old: Any, new: Any) -> str:
 
     Dropout and block size are ignored.
     """
-    there, here = describe(old), describe(new)
-    keys = [key for key in here if key not in ("dropout", "block_size") and here[key] != there.get(key)]
-    return ", ".join(f"{key}={_as_call(there.get(key))}, here {_as_call(here[key])}" for key in keys)
+    old_card, new_card = describe(old), describe(new)
+    keys = [key for key in new_card if key not in ("dropout", "block_size") and new_card[key] != old_card.get(key)]
+    return ", ".join(f"{key}={_as_call(old_card.get(key))}, here {_as_call(new_card[key])}" for key in keys)
 
 
 def _as_call(value: Any) -> Any:

@@ -24,7 +24,7 @@ SYMBOLS = string.ascii_letters + string.digits + "".join(c for c in map(chr, ran
 Symbols = Annotated[int, Ge(2), Le(len(SYMBOLS))]  #: V
 
 CHUNK = 64  #: windows drawn together
-EPOCH = 65_536  #: windows per epoch; for display only, because training never sees a window twice
+EPOCH = 65_536  #: windows per epoch, for `trainer.max_epochs` only; training never sees a window twice
 VALIDATION = 512  #: windows in the validation split
 TRAIN, VAL = 0, 1  #: part of the random seed, so that the two splits are independent
 
