@@ -177,9 +177,9 @@ def test_its_checkpoint_is_refused_where_it_is_not(near, library):
         done = use(library, "generate.py", path, "the", cwd=near)
         assert done.returncode == 2
         wanted = (
-            "the class Near from mypkg.near, which is not Headscope's; if you trust that package, install it and set"
+            "the class Near from mypkg.near, which is not part of Headscope; if you trust that package, install it and"
         )
-        assert done.stderr == f"error: this checkpoint needs {wanted} HEADSCOPE_PLUGINS=mypkg\n"
+        assert done.stderr == f"error: this checkpoint needs {wanted} set HEADSCOPE_PLUGINS=mypkg\n"
 
 
 def test_what_a_plugin_says_of_its_options_is_checked(named):
@@ -217,11 +217,11 @@ def test_a_source_with_a_tokenizer_an_optimizer_and_a_callback(named, tmp_path):
     [
         ("mypkg", "position._target_=mypkg.broken.X", "the plugin mypkg.broken cannot be imported (Module"),
         ("mypkg", "position._target_=mypkg.near.None", "position._target_=mypkg.near.None cannot be imported"),
-        ("mypkg", "position._target_=mypkg.near.torch", "position._target_=mypkg.near.torch must be a class below"),
+        ("mypkg", "position._target_=mypkg.near.torch", "position._target_=mypkg.near.torch must be a subclass of"),
         ("mypkg", "position._target_=mypkg.near.nn.Linear", "the plugin mypkg.near.nn cannot be imported"),
         ("mypkg", "position._target_=mypkg.parts.Odd", "Odd: an annotation cannot be evaluated: name 'Nowhere'"),
-        ("mypkg", "position._target_=mypkgs.near.Near", "position._target_=mypkgs.near.Near must be a class below"),
-        ("", "position._target_=mypkg.near.Near", "position._target_=mypkg.near.Near must be a class below Position"),
+        ("mypkg", "position._target_=mypkgs.near.Near", "position._target_=mypkgs.near.Near must be a subclass of"),
+        ("", "position._target_=mypkg.near.Near", "position._target_=mypkg.near.Near must be a subclass of Position"),
         ("other", "seed=1", "there is no package 'other', which HEADSCOPE_PLUGINS names; install it"),
         ("my-pkg,", "seed=1", "there is no package 'my-pkg'"),
         (".mypkg", "seed=1", "there is no package '.mypkg'"),

@@ -27,7 +27,7 @@ if not TYPE_CHECKING:  # modules that import torch are imported on first use
         if name not in _HOMES:
             raise AttributeError(f"module 'headscope' has no attribute {name!r}")
         if "torch" not in sys.modules:
-            waiting.decide()  # sets GOMP_SPINCOUNT, which torch reads at its import; it stays set, even after `train`
+            waiting.decide()  # sets GOMP_SPINCOUNT, which torch reads at its import; the variable stays set
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="IProgress not found")  # a warning from tqdm in a notebook
             return getattr(import_module(f"headscope.python.{_HOMES[name]}"), name)

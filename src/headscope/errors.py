@@ -1,4 +1,4 @@
-"""The errors that Headscope raises deliberately. Commands print the message and exit with the code of its class."""
+"""The errors that Headscope raises deliberately. Commands print the message and exit with a code for the class."""
 
 import errno
 import signal

@@ -93,7 +93,7 @@ def make_streams_safe(outlive_reader: bool = False) -> None:
 
 
 class _Outliving(io.FileIO):
-    """A file that discards its output if the reader or the terminal has gone, or if the disk is full."""
+    """A file that discards its output if its reader has ended, its terminal is closed, or the disk is full."""
 
     def write(self, content: bytes) -> int:  # type: ignore[override]
         try:
@@ -110,7 +110,7 @@ def reader_left() -> None:
 
 
 def own_standard_input() -> bool:
-    """Whether standard input is a pipe or a file that is not shared with the shell, as in a `while read` loop."""
+    """Whether standard input is a pipe or file for this process alone; a `while read` loop shares it with the shell."""
     ours = os.fstat(0)
     try:
         shared = os.path.samestat(ours, os.stat(f"/proc/{os.getppid()}/fd/0"))  # noqa: PTH116

@@ -35,7 +35,7 @@ def our_cores() -> int:
 
 
 def cores_are_free(samples: int = 5) -> bool:
-    """Whether any of several samples finds a free core for each of our threads; others may run only briefly."""
+    """Whether any of several samples finds a free core for each of our threads; other threads may run only briefly."""
     ours = our_cores()
     return any(_active_threads() - 1 + ours <= (os.cpu_count() or ours) for _ in range(samples))
 

@@ -129,8 +129,8 @@ class Search(OurSweeper):
         search(self, arguments, self.runner())
 
 
-class ConfOfPlugins(SearchPathPlugin):
-    """Adds the `conf/` of each Headscope plugin to the search path of our commands only."""
+class PluginConfFolders(SearchPathPlugin):
+    """Adds the `conf/` of each Headscope plugin to Hydra's search path, but only in our own commands."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         from headscope.installed import CONF

@@ -165,7 +165,7 @@ def test_models_of_transformers_can_be_loaded(kind, options, tmp_path):
         ("gpt2", GPT2 | {"activation_function": "gelu_new"}, "activation_function='gelu_new', not 'gelu'"),
         ("gpt2", GPT2 | {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
         ("gpt_neox", NEOX | {"hidden_act": "relu2"}, r"its feedforward\.\w+\.bias is not 0"),
-        ("gpt2", GPT2 | {"vocab_size": 12}, "it has 12 tokens, but its tokenizer has 11"),
+        ("gpt2", GPT2 | {"vocab_size": 12}, "the model has 12 tokens, but the tokenizer has 11"),
         ("gptj", {"vocab_size": 11, "n_embd": 16, "n_layer": 1, "n_head": 2, "rotary_dim": 8}, "model_type is 'gptj'"),
     ],
 )
@@ -189,7 +189,7 @@ def test_biases_that_cannot_be_folded_are_refused(tmp_path):
     torch.nn.init.zeros_(theirs.transformer.h[1].attn.c_proj.weight[3])
     theirs.save_pretrained(tmp_path)
     with pytest.raises(
-        UserError, match=r"no biases, and the biases of blocks\.1 cannot be folded into other weights: its output"
+        UserError, match=r"no biases, and the biases of blocks\.1 cannot be folded into other weights: the output"
     ):
         headscope.load(tmp_path)
 
@@ -197,9 +197,9 @@ def test_biases_that_cannot_be_folded_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pre_tokenizer": {"type": "Whitespace"}}, "the pre_tokenizer in tokenizer.json differs"),
+        ({"pre_tokenizer": {"type": "Whitespace"}}, "the pre_tokenizer in tokenizer.json differs from those of"),
         ({"added_tokens": [{"id": 0, "content": "\n", "special": True}]}, "the added_tokens in tokenizer.json differs"),
-        ({"normalizer": {"type": "Lowercase"}}, "the normalizer in tokenizer.json differs"),
+        ({"normalizer": {"type": "Lowercase"}}, "the normalizer in tokenizer.json differs from those of"),
         ({"model": {"type": "WordLevel", "vocab": {"a": 0, "b": 2}, "unk_token": "<unk>"}}, "the model in tokenizer"),
     ],
 )

@@ -57,7 +57,7 @@ def test_the_training_text_is_found_next_to_the_checkpoint_and_in_nanogpts_folde
     config = {"dataset": "hamlet"}
     (tmp_path / "out").mkdir()
     path = nanogpt.save(model, tmp_path / "out" / "ckpt.pt", config=config)
-    with pytest.raises(UserError, match=r"it has 7 tokens but no vocabulary; copy its training text .* as input\.txt"):
+    with pytest.raises(UserError, match=r"has 7 tokens but no vocabulary; copy its training text .* as input\.txt"):
         headscope.load(path)
     clone = tmp_path / "data" / "hamlet"
     clone.mkdir(parents=True)
@@ -71,7 +71,7 @@ def test_the_training_text_is_found_next_to_the_checkpoint_and_in_nanogpts_folde
 def test_a_text_of_other_characters_is_refused(tmp_path):
     path = nanogpt.save(nanogpt.GPT(vocab_size=9), tmp_path / "ckpt.pt")
     (tmp_path / "input.txt").write_text(TEXT)
-    with pytest.raises(UserError, match=r"it has 9 tokens .*input\.txt has 7 .*; shakespeare_char has 65 .*") as error:
+    with pytest.raises(UserError, match=r"has 9 tokens .*input\.txt has 7 .*; shakespeare_char has 65 .*") as error:
         headscope.load(path)
     assert "\n" not in str(error.value)
 

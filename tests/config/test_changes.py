@@ -89,7 +89,7 @@ def test_the_optimizer_takes_what_the_resume_asks_for(short_run, tmp_path):
 def test_what_cannot_take_effect_is_refused_and_changes_nothing(short_run, override):
     before = {p: p.read_bytes() for p in short_run.rglob("*") if p.is_file() and p.name != ".lock"}
     line = refused(shell("train.py", f"resume={short_run}", "trainer.max_steps=30", override))
-    assert "init=" in line or "must be a class below" in line
+    assert "init=" in line or "must be a subclass of" in line
     assert {p: p.read_bytes() for p in short_run.rglob("*") if p.is_file() and p.name != ".lock"} == before
 
 

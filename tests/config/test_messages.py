@@ -17,8 +17,8 @@ from headscope.config.messages import explain
             "'none' has no value; write callbacks=none or logger=none or position=none or qk_norm=none",
         ),
         ("train", "fast", "'fast' has no value; write KEY=VALUE, as --help shows"),
-        ("generate", "top_k", "'top_k' has no value; write top_k=…, or prompt=top_k if it is the prompt"),
-        ("generate", "to", "'to' has no key; put quotes around a whole prompt: prompt='to …'"),
+        ("generate", "top_k", "'top_k' has no value; write top_k=…, or prompt=top_k if this word is the prompt"),
+        ("generate", "to", "'to' is not KEY=VALUE; put quotes around the whole prompt: prompt='to …'"),
     ],
 )
 def test_the_message_for_a_single_word_names_its_key(script, typed, printed):

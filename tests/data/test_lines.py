@@ -100,8 +100,8 @@ def test_blank_lines_are_left_out_and_copies_are_counted(tmp_path, caplog):
         ("emma\n\n", "names.txt has 1 line of text, and data=lines needs at least two"),
         (
             "ava\n" + "y" * 17 + "\n" + "x" * 16 + "\nmia",
-            "line 2 has 17 characters, and model.block_size=16 holds 15 and the line's end; use model.block_size=18,"
-            r" or shorten the lines that are too long \(2 of 4\)",
+            "line 2 has 17 characters, and model.block_size=16 has room for 15 and the line's end; use"
+            r" model.block_size=18, or shorten the lines that are too long \(2 of 4\)",
         ),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_model_of_running_text_may_go_on_with_lines(tmp_path):
     assert isinstance(found.tokenizer, LineTokenizer)
     assert found.tokenizer.vocab == letters.vocab
     for other in (WordTokenizer(vocab=["\n", "emma"]), CharTokenizer(vocab=list("emav"))):
-        with pytest.raises(UserError, match="it needs characters, including a newline"):
+        with pytest.raises(UserError, match="the lines need characters and a newline"):
             corpus(tmp_path, "emma\nava\nmia", tokenizer=other)
     with pytest.raises(UserError, match=r"names\.txt does not fit .* unknown character 'z'"):
         corpus(tmp_path, "emma\nzoe", tokenizer=letters)

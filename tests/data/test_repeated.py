@@ -103,7 +103,7 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(corpus):
     resumed = iter(batches(corpus, first_step=lambda: 4))
     assert torch.equal(next(resumed)[0], first[4][0])
     assert not torch.equal(batches(corpus, seed=4).batch(0)[0], first[0][0])
-    assert torch.equal(batches(corpus, same=True).batch(5)[0], first[0][0])
+    assert torch.equal(batches(corpus, same_batch=True).batch(5)[0], first[0][0])
 
 
 def test_ranks_and_accumulation_share_the_windows_of_one_process(corpus):
@@ -177,7 +177,7 @@ def test_a_target_that_does_not_count_stays_one():
         ((12, 9, 3), None, r"data.shortest=9 must be at most data.longest=3"),
         ((12, 3, T + 1), None, rf"data.longest={T + 1} does not fit model.block_size={T}: nothing would be repeated"),
         ((12, 3, 9), CharTokenizer(vocab=list("abc")), "data=repeated does not fit .*: unknown character 'd'"),
-        ((3, 3, 9), WordTokenizer(vocab=list("abc")), "it needs characters; use a checkpoint .* data=repeated"),
+        ((3, 3, 9), WordTokenizer(vocab=list("abc")), "the data need characters; use a checkpoint .* data=repeated"),
     ],
 )
 def test_what_cannot_work_is_one_line(arguments, tokenizer, message):

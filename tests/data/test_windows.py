@@ -72,7 +72,7 @@ def test_accumulation_sees_the_windows_of_a_batch_as_large():
 
 
 def test_one_batch_for_ever():
-    stream = batches(same=True)
+    stream = batches(same_batch=True)
     assert torch.equal(stream.batch(0)[0], stream.batch(7)[0])
 
 

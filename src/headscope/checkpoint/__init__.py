@@ -1,4 +1,4 @@
-"""Saves a model and its tokenizer in one file, loads them again, and exports them for other programs."""
+"""Describes a model and its tokenizer in one file, loads both from it, and exports both for other programs."""
 
 from headscope.checkpoint.format import card, differences
 from headscope.checkpoint.reading import Loaded, find, load, newest

@@ -1,4 +1,4 @@
-"""Export: `python -m headscope.checkpoint CHECKPOINT OUT --format part4|safetensors|hf`."""
+"""Exports a run's model: `python -m headscope.checkpoint CHECKPOINT OUT --format part4|safetensors|hf`."""
 
 from pathlib import Path
 

@@ -23,15 +23,15 @@ from headscope.errors import UserError, not_written
 from headscope.files import BESIDE, sync_file, sync_folder
 from headscope.model.transformer import TransformerLM
 
-TOLERANCE = 1e-4  #: largest allowed difference between logits here and in the program that reads the export
+TOLERANCE = 1e-4  #: largest allowed difference between the logits of the model and of its export
 
 
 def export(path: str | Path, kind: str) -> bytes:
     """Returns the content of the exported file.
 
-    With the kind `part4`, the content is a dictionary that the classes of Part 4 (`docs/PART4.md`) load. `safetensors`
-    holds the weights, and in its metadata the description of model, tokenizer and run. Raises UserError as `load` does,
-    or if Part 4's classes cannot represent the model.
+    With the kind `part4`, the content is a dictionary that the classes of Part 4 (`docs/PART4.md`) load. With the kind
+    `safetensors`, it is the weights, with the description of model, tokenizer and run in the metadata. Raises UserError
+    as `load` does, or if Part 4's classes cannot represent the model.
     """
     model, tokenizer, about = load(path)
     if kind == "safetensors":
@@ -47,8 +47,8 @@ def export(path: str | Path, kind: str) -> bytes:
 def export_folder(path: str | Path, out: Path) -> str:
     """Writes a folder that `transformers` opens, checks it, and returns a one-line report.
 
-    The folder appears complete or not at all. Raises UserError as `load` does, if transformers has no counterpart to
-    the model, or if the check finds a difference; RunFailed if the disk is full.
+    The folder gets its name only after all files are written and checked. Raises UserError as `load` does, if
+    transformers has no counterpart to the model, or if the check finds a difference; RunFailed if the disk is full.
     """
     loaded = load(path)
     contents = hf_folder.files(*loaded)
@@ -73,7 +73,7 @@ def export_folder(path: str | Path, out: Path) -> str:
 
 @torch.inference_mode()
 def _check(loaded: Loaded, folder: Path) -> str:
-    """Reads an exported folder with Headscope and transformers; raises UserError if either result differs."""
+    """Compares the model with its export as Headscope and transformers read it; raises UserError if they differ."""
     model, tokenizer, _ = loaded
     ids = torch.randint(model.vocab_size, (4, model.block_size), generator=torch.Generator().manual_seed(0))
     decoded = [tokenizer.decode(row) for row in ids.tolist()]

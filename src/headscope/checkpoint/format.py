@@ -1,8 +1,8 @@
 """Headscope's own files: a run's checkpoint, which Lightning writes, and its export to safetensors.
 
-Both contain a description (card) of model, tokenizer and run as plain data. It names classes and their arguments, from
-which objects are built. Each class is looked up only among the subclasses of the expected base class, so a file cannot
-create other objects.
+Both contain a description (card) of model, tokenizer and run as plain data. The card names classes and their
+arguments, from which objects are built. Each class is looked up only among the subclasses of the expected base class,
+so a file cannot create other objects.
 
 A release that changes the output of `card` increases FORMAT by one and adds an upgrade from the old format to STEPS.
 `tests/checkpoint/fixtures` has a small checkpoint of every format.
@@ -36,7 +36,7 @@ PARTS: dict[str, type] = {"position": Position, "feedforward": FeedForward, "qk_
 def describe(part: Any) -> dict[str, Any]:
     """Returns an object as plain data: the name of its class and the arguments that rebuild it.
 
-    A part of a model keeps only its options (keyword-only arguments), because the model supplies the other arguments.
+    The description of a part of a model has only its options (keyword-only arguments); the model supplies the others.
     """
     bases = tuple(PARTS.values())
     parameters = inspect.signature(type(part)).parameters.values()
@@ -52,13 +52,13 @@ def differences(old: Any, new: Any) -> str:
 
     Dropout and block size are ignored.
     """
-    there, here = describe(old), describe(new)
-    keys = [key for key in here if key not in ("dropout", "block_size") and here[key] != there.get(key)]
-    return ", ".join(f"{key}={_as_call(there.get(key))}, here {_as_call(here[key])}" for key in keys)
+    old_card, new_card = describe(old), describe(new)
+    keys = [key for key in new_card if key not in ("dropout", "block_size") and new_card[key] != old_card.get(key)]
+    return ", ".join(f"{key}={_as_call(old_card.get(key))}, here {_as_call(new_card[key])}" for key in keys)
 
 
 def _as_call(value: Any) -> Any:
-    """Returns the description of a part as `Class(option=value)`; any other value unchanged."""
+    """Returns the description of a part as text, `Class(option=value)`; returns any other value unchanged."""
     if not isinstance(value, dict):
         return value
     options = ", ".join(f"{k}={v}" for k, v in value.items() if k not in ("class", "module"))
@@ -66,7 +66,7 @@ def _as_call(value: Any) -> Any:
 
 
 def subclasses(base: Any, module: str | None = None) -> dict[str, Any]:
-    """Returns `base` and its subclasses that are defined in `module` (None: anywhere in Headscope), by name.
+    """Returns `base` and its subclasses, by name, if `module` defines them (None: any module of Headscope).
 
     A class takes precedence over its subclasses of the same name, which `generation.fast_copies` creates.
     """
@@ -89,8 +89,8 @@ def constructor(description: dict[str, Any], base: type) -> Any:
             raise ValueError("module")
         if not plugins.belongs(module):
             raise UserError(
-                f"this checkpoint needs the class {name} from {module}, which is not Headscope's; if you trust that"
-                f" package, install it and set {plugins.NAMED}={module.partition('.')[0]}"
+                f"this checkpoint needs the class {name} from {module}, which is not part of Headscope; if you trust"
+                f" that package, install it and set {plugins.NAMED}={module.partition('.')[0]}"
             )
         plugins.imported(module)
     known = subclasses(base, module)
@@ -139,7 +139,7 @@ def to_current(card: dict[str, Any], path: str | Path) -> dict[str, Any]:
     if type(number) is not int or number < 1:
         raise ValueError("format")
     if number > FORMAT:
-        raise UserError(f"{path} has format {number}, and this version reads up to {FORMAT}; upgrade Headscope")
+        raise UserError(f"{path} has format {number}, but this version reads formats up to {FORMAT}; upgrade Headscope")
     for step in range(number, FORMAT):
         card = STEPS[step](card)
     return card

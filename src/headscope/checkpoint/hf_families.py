@@ -22,25 +22,25 @@ ROPE = {"partial_rotary_factor": 1.0, "rope_type": "default"}  #: required optio
 
 @dataclass(frozen=True)
 class Family:
-    """A model class of transformers, and the options with which it computes the same as ours."""
+    """A model class of transformers, and the options with which it computes the same as `TransformerLM`."""
 
     model_type: str  #: its name in config.json
     name: str  #: its name in messages
     architecture: str  #: name of the Python class
     position: type[Position]
-    sizes: tuple[str, ...]  #: options for SIZES
-    outer: tuple[str, ...]  #: modules for OUTER
+    sizes: tuple[str, ...]  #: names of the options for SIZES
+    outer: tuple[str, ...]  #: names of the modules for OUTER
     blocks: str  #: prefix of a block's modules, before the number of the block
-    inner: tuple[str, ...]  #: modules for INNER
-    dropout: tuple[str, ...]  #: options for our dropout; the first is read
-    attention_dropout: str  #: option for dropout of attention weights, which our models lack
-    activation: str  #: option for the activation of the feed-forward network
-    width: str  #: option for the width of the feed-forward network
+    inner: tuple[str, ...]  #: names of the modules for INNER
+    dropout: tuple[str, ...]  #: names of the options for our dropout; only the first is read
+    attention_dropout: str  #: name of the option for dropout of attention weights, which our models lack
+    activation: str  #: name of the option for the activation of the feed-forward network
+    width: str  #: name of the option for the width of the feed-forward network
     required: Mapping[str, Any]  #: options that must have these values
     defaults: Mapping[str, Any]  #: transformers' defaults for options that config.json omits; they override `required`
     rope_options: Mapping[str, str] = field(default_factory=dict)  #: older name of each option in `rope_parameters`
     qk_norm: type[QKNorm] = QKNorm
-    transposed: bool = False  #: matrices are (in, out)
+    transposed: bool = False  #: whether matrices are (in, out), the transpose of those in PyTorch's linear layers
 
 
 GPT2 = Family(
@@ -126,7 +126,7 @@ def family_of(model: LanguageModel) -> Family:
 
 
 def options_of(family: Family, config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options of config.json under their newest names, with defaults for those that it omits."""
+    """Returns the options of config.json under their newest names, with defaults for the omitted ones."""
     options = {**family.required, **family.defaults, **config}
     if family.rope_options:
         scaling, older = config.get("rope_scaling"), family.rope_options

@@ -28,7 +28,7 @@ ABOUT = "headscope_about"  #: metadata key for the description of the run; trans
 
 
 def files(model: LanguageModel, tokenizer: Tokenizer, about: dict[str, Any]) -> dict[str, bytes]:
-    """Returns the content of each file of the folder, by name; raises UserError as the two `write` functions do."""
+    """Returns the content of each file by name; raises UserError as `hf_layout.write` and `hf_tokenizer.write` do."""
     config, weights = hf_layout.write(model)
     special_ids = {"bos_token_id": tokenizer.opening, "eos_token_id": tokenizer.end, "pad_token_id": tokenizer.pad}
     objects = {
@@ -37,7 +37,7 @@ def files(model: LanguageModel, tokenizer: Tokenizer, about: dict[str, Any]) -> 
         TOKENIZER: hf_tokenizer.write(tokenizer),
         "tokenizer_config.json": {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_input_names": ["input_ids", "attention_mask"],  # older versions would add token types for GPT-2
+            "model_input_names": ["input_ids", "attention_mask"],  # old transformers add token types for GPT-2
             "model_max_length": model.block_size,
             "clean_up_tokenization_spaces": False,
         },
@@ -61,13 +61,13 @@ def read(source: Source) -> CardAndWeights:
     with safe_open(folder / WEIGHTS, framework="pt") as f:
         about = json.loads((f.metadata() or {}).get(ABOUT, "{}"))
     if not (isinstance(about, dict) and "name" in about and "name" in about.get("data", {})):
-        about = {"name": folder.resolve().name, "data": {"name": "a text that the folder does not name"}}
+        about = {"name": folder.resolve().name, "data": {"name": "an unknown text"}}
     config, saved_tokenizer = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (CONFIG, TOKENIZER))
     model, weights = hf_layout.read(config, load_file(folder / WEIGHTS))
     end = config.get("eos_token_id")
     tokenizer = hf_tokenizer.read(saved_tokenizer, end if isinstance(end, int) else None)
     if model["vocab_size"] != len(tokenizer):
-        raise UnsupportedModel(f"it has {model['vocab_size']} tokens, but its tokenizer has {len(tokenizer)}")
+        raise UnsupportedModel(f"the model has {model['vocab_size']} tokens, but the tokenizer has {len(tokenizer)}")
     return {"model": model, "tokenizer": describe(tokenizer), "about": about}, weights
 
 

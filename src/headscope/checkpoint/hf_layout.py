@@ -2,8 +2,8 @@
 
 If one side lacks a bias that the other has, the bias is folded into other weights. A layer norm returns γ ⊙ z + β,
 where the channels of z sum to zero. Adding u (1/γ)ᵀ to the matrix W after the norm changes W (γ ⊙ z) by u times the sum
-of z, which is zero for any u. If β' replaces β, the constant part of the output becomes W β' + u (1/γ)ᵀ β'. This part
-can be made equal to any constant by choosing u.
+of z, which is zero for any u. If β' replaces β, the constant part of the output becomes W β' + u (1/γ)ᵀ β'. The choice
+of u can make this part equal to any constant.
 
 Shapes: T positions (block_size), C = d_model, H heads, D = C / H, V vocabulary, M rows of a matrix.
 """
@@ -22,7 +22,7 @@ from headscope.model.transformer import LanguageModel, TransformerLM
 
 TOLERANCE = 5e-5  #: the largest allowed error of an output whose bias was folded into other weights
 
-#: Buffers that older versions of transformers saved with the weights and that are computed from the config.
+#: Names of buffers that older versions of transformers saved; newer versions compute them from the config.
 BUFFERS = re.compile(r".*\.(attn|attention)\.(bias|masked_bias|rotary_emb\.inv_freq)")
 
 
@@ -30,7 +30,7 @@ BUFFERS = re.compile(r".*\.(attn|attention)\.(bias|masked_bias|rotary_emb\.inv_f
 def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Returns config and weights of a transformers model that computes the same logits.
 
-    Raises UserError as `family_of` does, or if the bias of the head cannot be folded into the norm before it.
+    Raises UserError as `family_of` does, or if the bias of the unembedding cannot be folded into the norm.
     """
     family = family_of(model)
     assert isinstance(model, TransformerLM)
@@ -39,7 +39,7 @@ def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
     head, norm_bias, error = fold_into_norm(state["head.weight"], bias, state["norm.weight"], state["norm.bias"])
     if not error <= TOLERANCE:
         raise UserError(
-            "transformers has no bias in the head, and the bias of this head cannot be folded into the norm before it:"
+            "transformers has no bias in the unembedding, and this one cannot be folded into the norm before it:"
             " a weight of that norm is zero, or close to it; use --format safetensors"
         )
     state |= {"head.weight": head, "norm.bias": norm_bias}
@@ -107,7 +107,7 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, 
     """
     model_type = config.get("model_type")
     if model_type not in FAMILIES:
-        raise UnsupportedModel(f"its model_type is {model_type!r}; Headscope reads {', '.join(FAMILIES)}")
+        raise UnsupportedModel(f"the model_type is {model_type!r}; Headscope reads {', '.join(FAMILIES)}")
     family = FAMILIES[model_type]
     options = options_of(family, config)
     sizes = sizes_of(family, options)
@@ -120,7 +120,7 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, 
     if options[family.width] not in (width, None):
         differences.append(f"{family.width}={options[family.width]}, not {width}")
     if differences:
-        raise UnsupportedModel(f"Headscope has no such model: it has {'; '.join(differences)}")
+        raise UnsupportedModel(f"Headscope has no such model: the config has {'; '.join(differences)}")
     ours = rename_weights(family, weights, sizes)
     if options.get("tie_word_embeddings") and "head.weight" not in ours:
         ours["head.weight"] = ours["embedding.weight"].clone()
@@ -168,7 +168,7 @@ def fold_attention_biases(weights: dict[str, Tensor]) -> None:
         if not max(out_error, qkv_error) <= TOLERANCE:
             raise UnsupportedModel(
                 f"Headscope's attention has no biases, and the biases of {block} cannot be folded into other weights:"
-                " its output projection has no inverse, or a weight of the norm before it is zero"
+                " the output projection has no inverse, or a weight of the norm before the attention is zero"
             )
 
 
@@ -201,8 +201,8 @@ def fold_into_norm(w: Tensor, b: Tensor, gamma: Tensor, beta: Tensor) -> tuple[T
 def fold_into_values(out: Tensor, b: Tensor) -> tuple[Tensor, float]:
     """Returns the bias of the values that replaces a bias b (C,) of the output projection (C, C).
 
-    Both have the same effect, because attention weights sum to one. The second value is the largest error of an output.
-    It is large or NaN if b is not zero and the projection has no inverse.
+    Both biases have the same effect, because attention weights sum to one. The second value is the largest error of an
+    output. This error is large or NaN if b is not zero and the projection has no inverse.
     """
     if not b.any():
         return torch.zeros(len(out)), 0.0

@@ -12,7 +12,7 @@ from headscope.errors import UserError
 
 #: Splits text into single characters.
 CHARACTERS = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}
-#: Splits text the way `WordTokenizer.split` does. Only Python, not the library, counts \x1c to \x1f as white space.
+#: Splits text as `WordTokenizer.split` does. Only Python, not the library, counts \x1c to \x1f as white space.
 WORDS = {"type": "Split", "pattern": {"Regex": r"\n|[^\s\x1c-\x1f]+"}, "behavior": "Removed", "invert": True}
 #: Split text into lines and newlines, and then into bytes, which a BPE model joins.
 LINES = {"type": "Split", "pattern": {"String": "\n"}, "behavior": "Isolated", "invert": False}
@@ -97,7 +97,7 @@ def read(saved: dict[str, Any], end: int | None) -> Tokenizer:
     for key, value in write(tokenizer).items():
         if theirs.get(key) != value:
             raise UnsupportedModel(
-                f"the {key} in tokenizer.json differs from that in every tokenizer of Headscope; use a model with"
+                f"the {key} in tokenizer.json differs from those of all tokenizers of Headscope; use a model with"
                 " another tokenizer"
             )
     return tokenizer

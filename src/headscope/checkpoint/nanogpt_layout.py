@@ -1,8 +1,8 @@
 """Reads the `ckpt.pt` that nanoGPT's `train.py` saves. The names of its weights are GPT-2's.
 
-The file holds no vocabulary. nanoGPT saves the vocabulary of a character model in `meta.pkl`, which could execute code
-and is never opened. That vocabulary is the sorted characters of the training text (`data/shakespeare_char/prepare.py`),
-so it is computed from the text instead.
+The file holds no vocabulary. nanoGPT saves the vocabulary of a character model in `meta.pkl`, which is never opened,
+because a pickle can execute code. That vocabulary consists of the sorted characters of the training text
+(`data/shakespeare_char/prepare.py`), so Headscope computes the vocabulary from the text.
 
 Shapes: T positions (block_size), C = d_model, V vocabulary.
 """
@@ -53,7 +53,7 @@ def read(source: Source) -> CardAndWeights:
         "tokenizer": {"class": "CharTokenizer", "vocab": _vocabulary(sizes["vocab_size"], dataset, source)},
         "about": {
             "name": "nanoGPT",
-            "data": {"name": dataset or "a text that the file does not name"},
+            "data": {"name": dataset or "an unknown text"},
             "step": int(saved.get("iter_num", 0)),
         },
     }
@@ -64,7 +64,7 @@ def _vocabulary(size: int, dataset: str, source: Source) -> list[str]:
     """Returns the sorted characters of the first text that has as many different characters as the model has tokens."""
     if size >= GPT2_VOCABULARY:
         raise UnsupportedModel(
-            f"it has {size:,} tokens, so it uses GPT-2's byte pairs, which can cross line ends, unlike Headscope's;"
+            f"the model has {size:,} tokens, which are GPT-2's byte pairs; unlike Headscope's, they cross line ends;"
             " only nanoGPT's character models can be read"
         )
     folder = source.path.parent
@@ -81,6 +81,6 @@ def _vocabulary(size: int, dataset: str, source: Source) -> list[str]:
             return vocab
         rejected.append(f"; {name} has {len(vocab):,} different characters")
     raise UnsupportedModel(
-        f"it has {size:,} tokens but no vocabulary{''.join(rejected)}; copy its training text into the same folder, as"
-        f" {TEXT}"
+        f"the model has {size:,} tokens but no vocabulary{''.join(rejected)}; copy its training text into the same"
+        f" folder, as {TEXT}"
     )

@@ -57,7 +57,7 @@ def read(source: Source) -> CardAndWeights:
     card = {
         "model": {"class": "TransformerLM", "dropout": 0.0, "position": position} | saved["model_config"],
         "tokenizer": {"class": saved.get(KIND, guess), "vocab": vocab},
-        "about": {"name": "part4", "data": {"name": "a text that the file does not name"}},
+        "about": {"name": "part4", "data": {"name": "an unknown text"}},
     }
     weights = {name: weight for name, weight in saved["model_state_dict"].items() if name != TABLE}
     modules = module_names(OUTER, "blocks.", INNER, min(saved["model_config"]["n_layers"], len(weights)))

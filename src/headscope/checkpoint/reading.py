@@ -91,8 +91,8 @@ def _build(card: dict[str, Any], weights: dict[str, Any]) -> Loaded:
 class WithoutParameters(TorchFunctionMode):
     """Creates parameters on the meta device, with a shape but no values; computes position tables as usual.
 
-    Building the whole model on `torch.device("meta")` would be slower, because `torch.arange` and random numbers on
-    that device import PyTorch's compiler, which takes 0.9 s.
+    `torch.device("meta")` would put all tensors of the model on that device. `torch.arange` and random numbers would
+    then import PyTorch's compiler, which takes 0.9 s.
     """
 
     def __torch_function__(
@@ -111,19 +111,20 @@ def check_shapes(build: partial[LanguageModel], weights: Mapping[str, Tensor]) -
 
     Does not allocate memory for the model.
     """
-    sizes, numbers = build.keywords, sum(w.numel() for w in weights.values())
+    sizes, values = build.keywords, sum(w.numel() for w in weights.values())
     too_many_layers = sizes.get("n_layers", 0) > len(weights)
-    if too_many_layers or sizes["block_size"] > MAX_POSITIONS or sizes.get("d_model", 0) > numbers:
+    if too_many_layers or sizes["block_size"] > MAX_POSITIONS or sizes.get("d_model", 0) > values:
         raise ValueError("sizes")
     with suppress(Exception), WithoutParameters():  # a plugin's class may not support this mode or this block_size
-        short = partial(build, block_size=1)().state_dict()
-        if _shapes(short, sizes["block_size"]) == _shapes(weights, sizes["block_size"]):
+        # A model with block_size=1 is quick to build. Its shapes have 1 in place of the real block_size.
+        small = partial(build, block_size=1)().state_dict()
+        if _shapes(small, sizes["block_size"]) == _shapes(weights, sizes["block_size"]):
             return
     with torch.device("meta"):
         if _shapes(build().state_dict()) != _shapes(weights):
             raise ValueError("shapes")
 
 
-def _shapes(weights: Mapping[str, Tensor], size_for_1: int = 1) -> dict[str, list[int]]:
-    """Returns the shape of each weight, with `size_for_1` in place of every dimension of size 1."""
-    return {name: [size_for_1 if n == 1 else n for n in weight.shape] for name, weight in weights.items()}
+def _shapes(weights: Mapping[str, Tensor], instead_of_1: int = 1) -> dict[str, list[int]]:
+    """Returns the shape of each weight, in which `instead_of_1` replaces every dimension of size 1."""
+    return {name: [instead_of_1 if n == 1 else n for n in weight.shape] for name, weight in weights.items()}

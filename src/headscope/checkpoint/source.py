@@ -1,4 +1,4 @@
-"""Opens files of every format without executing code in them, and translates names for modules between formats."""
+"""Opens checkpoint files of every format without executing code in them, and translates the names of modules."""
 
 import json
 import pickle
@@ -26,7 +26,7 @@ OUTER = (
     "head",
     "position.vectors",
 )  #: our modules outside the blocks; only models with `Learned` positions have the last
-INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")  #: inside a block
+INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")  #: those in a block
 
 
 class UnsupportedModel(UserError):
@@ -68,9 +68,9 @@ class Source:
 
 
 def module_names(outer: Sequence[str], blocks: str, inner: Sequence[str], n_layers: int) -> dict[str, str]:
-    """Returns a dictionary from our module names to another program's.
+    """Returns a dictionary from our names of modules to those of another program.
 
-    `outer` and `inner` are its names for our OUTER and INNER modules, in the same order; `outer` may lack the last one.
+    `outer` and `inner` are that program's names for OUTER and INNER, in the same order; `outer` may lack the last one.
     `blocks` is the part of a module's name that precedes the number of its block.
     """
     names = dict(zip(OUTER, outer, strict=False))

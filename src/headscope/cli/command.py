@@ -23,13 +23,13 @@ from headscope.sweep.jobs import Manifest, sweep_folders
 from headscope.sweep.resume import resume_overrides
 
 started = time.monotonic()  #: the time when this process began, approximately
-_errors_of_jobs: list[BaseException] = []  # the errors that Hydra has raised again in this process
+_errors_of_jobs: list[BaseException] = []  # the errors of jobs, which Hydra has raised again in this process
 
 
 def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
     """Calls a function decorated with `hydra.main`, and exits; `resume` is passed to `prepare_arguments`."""
     waiting.decide()  # before torch is imported
-    threading.excepthook = _in_a_thread
+    threading.excepthook = _print_thread_error
     atexit.register(gc.freeze)  # a final garbage collection would make the exit take 2.5 s, not 0.3
     end_with_parent()
 
@@ -42,12 +42,12 @@ def run(main: Callable[[], Any], resume: bool = False) -> NoReturn:
                 raise
             sys.exit(0)  # the first rank reports for all ranks; with another code, Lightning would kill them all
 
-    # If the reader of its output ends, train.py continues, but generate.py has nothing left to do.
+    # If the reader of the output ends (`| head -1`), generate.py ends too, but train.py continues.
     shell.run(run_main, outcome, outlive_reader=resume)
 
 
 def take(name: str) -> str | None:
-    """Removes `name=…` from the command line and returns its value as typed; the last one wins."""
+    """Removes `name=…` from the command line and returns its value as typed; of several, the last counts."""
     typed = [a for a in sys.argv[1:] if a.startswith(f"{name}=")]
     sys.argv[1:] = [a for a in sys.argv[1:] if a not in typed]
     return typed[-1].partition("=")[2] if typed else None
@@ -69,7 +69,7 @@ def prepare_arguments(resume: bool = False) -> None:
     """
     refuse_dashes(sys.argv[1:])
     if any(split(o) == ("hydra.job.chdir", "true") for o in sys.argv[1:]):
-        raise UserError("hydra.job.chdir=true would change relative paths, such as those of checkpoints; leave it out")
+        raise UserError("hydra.job.chdir=true would change relative paths, such as checkpoint=…; leave it out")
     folder = take("resume") if resume else None
     arguments = as_text(sys.argv[1:])
     if folder is not None:
@@ -85,16 +85,16 @@ def prepare_arguments(resume: bool = False) -> None:
 
 def call_and_report(main: Callable[[], Any]) -> None:
     """Calls the main function. If this process ran a sweep, also writes the sweep's report, even after an error."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors instead of printing them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them
     error: BaseException | None = None
-    hydras = JobReturn.return_value
-    JobReturn.return_value = property(_return_value, hydras.fset)  # type: ignore[assignment, method-assign, attr-defined]
+    original = JobReturn.return_value
+    JobReturn.return_value = property(_return_value, original.fset)  # type: ignore[assignment, method-assign, attr-defined]
     try:
         main()
     except (Exception, Interrupted, KeyboardInterrupt) as e:
         error = e
     finally:
-        JobReturn.return_value = hydras  # type: ignore[method-assign]
+        JobReturn.return_value = original  # type: ignore[method-assign]
     of_a_job = any(error is e for e in _errors_of_jobs)
     refused = isinstance(error, UserError | HydraException | OmegaConfBaseException) and not of_a_job
     if sweep_folders and not refused and not isinstance(error, BrokenPipeError):
@@ -127,7 +127,7 @@ def _report() -> JobsFailed | None:
     return JobsFailed(len(jobs), failed) if failed else None
 
 
-def _in_a_thread(args: threading.ExceptHookArgs) -> None:
-    """Prints an error in a thread, except a full disk in TensorBoard's thread, which the main thread reports."""
+def _print_thread_error(args: threading.ExceptHookArgs) -> None:
+    """Prints an error that a thread raised, except for a full disk, which the main thread reports."""
     if not (isinstance(args.exc_value, OSError) and args.exc_value.errno in FULL):
         threading.__excepthook__(args)

@@ -1,4 +1,4 @@
-"""What generate.py does: finds a checkpoint and a prompt, then writes text or shows the model."""
+"""Implements generate.py: finds a checkpoint and a prompt, then writes text or shows the model."""
 
 import select
 import sys
@@ -21,7 +21,7 @@ PATIENCE = 1.0  #: seconds to wait for standard input before printing a hint
 
 
 def write(config: GenerateConfig, typed: str | None) -> None:
-    """Writes text to standard output, token by token, and the names of the run and its data to standard error."""
+    """Writes text to standard output, token by token, or shows the model; names the run on standard error."""
     prompt = find_prompt(config, typed)
     runs = Path(config.paths.runs)
     path = checkpoint.find(config.checkpoint) if config.checkpoint else checkpoint.newest(runs)

@@ -1,4 +1,4 @@
-"""What train.py does: executes one run with the config that Hydra composed, and logs its results."""
+"""Implements train.py: executes one run with the config that Hydra composed, and logs its results."""
 
 import logging
 import re

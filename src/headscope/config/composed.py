@@ -32,7 +32,7 @@ class Composed:
     choices: Mapping[str, Any] = field(default_factory=dict)  #: the chosen option of each group
     resume: str | None = None  #: the folder of the run or sweep to resume, from `resume=DIR`; None for a new run
     started: float = 0.0  #: `time.monotonic()` when the process or the job began
-    command: str = ""  #: the shell command, for a caller in Python, which cannot start several processes
+    command: str = ""  #: in Python, the shell command that trains the same; error messages name it
 
 
 def compose_with_hydra(name: str, overrides: Sequence[str]) -> DictConfig:
@@ -74,7 +74,7 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def new_folder(wanted: str) -> str:
-    """Creates the folder `wanted`, or `wanted`-2, -3…, and returns its path; an empty folder is removed at exit."""
+    """Creates the folder `wanted`, or `wanted`-2, -3…, and returns its path; removes it at exit if it is empty."""
     for number in count(1):
         path = Path(wanted if number == 1 else f"{wanted}-{number}")
         try:
@@ -82,7 +82,7 @@ def new_folder(wanted: str) -> str:
         except FileExistsError:
             continue
         except OSError:
-            break  # the run reports that it cannot write there
+            break  # the run will report that it cannot write to this folder
         atexit.register(_remove_empty, path)
         return str(path)
     return wanted

@@ -22,7 +22,7 @@ from headscope.training.options import TrainerOptions
 def explain(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> str | None:
     """Returns the message for an error from Hydra or OmegaConf; None for any other error.
 
-    `script`, "train" or "generate", defaults to the running script, and the overrides `typed` to the command line.
+    `script` is "train" or "generate" (None: the running script); `typed` are the overrides (None: the command line).
     """
     wrong_type = isinstance(error, ValueError) and "Config group override" in str(error)
     if not (wrong_type or isinstance(error, HydraException | OmegaConfBaseException)):
@@ -49,24 +49,24 @@ def _no_option(group: str, option: str) -> str:
     if option == "null":
         return f"{group}=null is not possible; ~{group} leaves the group out"
     names = {file.stem for conf in (CONF, *conf_folders()) for file in conf.glob(f"{group}/*.yaml")}
-    by_number = sorted(names, key=lambda name: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", name)])
-    meant = "".join(f"did you mean {group}={near}? " for near in difflib.get_close_matches(option, by_number, n=1))
-    return f"there is no {group}={option}; {meant}conf/{group} has {', '.join(by_number)}"
+    options = sorted(names, key=lambda name: [int(s) if s.isdigit() else s for s in re.split(r"(\d+)", name)])
+    meant = "".join(f"did you mean {group}={near}? " for near in difflib.get_close_matches(option, options, n=1))
+    return f"there is no {group}={option}; {meant}conf/{group} has {', '.join(options)}"
 
 
 def _no_value(typed: str, script: str) -> str:
     """Returns the message for a word without `=`, as in `train.py quickstart` or `generate.py to be or not`."""
     if script == "generate" and is_key(typed, script):
-        return f"{typed!r} has no value; write {typed}=…, or prompt={typed} if it is the prompt"
+        return f"{typed!r} has no value; write {typed}=…, or prompt={typed} if this word is the prompt"
     if script == "generate":
-        return f"{typed!r} has no key; put quotes around a whole prompt: prompt='{typed} …'"
+        return f"{typed!r} is not KEY=VALUE; put quotes around the whole prompt: prompt='{typed} …'"
     groups = [file.parent.name for conf in (CONF, *conf_folders()) for file in sorted(conf.glob(f"*/{typed}.yaml"))]
     meant = " or ".join(f"{group}={typed}" for group in groups)
     return f"{typed!r} has no value; write " + (meant or "KEY=VALUE, as --help shows")
 
 
 def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
-    """Returns the message for an unknown key; it names the key that was probably meant."""
+    """Returns the message for an unknown key, with the key that was probably meant."""
     from headscope.config.schema import unknown_key  # imports pydantic, which --help does not need
 
     addable = [f"trainer.{f.name}" for f in fields(TrainerOptions)] if script == "train" else []
@@ -77,6 +77,6 @@ def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
     groups = [a for a in typed if re.fullmatch(r"\+*[\w/]+=[^,]*", a) and not a.startswith(f"{key}=")]
     tree = cast(dict[str, Any], OmegaConf.to_container(compose_with_hydra(script, groups)))
     known = [k for k in flat(tree) if not k.startswith("hydra.")]
-    if key in known:  # some of the swept options lack the key
-        return f"some of the swept options do not have the key {key}; use a separate sweep for those that have it"
+    if key in known:  # the config has the key, so only some options of a sweep lack it
+        return f"some of the swept options do not have the key {key}; use a separate sweep for the options that have it"
     return str(unknown_key(key, [*known, *addable, "prompt", "resume"]))

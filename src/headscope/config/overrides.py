@@ -13,9 +13,10 @@ from typing import Any
 from headscope.errors import UserError
 from headscope.installed import CONF
 
+#: Keys whose values are paths.
 PATHS = {"checkpoint", "data.path", "hydra.run.dir", "hydra.sweep.dir", "init", "out", "prompt_file"}
 PATHS |= {"data.data_dir", "paths.data_dir", "paths.run_dir", "paths.runs"}
-TEXTS = {"name", *PATHS}
+TEXTS = {"name", *PATHS}  #: keys whose values are used exactly as typed
 STARTED_FROM = {"data.path", "init"}  #: recorded as absolute paths, so that a run can be resumed from another folder
 RESUME = "hydra.callbacks.record.resume"  #: the key that passes the folder of `resume=DIR` to Hydra, jobs and ranks
 
@@ -24,13 +25,13 @@ FLAGS = {"-h", "--help", "--hydra-help", "--version", "-c", "--cfg", "--resolve"
 FLAGS |= {"-m", "--multirun", "-sc", "--shell-completion", "-cp", "--config-path", "-cn", "--config-name"}
 FLAGS |= {"-cd", "--config-dir", "-i", "--info"}
 
-#: Keys that may change at a resume; a key also applies to the keys below it, unless a longer one matches.
+#: Keys that a resume may change. A key stands for all keys under it, except those under a longer key in these sets.
 CHANGEABLE = {"batch_size", "callbacks", "checkpoint", "data", "logger", "model.dropout", "name", "optimizer", "paths"}
 CHANGEABLE |= {
     "same_batch",
     "schedule",
     "trainer",
-}  # `data` may change its path, because the hash of its text is compared
+}  # `data.path` may change, because the hash of the text is compared
 REFUSED = {"data.tokenizer", "data.vocab_size", "feedforward", "init", "model", "optimizer._target_", "position"}
 REFUSED |= {"qk_norm", "seed", "task", "callbacks.early_stopping"}  # Lightning restores the patience of early_stopping
 

@@ -63,7 +63,7 @@ def _arguments(values: Any, cls: type, at: str, passed: int = 0) -> dict[str, An
 
 
 def _options(cls: type, passed: int, names: Iterable[str]) -> dict[str, inspect.Parameter]:
-    """Returns the parameters that a config may set; with `**others`, also all remaining names in `names`."""
+    """Returns the parameters that a config may set; if the class has `**others`, these include all of `names`."""
     foreign = getattr(cls.__init__, "__module__", "").startswith("lightning.")  # type: ignore[misc]
     of_a_plugin = plugins.belongs(cls.__module__)
     mistake = UserError if of_a_plugin else TypeError
@@ -124,7 +124,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def _constructor(value: Any, passed: int, base: type, at: str) -> partial[Any]:
     """Returns a `partial` of the class that `_target_` names, with its options."""
     if not isinstance(value, dict) or not isinstance(value.get("_target_"), str):
-        raise invalid_value(at, value, f"a mapping with a _target_, a class below {base.__name__}")
+        raise invalid_value(at, value, f"a mapping with a _target_, a subclass of {base.__name__}")
     cls = _resolve(value["_target_"], base, f"{at}._target_")
     options = {name: option for name, option in value.items() if name != "_target_"}
     return partial(cls, **_arguments(options, cls, at, passed))
@@ -134,7 +134,7 @@ def _resolve(path: str, base: type, at: str) -> type:
     """Imports and returns the class at a dotted path, which must be a subclass of `base` in an allowed module."""
     allowed = (*ALLOWED, *(f"{name}." for name in plugins.names()))
     places = ", ".join(module.rstrip(".") for module in allowed)
-    wanted = f"a class below {base.__name__}, defined in one of {places}, or in a package that {plugins.NAMED} names"
+    wanted = f"a subclass of {base.__name__}, defined in one of {places}, or in a package that {plugins.NAMED} names"
     module, _, name = path.rpartition(".")
     try:
         imported = plugins.imported if plugins.belongs(module) else importlib.import_module
@@ -195,12 +195,12 @@ def unknown_key(key: str, known: Sequence[str]) -> UnknownKey:
 
 
 def _conflict(error: UnknownKey, choices: Mapping[str, Any]) -> UserError:
-    """Returns an error that names two incompatible options if an option of another group sets the unknown key."""
+    """Returns an error that names two incompatible options if another group's option sets the key, else `error`."""
     group = error.key.partition(".")[0]
     for other, option in choices.items():
         if option and other not in (group, f"{group}s") and _sets(other, option, error.key):
             lacking = f"{group}={choices.get(group)}"
-            return UserError(f"{other}={option} sets {error.key}, which {lacking} does not have; leave one out")
+            return UserError(f"{other}={option} sets {error.key}, which {lacking} does not have; leave out one")
     return error
 
 

@@ -56,7 +56,7 @@ class Source:
 
 
 class TextSource(Source):
-    """Running text, split by position: the first 90% is for training, and the rest is for validation.
+    """Running text, split by position: the last 10%, at most 2 million tokens, is for validation.
 
     No window crosses the border. The vocabulary covers the whole text, and therefore includes characters
     that occur only in the validation split.
@@ -72,7 +72,7 @@ class TextSource(Source):
         raise NotImplementedError
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
-        if isinstance(tokenizer, LineTokenizer):  # running text has no line tokens: a newline is an ordinary character
+        if isinstance(tokenizer, LineTokenizer):  # in running text, a newline is an ordinary character
             tokenizer = CharTokenizer(vocab=tokenizer.vocab)
         (tokenizer or self.kind).ready()
         with name_text_in_errors(self.name):

@@ -25,7 +25,7 @@ class ValBatches:
 
 
 class CorpusData(LightningDataModule):
-    """Batches (x, y), (B, T) int64 each: B windows of T tokens. `tokenizer` comes from the checkpoint, if any."""
+    """Batches (x, y), (B, T) int64 each: B windows of T tokens. `tokenizer` comes from a checkpoint; None makes one."""
 
     def __init__(
         self,
@@ -34,12 +34,12 @@ class CorpusData(LightningDataModule):
         batch_size: int,
         accumulate: int = 1,
         seed: int = 0,
-        same: bool = False,
+        same_batch: bool = False,
         tokenizer: Tokenizer | None = None,
     ) -> None:
         super().__init__()
         self.source, self.block_size, self.batch_size = source, block_size, batch_size
-        self.accumulate, self.seed, self.same, self.tokenizer = accumulate, seed, same, tokenizer
+        self.accumulate, self.seed, self.same_batch, self.tokenizer = accumulate, seed, same_batch, tokenizer
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -51,7 +51,7 @@ class CorpusData(LightningDataModule):
         assert trainer is not None
         data = self.corpus.train, self.block_size, self.seed, self.batch_size, self.accumulate
         process = trainer.global_rank, trainer.world_size
-        return TrainBatches(*data, *process, first_step=lambda: trainer.global_step, same=self.same)
+        return TrainBatches(*data, *process, first_step=lambda: trainer.global_step, same_batch=self.same_batch)
 
     def val_dataloader(self) -> ValBatches:
         trainer = self.trainer

@@ -20,7 +20,7 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
-#: First bytes of files that are mistaken for text, or are in the same folder as text.
+#: First bytes of files that are often mistaken for text, or are often in the same folder as text.
 BINARY = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
@@ -38,7 +38,7 @@ BINARY = {
 }
 #: Control characters that do not occur in text: all but tab, line ends, page breaks, escape and DOS end-of-file.
 CONTROL = bytes({*range(0x20), 0x7F} - {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x1A, 0x1B})
-UNMARKED = ("utf-32le", "utf-32be", "utf-16le", "utf-16be")  #: as iconv spells them
+UNMARKED = ("utf-32le", "utf-32be", "utf-16le", "utf-16be")  #: tried without a mark; names as in iconv
 
 
 class NotText(UserError):
@@ -83,7 +83,7 @@ def file_pieces(path: Path) -> Iterator[str]:
 
 
 def codec_of(start: bytes, name: str) -> str:
-    """Returns the codec for the first bytes of a text; raises `UserError` for other formats and missing marks."""
+    """Returns the codec of a text from its first bytes; raises `UserError` for binary data or a missing mark."""
     for mark, codec in MARKS.items():
         if start.startswith(mark):
             return codec

@@ -24,7 +24,7 @@ SYMBOLS = string.ascii_letters + string.digits + "".join(c for c in map(chr, ran
 Symbols = Annotated[int, Ge(2), Le(len(SYMBOLS))]  #: V
 
 CHUNK = 64  #: windows drawn together
-EPOCH = 65_536  #: windows per epoch; for display only, because training never sees a window twice
+EPOCH = 65_536  #: windows per epoch, for `trainer.max_epochs` only; training never sees a window twice
 VALIDATION = 512  #: windows in the validation split
 TRAIN, VAL = 0, 1  #: part of the random seed, so that the two splits are independent
 
@@ -60,7 +60,7 @@ class Generated(Source):
         tokenizer = tokenizer or CharTokenizer(vocab=list(symbols))
         if not isinstance(tokenizer, CharTokenizer):
             raise UserError(
-                f"data={self.name} does not fit the checkpoint's tokenizer: it needs characters;"
+                f"data={self.name} does not fit the checkpoint's tokenizer: the data need characters;"
                 f" use a checkpoint that was trained on data={self.name}, or train without one"
             )
         with name_text_in_errors(f"data={self.name}"):

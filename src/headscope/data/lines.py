@@ -1,4 +1,4 @@
-"""One example per line: names, molecules, commands."""
+"""One example per line, such as a name, a molecule or a command."""
 
 import hashlib
 import logging
@@ -37,7 +37,7 @@ class Lines(Source):
         text = "\n".join(["", *lines, ""])
         if tokenizer is not None and (not isinstance(tokenizer, CharTokenizer) or "\n" not in tokenizer.vocab):
             raise UserError(
-                f"data=lines does not fit the checkpoint's tokenizer: it needs characters, including a newline;"
+                f"data=lines does not fit the checkpoint's tokenizer: the lines need characters and a newline;"
                 f" use a checkpoint that was trained on characters, or train {self.name} without one"
             )
         with name_text_in_errors(self.name):
@@ -68,7 +68,7 @@ class Lines(Source):
             too_long = sum(len(line) >= block_size for line in lines)
             raise UserError(
                 f"{self.name}: line {all_lines.index(longest) + 1} has {count(len(longest), 'character')}, and"
-                f" model.block_size={block_size} holds {block_size - 1} and the line's end; use"
+                f" model.block_size={block_size} has room for {block_size - 1} and the line's end; use"
                 f" model.block_size={len(longest) + 1}, or shorten the lines that are too long ({too_long:,} of"
                 f" {len(lines):,})"
             )

@@ -6,7 +6,7 @@ from headscope.data.generated import Generated, Symbols, Tokens
 
 
 class Markov(Generated):
-    """Each window draws the rows of a transition matrix from Dirichlet(1, …, 1) and follows it from a random state.
+    """Each window draws the rows of a transition matrix from Dirichlet(1, …, 1), and a chain from a random state.
 
     A model knows nothing about a chain before its window, so the best strategy is to count which states have followed
     the current state (Edelman et al. 2024, section 2: statistical induction heads).
@@ -19,16 +19,16 @@ class Markov(Generated):
 
     def sample(self, rng: np.random.Generator, n: int, block_size: int) -> tuple[Tokens, Tokens]:
         rows = rng.dirichlet(np.ones(self.vocab_size), (n, self.vocab_size)).cumsum(-1)  # (n, V, V)
-        dice = rng.random((n, block_size))
+        uniform = rng.random((n, block_size))
         window = np.empty((n, block_size + 1), dtype=np.int64)
         window[:, 0] = rng.integers(self.vocab_size, size=n)
         for t in range(block_size):
-            exceeded = dice[:, t, None] >= rows[np.arange(n), window[:, t]]  # (n, V)
+            exceeded = uniform[:, t, None] >= rows[np.arange(n), window[:, t]]  # (n, V)
             window[:, t + 1] = exceeded[:, :-1].sum(1)  # the last cumulative sum is 1, up to rounding
         return window[:, :-1], window[:, 1:]
 
     def optimum(self, x: Tokens, y: Tokens) -> float:
-        """Returns the loss of the Bayes predictor, (n_ij + 1) / (n_i + V), if j has followed i n_ij times before."""
+        """Returns the loss of the Bayes predictor (n_ij + 1) / (n_i + V): i was followed n_i times, n_ij times by j."""
         n = np.arange(len(x))
         followed = np.ones((len(x), self.vocab_size, self.vocab_size))
         nats = 0.0

@@ -23,7 +23,7 @@ class Toy(Source):
     Args:
         sentences: the sentences; None means the example.
         path: a file with one sentence per line, instead of the list.
-        vocabulary: extra words, which need not occur in a sentence; None adds a word to the example only.
+        vocabulary: extra words, which need not occur in a sentence; None: `dogs` for the example, else none.
     """
 
     name = "toy"
@@ -47,7 +47,7 @@ class Toy(Source):
         pad, end = tokenizer.pad, tokenizer.end
         if not isinstance(tokenizer, WordTokenizer) or pad is None or end is None:
             raise UserError(
-                f"data=toy does not fit the checkpoint's tokenizer: it needs words with {PAD} and {EOS};"
+                f"data=toy does not fit the checkpoint's tokenizer: the sentences need words, {PAD} and {EOS};"
                 " use a checkpoint that was trained on data=toy, or train without one"
             )
         with name_text_in_errors("data=toy"):

@@ -22,7 +22,7 @@ class Unavailable(UserError):
 class TinyShakespeare(TextSource):
     """Tiny Shakespeare, 1,115,394 characters (Karpathy, char-rnn), downloaded once and verified by its checksum.
 
-    If the download fails, a run trains on `fallback` instead, with a warning; None raises an error.
+    If the download fails, a run trains on `fallback` instead, with a warning; without one, it fails.
     """
 
     name = "tiny_shakespeare"

@@ -143,7 +143,7 @@ def check_divisible(batch_size: int, processes: int) -> None:
 
 @dataclass(eq=False)
 class TrainBatches:
-    """The endless stream of training batches. Each batch depends only on the arguments, the step and the part."""
+    """The endless stream of training batches. A batch depends only on the fields, the step and the forward pass."""
 
     windows: Windows  #: the training split
     block_size: int  #: T
@@ -153,14 +153,14 @@ class TrainBatches:
     rank: int = 0  #: index of this process
     world: int = 1  #: number of processes
     first_step: Callable[[], int] = lambda: 0  #: returns the step to start at; called when iteration begins
-    same: bool = False  #: whether every step trains on the batch of step 0, to overfit it
+    same_batch: bool = False  #: whether every step trains on the batch of step 0, to overfit it
 
     def __post_init__(self) -> None:
         check_divisible(self.batch_size, self.world)
 
     def batch(self, step: int, part: int = 0) -> Batch:
         """Returns the x and y of this process for forward pass `part` of a step, (B / world, T) each."""
-        first = 0 if self.same else (step * self.accumulate + part) * self.batch_size
+        first = 0 if self.same_batch else (step * self.accumulate + part) * self.batch_size
         indices = range(first + self.rank, first + self.batch_size, self.world)
         return self.windows.stream(self.seed, indices, self.block_size)
 

@@ -20,7 +20,7 @@ from headscope.generation.sampling import Draws, Sampling
 if TYPE_CHECKING:
     from headscope.model.transformer import LanguageModel
 
-MAX_GUESSES = 32  #: number of tokens that the draft guesses before the model checks them
+MAX_GUESSES = 32  #: maximum number of tokens that the draft guesses before the model checks them
 
 
 def context_start(length: int, block_size: int) -> int:

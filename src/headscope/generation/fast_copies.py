@@ -72,8 +72,8 @@ class EightBitLinear(nn.Module):
 def draft(model: "LanguageModel") -> "LanguageModel | None":
     """Returns a faster model that nearly always draws the same token as `model`; None if this would not save time.
 
-    It saves time for a model with a cache, in fp32 on a CPU, if reading the weights takes most of the time. Only the
-    linear layers differ: their weights have 8 bits, unless the kernel cannot compute their shape.
+    A draft saves time for a model with a cache, in fp32 on a CPU, if reading the weights takes most of the time. Only
+    the linear layers differ: their weights have 8 bits, unless the kernel cannot compute their shape.
     """
     weights = list(model.parameters())
     fits = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in weights)

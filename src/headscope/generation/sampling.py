@@ -57,9 +57,9 @@ class Sampling:
     def draw(self, logits: Tensor, noise: Tensor) -> Tensor:
         """Returns ids (...) on the CPU for logits (..., V) and noise of the same shape.
 
-        A token has the largest log p + noise with its probability p (Gumbel 1954; Maddison et al. 2014). This method
-        needs neither normalising nor sorting, and nearly equal logits nearly always draw the same token. Raises
-        UserError if the logits are not finite.
+        The token with the largest log p + noise is a sample from p (Gumbel 1954; Maddison et al. 2014). Without top_k
+        and top_p, p need not be normalised. Nearly equal logits nearly always draw the same token. Raises UserError if
+        the logits are not finite.
         """
         logits = finite(logits.float().cpu())
         if self.temperature == 0:

@@ -22,7 +22,7 @@ TEXTS_AT_ONCE = 16  #: maximum number of texts written at once, because each nee
 
 
 def opening(tokenizer: "Tokenizer") -> str:
-    """Returns the text that replaces an empty prompt: a newline if the vocabulary has one, else its first word."""
+    """Returns the text that replaces an empty prompt: a newline, or else the first token that is not special."""
     return tokenizer.decode([tokenizer.opening])
 
 

@@ -150,7 +150,7 @@ class Trained:
             max_new_tokens: the number of tokens to draw.
             temperature: 0 always takes the most likely token.
             top_k: draw only from the `top_k` most likely tokens.
-            top_p: draw only from the most likely tokens whose probabilities sum to `top_p`.
+            top_p: draw only from the fewest most likely tokens whose probabilities sum to at least `top_p`.
             seed: the seed of the random draws.
 
         Raises:

@@ -53,7 +53,7 @@ class Run(Trained):
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The content of `summary.json`: losses, seconds, parameters, hardware, head roles; empty until it ends."""
+        """The content of `summary.json`: losses, seconds, parameters, hardware, roles; empty until the run ends."""
         return RunFolder(self.folder).summary()
 
     @property
@@ -189,7 +189,7 @@ def _process_restored() -> Iterator[None]:
         with patch.dict(os.environ), warnings.catch_warnings(), torch.random.fork_rng():
             yield
     finally:
-        for signum, handler in handlers.items():  # Lightning may have replaced them
+        for signum, handler in handlers.items():  # Lightning may have replaced the handlers
             signal.signal(signum, handler)
         random.setstate(generators[0])
         np.random.set_state(generators[1])

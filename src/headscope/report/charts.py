@@ -14,7 +14,7 @@ POINTS = 32  #: the points drawn per line of losses by position
 
 
 def charts(sweep: Sweep) -> dict[str, Figure]:
-    """Returns a dict from file name to figure. Charts without data are omitted."""
+    """Returns a dictionary from file name to figure. Charts without data are omitted."""
     y, ranked = f"val/loss, {sweep.unit}", sweep.ranked
     seeds = "(mean ± sd over seeds)" if any(c.seeds > 1 for c in ranked) else "(one seed each)"
     found = {}
@@ -46,12 +46,12 @@ def with_optimum(series: Sequence[Series], sweep: Sweep) -> list[Series]:
 
 
 def loss_by_position(sweep: Sweep) -> list[Series]:
-    """Returns the loss by tokens of context, one line per combination: longer lines first, then lower final losses."""
+    """Returns the loss by tokens of context, one line per combination; the longest come first, then the lowest."""
     found = []
     for c in sweep.ranked:
         losses = [r.summary.get(BY_POSITION) for r in c.results]
         if all(losses):
-            found.append(block_means(c.name, np.array(losses).mean(0).tolist(), POINTS))  # mean over the n runs
+            found.append(block_means(c.name, np.array(losses).mean(0).tolist(), POINTS))  # mean over the runs
     return sorted(found, key=lambda s: (-s.x[-1], s.y[-1]))
 
 

@@ -67,7 +67,7 @@ class Sweep:
 
     Attributes:
         swept: the keys whose values differ between jobs; `keys` has the same keys without the seed.
-        trials: runs of a search that only served to choose values; they do not count as samples.
+        trials: runs that only served to tune one key (`hydra_plugins.headscope.Tuned`); they do not count as samples.
         completed: the other runs that ended with a finite loss; `samples` has the same runs without copies.
         ranked: the K combinations, by increasing mean loss.
     """
@@ -95,7 +95,7 @@ class Sweep:
         return sorted((Combination(keys, *group) for group in groups.items()), key=lambda c: c.mean)
 
     def summary_keys(self, prefix: str) -> set[str]:
-        """Returns the summary keys of all samples that begin with a prefix."""
+        """Returns the keys in the summaries of all samples that begin with a prefix."""
         return {key for r in self.samples for key in r.summary if key.startswith(prefix)}
 
     def significantly_lower(self, key: str) -> list[str]:

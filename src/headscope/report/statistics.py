@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 LEVEL = 0.05  #: probability that a sweep of equal combinations shows any false difference
 POWER = 0.8  #: probability of finding a true difference with `seeds_needed` seeds
-MAX_SEEDS = 100  #: `seeds_needed` tries no larger number
+MAX_SEEDS = 100  #: the largest number of seeds that `seeds_needed` tries
 
 
 def margins(variances: Array, counts: NDArray[np.int64]) -> Array:
@@ -24,8 +24,8 @@ def margins(variances: Array, counts: NDArray[np.int64]) -> Array:
 
     - The Tukey–Kramer interval over all pairs, which assumes that all combinations have the same variance.
     - Welch's interval, with the 5% divided by the K - 1 comparisons with the best (Bonferroni), for unequal variances.
-      Its degrees of freedom are limited to twice those of the smaller sample. Otherwise a sample of 2 would gain
-      certainty from a larger sample. For equal counts, the limit has no effect.
+      Its degrees of freedom are limited to twice those of the smaller sample. Otherwise a large sample would
+      make the interval of a pair with a sample of 2 too narrow. For equal counts, the limit has no effect.
 
     Simulations (`docs/LOG.md`, `tests/report/test_statistics.py`) led to this rule. Equal combinations show a false
     difference in at most 5.4% of sweeps, or 7.4% with 2 and 5 seeds and standard deviations that differ threefold.
@@ -70,7 +70,7 @@ def _pair_sums(x: Array) -> Array:
 
 
 def seeds_needed(difference: float, deviation: float, combinations: int, tried: int) -> int | None:
-    """Returns the number of seeds with which `margins` finds a difference with 80% power; None if this takes over 100.
+    """Returns the number of seeds with which `margins` finds a difference with 80% power; None if over 100.
 
     `combinations` is the number of combinations that are compared with each other, `deviation` the standard deviation
     of the losses within each, and `tried` a number of seeds that was not enough.

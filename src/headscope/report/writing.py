@@ -20,16 +20,17 @@ from headscope.report.statistics import MAX_SEEDS, differences, seeds_needed
 LONGER_CONTEXTS_NOTE = (
     "Each column gives the loss on the same targets with that number of context tokens: mean ± standard deviation over"
     " seeds. “Worse than” lists the ranks of the combinations whose loss at the longest context is significantly lower,"
-    " by the test of the ranking. Only rows “as trained” are compared: other extension methods use the same runs."
+    " by the test of the ranking. Only rows “as trained” are compared, because the other rows use the same runs."
 )
 ROLES_NOTE = (
     "“Step” is the first validation step at which a head was confirmed in the role: mean and standard deviation over"
-    " the seeds in which the role formed. “Later than” lists the ranks of the combinations in which it formed"
-    " significantly earlier, by the test of the ranking. Only combinations in which all seeds formed it are compared."
+    " the seeds in which the role formed. “Later than” lists the ranks of the combinations in which the role formed"
+    " significantly earlier, by the test of the ranking. Only combinations in which all seeds formed the role"
+    " are compared."
 )
-TRIALS_NOTE = "Each trial is one run with its own seed, used only to choose a value. Only “Jobs” lists trials too."
+TRIALS_NOTE = "Each trial is one run with its own seed, used only to choose a value. “Jobs” also lists the trials."
 UNKNOWN_COMMAND = "# not recorded: the sweep was started by another launcher"
-MAX_LINES = 10  #: maximum rows of the ranking, and maximum sentences, in the terminal
+MAX_LINES = 10  #: maximum number of rows of the ranking, and of sentences, in the terminal
 
 
 def write_report(folder: Path) -> str:
@@ -122,7 +123,7 @@ def _seeds_to_distinguish(sweep: Sweep, best: Combination, second: Combination) 
 
 
 def assumptions(sweep: Sweep) -> str:
-    """Returns an explanation of the test behind the word "worse", or an empty string if nothing was tested."""
+    """Returns an explanation of the test that decides on "worse", or an empty string if nothing was tested."""
     tested = sum(c.seeds > 1 for c in sweep.ranked)
     if tested < 2 or sweep.incomparable:
         return ""

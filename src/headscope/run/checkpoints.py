@@ -20,7 +20,7 @@ from headscope.run.processes import stop_signals
 from headscope.shell import argument
 from headscope.training.module import Callback, LanguageModule
 
-AGREE_EVERY = 10  #: number of steps between two comparisons of the ranks' flags
+AGREE_EVERY = 10  #: number of steps between two steps at which the ranks compare their signals
 
 
 class Checkpoints(Callback):
@@ -86,7 +86,7 @@ class RngState(Callback):
 
     @property
     def state_key(self) -> str:
-        """The key in the checkpoint, which older checkpoints use too."""
+        """The key of this callback in a checkpoint; older checkpoints have the same key."""
         return "Randomness"
 
     def __init__(self) -> None:
@@ -120,13 +120,13 @@ class SignalCheckpoint(Callback):
     """Saves a checkpoint and ends the run after a signal from `stop_signals`.
 
     The signal handler only sets a flag, which all ranks compare between two steps; Lightning's own handler communicates
-    with the other ranks itself and can hang. An exception ends the run, because `should_stop` would validate again.
+    with the other ranks itself and can hang. An exception ends the run, because `should_stop` would validate first.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
         self.signum = 0
-        self._before: dict[int, Any] = {}
+        self._earlier_handlers: dict[int, Any] = {}
 
     def _remember(self, signum: int, frame: FrameType | None) -> None:
         self.signum = signum
@@ -134,11 +134,11 @@ class SignalCheckpoint(Callback):
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread may set signal handlers
-        self._before = {signum: signal.signal(signum, self._remember) for signum in stop_signals()}
+        self._earlier_handlers = {signum: signal.signal(signum, self._remember) for signum in stop_signals()}
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
         if batch_idx % trainer.accumulate_grad_batches:
-            return  # the step is not complete
+            return  # in the middle of a step, which has several batches
         signum = self.signum
         if trainer.world_size > 1:
             if trainer.global_step % AGREE_EVERY:
@@ -147,7 +147,7 @@ class SignalCheckpoint(Callback):
             signum = int(trainer.strategy.reduce(flag, reduce_op="max"))
         if signum:
             progress = trainer.fit_loop.epoch_loop.batch_progress
-            # Lightning has already counted this batch, which is not processed; a resumed run would validate too early.
+            # Lightning has counted this batch, which will not be processed, so a resumed run would validate too early.
             progress.total.ready -= 1
             progress.current.ready -= 1
             self.checkpoints.save(trainer)
@@ -155,6 +155,6 @@ class SignalCheckpoint(Callback):
             raise Interrupted(signum, f"the checkpoint is saved; continue with {again}")
 
     def teardown(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
-        for signum, handler in self._before.items():
+        for signum, handler in self._earlier_handlers.items():
             signal.signal(signum, handler)
-        self._before.clear()
+        self._earlier_handlers.clear()

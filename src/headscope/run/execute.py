@@ -36,12 +36,12 @@ log = logging.getLogger(__name__)
 
 #: Warnings from Lightning and torch that do not concern the user.
 IGNORED_WARNINGS = (
-    ".*does not have many workers.*",  # workers would only copy a batch, which one indexing operation makes
-    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning calls torch in this way
+    ".*does not have many workers.*",  # no workers are needed, because one indexing operation makes a batch
+    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning, not Headscope, makes this call
     ".*`broadcast_buffers` is deprecated.*",  # the oldest supported torch has only this option
-    ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # the fp16 gradient scaler skipped the first step
+    ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # with fp16, the gradient scaler may skip the first step
     ".*recommended to use `self.log\\('val/.*sync_dist.*",  # both metrics are already summed over the ranks
-    ".*is smaller than the logging interval.*",  # the interval counts steps across Lightning's epochs
+    ".*is smaller than the logging interval.*",  # our interval counts the steps of all epochs
 )
 
 
@@ -61,7 +61,7 @@ class Run:
 
 
 def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | None = None) -> dict[str, Any]:
-    """Checks a config, claims the run's folder, trains, writes the summary, calls `report` with it, and returns it.
+    """Checks a config, claims the run's folder, trains, writes the summary, passes it to `report`, and returns it.
 
     After task=validate the summary contains only `val_loss`, in nats per token, and is not written.
 
@@ -160,9 +160,9 @@ def _build_trainer(
         # A validation in the folder of an earlier run must not replace that run's log.
         writes_log = config.task == "fit" or not folder.occupied
         loggers = [build() for build in config.logger.values() if build] if writes_log else []
-        watching = [build() for build in config.callbacks.values() if build]
+        configured = [build() for build in config.callbacks.values() if build]
         checkpoints = Checkpoints(folder)  # the last callback, because it saves the state of the others
-        callbacks = [history, RngState(), SignalCheckpoint(checkpoints), *watching, checkpoints]
+        callbacks = [history, RngState(), SignalCheckpoint(checkpoints), *configured, checkpoints]
         return build_trainer(config.trainer, choice, last_step, folder.path, callbacks, loggers, plugins)
 
 

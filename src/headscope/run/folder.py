@@ -19,11 +19,11 @@ from headscope.errors import UserError, not_written
 from headscope.files import read_json, write_atomically
 from headscope.shell import argument
 
-STARTED = "=== "  #: begins the first line that each process of a job writes to `job.log`
+STARTED = "=== "  #: begins the line that a sweep writes to `job.log` before it starts a process of the job
 
 State = Literal["waiting", "running", "completed", "interrupted", "failed", "pruned"]
 
-_held: dict[Path, FileLock] = {}  # locks of this process by folder; they outlive the `Lock` objects
+_held: dict[Path, FileLock] = {}  # the locks that this process holds, by folder; they outlive the `Lock` objects
 
 
 class Lock:
@@ -70,7 +70,7 @@ class Status:
 
     state: State
     reason: str  #: why the run failed, in a few lines
-    steps: tuple[int, int]  #: completed and planned; 0 if not yet known
+    steps: tuple[int, int]  #: numbers of completed and of planned steps; 0 if not yet known
     history: list[dict[str, float]]  #: step, seconds and val_loss of each validation
     summary: dict[str, Any]  #: `summary.json`; empty until the run ends
 
@@ -117,7 +117,7 @@ class RunFolder:
     def claim(self, resume: str | None, train: bool, first: bool) -> bool:
         """Locks the folder for a run, and returns whether the run is resumed.
 
-        A validation (`train` is false) only reads the folder, so it does not lock it. Among several processes, only the
+        A validation (`train` is false) only reads the folder, without a lock. Among several processes, only the
         `first` locks it. Raises `UserError` if the folder belongs to another run, or is the current folder.
         """
         resumed = is_resumed(self.path, self.overrides_file, resume)
@@ -131,7 +131,7 @@ class RunFolder:
         return resumed
 
     def compare(self, config: Mapping[str, Any], overrides: Sequence[str]) -> Changes:
-        """Returns what a resume with this config changes; raises `UserError` if a change cannot take effect."""
+        """Returns the changes that a resume with this config makes; raises `UserError` if one cannot take effect."""
         known, before = set(self.overrides()), self.config()
         typed = [split(o)[0] for o in overrides if o not in known]
         return changes(before, as_typed(config), typed)
@@ -214,7 +214,7 @@ class RunFolder:
 def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
     """Whether this process resumes the run or sweep in `folder`; the file `marker` exists once it has started.
 
-    `resume` is this folder or the folder of its sweep, from `resume=DIR`; it may be None if SLURM requeued the job.
+    `resume` is this folder or the folder of its sweep, from `resume=DIR`; None for a new run, or if SLURM requeued it.
     """
     here, named = folder.resolve(), Path(resume).resolve() if resume is not None else None
     requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"

@@ -18,7 +18,7 @@ class History(Callback):
     """Records (step, seconds, val_loss) at every validation; its state is saved in the checkpoint.
 
     `train_seconds` is the time from the first step to the last, excluding validations and the checkpoints, pictures and
-    samples made after them. The clock is read only after a GPU has finished its work. `wall_seconds` counts from the
+    samples made after them. Before a validation, the clock stops once the GPU is done. `wall_seconds` counts from the
     start of the process. In a resumed run, both include the time of the earlier processes up to their last checkpoint.
     `started` is the value of `time.monotonic()` when the process began; unlike the wall clock, it is never set back.
     """
@@ -28,8 +28,8 @@ class History(Callback):
         self._started = time.monotonic() if started is None else started
         self._trained_seconds = 0.0  # until the last pause
         self._resumed_at: float | None = None  # when training continued after the last pause; None during a pause
-        self.train_loss = float("nan")  #: of the step before the last validation, in nats per token
-        self.accuracy: float | None = None  #: at the last validation
+        self.train_loss = float("nan")  #: loss of the step before the last validation, in nats per token
+        self.accuracy: float | None = None  #: accuracy at the last validation
         self.history: list[dict[str, float]] = []
 
     @property
@@ -84,7 +84,7 @@ class History(Callback):
         if self.folder is None or trainer.state.fn != "fit" or not trainer.is_global_zero:
             return
         if not self.folder.started:
-            trainer.loggers = []  # otherwise Lightning would make them write again
+            trainer.loggers = []  # otherwise Lightning would make the loggers write again
             raise RunFailed(f"{self.folder} was removed while the run trained; nothing is left to resume")
         now = {"step": trainer.global_step, "max_steps": trainer.max_steps, "history": self.history}
         write_json(self.folder.progress_file, now)

@@ -26,7 +26,7 @@ GRACE = 5.0  #: seconds in which a rank may report by itself that another rank d
 KILLED = 137  #: the exit code that shells report for a process ended by SIGKILL
 TOO_LARGE = "lower batch_size and raise trainer.accumulate_grad_batches by the same factor,\n"
 TOO_LARGE += "or lower model.block_size or model.d_model"
-DIED = "another process of this run died; resume=DIR continues from its last checkpoint"
+DIED = "another process of this run died; resume=DIR continues from the last checkpoint"
 
 _ranks: list[subprocess.Popen[bytes]] = []  # the ranks that this process started
 

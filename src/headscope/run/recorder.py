@@ -14,7 +14,7 @@ from headscope.training.module import Callback
 
 
 class Recorder:
-    """A mixin for Lightning loggers, which override the supported methods; only the first process calls them."""
+    """A mixin for Lightning loggers, which override the supported methods; only the first process calls those."""
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
         """Records a picture of shape (height, width, 3)."""
@@ -26,13 +26,13 @@ class Recorder:
         """Shows several scalars in one chart."""
 
     def record_embedding(self, tag: str, vectors: NDArray[np.float32], points: Sequence[tuple[str, str]]) -> None:
-        """Records N vectors of shape (N, C) for an embedding projector; each point is a label and a class."""
+        """Records N vectors of shape (N, C) for an embedding projector, with a label and a class for each."""
 
     def record_end(self, choices: Mapping[str, int | float | str], metrics: Mapping[str, float], step: int) -> None:
         """Records the final metrics and the config values that distinguish this run from others."""
 
     def resume_at(self, step: int) -> None:
-        """Continues an earlier record after `step` (0 if there was no checkpoint), before anything else is recorded."""
+        """Continues an earlier record after `step` (0 without a checkpoint); called before any other method."""
 
 
 def recorders(trainer: Trainer) -> list[Recorder]:

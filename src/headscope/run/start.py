@@ -108,7 +108,7 @@ def start(config: TrainConfig, folder: RunFolder, resumed: bool) -> Start:
     if (named := config.checkpoint if config.task == "validate" else config.init) is None:
         return Start()
     path, source = checkpoint.find(named), config.data()
-    text = source.read if isinstance(source, TextSource) else None  # the vocabulary, if the file has none
+    text = source.read if isinstance(source, TextSource) else None  # gives the vocabulary if the file has none
     return Start(path=path, earlier=checkpoint.load(path, text))
 
 

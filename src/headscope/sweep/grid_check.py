@@ -12,7 +12,7 @@ from headscope.errors import UserError
 
 
 def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoader) -> None:
-    """Composes each job and builds the parts that need no data, in a process whose memory is freed afterwards.
+    """Composes each job, and builds the parts that need no data in another process, which then frees their memory.
 
     Prints the error of each job that cannot be built; raises `UserError` if no job can be built.
     """

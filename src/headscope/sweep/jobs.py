@@ -62,7 +62,7 @@ def value_label(key: str, value: str) -> str:
 
 
 def short_number(value: str) -> str:
-    """Returns a number rounded to four significant digits; any other text is returned unchanged."""
+    """Rounds a number with a point or an exponent to four significant digits; returns other text unchanged."""
     return f"{float(value):.4g}" if re.fullmatch(r"-?\d*\.\d+(e-?\d+)?|-?\d+e-?\d+", value) else value
 
 
@@ -81,7 +81,7 @@ class Manifest:
 
     @staticmethod
     def read(folder: Path) -> "Manifest":
-        """Returns the manifest of a sweep; if there is none (another sweeper), derives it from the runs' folders."""
+        """Returns the manifest of a sweep; if another sweeper wrote none, derives it from the runs' folders."""
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             jobs = tuple(Job(j["name"], tuple(j["overrides"]), j.get("trial", False)) for j in content["jobs"])
@@ -124,7 +124,7 @@ def claim_folder(folder: Path) -> list[Job]:
 
 
 def append_to_log(run: RunFolder, line: str) -> None:
-    """Adds a line to the log of a job; it begins with a line break, because the last line may be incomplete."""
+    """Adds a line to the log of a job, after a line break, because the log's last line may be incomplete."""
     run.path.mkdir(parents=True, exist_ok=True)
     with run.job_log.open("a", encoding="utf-8") as log:
         log.write(f"\n{line}\n")

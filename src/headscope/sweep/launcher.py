@@ -84,8 +84,8 @@ def launch(
 def tune_and_compare(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[JobReturn]:
     """Runs one trial per combination and value of the tuned key, then each combination's best value with every seed.
 
-    The report does not count trials as samples, because a value chosen for its low loss is also lucky. Raises the
-    errors of `launch`, and `RunFailed` if no trial completed.
+    The report does not count trials as samples, because a loss that was chosen as the lowest is biased
+    downwards. Raises the errors of `launch`, and `RunFailed` if no trial completed.
     """
     grid = combinations(sweeper.params, typed, sweeper.loader)
     trials, jobs = {}, []  # trials by (other overrides, value); jobs as (other overrides, value, all overrides)
@@ -102,7 +102,7 @@ def tune_and_compare(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher
     sweeper.check([*trials.values()])
     ended = zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True)
     losses = {key: done.return_value for key, done in ended if done.status == JobStatus.COMPLETED}
-    # Sorted by falling loss, so the dict keeps the value with the lowest loss of each combination.
+    # Sorted by falling loss, so the last value of a combination, which the dict keeps, has the lowest loss.
     best = dict(sorted(losses, key=lambda key: losses[key], reverse=True))
     chosen = [job for rest, value, job in jobs if best.get(rest) == value]
     if not chosen:
@@ -144,12 +144,12 @@ def typed_command() -> tuple[str, ...]:
 def _as_trained(job: Job, earlier: Job, folder: Path) -> Job:
     """Returns a completed job with the overrides that it was trained with, not those of this command."""
     config = earlier.run(folder).config()
-    true = [o for o in job.overrides if config.get(split(o)[0]) == split(o)[1]]
-    return replace(job, overrides=tuple({split(o)[0]: o for o in [*earlier.overrides, *true]}.values()))
+    matching = [o for o in job.overrides if config.get(split(o)[0]) == split(o)[1]]
+    return replace(job, overrides=tuple({split(o)[0]: o for o in [*earlier.overrides, *matching]}.values()))
 
 
 def refuse_unused(folder: Path, overrides: Sequence[str], jobs: Sequence[Job]) -> None:
-    """Raises `UserError` if no job of a sweep that has ended used one of the overrides, which would have no effect."""
+    """Raises `UserError` if an override of an ended sweep was used by no job, so that it would have no effect."""
     used = {o for job in jobs for o in job.overrides}
     if new := [o for o in overrides if o not in used]:
         ended = f"all jobs in {folder} have ended without {new[0]}"

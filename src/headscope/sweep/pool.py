@@ -123,7 +123,7 @@ def gpus_of(slot: int, per_job: int, gpus: Sequence[str]) -> str:
 
 
 class Pool:
-    """Runs the jobs of a plan, at most `n_jobs` at once; None: one without GPUs, otherwise as many as the GPUs allow.
+    """Runs the jobs of a plan, at most `n_jobs` at once (None: as many as the GPUs allow, or one without GPUs).
 
     The first signal is forwarded to the jobs, and the pool waits until they have saved their checkpoints. A second
     signal kills them. If this process is killed, its jobs end themselves; see `headscope.run.processes`.

@@ -9,10 +9,10 @@ from headscope.sweep.jobs import MANIFEST, Manifest
 
 
 def resume_overrides(folder: str, overrides: Sequence[str]) -> list[str] | None:
-    """Returns the overrides that resume a run or a sweep: recorded, new, and the folder; None if the run has completed.
+    """Returns the overrides that resume a run or a sweep in its folder; None if the run has completed.
 
-    The run checks and records all of them, so that they apply to the next resume too. Raises
-    `UserError` if no run was started in the folder, or if it has completed and the overrides do not raise its steps.
+    They are the recorded and the new ones. The run records all of them for the next resume. Raises `UserError` if no
+    run was started in the folder, or if the run has completed and the overrides do not include trainer.max_steps.
     """
     if not folder:
         raise UserError("resume= is empty; use resume=DIR with the folder of a run")

@@ -81,7 +81,7 @@ def distribution(override: Override) -> BaseDistribution:
 def corners(space: dict[str, Any]) -> list[tuple[Any, ...]]:
     """Returns the combinations of extreme values: all choices, and both ends of each range.
 
-    If there are too many combinations, returns just enough to contain each extreme value once.
+    If there are too many combinations, returns just enough to contain each extreme value at least once.
     """
     ends = [list(d.choices) if hasattr(d, "choices") else [d.low, d.high] for d in space.values()]
     if math.prod(map(len, ends)) <= MAX_CORNERS:
@@ -97,7 +97,7 @@ def _all_values(d: Any) -> list[Any]:
 
 
 def _result(status: Status) -> dict[str, Any]:
-    """Returns the result of a job for Optuna. An interrupted job counts as failed; it gets a new trial later."""
+    """Returns the result of a job for Optuna. An interrupted job counts as failed; a resume gives it a new trial."""
     loss = status.val_loss if status.state == "completed" else None
     return {"state": ENDED.get(status.state, TrialState.FAIL), "values": None if loss is None else [loss]}
 

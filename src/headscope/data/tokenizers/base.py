@@ -48,7 +48,7 @@ class Tokenizer:
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
-        """Builds a tokenizer for a text in pieces that no token crosses; the pieces do not affect the vocabulary.
+        """Builds a tokenizer for a text in pieces that no token crosses; the cuts do not affect the vocabulary.
 
         `vocab_size` is the maximum vocabulary size, for classes that choose their tokens.
         """

@@ -22,7 +22,7 @@ BYTES = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + n): byte for n, byt
 
 
 class BytePairTokenizer(Tokenizer):
-    """Byte-level BPE: tokens are bytes, or merge the most frequent pairs of tokens (Sennrich et al. 2016).
+    """Byte-level BPE: a token is a byte, or joins two tokens that are often adjacent (Sennrich et al. 2016).
 
     Any text can be encoded. A newline is always a separate token, so that text can be cut there. In `vocab`, each byte
     is written as one printable character, as in GPT-2. Each item of `merges` is a pair of tokens separated by a space;
@@ -106,5 +106,5 @@ class BytePairTokenizer(Tokenizer):
 
 
 def lines(text: str) -> Iterator[str]:
-    """Yields the lines of a text with their newlines; the library would need much memory for long pieces."""
+    """Yields the lines of a text with their newlines, because the library needs much memory for long pieces."""
     return (m[0] for m in re.finditer(r"[^\n]*\n|[^\n]+", text))
