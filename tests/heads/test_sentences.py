@@ -9,8 +9,8 @@ def test_a_role_with_its_evidence():
     text = sentences(HeadReport(1, 0, "local", {}, evidence, True), "character")
     assert text == (
         "L1H0 puts 83% of its attention on the last five characters. A head that attends to its past evenly scores 21%;"
-        " its own weights on wrong keys score 21%. Without it, the loss on the validation text rises by 0.29 ± 0.04"
-        " nats: the model needs it."
+        " this head's weights on wrong keys score 21%. Without this head, the loss on the validation text rises by 0.29"
+        " ± 0.04 nats: the model needs it."
     )
 
 
@@ -18,8 +18,8 @@ def test_a_head_that_others_stand_in_for():
     evidence = Evidence("induction", 0.91, 0.05, 0.01, "repeated", 0.004, 0.002, 5.156, 0.137)
     text = sentences(HeadReport(1, 0, "induction", {}, evidence, True), "character")
     assert text.endswith(
-        "Without it, the loss on repeated random characters rises by 0.00 ± 0.00 nats: other heads of its layer with"
-        " this role replace it. Once they are removed too, the loss rises by 5.16 ± 0.14 more: the model needs"
+        "Without this head, the loss on repeated random characters rises by 0.00 ± 0.00 nats: other heads of its layer"
+        " with this role replace it. Once they are removed too, the loss rises by 5.16 ± 0.14 more: the model needs"
         " one of them."
     )
 

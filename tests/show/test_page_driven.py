@@ -97,7 +97,7 @@ def test_the_text_is_shown_and_read_as_it_is_typed(tab, opened):
 def test_pointer_on_a_token(tab, opened):
     opened()
     tab.hover("#token-4")
-    assert "from position 4: most at" in text_of(tab, "#looks")
+    assert "from position 4, most to" in text_of(tab, "#looks")
     assert state(tab, "at") == 22
     tab.click("#token-6")
     settle(tab)
@@ -105,7 +105,7 @@ def test_pointer_on_a_token(tab, opened):
     assert "after position 6, t" in text_of(tab, "#next-at")
     assert text_of(tab, "#next-rows .actual .token") == "·", "the next token of the text is marked"
     tab.click("input[value=to]")
-    assert "L0H0 looks at position 6" in text_of(tab, "#looks")
+    assert "L0H0: attention to position 6, most from" in text_of(tab, "#looks")
     bars = tab.run(
         "[...document.querySelectorAll('#tokens [role=option]')].map((s) => +s.style.getPropertyValue('--look'))"
     )

@@ -74,7 +74,7 @@ def test_a_word_is_shown_as_typed(walk):
         (["toy", "--seed", "4294967296"], "not a whole number"),
         (["toy", "--seed", "1.5"], "not a whole number"),
         (["toy", "--sentence", "a b c"], "only fox takes --sentence"),
-        (["fox", "--sentence", "word"], "1 words; use at least two"),
+        (["fox", "--sentence", "word"], "1 word; use at least two"),
         (["fox", "--sentence", ""], "0 words"),
         (["friends", "--out", "/dev/null/x"], "choose another folder"),
         (["friends", "--out", ""], "--out is empty"),

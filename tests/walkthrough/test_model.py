@@ -116,7 +116,7 @@ def test_mistakes_are_one_line(run_folder, walk, tmp_path):
     for given, expected in (
         (["head=L9H9"], "the model has no such head; its heads are L0H0 L0H1 L1H0 L1H1"),
         (["prompt=Q"], "Q"),
-        (["prompt=t"], "1 character, and a head needs two"),
+        (["prompt=t"], "only 1 character; use at least two"),
         ([f"checkpoint={tmp_path}"], "is a folder without"),
         (["prmpt=x"], "did you mean prompt?"),
     ):

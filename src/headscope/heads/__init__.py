@@ -1,10 +1,10 @@
-"""Finds out what each attention head does. All functions take tensors and a model, without a Trainer.
+"""Measures what each attention head does. The functions need tensors and a model, but no Trainer.
 
 - `look` runs a model and records its activations; `capture` records them while you call the model yourself. Both can
   change activations during the pass with `Scale` and `Replace`.
 - The module `scores` measures attention maps, and the module `circuits` analyzes weights.
 - `ablate` and `gradient_importance` measure how much the loss depends on a head.
-- `logit_lens`, `attribute` and `patch_heads` split a model's prediction by layers and parts.
+- `logit_lens`, `attribute` and `patch_heads` show how layers and parts of a model contribute to its prediction.
 - `describe` combines scores, circuits and ablation into a report on every head: its role and the evidence for it,
   measured on validation text and on repeated random texts.
 """
@@ -15,8 +15,8 @@ from headscope.heads.capture import ActivationCache, Replace, Scale, capture, he
 from headscope.heads.probes import predictable, repeated_probe
 from headscope.heads.reports import Evidence, HeadReport, describe
 
-Seen = ActivationCache  #: former name of the class
-foreseeable = predictable  #: former name of the function
+Seen = ActivationCache  #: the former name of `ActivationCache`
+foreseeable = predictable  #: the former name of `predictable`
 
 __all__ = [
     "ActivationCache",

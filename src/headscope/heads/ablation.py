@@ -1,8 +1,8 @@
-"""Measures how the loss depends on a head: the rise without the head, and the slope in a gate on the head's output.
+"""Measures how much the loss depends on a head: by ablation, and by the gradient of a gate on the head's output.
 
-The choice of the replacement decides what an ablation measures. Zeros remove everything that the head adds, including a
-constant part that later layers may rely on. The mean output keeps that constant part and removes only the differences
-between tokens. The output on another text keeps everything that the head adds to any text.
+An ablation replaces the head's output. Zeros remove everything that the head adds, including a constant part that later
+layers may rely on. The mean output keeps that constant part and removes only the differences between tokens. The head's
+output on another text removes only the part that depends on the current text.
 
 Shapes: B texts, T positions, H heads, D head width, V vocabulary, L layers. A text of T ids has T - 1 losses, because
 the target of its last position is unknown.
@@ -78,7 +78,7 @@ def ablate_groups(
     for i, heads in enumerate(groups):
         removed[i, :, list(heads)] = True
     first, *later = model.layers()[layer:]
-    with evaluating(model):  # without dropout, these lines equal the block `first`
+    with evaluating(model):  # without dropout, these lines compute the same as the block `first`
         z = torch.where(removed, mean(cache.z)[layer], cache.z[layer]).flatten(0, 1)  # (G B, H, T, D)
         x = cache.resid[layer].repeat(g, 1, 1) + first.attention.merge(z)  # (G B, T, C)
         x = x + first.feedforward(first.norm2(x))
@@ -89,11 +89,12 @@ def ablate_groups(
 
 
 def gradient_importance(model: TransformerLM, ids: Tensor, where: Tensor | None = None) -> Tensor:
-    """Returns E|∂L/∂ξ_h| in nats (L, H): the slope of a text's mean loss in ξ_h, a gate of 1 on a head's output.
+    """Returns E|∂loss/∂ξ_h| in nats, (L, H). The gate ξ_h = 1 multiplies the output of head h.
 
-    Source: Michel et al. 2019, equation 2. The result is the mean of the absolute slopes over texts, from one
-    backward pass. No parameter's gradient changes, and the function works even under `torch.inference_mode`. Only the
-    targets in the mask `where`, bool (B, T - 1), count; None counts all. Texts without any counted target are ignored.
+    Source: Michel et al. 2019, equation 2. The loss is the mean over a text's targets, and E is the mean over texts.
+    The function uses one backward pass and works even under `torch.inference_mode`. The parameters' gradients do not
+    change. Only targets in the mask `where`, bool (B, T - 1), count; None counts all. Texts without a counted target
+    are ignored.
     """
     return look_with_importance(model, ids, where=where)[1]
 

@@ -103,9 +103,10 @@ def attribute(
 def fold_frozen_norm(norm: nn.Module, x: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
     """Turns a direction in a norm's output into the direction in its input that gives the same dot product.
 
-    LayerNorm, RMSNorm and division by the length are a linear map (centering, weights) divided by a scale that depends
-    on the input, plus a bias. The function works for any such norm: at zero, the norm's value is its bias, and its
-    derivative is the linear map up to a factor. The norm's value at x gives this factor.
+    LayerNorm, RMSNorm and division by the vector's length each apply a linear map (centering, weights), divide by a
+    scale that depends on the input, and add a bias. The function works for any such norm. At the input zero, the norm's
+    value is the bias, and the norm's derivative is the linear map up to a factor. The norm's value at x gives this
+    factor.
 
     Returns:
         `reading` (B, C) and `bias` (B,) with norm(x) · direction = x · reading + bias, for x and direction (B, C). If x
@@ -153,9 +154,9 @@ def patch_heads(
     """Replaces the output of one head in the clean run with its output in the corrupt run, for every head in turn.
 
     For `full`, all later layers use the replacement (activation patching: Vig et al. 2020; Meng et al. 2022).
-    For `direct`, only the final norm and the output layer do (path patching from the head to the logits: Wang et al.
-    2023, section 3.1); the norm's scale changes too. A head with `direct` near zero and a large `full` acts through
-    later layers.
+    For `direct`, only the final norm and the output layer use it (path patching from the head to the logits: Wang et
+    al. 2023, section 3.1). The scale of the final norm changes too. A head with `direct` near zero and a large `full`
+    acts through later layers.
 
     Args:
         model: in any mode; dropout is turned off.

@@ -22,7 +22,7 @@ OLD_NAMES = {"mixed": "z", "stream": "resid"}  #: former names of fields, still 
 
 
 class ActivationCache:
-    """The activations of the last forward pass under `capture`, after edits. They keep their autograd graph, if any.
+    """The activations of the last forward pass under `capture`, after edits. They keep their autograd graph.
 
     Reading a field raises AttributeError if the field is not recorded, or before a forward pass.
     """
@@ -35,8 +35,9 @@ class ActivationCache:
     feedforward: Tensor  #: the output of each feed-forward layer, before dropout: (L, B, T, C)
     resid: Tensor  #: the residual stream before each block and after the last: (L + 1, B, T, C)
     logits: Tensor  #: (B, T, V); always recorded
-    #: Attention weights (L, B, H, T, T), indexed [query, key]; rows sum to one. Computed again from queries and
-    #: keys, because fused kernels do not return them. The logits therefore have no gradient with respect to the maps.
+    #: Attention weights (L, B, H, T, T), indexed [query, key]; rows sum to one. They are computed again from queries
+    #: and keys, because fused kernels do not return them. The logits therefore have no gradient with respect to the
+    #: maps.
     maps: Tensor
     mixed: Tensor  #: the former name of `z`
     stream: Tensor  #: the former name of `resid`
@@ -71,7 +72,7 @@ class ActivationCache:
 
 
 class Edit(Protocol):
-    """A change to one tensor of the pass. It is called once per layer; for "resid", also after the last layer."""
+    """Changes one tensor in each layer. The pass calls it once per layer; for "resid", also after the last layer."""
 
     @property
     def at(self) -> Point: ...
@@ -96,9 +97,11 @@ class Replace:
     """Replaces a tensor, for example with its mean or zeros. `heads_at` and `positions_at` return masks for `where`."""
 
     at: Point
-    by: Tensor  #: broadcasts to the `ActivationCache` field: to (L, B, H, T, D) for "z"; may be a number
-    #: True where the tensor is replaced. Broadcasts to the field's shape without its last axis: (L, B, H, T) for "z",
-    #: (L, B, T) for "feedforward", and (L + 1, B, T) for "resid".
+    #: The new values. They broadcast to the shape of the `ActivationCache` field, such as (L, B, H, T, D) for "z"; a
+    #: tensor without dimensions sets every number to the same value.
+    by: Tensor
+    #: True where the tensor is replaced. The mask broadcasts to the field's shape without the last axis: (L, B, H, T)
+    #: for "z", (L, B, T) for "feedforward", and (L + 1, B, T) for "resid".
     where: Tensor
 
     def __call__(self, layer: int, x: Tensor) -> Tensor:
@@ -111,7 +114,7 @@ class Replace:
 
 @contextmanager
 def capture(model: TransformerLM, *fields: Field, edits: Sequence[Edit] = ()) -> Iterator[ActivationCache]:
-    """Records the activations of `model` in each call inside the `with` block, and applies `edits` in their order.
+    """Records the activations of `model` in each call inside the `with` block, and applies `edits` in order.
 
     The model runs its own code; without edits, every bit of the logits stays the same. The training mode does not
     change, so dropout is active if the model is in training mode (`look` turns dropout off). A compiled model runs
@@ -143,7 +146,7 @@ def capture(model: TransformerLM, *fields: Field, edits: Sequence[Edit] = ()) ->
 
 
 class _Hooks:
-    """The forward hooks that edit and record."""
+    """The forward hooks that edit and record activations."""
 
     def __init__(self, cache: ActivationCache, edits: Sequence[Edit]) -> None:
         self.cache = cache

@@ -73,7 +73,7 @@ def ov_eigenvalue_score(model: TransformerLM, layer: int) -> Tensor:
     _, _, value, output = head_matrices(model, layer)
     middle = center_and_weight(model.layers()[layer].norm1, unembedding(model) @ model.embedding.weight)  # (C, C)
     small = output @ middle @ value  # (H, D, D)
-    # On the CPU, because a GPU needs 0.7 s for the six heads of one layer: each small step waits for the one before.
+    # The CPU is used, because a GPU needs 0.7 s for the six heads of one layer: each small step waits for the last.
     values: Tensor = torch.linalg.eigvals(small.double().cpu())  # (H, D)
     return (values.real.sum(-1) / values.abs().sum(-1)).to(small.device)
 
@@ -82,8 +82,9 @@ def ov_eigenvalue_score(model: TransformerLM, layer: int) -> Tensor:
 def copying(model: TransformerLM, layer: int, tokens: Tensor | None = None, top: int = 1) -> Tensor:
     """Returns how many tokens a head copies, as a share of all tokens: (H,), from 0 to 1.
 
-    A head copies a token if attending to it raises the token's own logit more than all except `top` - 1 others. Ties
-    count against a token, so a head whose output is zero copies nothing. Based on the copy score of Wang et al. 2022.
+    A head copies a token if attending to the token raises its own logit more than all other logits, except at most
+    `top` - 1 of them. Ties count against a token, so a head whose output is zero copies nothing. Based on the copy
+    score of Wang et al. 2022.
     """
     circuit = ov_circuit(model, layer, tokens)  # (H, N, V)
     at = torch.arange(model.vocab_size, device=circuit.device) if tokens is None else tokens

@@ -1,6 +1,6 @@
 """A film: the attention maps and roles of all heads on one text at several training steps, to see heads form.
 
-Shapes: L layers, H heads, T positions, P = T (T + 1) / 2 pairs of a query and a key up to it.
+Shapes: L layers, H heads, T positions, P = T (T + 1) / 2 pairs of a query and a visible key.
 """
 
 import gzip

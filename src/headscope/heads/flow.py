@@ -1,4 +1,4 @@
-"""Measures the flow of information: through all layers (rollout), and with the length of each vector (norm-weighted).
+"""Measures the flow of information between positions: over all layers (rollout), or by vector length (norm-weighted).
 
 Shapes: L layers, B batch, H heads, T positions (query i, key j), D = C / H, C = d_model.
 """
@@ -29,8 +29,8 @@ def rollout(maps: Tensor) -> Tensor:
 def norm_weighted(maps: Tensor, values: Tensor, out: Tensor) -> Tensor:
     """Returns the length of the vector that each head moves from j to i: ‖A[i, j] · v_j W_O‖.
 
-    Source: Kobayashi et al. 2020, equation 5. A large weight on a short vector has little effect; heads often attend
-    to such positions when they have nothing to do. The sum of the vectors over j and heads is the output of attention.
+    Source: Kobayashi et al. 2020, equation 5. A large weight on a short vector has little effect, and heads often
+    put large weights on short vectors. The sum of the vectors over j and heads is the output of attention.
 
     Takes maps (..., H, T, T), values (..., H, T, D) and the weight of the output projection (C, H D). The result
     has the shape of the maps.

@@ -11,21 +11,23 @@ from torch import Tensor
 
 from headscope.heads.scores import earlier_equals
 
-TEXTS = 5  #: number of passages and of repeated random texts; with 5, describing heads takes 4% of training `nano`
+#: Number of passages and of repeated random texts. With 5, describing heads takes 4% of the training time of `nano`.
+TEXTS = 5
 LONGEST = 64  #: maximum tokens per text
 
 
 def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> Tensor:
     """Returns n texts of repeated random tokens: ids (n, T) with T = block_size. Each text has its own period.
 
-    An induction head, which looks up the earlier occurrence of the current token, can predict every token after the
-    first period. A head that copies from a fixed distance can predict only the text with this period: a period is more
-    than a quarter of the text and at most half of it, so no period is twice another. The periods differ as long as n
-    allows it, so one text can be a control for another. Tokens are drawn uniformly from `vocab_size`. The same seed
-    gives the same texts on every machine.
+    An induction head finds the earlier occurrence of the current token, and copies the token after it. It can therefore
+    predict every token after the first period, except the first of them. A head that copies from a fixed distance can
+    predict only texts whose period is this distance. No period is a multiple of another, because each is more than
+    a quarter of the text and at most half of it. If n is at most the number of possible periods, all periods differ, so
+    that one text can be a control for another. Tokens are drawn uniformly from the vocabulary. The same seed gives the
+    same texts on every machine.
 
     Raises:
-        ValueError: block_size is less than 4, too short to contain a period twice.
+        ValueError: block_size is less than 4.
     """
     if block_size < 4:
         raise ValueError(f"a repeated text needs at least 4 tokens, not {block_size}")
@@ -41,7 +43,7 @@ def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> T
 def predictable(ids: Tensor) -> Tensor:
     """Returns a mask of the targets of ids (B, T) that an induction head can predict: bool (B, T - 1).
 
-    It is True at t if tokens t and t + 1 also occur, one after the other, earlier in the text.
+    The mask is True at t if the pair of tokens t and t + 1 also occurs earlier in the text.
     """
     same = earlier_equals(ids)  # (B, T, T)
     return (same[:, :-1, :-1] & same[:, 1:, 1:]).any(-1)

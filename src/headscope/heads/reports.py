@@ -20,7 +20,9 @@ from headscope.model.transformer import TransformerLM
 
 COSTS = 0.01  #: minimum cost of a head that matters, in nats per token
 ERRORS = 3  #: minimum cost of a head that matters, in standard errors
-SHORTEST = 4  #: minimum tokens of a text: with 2, the first is also the previous one; with 3, some scores have one row
+#: Minimum number of tokens in a text. A text of 2 tokens cannot distinguish the first token from the previous token,
+#: and a text of 3 tokens distinguishes them in its last row only.
+SHORTEST = 4
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,14 @@ class Evidence:
     """The evidence for a head's role."""
 
     score: str  #: name of the score that stands out
-    value: float
+    value: float  #: the value of this score
     uniform: float  #: the score of a head that attends to its past evenly
-    shuffled: float  #: the score of the head's own weights in random order, or on the tokens of another text
+    shuffled: float  #: the score of this head's weights in random order, or on the tokens of another text
     probe: Probe  #: the kind of text on which the role should matter
     cost: float  #: nats per token by which the loss rises on the probe when the head is mean-ablated
-    error: float  #: standard error of the cost, as if targets were independent
-    last: float | None = None  #: the cost after the layer's other heads with this role are ablated, if measured
+    error: float  #: standard error of the cost, if the losses of targets are independent
+    #: The cost if this head is ablated last, after the layer's other heads with this role; None if not measured.
+    last: float | None = None
     last_error: float | None = None  #: standard error of `last`
 
     @property
@@ -44,7 +47,7 @@ class Evidence:
 
     @property
     def shared(self) -> bool:
-        """Whether other heads can replace this head, and the loss rises only if all of them are ablated."""
+        """Whether the loss depends on this head once the layer's other heads with this role are ablated."""
         return self.last is not None and self.last_error is not None and _matters(self.last, self.last_error)
 
 
@@ -56,7 +59,7 @@ class HeadReport:
     head: int
     role: Role
     scores: dict[str, float]
-    evidence: Evidence | None  #: None without a role
+    evidence: Evidence | None  #: None if the head has no role
     confirmed: bool
 
     @property
@@ -71,7 +74,7 @@ class ScoreInputs(NamedTuple):
     model: TransformerLM
     maps: Tensor  #: attention maps on the text, (L, B, H, T, T)
     importance: Tensor  #: `gradient_importance` on the text, (L, H)
-    tokens: Tensor  #: all tokens of both probes, each once, (N,)
+    tokens: Tensor  #: the distinct tokens of both probes, (N,)
 
 
 #: Scores that give no role, by name. To add a score, add its row here. Each returns (L, H).
@@ -88,8 +91,8 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor | None = None,
 
     A role is confirmed if mean ablation of the head costs at least `COSTS` nats per token and `ERRORS` standard errors
     on the role's probe: on all targets of the text, or on the predictable targets of the repeated texts. Heads of the
-    same role can replace each other (Wang et al. 2022, section 3.4, backup heads; McGrath et al. 2023). A head that
-    costs less is therefore ablated a second time, after all other heads of its layer that have its role.
+    same role can replace each other (Wang et al. 2022, section 3.4, backup heads; McGrath et al. 2023). If the cost is
+    lower, the head is therefore ablated a second time, after all other heads of its layer that have its role.
 
     Args:
         model: left unchanged.
@@ -114,7 +117,8 @@ def inspect(
 ) -> tuple[list[HeadReport], ActivationCache]:
     """Returns the reports of `describe`, and the maps, values, z and resid of the forward pass on the text.
 
-    This takes one forward pass per probe, one backward pass, and partial passes that start at each layer with a role.
+    The function runs one forward pass per probe and one backward pass. For the ablations, it runs further forward
+    passes, which start at the layer of the ablated heads.
     """
     if text.shape[1] < SHORTEST:
         raise ValueError(f"heads are described on texts of at least {SHORTEST} tokens, not {text.shape[1]}")
@@ -144,9 +148,9 @@ def inspect(
                 rule, found = ROLE_RULES[role], measured[role]
                 value, shuffled = found.value[layer, head].item(), found.shuffled[layer, head].item()
                 evidence = Evidence(rule.score, value, found.uniform, shuffled, rule.probe, *costs[head])
-            own = {name: column[layer][head] for name, column in columns.items()}
+            head_scores = {name: column[layer][head] for name, column in columns.items()}
             confirmed = evidence is not None and (evidence.needed or evidence.shared)
-            reports.append(HeadReport(layer, head, role, own, evidence, confirmed))
+            reports.append(HeadReport(layer, head, role, head_scores, evidence, confirmed))
     return reports, on_text
 
 
@@ -155,7 +159,7 @@ def _costs(
 ) -> dict[int, tuple[float, ...]]:
     """Returns `cost`, `error` and, if measured, `last` and `last_error` for each head of a layer that has a role.
 
-    `rises` takes a probe and G groups of heads; it returns how much each target's loss rises without each, (G, N).
+    `rises` takes a probe and G groups of heads, and returns how much each target's loss rises without each: (G, N).
     """
     found: dict[int, tuple[float, ...]] = {}
     for probe in get_args(Probe):

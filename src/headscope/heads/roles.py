@@ -20,9 +20,9 @@ Probe = Literal["text", "repeated"]  #: validation text, or repeated random toke
 Role = str  #: a key of `ROLE_RULES`, or `NO_ROLE`
 NO_ROLE = "none"
 
-#: A score stands out if it covers at least this share of the way from chance to 1. Olsson et al. 2022 use 0.4 from 0 to
-#: 1. TransformerLens also uses 0.4, but its score cannot exceed 0.5 on its repeated tokens, so its threshold is 0.8 on
-#: this scale.
+#: A score stands out if it is at least this high on a scale where chance is 0 and the maximum is 1. Olsson et al. 2022
+#: use 0.4 without subtracting chance. TransformerLens also uses 0.4, but its score on repeated tokens cannot exceed
+#: 0.5, so its threshold is 0.8 of the maximum.
 STANDS_OUT = 0.4
 EVEN = 0.95  #: minimum evenness of a head with the role “uniform”
 
@@ -77,7 +77,7 @@ def token_score(score: Callable[[Tensor, Tensor], Tensor]) -> Callable[[ProbeMap
     """Returns a function that measures a score of tokens. Its control uses the head's maps with another text's tokens.
 
     A head that always looks back a fixed distance scores as high in the control, so it does not stand out. The higher
-    of the control and the score of a uniform head counts as chance.
+    of the control's score and a uniform head's score counts as chance.
     """
 
     def measure(probe: ProbeMaps) -> Measurement:
@@ -102,7 +102,8 @@ class RoleRule(NamedTuple):
     sentence: str  #: continues the head's name; {share} is the score in percent, {unit} character, word or token
     caption: str  #: caption of the score's picture
     is_high: Callable[[Measurement], Tensor] = stands_out
-    is_fallback: bool = False  #: whether heads get this role only if no other role applies; the first fallback wins
+    #: Whether a head gets this role only if no other role applies. If several fallbacks apply, the first row is used.
+    is_fallback: bool = False
 
 
 # fmt: off
@@ -161,7 +162,7 @@ def name_roles(measured: Mapping[Role, Measurement]) -> list[list[Role]]:
 
 
 def random_order(ids: Tensor, seed: int) -> Tensor:
-    """Returns a random order of keys for each query of ids (B, T): (B, T, T). Row i has 0 … i first, then the rest."""
+    """Returns an order of keys for each query of ids (B, T): (B, T, T). Row i begins with a random order of 0 … i."""
     b, t = ids.shape
     noise = torch.rand(b, t, t, generator=torch.Generator().manual_seed(seed))
     return (noise + torch.ones(t, t).triu(1)).argsort(-1)

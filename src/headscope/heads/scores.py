@@ -69,13 +69,13 @@ def distance_profile(maps: Tensor) -> Tensor:
 
 
 def on_targets(maps: Tensor, targets: Tensor) -> Tensor:
-    """Returns the weight that a row puts on its targets, averaged over rows with targets: (..., H), NaN if none has.
+    """Returns the mean weight on targets, over the rows that have a target: (..., H), or NaN if no row has one.
 
     Targets are bool, (T, T) or (B, T, T), and lie at or before the query.
     """
     b, t = maps.shape[-4], maps.shape[-1]
     targets = targets.expand(b, t, t)
-    rows = (maps * targets[:, None]).sum(-1)  # (..., B, H, T); a sum over each row first is the most accurate
+    rows = (maps * targets[:, None]).sum(-1)  # (..., B, H, T); summing each row first loses the least precision
     return rows.sum((-3, -1)) / targets.any(-1).sum()
 
 

@@ -11,7 +11,7 @@ def sentences(report: HeadReport, unit: str) -> str:
         return f"{report.name} has no role: none of its scores stands out from chance."
     does = ROLE_RULES[report.role].sentence.format(share=f"{e.value:.0%}", unit=unit)
     text = "the validation text" if e.probe == "text" else f"repeated random {unit}s"
-    chance = f"A head that attends to its past evenly scores {e.uniform:.0%}; its own weights on wrong keys score"
+    chance = f"A head that attends to its past evenly scores {e.uniform:.0%}; this head's weights on wrong keys score"
     change = f"{'rises' if e.cost >= 0 else 'falls'} by {abs(e.cost):.2f} ± {e.error:.2f} nats"
     if e.needed:
         verdict = "the model needs it"
@@ -22,4 +22,5 @@ def sentences(report: HeadReport, unit: str) -> str:
         )
     else:
         verdict = "too little to conclude that the model needs it"
-    return f"{report.name} {does}. {chance} {e.shuffled:.0%}. Without it, the loss on {text} {change}: {verdict}."
+    effect = f"Without this head, the loss on {text} {change}: {verdict}."
+    return f"{report.name} {does}. {chance} {e.shuffled:.0%}. {effect}"

@@ -105,6 +105,6 @@ LEGEND = (
     "value: the score that stands out. uniform: the score of a head that attends to its past evenly. shuffled: the\n"
     "score of this head's weights on wrong keys. ablation cost: by how many nats per token the loss on the role's\n"
     "texts rises when the head's output is replaced with its mean, ± one standard error. cost after others: the same\n"
-    "when the layer's other heads with this role, which may replace it, are already ablated. verdict: a role is\n"
-    "confirmed if one of the two costs is at least 0.01 nats and 3 standard errors."
+    "when the layer's other heads with this role, which may replace this head, are already ablated. verdict: a role\n"
+    "is confirmed if one of the two costs is at least 0.01 nats and 3 standard errors."
 )

@@ -17,7 +17,7 @@ class QKNorm(nn.Module):
         super().__init__()
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalises queries and keys (B, H, T, D) and keeps their shapes."""
+        """Returns normalised queries and keys in their shapes, (B, H, T, D). This base class does not change them."""
         return q, k
 
 

@@ -56,10 +56,10 @@ class Block(nn.Module):
 
 
 class TransformerLM(LanguageModel):
-    """A decoder-only transformer as in Part 4 (`docs/PART4.md`): LayerNorm, no biases in attention, untied head.
+    """A decoder-only transformer as in Part 4 (`docs/PART4.md`): LayerNorm, no attention biases, untied output layer.
 
-    Matrices are initialised with N(0, 1/fan-in). The head and the layers that write into the residual stream start at
-    zero, so the first loss is ln V and every block starts as the identity (Zhang et al. 2019, Fixup).
+    Matrices are initialised with N(0, 1/fan-in). The output layer `head` and the layers that write into the residual
+    stream start at zero, so the first loss is ln V and every block starts as the identity (Zhang et al. 2019, Fixup).
 
     Args:
         vocab_size, d_model, n_heads, n_layers, block_size: V, C, H, L, and the longest sequence T. H divides C.

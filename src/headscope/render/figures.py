@@ -28,7 +28,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 DASHES = ((), (6, 2), (2, 2), (7, 2, 2, 2), (10, 3), (4, 4), (1, 3))  #: dashes and gaps in line widths; () is solid
 MARKS = ("o", "^", "s", "D", "v", "P", "*")
 REST = "#999999"  #: colour of all series after the seventh; the legend calls them “others”
-EARLY = 0.25  #: first part of the x axis, which the y limits ignore because a steep start would flatten the curves
+EARLY = 0.25  #: start of the x axis, as a fraction; the y limits ignore it, because a steep start flattens the curves
 LEGEND_WIDTH = 50  #: characters in a line of the legend
 SVG = "http://www.w3.org/2000/svg"
 
@@ -93,7 +93,7 @@ def curves(
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_locator(NullLocator())
-    if log_x or max(x for s in series for x in s.x) >= 1000:  # below, the formatter would write 0.15 as 150m
+    if log_x or max(x for s in series for x in s.x) >= 1000:  # for small x, the formatter would write 0.15 as 150m
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.ticklabel_format(axis="y", useOffset=False)
     drawn = [_draw(axes, s, number) for number, s in reversed([*enumerate(series)])][::-1]  # the first series on top

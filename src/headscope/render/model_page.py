@@ -1,4 +1,4 @@
-"""Writes the page that runs a model: one HTML file with its style, script and weights that loads nothing else.
+"""Builds the page that runs a model: one HTML file with its style, script and weights, which loads no other file.
 
 The script consists of the JavaScript modules in `model_page/`. Each module can be read and tested by itself.
 """

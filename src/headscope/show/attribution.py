@@ -14,8 +14,8 @@ from headscope.show.request import ShowRequest
 ROWS = 24  #: default number of parts in the table
 BAR = 16  #: characters in the longest bar
 FROZEN = (
-    "The final norm divides by a scale that depends on all parts. Here this scale is held at its value,"
-    " so that each part has its own share of the logit and the shares add up."
+    "The final norm divides the residual stream by a scale that depends on all parts of the model. This table treats"
+    " the scale as a constant, so that each part has its own contribution and the contributions add up to the logit."
 )
 
 
@@ -32,7 +32,7 @@ def show(request: ShowRequest) -> None:
     first, second = order[:1], order[1:2] if len(order) > 1 else order[:1]
     to_logit, to_lead = attribute(model, ids, first), attribute(model, ids, first, second)
     token, other = (Text(label(request.tokenizer.show(int(i)))) for i in (first, second))
-    shares = [(name, x, lead) for (name, x), (_, lead) in zip(to_logit.named(), to_lead.named(), strict=True)]
+    contributions = [(name, x, lead) for (name, x), (_, lead) in zip(to_logit.named(), to_lead.named(), strict=True)]
     console = Console()
     console.print(Text.assemble("most likely next: ", (str(token), "bold"), f", probability {float(p[first]):.4f}"))
     table = Table(box=box.SIMPLE)
@@ -40,7 +40,7 @@ def show(request: ShowRequest) -> None:
     table.add_column(Text.assemble("logit of ", token), justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column(Text.assemble("lead over ", other), justify="right", no_wrap=True)
-    rows = largest(shares, request.rows or ROWS)
+    rows = largest(contributions, request.rows or ROWS)
     longest = max(abs(x) for _, x, _ in rows)
     for name, x, lead in rows:
         bar = ("█" if x > 0 else "░") * round(abs(x) / max(longest, 1e-9) * BAR)
@@ -51,10 +51,10 @@ def show(request: ShowRequest) -> None:
     console.print(FROZEN, soft_wrap=True)
 
 
-def largest(shares: list[tuple[str, float, float]], rows: int) -> list[tuple[str, float, float]]:
-    """Returns the `rows` largest shares and the sum of the others, in descending order of value."""
-    by_size = sorted(shares, key=lambda share: -abs(share[1]))
+def largest(contributions: list[tuple[str, float, float]], rows: int) -> list[tuple[str, float, float]]:
+    """Returns the `rows` contributions of the largest size and the sum of the others, in descending order of value."""
+    by_size = sorted(contributions, key=lambda part: -abs(part[1]))
     kept, rest = by_size[:rows], by_size[rows:]
     if rest:
         kept.append((f"{len(rest)} others", sum(x for _, x, _ in rest), sum(lead for _, _, lead in rest)))
-    return sorted(kept, key=lambda share: -share[1])
+    return sorted(kept, key=lambda part: -part[1])

@@ -34,7 +34,7 @@ def passages(request: ShowRequest) -> Tensor:
     """Returns the texts on which heads are described, ids (B, T): the run's texts, or else texts from the model."""
     text = request.probe_texts()
     if text is None:
-        print("the checkpoint has no validation text; heads are described on text from the model", file=sys.stderr)
+        print("the checkpoint has no validation text; heads are described on generated text", file=sys.stderr)
         start = torch.full((TEXTS, 1), request.tokenizer.opening)
         generators = [torch.Generator().manual_seed(seed) for seed in range(TEXTS)]
         length = min(LONGEST, request.model.block_size) - 1
@@ -91,7 +91,7 @@ def show(request: ShowRequest) -> None:
     model, folder, text = request.transformer(), request.folder("heads"), passages(request)
     found = describe(model, text)
     print(table.as_text(found))
-    print("\nfrom the weights of the heads (without positions), and from their attention maps:")
+    print("\ncopies and matches are from the weights (without positions), distances from the attention maps:")
     names = [label(request.tokenizer.show(i)) for i in range(len(request.tokenizer))]
     print("\n".join(describe_habits(model, text, names)))
     write_atomically(folder / "heads.csv", table.to_csv(table.rows(found, request.about.get("step", 0))).encode())

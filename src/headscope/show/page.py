@@ -48,11 +48,11 @@ def target(request: ShowRequest) -> Path:
         if request.out.is_dir():
             raise UserError(f"out={request.out} is a folder; name a file, such as out=model.html")
         return request.out
-    at = f"-step{request.about['step']}" if "step" in request.about else ""
+    suffix = f"-step{request.about['step']}" if "step" in request.about else ""
     if request.out is None:
         folder = request.folder("page")
         return folder.with_name(f"{folder.name}.html")  # not with_suffix: a name such as nano-0.9 has a dot
-    return request.folder("") / f"model{at}.html"
+    return request.folder("") / f"model{suffix}.html"
 
 
 def page(request: ShowRequest, full_precision: bool = False) -> str:
@@ -175,7 +175,7 @@ def _film(request: ShowRequest, prompt: Tensor, runs: bool) -> Film | None:
 
 
 def _vocabulary(tokenizer: "Tokenizer") -> dict[str, Any]:
-    """Returns the data with which the page splits text into tokens and shows tokens."""
+    """Returns the data that the page needs to split text into tokens and to show tokens."""
     return {
         "unit": tokenizer.unit,
         "split_rule": tokenizer.split_rule,

@@ -30,9 +30,9 @@ class ShowRequest:
     tokenizer: "Tokenizer"
     prompt: str  #: as typed; if it has no tokens, the tokenizer's default starting text is used
     checkpoint: Path  #: the file from which the model was loaded
-    about: Mapping[str, Any] = field(default_factory=dict)  #: what the checkpoint records about its run
+    about: Mapping[str, Any] = field(default_factory=dict)  #: the checkpoint's record of its run
     rows: int | None = None  #: rows of a table; None uses the table's default
-    out: Path | None = None  #: a folder for files; None uses a folder next to the checkpoint
+    out: Path | None = None  #: a folder for files (or the file of show=page); None: next to the checkpoint
     film: Path | None = None  #: the run's film (attention maps recorded during training), if it has one
 
     @property
@@ -52,7 +52,7 @@ class ShowRequest:
 
     @cached_property
     def head_reports(self) -> list[HeadReport]:
-        """A report on every head; empty if the model has no heads, or the checkpoint no suitable validation texts."""
+        """A report on every head; empty if the model has no heads or the checkpoint has no suitable texts."""
         texts = self.probe_texts()
         if not isinstance(self.model, TransformerLM) or texts is None or texts.shape[1] < SHORTEST:
             return []
@@ -66,8 +66,8 @@ class ShowRequest:
         return self.model
 
     def folder(self, name: str) -> Path:
-        """Returns the folder for files: `out`, or next to the checkpoint a folder named after it and its step."""
+        """Returns the folder for files: `out`, or a folder next to the checkpoint, named after its name and step."""
         if self.out is not None and self.out.exists() and not self.out.is_dir():
             raise UserError(f"out={self.out} is a file; choose a folder")
-        at = f"-step{self.about['step']}" if "step" in self.about else ""
-        return self.out or self.checkpoint.parent / f"{self.checkpoint.stem}{at}-{name}"
+        suffix = f"-step{self.about['step']}" if "step" in self.about else ""
+        return self.out or self.checkpoint.parent / f"{self.checkpoint.stem}{suffix}-{name}"

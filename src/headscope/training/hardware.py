@@ -63,7 +63,7 @@ LONG = 2000  #: in runs of at least this many steps, compiling is expected to sa
 
 
 def choose(machine: Machine, options: TrainerOptions) -> Choice:
-    """Returns the settings for a run: options as given; every other setting gets a value that suits the machine."""
+    """Returns the settings for a run: the given options, and for all other settings, values that suit the machine."""
     accelerator = options.accelerator
     if accelerator == "auto":
         accelerator = "gpu" if machine.gpus else "mps" if machine.mps else "cpu"

@@ -1,4 +1,4 @@
-"""The config group `trainer`: the arguments of Lightning's Trainer that a config can set, and why not the others."""
+"""The config group `trainer`: the arguments of Lightning's Trainer that a config can set, and why not the rest."""
 
 import math
 import re

@@ -49,7 +49,7 @@ def build_trainer(
     loggers: Sequence[Logger],
     plugins: Sequence[ClusterEnvironment] = (),
 ) -> Trainer:
-    """Returns the Trainer of a run that ends after `last_step`; `convert_errors` converts what Lightning raises."""
+    """Returns the Trainer of a run that ends after `last_step`; `convert_errors` converts Lightning's errors."""
     if options.profiler:
         log.info(f"the profile will be saved to {folder}/fit-profile.txt")
     given = {name: value for name, value in vars(options).items() if name not in OURS}
@@ -57,7 +57,7 @@ def build_trainer(
         "default_root_dir": folder,
         "accelerator": choice.accelerator,
         "devices": choice.devices,
-        # Our buffers never change. Broadcasting them in each forward pass would block ranks with more batches.
+        # Our buffers never change. Broadcasting them in each forward pass would block a rank with more batches.
         "strategy": DDPStrategy(broadcast_buffers=False) if choice.strategy == "ddp" else choice.strategy,
         "precision": choice.precision,
         "max_steps": last_step,

@@ -24,9 +24,10 @@ from headscope.walkthrough.walk import Walk
 
 WALKS = {walk.name: walk for walk in (toy.WALK, friends.WALK, fox.WALK, causal_head.WALK, part4.WALK, model.WALK)}
 SEEDS = 2**32  #: NumPy and PyTorch both accept all seeds below this number
-MAX_SHOWN = 8  #: columns or rows of a matrix; a larger matrix is shown as its first 6 and its last
+#: Most columns of a matrix that are shown; twice as many rows fit. Of more, only the first 6 and the last are shown.
+MAX_SHOWN = 8
 NARROWEST = 80  #: characters; in a narrower terminal, lines wrap, because numbers must not be cut
-READABLE = 100  #: width of running text, in characters
+READABLE = 100  #: maximum width of running text, in characters
 
 
 class _Console(Console):
@@ -98,7 +99,7 @@ def _write_all(console: Console, folder: Path) -> None:
 
 
 def _write(folder: Path, results: Mapping[Walk, WalkResult]) -> list[Path]:
-    """Writes each walk's page and NAME-NN-TITLE.png for each of its matrices; returns the paths of the pages."""
+    """Writes each walk's page, and NAME-NN-TITLE.png for each matrix except tables; returns the paths of the pages."""
     present = [walk for walk in WALKS.values() if walk in results or (folder / walk.file).is_file()]
     model_pages = [result.numbers.page for result in results.values() if result.numbers.page]
     model_pages += [*sorted(folder.glob("model-step*.html")), *folder.glob("model.html")]

@@ -17,7 +17,7 @@ AT = [f"t{i}" for i in range(T)]
 
 
 def shrink(scores: Tensor, scale: float) -> Tensor:
-    return scores * scale  # 1/√D
+    return scores * scale  # by default 1/√D
 
 
 def compute(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask: bool = True) -> Numbers:
@@ -35,25 +35,28 @@ def compute(seed: int, *, scale: Annotated[float, Ge(0), Le(10)] = D**-0.5, mask
     visible = hide_later(scores) if mask else scores
     numbers.add(("scores", "Q Kᵀ", scores), ("masked scores", "S", visible), rows=AT, columns=AT)
     # %% Weights, not scaled
-    plain = weigh(visible)
-    numbers.add(("weights", "A", plain), rows=AT, columns=AT, kind="weights")
+    weights = weigh(visible)
+    numbers.add(("weights", "A", weights), rows=AT, columns=AT, kind="weights")
     # %% Weights, scaled
-    shrunk = shrink(scores, scale)  # before the mask, because 0 times -∞ is NaN
-    scaled = weigh(hide_later(shrunk) if mask else shrunk)
-    numbers.add(("scaled weights", "A'", scaled), rows=AT, columns=AT, kind="weights")
+    scaled_scores = shrink(scores, scale)  # before the mask, because 0 times -∞ is NaN
+    scaled_weights = weigh(hide_later(scaled_scores) if mask else scaled_scores)
+    numbers.add(("scaled weights", "A'", scaled_weights), rows=AT, columns=AT, kind="weights")
     # %% Values
-    by_v = mix(scaled, v)  # (B, T, D)
-    taken = weight_values(scaled[:, -1], v)  # (B, T, D)
-    numbers.add(("values", "V", v), ("weighted values", "A'[t7] · V", taken), ("output by v", "Y", by_v), rows=AT)
+    output = mix(scaled_weights, v)  # (B, T, D)
+    weighted = weight_values(scaled_weights[:, -1], v)  # (B, T, D)
+    numbers.add(("values", "V", v), ("weighted values", "A'[t7] · V", weighted), ("output by v", "Y", output), rows=AT)
     # %% Without values
-    numbers.add(("output by x", "A X", mix(plain, x)), rows=AT)
+    numbers.add(("output by x", "A X", mix(weights, x)), rows=AT)
     # %%
-    row = 2 + int(plain[0, 2:].amax(-1).argmax())  # the row with the largest weight, except t0 and t1
-    finite, best, last = visible[0][visible[0].isfinite()], int(plain[0, row].argmax()), int(plain[0, -1].argmax())
-    numbers.update(row=AT[row], column=AT[best], largest=plain[0, row, best], largest_scaled=scaled[0, row].max())
-    numbers.update(favourite=AT[last], lowest=finite.min(), highest=finite.max(), is_scaled=scale != 0)
-    numbers.update(spread=scores.std(), spread_scaled=shrunk.std(), apart=(plain[0] - scaled[0]).abs().max())
-    numbers["difference"] = (attention(q, k, v, scale=scale, causal=mask) - by_v).abs().max() if scale else 0
+    row = 2 + int(weights[0, 2:].amax(-1).argmax())  # the row with the largest weight, except t0 and t1
+    best, favourite = int(weights[0, row].argmax()), int(weights[0, -1].argmax())
+    seen = visible[0][visible[0].isfinite()]
+    numbers.update(row=AT[row], column=AT[best], favourite=AT[favourite])
+    numbers.update(largest=weights[0, row, best], largest_scaled=scaled_weights[0, row].max())
+    numbers.update(lowest=seen.min(), highest=seen.max(), is_scaled=scale != 0)
+    numbers.update(spread=scores.std(), spread_scaled=scaled_scores.std())
+    numbers["apart"] = (weights[0] - scaled_weights[0]).abs().max()
+    numbers["difference"] = (attention(q, k, v, scale=scale, causal=mask) - output).abs().max() if scale else 0
     return numbers
 
 

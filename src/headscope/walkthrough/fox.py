@@ -51,7 +51,7 @@ def split(sentences: Sequence[str]) -> tuple[list[str], list[str]]:
     texts = [[label(word) for word in sentence.split()] for sentence in sentences]
     words, n = texts[-1], sum(map(len, texts))
     if len(words) < 2:
-        raise UserError(f"--sentence {sentences[-1]!r} has {len(words)} words; use at least two")
+        raise UserError(f"--sentence {sentences[-1]!r} has {len(words)} word{'s' * (not words)}; use at least two")
     if n > LONGEST:
         raise UserError(f"the sentences have {n:,} words; use at most {LONGEST:,}")
     return words, list(dict.fromkeys(word for text in texts for word in text))
@@ -64,7 +64,7 @@ def compute(
     window: Annotated[int, Ge(1), Le(LONGEST)] = WINDOW,
     width: Annotated[int, Ge(1), Le(300)] = D,
 ) -> Numbers:
-    """Walks through the last sentence; the others only add words to the vocabulary."""
+    """Computes the walk for the last sentence; the other sentences only add words to the vocabulary."""
     numbers = Numbers(window=window, width=width, sentences=len(sentences), has_more=len(sentences) > 1)
     # %% Words to vectors
     words, vocabulary = split(sentences)
@@ -110,7 +110,7 @@ def compute(
     numbers.update(best=best, best_word=words[best], nearest=vocabulary[nearest], nearest_place=nearest)
     numbers.update(before=max(0, at - 1), later=weights[at + 1 :].sum(), nearer=(distances < distances[follower]).sum())
     numbers["difference"] = (attention(q, k, v, causal=False) - context).abs().max()
-    # the errors of a program that looks up words by a wrong index
+    # the mistakes of a program that looks up a word by its index in the wrong list
     place, first = int(twice.argmax()), words.index(words[at])
     found = vocabulary[place] if place < len(vocabulary) else ""
     numbers.update(finds_another=found not in ("", words[place]), finds_none=not found, is_repeated=first < at)

@@ -80,7 +80,7 @@ class Matrix:
         return Matrix(title, self.symbol, self.values[part], self.rows[part], self.columns, self.kind, is_view=True)
 
     def indices(self, row: str, column: str) -> list[Any]:
-        """Returns the indices of a cell from labels or indices as text; a reduction becomes a slice of all indices."""
+        """Returns the indices of a cell. Each text is a label, an index, or a reduction, which selects all indices."""
         return [
             int(name) if NUMBER.fullmatch(name) else slice(None) if name in REDUCTIONS else labels.index(name)
             for labels, name in ((self.rows, row), (self.header, column))
@@ -111,12 +111,12 @@ class Numbers(dict[str, Any]):
     def add(self, *entries: tuple[str, str, Tensor], rows: Sequence[str], **options: Any) -> None:
         """Adds (title, symbol, values); values (R,) become one column, and (B, R, N) show only batch element 0."""
         for title, symbol, values in entries:
-            shape = options
+            fields = options
             if values.ndim != 2:
                 part = ", only batch element 0" if values.ndim == 3 and len(values) > 1 else ""
-                shape = {"shape": f"{tuple(values.shape)}{part}"} | options
+                fields = {"shape": f"{tuple(values.shape)}{part}"} | options
                 values = values[0] if values.ndim == 3 else values[:, None]
-            self[title] = Matrix(title, symbol, values, rows, **shape)
+            self[title] = Matrix(title, symbol, values, rows, **fields)
 
     def equation(self, text: str) -> list[Matrix | str]:
         """Parses text such as `[queries] × [keys]ᵀ = [scores]` into matrices and the signs between them."""

@@ -132,28 +132,30 @@ def _add_prediction(numbers: Numbers, request: ShowRequest, ids: Tensor, at: Hea
     top = p.topk(min(TOP, len(p))).indices
     tokens = [label(request.tokenizer.show(i)) for i in top.tolist()]
     logits = look(model, ids[None]).logits[0, -1][top]
-    both, shape = torch.stack((logits.double(), push(model, ids, top, at)), -1), f"({len(p)},), the likeliest"
-    numbers.add(("next", "z", both), rows=tokens, columns=("logit", f"from {name}"), shape=shape)
+    added = push(model, ids, top, at)  # by this head, to each of these logits
+    pair, shape = torch.stack((logits.double(), added), -1), f"({len(p)},), only the most likely"
+    numbers.add(("next", "z", pair), rows=tokens, columns=("logit", f"from {name}"), shape=shape)
     found = attribute(model, ids[None], top[:1])
     rows = [*largest([(part, x, 0.0) for part, x in found.named()], PARTS), ("logit", float(found.logit), 0.0)]
     parts, adds, _ = zip(*rows, strict=True)
     notes, title = ["this head" * (part == name) for part in parts], f"contributions to the logit of “{tokens[0]}”"
     numbers["contributions"] = Matrix(title, "Σ", torch.tensor(adds)[:, None], parts, ("adds",), notes=notes)
-    both, shape = torch.stack((p[top], p_without[top]), -1), f"({len(p)},) each, the likeliest"
-    numbers.add(("probabilities", "P", both), rows=tokens, columns=("with", "without"), kind="weights", shape=shape)
+    pair, shape = torch.stack((p[top], p_without[top]), -1), f"({len(p)},) each, only the most likely"
+    numbers.add(("probabilities", "P", pair), rows=tokens, columns=("with", "without"), kind="weights", shape=shape)
     numbers.update(first=tokens[0], vocabulary=len(p), change=float(p_without[top[0]].log() - p[top[0]].log()))
 
 
 @lru_cache(maxsize=8)  # every suggested change runs the walk with the same model
 def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor, dict[Head, str]]:
-    """Returns the model, the ids (T,) and a text about each head; a new time `modified` loads the file again."""
+    """Returns a request with the model, the ids (T,) of the text, and sentences about each head.
+
+    `modified` is the time when the file last changed. A changed file has no cached result, so it is loaded again.
+    """
     model, tokenizer, about = checkpoints.load(path)
     request = ShowRequest(model, tokenizer, prompt, path, about)
     ids = request.context()[0] if prompt else _choose_text(request)
     if len(ids) < 2:
-        raise UserError(
-            f"--set prompt={prompt}: the text has only 1 {tokenizer.unit}, and a head needs two to choose from"
-        )
+        raise UserError(f"--set prompt={prompt}: the text has only 1 {tokenizer.unit}; use at least two")
     try:
         reports = show_heads.reports(request)
     except UserError:  # the texts in the checkpoint are too short
@@ -178,7 +180,7 @@ def _choose_text(request: ShowRequest) -> Tensor:
 
 
 def _find_head(model: TransformerLM, ids: Tensor, name: str) -> Head:
-    """Returns the named head, or for "", the head that changes the most likely token's probability most."""
+    """Returns the named head; for "", the head whose removal changes the most likely token's probability most."""
     names = {f"L{i}H{j}": (i, j) for i in range(model.n_layers) for j in range(model.n_heads)}
     if name.upper() in names:
         return names[name.upper()]
@@ -188,4 +190,4 @@ def _find_head(model: TransformerLM, ids: Tensor, name: str) -> Head:
     return max(names.values(), key=lambda at: abs(float(remove(model, ids, at, zero)[first] - p)))
 
 
-WALK = Walk("model", "one head of your own model, from text to the probability that it changes", None, compute)
+WALK = Walk("model", "one head of your own model, from the text to the head's effect on the next token", None, compute)

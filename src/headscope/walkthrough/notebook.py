@@ -33,7 +33,7 @@ def step(result: WalkResult, title: str) -> Shown:
 
 
 def notice(result: WalkResult, title: str) -> Shown:
-    """Shows the notice, a remark on the numbers of a step; raises `KeyError` for an unknown title."""
+    """Shows the notice of a step, a remark on its numbers; raises `KeyError` for an unknown title."""
     return _cell(mistakes=[("Notice", {step.title: step.notice for step in result.steps}[title])])
 
 

@@ -18,6 +18,7 @@ from headscope.walkthrough.walk import Walk
 
 TOKENS = ("The", "cat", "sat")
 VOCABULARY, CONTEXT = 65, 128
+ASSUMED = 400_000  #: parameters that a model of this shape is often assumed to have
 
 
 def wave(positions: int, width: int) -> Tensor:
@@ -87,8 +88,8 @@ def compute(
     parts = add_parameters(numbers, model)
     # %%
     feed = parts["feedforward.up"] + parts["feedforward.down"]
-    numbers.update(total=parts["all"], feed=feed / parts["all"], times=parts["all"] / 400_000)
-    numbers.update(own=weights[0].diagonal().mean(), masked_own=masked[0].diagonal().mean())
+    numbers.update(total=parts["all"], feed=feed / parts["all"], times=parts["all"] / ASSUMED)
+    numbers.update(self_weight=weights[0].diagonal().mean(), masked_self_weight=masked[0].diagonal().mean())
     numbers["same_attention"] = (attention(x, x, x) - mix(masked, x)).abs().max()
     numbers["same_table"] = (Sinusoidal(64, 1, 100).sines[:50, :32].T - table).abs().max()
     return numbers
@@ -124,11 +125,11 @@ def add_parameters(numbers: Numbers, model: TransformerLM) -> dict[str, int]:
     """Adds a table with the number of parameters in each part, summed over blocks, and returns these numbers."""
     counts, shapes, total = dict[str, int](), dict[str, str](), count(model)
     for name, module in model.named_modules():
-        own = list(module.parameters(recurse=False))
-        if own and not re.match(r"blocks\.[1-9]", name):
+        tensors = list(module.parameters(recurse=False))
+        if tensors and not re.match(r"blocks\.[1-9]", name):
             in_block, part = name.startswith("blocks"), name.removeprefix("blocks.0.")
-            counts[part] = sum(p.numel() for p in own) * (model.n_layers if in_block else 1)
-            each = " + ".join(str(tuple(p.shape)) for p in own)
+            counts[part] = sum(p.numel() for p in tensors) * (model.n_layers if in_block else 1)
+            each = " + ".join(str(tuple(p.shape)) for p in tensors)
             shapes[part] = f"{model.n_layers} × ({each})" if in_block else each
     counts["all"] = total
     notes = [f"{n / total:6.1%}  {shapes.get(part, '')}" for part, n in counts.items()]

@@ -28,7 +28,7 @@ class Change(NamedTuple):
 
 
 class TriedChange(NamedTuple):
-    """A suggested change, after a run of the walk with it."""
+    """A suggested change, and its effect on the number to watch."""
 
     command: str
     ask: str
@@ -106,7 +106,7 @@ def sections(markdown: str, level: int = 2) -> dict[str, str]:
 
 
 def fields(body: str, numbers: Numbers) -> dict[str, str]:
-    """Returns the filled paragraphs of a section by label; paragraphs without a label have the key `Text`."""
+    """Returns the paragraphs of a section by label, with values inserted; a missing label becomes the key `Text`."""
     found: dict[str, str] = {}
     latest = ""
     for paragraph in re.split(r"\n\s*\n", body.strip()):

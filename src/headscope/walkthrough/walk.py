@@ -27,9 +27,8 @@ class Walk:
     name: str  #: the name on the command line
     summary: str  #: one line
     seed: int | None  #: the default seed; None if nothing is random
-    compute: Callable[
-        ..., Numbers
-    ]  #: takes a seed and, as keyword-only arguments, options, whose values are checked against their annotations
+    #: Takes a seed and keyword-only options. The value of each option is checked against its annotation.
+    compute: Callable[..., Numbers]
 
     @torch.no_grad()
     def run(self, seed: int | None, **arguments: Any) -> WalkResult:
@@ -88,17 +87,17 @@ class Walk:
         if result.arguments.get(option, default) == value:
             value, ask = default, f"What if {option} is reset to its default?"
         try:
-            after = self.run(**{**result.arguments, option: value})
+            changed = self.run(**{**result.arguments, option: value})
         except UserError:  # the suggested value conflicts with another option
             return None
         title, i, j = change.at
-        old, new = (next(m for m in found.matrices if m.title == title) for found in (result, after))
-        before, then = old.cells[i][j], new.cells[i][j]
+        old, new = (next(m for m in found.matrices if m.title == title) for found in (result, changed))
+        before, after = old.cells[i][j], new.cells[i][j]
         column = old.header[j] if old.columns else f"channel {j}"
-        moved = f"stays {then}" if then == before else f"goes from {before} to {then}"
+        effect = f"stays {after}" if after == before else f"goes from {before} to {after}"
         kept = [(flag, text) for flag, text in typed if flag != "--set" or not text.startswith(f"{option}=")]
         words = [_quote(word) for pair in (("--set", f"{option}={_as_typed(value)}"), *kept) for word in pair]
-        answer = f"{title}, row “{old.rows[i]}”, column “{column}”: {moved}. {change.because}"
+        answer = f"{title}, row “{old.rows[i]}”, column “{column}”: {effect}. {change.because}"
         return TriedChange(" ".join([command("walk"), self.name, *words]), ask, answer)
 
 

@@ -28,7 +28,7 @@ class Beyond(SummaryCallback):
 
     There are two measurements. In non-overlapping windows, a target's context is everything before it in its window.
     With sliding windows, the same targets are predicted from contexts of T/2, T, 2T, … tokens; T is the trained length.
-    Both are repeated with each extension method of the positional scheme. If the scheme's table limits the context, the
+    Both are taken with each extension method of the positional scheme. If the scheme's table limits the context, the
     result includes this limit.
 
     Args:

@@ -21,9 +21,9 @@ except ImportError:  # Windows
 class Curves(Callback):
     """Logs scalars.
 
-    At log steps: learning rate, gradient norm before clipping, tokens per second, and peak memory in MB (not on Windows
-    without a GPU). At validations: bits per character and perplexity per token. If the lowest possible loss on the
-    data is known, validations also log this optimum (a horizontal line) and the regret, the loss minus the optimum.
+    At log steps: learning rate, gradient norm before clipping, tokens per second, and peak memory in MiB (not on
+    Windows without a GPU). At validations: bits per character and perplexity per token. If the lowest possible loss on
+    the data is known, validations also log this optimum (a horizontal line) and the regret, the loss minus the optimum.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """Callbacks that show heads: scores and roles, pictures of attention maps, and a film of the maps for `show=page`.
 
-At each step, they share one forward pass.
+At each step, the callbacks share one forward pass.
 """
 
 import math
@@ -43,8 +43,8 @@ class HeadView:
 class HeadViewer(Callback):
     """A callback that shows heads: before the first step, and after validations.
 
-    At each step, the first of these callbacks inspects the heads once and passes the result to all of them. Nothing
-    happens if the model has no heads.
+    At each step, the first of the callbacks that show heads inspects them once, and passes the result to the others.
+    Nothing happens if the model has no heads.
     """
 
     def show(self, trainer: Trainer, module: LanguageModule, view: HeadView) -> None:
@@ -105,7 +105,8 @@ def picture_steps(steps: Sequence[int]) -> list[int]:
 
 def is_picture_step(trainer: Trainer) -> bool:
     """Returns whether callbacks draw pictures at the current step."""
-    interval = max(int(trainer.val_check_interval) // trainer.accumulate_grad_batches, 1)  # else 0 in a trial run
+    # In a trial run, the quotient is 0.
+    interval = max(int(trainer.val_check_interval) // trainer.accumulate_grad_batches, 1)
     planned = picture_steps(validation_steps(trainer.max_steps, interval))
     return trainer.state.fn == "fit" and trainer.global_step in planned
 
@@ -121,7 +122,7 @@ class Heads(HeadViewer, SummaryCallback):
     def __init__(self, folder: str) -> None:
         self.folder = RunFolder(folder)
         self.rows: list[table.Row] = []
-        self.csv = ""  #: the content of `heads.csv`, equal to `rows`
+        self.csv = ""  #: the content of `heads.csv`: the text of `rows`
         self.reports: list[HeadReport] = []
 
     def needs(self, trainer: Trainer) -> bool:

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 class Progress(Callback):
     """Shows steps, losses and the remaining time.
 
-    Reads the loss at log steps only, because each read waits for the GPU.
+    Reads the loss only at log steps and validations, because each read waits for the GPU.
     """
 
     def __init__(self) -> None:

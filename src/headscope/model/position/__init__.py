@@ -1,4 +1,4 @@
-"""Positional schemes, which tell a model the order of its tokens: one subclass of `Position` per scheme."""
+"""Positional schemes, which give a model the order of its tokens: one subclass of `Position` per scheme."""
 
 from headscope.model.position import biases, rotary, tables
 from headscope.model.position.base import Position

@@ -126,5 +126,5 @@ class Forgetting(Position):
         return q, torch.cat((k, log_f.to(k.dtype).transpose(1, 2)[..., None]), -1)
 
     def keys(self, k: Tensor) -> tuple[Tensor, Tensor | None]:
-        k, log_f = torch.split(k, [k.shape[-1] - 1, 1], -1)  # one pass over memory in backward; two slices need five
+        k, log_f = torch.split(k, [k.shape[-1] - 1, 1], -1)  # backward: one pass over memory; two slices need five
         return k, -log_f.to(torch.promote_types(k.dtype, torch.float32)).cumsum(-2).mT  # (B, H, 1, Tk)

@@ -16,17 +16,17 @@ from headscope.model.position.base import Base, Position, frequencies
 
 
 def interpolate(d: int, base: float, trained: int, s: float) -> tuple[Tensor, float]:
-    """Divides positions by s, so that every angle occurred in training (Chen et al. 2023, eq. 3)."""
+    """Divides positions by s, so that every angle stays in the range of training (Chen et al. 2023, eq. 3)."""
     return frequencies(d, base) / s, 1.0
 
 
 def ntk(d: int, base: float, trained: int, s: float) -> tuple[Tensor, float]:
-    """Multiplies the base by s^(d/(d-2)), which interpolates the slowest pair and keeps the fastest (bloc97 2023)."""
+    """Multiplies the base by s^(d/(d-2)): interpolates the slowest pair and keeps the fastest pair (bloc97 2023)."""
     return frequencies(d, base * s ** (d / max(d - 2, 1))), 1.0
 
 
 def yarn(d: int, base: float, trained: int, s: float) -> tuple[Tensor, float]:
-    """Keeps pairs that rotate often within the trained length, and interpolates slow ones (Peng et al. 2023, sec. 3).
+    """Keeps pairs that rotate often within the trained length, and interpolates slow pairs (Peng et al. 2023, sec. 3).
 
     Between a pair with 32 rotations and a pair with one, a linear ramp blends the two. Queries and keys are
     multiplied by 0.1 ln s + 1, which preserves the entropy of the attention weights.

@@ -6,8 +6,8 @@
 //
 // A view has two optional methods. `update(page, changed)` redraws the view after a change. `changed` is a Set with the
 // names of the changed values in the state. It also has "text" if the worker has computed the text again, and
-// "position" if `page.position()` has a new answer. `look(page, at)` immediately shows the attention of the chosen head
-// from or to position `at`.
+// "position" if `page.position()` has a new answer. `look(page, at)` shows the attention from or to position `at`.
+// It needs no new answer from the worker.
 import { $, element, reportFailure } from "./elements.js";
 import { linkWith } from "./link.js";
 import { request, startWorker } from "./request.js";
@@ -59,7 +59,7 @@ const page = {
   /** Limits a position of the text to the positions in the context. */
   inContext: (at) => Math.max(page.answer.start, Math.min(at, page.drawn.ids.length - 1)),
 
-  /** Shows the attention of the chosen head from or to a position. */
+  /** Shows the attention from or to a position. */
   look(at) {
     if (page.drawn.ids.length) for (const view of views) view.look?.(page, page.inContext(at));
   },
@@ -154,7 +154,7 @@ async function setUp(panels) {
   const isAvailable = (needs) => needs.split(" ").every((name) => available[name]);
   for (const part of document.querySelectorAll("[data-needs]")) part.hidden = !isAvailable(part.dataset.needs);
   const [costliest] = description.heads.filter((head) => head.confirmed).sort((a, b) => b.cost - a.cost);
-  // initially, the head is chosen without which the loss rises most
+  // the head that is chosen at first: without it, the loss rises most
   if (costliest) Object.assign(state, { layer: costliest.layer, head: costliest.head });
   link = linkWith(page, model && page.tokenizer.canSplit ? typeText : null);
   for (const panel of panels) if (isAvailable(panel.needs)) views.push((await panel.create(page)) ?? {});

@@ -1,4 +1,4 @@
-// Sends requests to the worker. Each request returns a promise of its answer.
+// Sends requests to the worker. `request` returns a promise of the answer.
 
 const waiting = new Map();
 let count = 0;

@@ -95,8 +95,10 @@ class TextView {
     });
     const best = weights.indexOf(Math.max(...weights));
     const target = this.spans[best + this.start];
-    const heading = `${nameOf(layer, head)} looks ${direction === "from" ? "from" : "at"} position ${at}`;
-    const strongest = `most at position ${best + this.start}, ${target.textContent}, ${percent(weights[best])}`;
-    $("looks").textContent = `${heading}: ${strongest}`;
+    const heading = `${nameOf(layer, head)}: attention ${direction} position ${at}`;
+    const opposite = direction === "from" ? "to" : "from";
+    const share = percent(weights[best]);
+    const strongest = `most ${opposite} position ${best + this.start}, ${target.textContent}, ${share}`;
+    $("looks").textContent = `${heading}, ${strongest}`;
   }
 }

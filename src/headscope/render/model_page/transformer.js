@@ -5,7 +5,7 @@
 import { activations } from "./activations.js";
 import { dot, layerNorm, product, softmax } from "./numbers.js";
 
-/** Stores the square root of a weight in one byte. The root resolves small weights better. */
+/** Stores the square root of a weight in one byte. The square root keeps differences between small weights. */
 const toByte = (weight) => Math.round(Math.sqrt(weight) * 255);
 
 /**

@@ -1,4 +1,5 @@
-// Computes in the background, so that the page never freezes. Answers requests one at a time, in the order they arrive.
+// The worker runs the model in the background, so that the page stays responsive. It answers one request at a time, in
+// the order in which requests arrive.
 //
 // Shapes: n positions in the context, H heads, D width of a head, V vocabulary size, L layers.
 import { attentionPattern, attribute, logitLens, losses, normWeighted, rollout } from "./analysis.js";
@@ -72,7 +73,7 @@ const answers = {
     return { ...answer, ms: performance.now() - began };
   },
 
-  /** Probabilities of the next token at a position, with and without the heads that are off; lens and contributions. */
+  /** Next-token probabilities at a position with and without the heads that are off, the logit lens, contributions. */
   position(parameters) {
     const { pass } = read(parameters);
     const V = pass.model.sizes.vocabulary;

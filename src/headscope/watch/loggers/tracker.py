@@ -1,4 +1,4 @@
-"""The base of loggers that send to an experiment tracker: resumes the tracker's run, and sends nothing twice."""
+"""The base of loggers that send data to an experiment tracker: resumes the tracker's run, and sends nothing twice."""
 
 from collections.abc import Mapping
 from pathlib import Path
