@@ -13,7 +13,7 @@ import transformers
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from headscope.heads.capture import look
-from headscope.model.attention import _bias_as_channels, attention, attention_weights
+from headscope.model.attention import MultiHeadAttention, _bias_as_channels, attention, attention_weights
 from headscope.model.position import ALiBi, Learned, Position, Rotary, Sinusoidal
 from headscope.model.position.biases import T5
 from headscope.model.position.rotary import EXTENSIONS, PartialRotary, Polar
@@ -193,6 +193,16 @@ def test_the_fused_causal_kernel_is_used_unless_a_mask_is_needed(name, kind, mon
         small(ROWS[name].scheme)(torch.randint(11, (2, 16)))
     expected = [] if kind == torch.bfloat16 else [(not ROWS[name].mask, ROWS[name].mask)] * 2
     assert calls == expected
+
+
+def test_a_bias_computed_on_the_cpu_moves_to_the_device_of_the_keys():
+    class OnTheCPU(Position):
+        def bias(self, offset, t_q, t_k):
+            return torch.arange(t_k).float().expand(1, 1, t_k)
+
+    attention = MultiHeadAttention(8, 2, OnTheCPU(8, 2, 6, 0)).to("meta")  # like a GPU, mixes no devices
+    _, bias = attention.score_inputs(torch.empty(1, 2, 6, 4, device="meta"))
+    assert bias.device.type == "meta"
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -9,7 +9,8 @@ UNUSED = ("scipy", "matplotlib")  #: torchmetrics imports them for audio and plo
 def import_lightning() -> None:
     """Imports Lightning while torchmetrics cannot find scipy and matplotlib.
 
-    torchmetrics looks for them with two functions from lightning_utilities; a test fails if the private one changes.
+    torchmetrics looks for them with `package_available` and `_version` from lightning_utilities; a test fails if
+    `_version`, which is private, changes.
     """
     from lightning_utilities.core import imports
 

@@ -79,7 +79,9 @@ class TextSource(Source):
             tokenizer, ids, sha256 = self.encode(tokenizer or self.kind)
         n = len(ids)
         border = max(n * 9 // 10, n - max(MAX_VALIDATION, block_size + 1))
-        longest = n - border - 1  # because the validation split is the shorter one
+        longest = (
+            n - border - 1
+        )  # the validation split is the shorter one; a window needs one more token than its context
         if longest < block_size:
             shorter = f" or shorten the context to model.block_size={longest}" if longest > 0 else ""
             raise UserError(

@@ -30,7 +30,7 @@ class Recall(Generated):
     def check(self, block_size: int) -> None:
         if 2 * self.pairs >= block_size:
             raise UserError(
-                f"{self.pairs} pairs leave no room for a key to look up in model.block_size={block_size};"
+                f"in model.block_size={block_size}, {self.pairs} pairs leave no room for a key after them;"
                 f" use model.block_size={2 * self.pairs + 1} or more, or fewer pairs"
             )
 

@@ -27,7 +27,7 @@ class Attribution(NamedTuple):
     """Contributions to a logit, or to the difference of two logits, for each text in a batch. Their sum is `logit`."""
 
     logit: Tensor  #: the model's logit, or the difference of two logits, (B,)
-    embedding: Tensor  #: contribution of the token at this position, (B,)
+    embedding: Tensor  #: contribution of the embedding of the token at the position `at`, (B,)
     position: Tensor  #: contribution of the vector that the positional scheme adds to the embedding, (B,)
     heads: Tensor  #: contribution of each head, (L, B, H)
     feedforward: Tensor  #: contribution of each feed-forward layer, (L, B)
@@ -101,12 +101,13 @@ def attribute(
 
 
 def fold_frozen_norm(norm: nn.Module, x: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-    """Turns a direction in a norm's output into the direction in its input that gives the same dot product.
+    """Replaces a direction in a norm's output by a direction in its input, with the norm's scale kept as it is at x.
 
     LayerNorm, RMSNorm and division by the vector's length each apply a linear map (centering, weights), divide by a
     scale that depends on the input, and add a bias. The function works for any such norm. At the input zero, the norm's
-    value is the bias, and the norm's derivative is the linear map up to a factor. The norm's value at x gives this
-    factor.
+    value is the bias, and its derivative is the linear map divided by the scale at zero. The value at x then gives the
+    factor (scale at zero) / (scale at x), and the derivative times this factor is the linear map divided by the scale
+    at x.
 
     Returns:
         `reading` (B, C) and `bias` (B,) with norm(x) · direction = x · reading + bias, for x and direction (B, C). If x
@@ -155,8 +156,8 @@ def patch_heads(
 
     For `full`, all later layers use the replacement (activation patching: Vig et al. 2020; Meng et al. 2022).
     For `direct`, only the final norm and the output layer use it (path patching from the head to the logits: Wang et
-    al. 2023, section 3.1). The scale of the final norm changes too. A head with `direct` near zero and a large `full`
-    acts through later layers.
+    al. 2023, section 3.1). In both cases, the final norm computes its scale anew; in `attribute`, the scale is frozen. A
+    head with `direct` near zero and a large `full` acts through later layers.
 
     Args:
         model: in any mode; dropout is turned off.
@@ -168,7 +169,7 @@ def patch_heads(
         at: the position whose next token is predicted.
 
     Raises:
-        UserError: the prompts have different lengths.
+        UserError: the prompts have different shapes.
     """
     if clean.shape != corrupt.shape:
         raise UserError(

@@ -8,10 +8,10 @@ def sentences(report: HeadReport, unit: str) -> str:
     """Returns sentences about a head's role and the evidence for it. `unit` names a token: character, word or token."""
     e = report.evidence
     if e is None:
-        return f"{report.name} has no role: none of its scores stands out from chance."
+        return f"{report.name} has no role: no score stands out from chance, or two stand out equally."
     does = ROLE_RULES[report.role].sentence.format(share=f"{e.value:.0%}", unit=unit)
     text = "the validation text" if e.probe == "text" else f"repeated random {unit}s"
-    chance = f"A head that attends to its past evenly scores {e.uniform:.0%}; this head's weights on wrong keys score"
+    chance = f"Even attention to the past scores {e.uniform:.0%}; this head's weights, moved to wrong keys, score"
     change = f"{'rises' if e.cost >= 0 else 'falls'} by {abs(e.cost):.2f} ± {e.error:.2f} nats"
     if e.needed:
         verdict = "the model needs it"
@@ -21,6 +21,6 @@ def sentences(report: HeadReport, unit: str) -> str:
             f" the loss rises by {e.last:.2f} ± {e.last_error:.2f} more: the model needs one of them"
         )
     else:
-        verdict = "too little to conclude that the model needs it"
+        verdict = "this does not show that the model needs it"
     effect = f"Without this head, the loss on {text} {change}: {verdict}."
     return f"{report.name} {does}. {chance} {e.shuffled:.0%}. {effect}"

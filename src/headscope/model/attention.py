@@ -185,9 +185,10 @@ class MultiHeadAttention(nn.Module):
         """
         k, bias_of_keys = self.position.keys(k)
         bias = self.position.bias(offset, k.shape[-2] - offset, k.shape[-2])
-        if bias is None or bias_of_keys is None:
-            return k, bias_of_keys if bias is None else bias
-        return k, bias + bias_of_keys
+        if bias is None:
+            return k, bias_of_keys
+        bias = bias.to(k.device)  # a plugin's hook may compute it from `torch.arange`, on the CPU
+        return k, bias if bias_of_keys is None else bias + bias_of_keys
 
     def merge(self, heads: Tensor) -> Tensor:
         """Maps head outputs (B, H, T, D) to (B, T, C) by the output projection."""

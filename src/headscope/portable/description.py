@@ -11,17 +11,19 @@ The description of a transformer, whose keys the page's script reads (`render/mo
         qkv          (3 C, C)
         qk_norm      {"eps": …} if queries and keys get mean 0 and variance 1; or None
         cos_sin      (T, D/2, 2), the rotation of each pair of channels of q and k; or None
-        bias         (H, T), added to the scaled scores at each distance, from 0; or None
+        bias         (H, T), added to the scaled scores: column n for distance n between query and key; or None
         scale        factor on q·k
         out          (C, C)
         norm2        as norm1
-        feedforward  down(curve(up x)) or, with a gate, down(curve(gate x) ⊙ up x): the name of the curve, width F,
-                     up (F, C), up_bias, gate (F, C), down (C, F), down_bias; biases and gate may be None
+        feedforward  computes down(curve(up x)) or, with a gate, down(curve(gate x) ⊙ up x). Its keys: width F, curve
+                     (a name in `CURVES`), up (F, C), up_bias, gate (F, C), down (C, F), down_bias; the biases and
+                     the gate may be None
     norm       as norm1
     head       weight (V, C), bias (V,)
 
-The description is found by reading the weights and calling the hooks of the model's parts; their classes do not matter.
-A plugin's part can therefore be described too, if it computes one of these forms.
+The description is found by reading the weights and calling the hooks of the model's parts. The class of a positional
+scheme, a feed-forward or a normalisation of queries and keys does not matter: a plugin's part is described too, if it
+computes one of these forms.
 
 Shapes: B batch, T positions, C = d_model, H heads, D = C / H, F width of a feed-forward network, V vocabulary.
 """
@@ -58,10 +60,10 @@ def refusal(model: LanguageModel) -> str:
 
 @torch.no_grad()
 def describe(model: LanguageModel) -> dict[str, Any]:
-    """Returns the description of a model. Its tensors share the model's memory.
+    """Returns the description of a model. Its weights share the model's memory.
 
-    A model that is neither a `TransformerLM` nor a `FixedContextMLP` can return its own description, in the layout of
-    one of the two, from a method `made_of`. The model must be in eval mode. Raises NotPortable if a part of the model
+    Any class other than `TransformerLM` and `FixedContextMLP` can have a method `made_of` that returns its description,
+    in the layout of `_transformer` or `_fixed_context`. The model must be in eval mode. Raises NotPortable if a part of the model
     cannot be described, or if running the description gives other logits than the model.
     """
     if isinstance(model, TransformerLM):
@@ -149,7 +151,8 @@ def _scores(attention: MultiHeadAttention, t: int) -> dict[str, Any]:
         "scale": scheme.scale,
     }
     # On random queries, keys and inputs, the patterns agree only if the scheme is a rotation that is the same for every
-    # head and every x, and if its bias depends only on the distance (a number added to all keys of a query is allowed).
+    # head and every x, and if its bias depends only on the distance. The bias may also contain a number per query,
+    # because softmax ignores a number that is added to all keys of a query.
     q, k, x = (_random(u, seed=n) for n, u in enumerate((unit, unit, x), 1))
     rotated, keys = scheme.queries_and_keys(q.clone(), k.clone(), x, 0)
     keys, bias = attention.score_inputs(keys)
@@ -159,10 +162,10 @@ def _scores(attention: MultiHeadAttention, t: int) -> dict[str, Any]:
 
 
 def _by_distance(bias: Tensor, h: int, t: int) -> Tensor:
-    """Returns the bias at each distance, (H, T), from the last query, whose own key has distance 0."""
+    """Returns the bias at each distance, (H, T). Reads it from the row of the last query, in which every distance occurs."""
     rows = bias.shape[-2] if bias.ndim > 1 else 1
     last = bias.broadcast_to(1, h, rows, t)[0, :, -1]  # (H, T)
-    if rows == 1:  # one number per key; softmax depends only on the difference from the query's own number
+    if rows == 1:  # one number per key; subtracting the number of the query's own key does not change the softmax
         last = last - last[:, -1:]
     return last.flip(-1)
 

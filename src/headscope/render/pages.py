@@ -14,7 +14,10 @@ TEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 
 
 def render_page(template_name: str, **values: Any) -> str:
-    """Fills a template from `templates/`. HTML templates escape every value. A missing value raises an error."""
+    """Fills a template from `templates/`. A missing value raises an error.
+
+    HTML templates escape every value that they do not mark as safe.
+    """
     pages = Environment(
         loader=PackageLoader("headscope.render"),
         autoescape=select_autoescape(["html"]),

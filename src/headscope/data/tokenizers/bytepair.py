@@ -14,10 +14,10 @@ from headscope.data.tokenizers.base import Tokenizer
 from headscope.errors import UserError
 from headscope.installed import extra
 
-#: The byte that each character in a token represents, as in GPT-2: printable Latin-1 characters represent their own
-#: bytes, and the characters from U+0100 represent the other bytes in ascending order.
 PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]
+#: Maps each character in a token to the byte that it represents, as in GPT-2: printable Latin-1 characters represent
+#: their own bytes, and the characters from U+0100 represent the other bytes in ascending order.
 BYTES = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + n): byte for n, byte in enumerate(OTHERS)}
 
 

@@ -96,7 +96,7 @@ class WordTokenizer(Tokenizer):
             raise self._unknown(e.args[0]) from e
 
     def stream(self, ids: Iterable[int]) -> Iterator[str]:
-        """Yields each word with a space before it, except at the start of a line and before a newline."""
+        """Yields each word, with a space before it unless it is the first word of its line. Newlines get no space."""
         before = "\n"
         for i in ids:
             word = self.vocab[int(i)]

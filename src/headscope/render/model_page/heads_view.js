@@ -86,7 +86,7 @@ export class HeadsView {
       const role = roles[card.layer]?.[card.head] || "no role";
       card.role.textContent = role;
       card.role.classList.toggle("none", role === "no role");
-      const doubt = "The scores suggest this role, but switching the head off hardly changes the loss.";
+      const doubt = "The scores suggest this role, but it is not confirmed that the loss rises without the head.";
       card.role.title = role.endsWith("?") ? doubt : "";
       card.button.setAttribute("aria-label", `${card.name}, ${role}: show a large map`);
     }

@@ -4,7 +4,7 @@
 // JavaScript, and rounded once when they are stored.
 
 /**
- * Computes x wᵀ + bias and writes its rows `from` to `to` (exclusive) to `out`. Blocks of four rows and columns need
+ * Computes the rows `from`, …, `to` - 1 of x wᵀ + bias, and stores them in the same rows of `out`. Blocks of four rows and columns need
  * eight reads for sixteen multiplications, which is three times as fast as separate dot products.
  *
  * Shapes: x (T, nIn), w (nOut, nIn), bias (nOut) or null, out (T, nOut).

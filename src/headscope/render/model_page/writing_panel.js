@@ -1,4 +1,4 @@
-// The buttons that let the model continue the text: by one token, or until the user stops it.
+// The buttons that let the model continue the text: by one token, or until the user stops it or the text ends.
 import { $ } from "./elements.js";
 import { request } from "./request.js";
 
@@ -10,7 +10,7 @@ function writeWith({ state, tokenizer, vocabulary, settled }) {
   let running = null; // an object that identifies the running loop, or null
   let queue = Promise.resolve(); // ensures that tokens are written one at a time
 
-  /** Writes a token once earlier requests are done. Resolves to whether the text can be continued. */
+  /** Writes a token after the earlier requests are done. Resolves to whether the loop should continue. */
   function writeOne(isWanted = () => true) {
     queue = queue.catch(() => {}).then(() => isWanted() && write(isWanted));
     return queue;
