@@ -156,8 +156,8 @@ def patch_heads(
 
     For `full`, all later layers use the replacement (activation patching: Vig et al. 2020; Meng et al. 2022).
     For `direct`, only the final norm and the output layer use it (path patching from the head to the logits: Wang et
-    al. 2023, section 3.1). In both cases, the final norm computes its scale anew; in `attribute`, the scale is frozen. A
-    head with `direct` near zero and a large `full` acts through later layers.
+    al. 2023, section 3.1). In both cases, the final norm computes its scale anew; in `attribute`, the scale is frozen.
+    A head with `direct` near zero and a large `full` acts through later layers.
 
     Args:
         model: in any mode; dropout is turned off.

@@ -63,8 +63,8 @@ def describe(model: LanguageModel) -> dict[str, Any]:
     """Returns the description of a model. Its weights share the model's memory.
 
     Any class other than `TransformerLM` and `FixedContextMLP` can have a method `made_of` that returns its description,
-    in the layout of `_transformer` or `_fixed_context`. The model must be in eval mode. Raises NotPortable if a part of the model
-    cannot be described, or if running the description gives other logits than the model.
+    in the layout of `_transformer` or `_fixed_context`. The model must be in eval mode. Raises NotPortable if a part of
+    the model cannot be described, or if running the description gives other logits than the model.
     """
     if isinstance(model, TransformerLM):
         described = _transformer(model)
@@ -162,7 +162,7 @@ def _scores(attention: MultiHeadAttention, t: int) -> dict[str, Any]:
 
 
 def _by_distance(bias: Tensor, h: int, t: int) -> Tensor:
-    """Returns the bias at each distance, (H, T). Reads it from the row of the last query, in which every distance occurs."""
+    """Returns the bias at each distance, (H, T), read from the row of the last query, which has every distance."""
     rows = bias.shape[-2] if bias.ndim > 1 else 1
     last = bias.broadcast_to(1, h, rows, t)[0, :, -1]  # (H, T)
     if rows == 1:  # one number per key; subtracting the number of the query's own key does not change the softmax
