@@ -8,7 +8,7 @@ def test_a_role_with_its_evidence():
     evidence = Evidence("local", 0.832, 0.209, 0.21, "text", 0.2857, 0.0358)
     text = sentences(HeadReport(1, 0, "local", {}, evidence, True), "character")
     assert text == (
-        "L1H0 puts 83% of its attention on the last five characters. Even attention to the past scores 21%;"
+        "L1H0 puts 83% of its attention on the last five characters. A head that attends to its past evenly scores 21%;"
         " this head's weights, moved to wrong keys, score 21%. Without this head, the loss on the validation text rises"
         " by 0.29 ± 0.04 nats: the model needs it."
     )

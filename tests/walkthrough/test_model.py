@@ -158,7 +158,7 @@ def test_texts_too_short_to_choose_from_ask_for_a_prompt(tmp_path, walk, monkeyp
     save(path, passages=[[1, 2], [3, 4]])
     code, _, err = walk("model", "--set", f"checkpoint={path}")
     assert code == 2
-    assert "contains only texts of 2 tokens; use a longer one: --set prompt=…" in err
+    assert "contains only texts of 2 tokens; give a longer text: --set prompt=…" in err
 
 
 def test_one_head_alone_has_no_other_to_follow(tmp_path):

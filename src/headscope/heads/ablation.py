@@ -42,7 +42,7 @@ def resample(z: Tensor) -> Tensor:
 
 
 def losses(logits: Tensor, ids: Tensor) -> Tensor:
-    """Returns the loss of every target in nats, (B, T - 1), from logits (B, T, V) and ids (B, T); in at least fp32."""
+    """Returns the loss of every target in nats, (B, T - 1), in fp32 or wider, from logits (B, T, V) and ids (B, T)."""
     dtype = torch.promote_types(logits.dtype, torch.float32)
     return F.cross_entropy(logits[:, :-1].to(dtype).transpose(1, 2), ids[:, 1:], reduction="none")
 

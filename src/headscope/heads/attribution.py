@@ -68,7 +68,8 @@ def attribute(
         at: the position whose next token is predicted.
 
     Raises:
-        ValueError: the contributions do not add up to the logit, because the model has an unknown part.
+        ValueError: the contributions do not add up to the logit, because the model has an unknown part; or the final
+            norm is not a linear map divided by a scale, plus a bias.
     """
     cache = look(model, ids, "z", "feedforward", "resid")
     rows, biases = model.head.weight, model.head.bias
@@ -134,7 +135,7 @@ def fold_frozen_norm(norm: nn.Module, x: Tensor, direction: Tensor) -> tuple[Ten
 
 
 class Patching(NamedTuple):
-    """Logit differences of the clean and the corrupt run, and their change when a head's output is patched."""
+    """Logit differences of the clean and the corrupt run, and how patching a head changes the clean one."""
 
     clean: Tensor  #: logit(token) - logit(against) in the clean run, (B,)
     corrupt: Tensor  #: the same difference in the corrupt run, (B,)

@@ -215,7 +215,7 @@ def look(model: TransformerLM, ids: Tensor, *fields: Field, edits: Sequence[Edit
 
 
 def heads_at(model: TransformerLM, *heads: tuple[int, int]) -> Tensor:
-    """Returns a mask to replace "queries", "keys", "values" or "z": (L, 1, H, 1), True at each given (layer, head)."""
+    """Returns a mask for `Replace` at "queries", "keys", "values" or "z": (L, 1, H, 1), True at each (layer, head)."""
     where = torch.zeros(model.n_layers, 1, model.n_heads, 1, dtype=torch.bool, device=model.norm.weight.device)
     for layer, head in heads:
         where[layer, :, head] = True
@@ -223,7 +223,7 @@ def heads_at(model: TransformerLM, *heads: tuple[int, int]) -> Tensor:
 
 
 def positions_at(model: TransformerLM, t: int, layer: int, *positions: int) -> Tensor:
-    """Returns a mask to replace "resid": (L + 1, 1, T), True at the given positions before a layer.
+    """Returns a mask for `Replace` at "resid": (L + 1, 1, T), True at the given positions before the given layer.
 
     T is `t`. Layers and positions count from 0; layer L means the residual stream after the last layer.
     """

@@ -53,7 +53,7 @@ def ov_circuit(model: TransformerLM, layer: int, tokens: Tensor | None = None) -
 
 @torch.no_grad()
 def qk_circuit(model: TransformerLM, layer: int, tokens: Tensor | None = None) -> Tensor:
-    """Returns W_E W_Q W_Kᵀ W_Eᵀ times the layer's scale (H, N, N): attention scores of query token (row) and key token.
+    """Returns W_E W_Q W_Kᵀ W_Eᵀ times the layer's scale, (H, N, N): the score of a query (row) and a key (column).
 
     Positions are ignored, as if query and key were at distance 0, where rotations cancel.
     """
@@ -65,24 +65,24 @@ def qk_circuit(model: TransformerLM, layer: int, tokens: Tensor | None = None) -
 
 @torch.no_grad()
 def ov_eigenvalue_score(model: TransformerLM, layer: int) -> Tensor:
-    """Returns Σ λ / Σ |λ| over the eigenvalues of the OV circuit (Elhage et al. 2021): (H,), from -1 to 1 (copying).
+    """Returns Σ λ / Σ |λ| over the eigenvalues of the OV circuit (Elhage et al. 2021): (H,), from -1 to 1.
 
-    The V × V circuit has the eigenvalues of the D × D matrix W_O W_U W_E W_V, and zeros. The score is NaN if
-    the circuit is zero, as at the start of training.
+    A head that copies tokens scores near 1. The V × V circuit has the eigenvalues of the D × D matrix W_O W_U W_E W_V,
+    and zeros. The score is NaN if the circuit is zero, as at the start of training.
     """
     _, _, value, output = head_matrices(model, layer)
     middle = center_and_weight(model.layers()[layer].norm1, unembedding(model) @ model.embedding.weight)  # (C, C)
     small = output @ middle @ value  # (H, D, D)
-    # The CPU is used, because a GPU needs 0.7 s for the six heads of one layer: each small step waits for the last.
+    # The CPU is used, because a GPU needs 0.7 s for the six heads of one layer: each small step waits for the previous.
     values: Tensor = torch.linalg.eigvals(small.double().cpu())  # (H, D)
     return (values.real.sum(-1) / values.abs().sum(-1)).to(small.device)
 
 
 @torch.no_grad()
 def copying(model: TransformerLM, layer: int, tokens: Tensor | None = None, top: int = 1) -> Tensor:
-    """Returns how many tokens a head copies, as a share of all tokens: (H,), from 0 to 1.
+    """Returns the share of `tokens` (N,), or of the whole vocabulary if it is None, that a head copies: (H,), 0 to 1.
 
-    A head copies a token if attending to the token raises its own logit more than all other logits, except at most
+    A head copies a token if attending to the token raises the token's logit more than all other logits, except at most
     `top` - 1 of them. Ties count against a token, so a head whose output is zero copies nothing. Based on the copy
     score of Wang et al. 2022.
     """

@@ -92,7 +92,8 @@ def describe(model: TransformerLM, text: Tensor, repeated: Tensor | None = None,
     A role is confirmed if mean ablation of the head costs at least `COSTS` nats per token and `ERRORS` standard errors
     on the role's probe: on all targets of the text, or on the predictable targets of the repeated texts. Heads of the
     same role can replace each other (Wang et al. 2022, section 3.4, backup heads; McGrath et al. 2023). If the cost is
-    lower, the head is therefore ablated a second time, after all other heads of its layer that have its role.
+    lower, the head is therefore ablated a second time, after all other heads of its layer that have its role. The role
+    is then confirmed if the cost of this second ablation reaches both limits.
 
     Args:
         model: left unchanged.
@@ -159,7 +160,8 @@ def _costs(
 ) -> dict[int, tuple[float, ...]]:
     """Returns `cost`, `error` and, if measured, `last` and `last_error` for each head of a layer that has a role.
 
-    `rises` takes a probe and G groups of heads, and returns how much each target's loss rises without each: (G, N).
+    `rises` takes a probe and G groups of heads, and returns how much each target's loss rises without each group:
+    (G, N).
     """
     found: dict[int, tuple[float, ...]] = {}
     for probe in get_args(Probe):

@@ -135,7 +135,7 @@ ROLE_RULES: dict[Role, RoleRule] = {
 
 
 def measure(probes: Mapping[Probe, ProbeMaps]) -> dict[Role, Measurement]:
-    """Returns the measurement of each role's score."""
+    """Returns the measurement of each role's score; raises ValueError if there is only one repeated text."""
     if len(probes["repeated"].ids) < 2:
         raise ValueError("roles need at least two repeated texts, because each text is a control for another")
     return {role: rule.measure(probes[rule.probe]) for role, rule in ROLE_RULES.items()}

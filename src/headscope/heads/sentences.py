@@ -11,7 +11,8 @@ def sentences(report: HeadReport, unit: str) -> str:
         return f"{report.name} has no role: no score stands out from chance, or two stand out equally."
     does = ROLE_RULES[report.role].sentence.format(share=f"{e.value:.0%}", unit=unit)
     text = "the validation text" if e.probe == "text" else f"repeated random {unit}s"
-    chance = f"Even attention to the past scores {e.uniform:.0%}; this head's weights, moved to wrong keys, score"
+    even = f"A head that attends to its past evenly scores {e.uniform:.0%}"
+    chance = f"{even}; this head's weights, moved to wrong keys, score {e.shuffled:.0%}."
     change = f"{'rises' if e.cost >= 0 else 'falls'} by {abs(e.cost):.2f} ± {e.error:.2f} nats"
     if e.needed:
         verdict = "the model needs it"
@@ -23,4 +24,4 @@ def sentences(report: HeadReport, unit: str) -> str:
     else:
         verdict = "this does not show that the model needs it"
     effect = f"Without this head, the loss on {text} {change}: {verdict}."
-    return f"{report.name} {does}. {chance} {e.shuffled:.0%}. {effect}"
+    return f"{report.name} {does}. {chance} {effect}"

@@ -130,7 +130,10 @@ class TransformerLM(LanguageModel):
         return [KVCache(self.block_size) for _ in self.blocks]
 
     def embed(self, ids: Tensor, offset: int = 0) -> Tensor:
-        """Maps ids (B, T) to the residual stream before the first block, (B, T, C)."""
+        """Maps ids (B, T) to the residual stream before the first block, (B, T, C).
+
+        Raises ValueError if the last position is beyond block_size.
+        """
         if offset + ids.shape[1] > self.block_size:
             raise ValueError(f"{offset + ids.shape[1]} tokens do not fit the context: block_size={self.block_size}")
         return cast(Tensor, self.drop(self.position.embed(self.embedding(ids), offset)))

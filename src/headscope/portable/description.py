@@ -46,7 +46,7 @@ TOLERANCE = 1e-3  #: allowed error, relative to the largest number, or absolute 
 
 
 class NotPortable(ValueError):
-    """A part of a model computes something that a description cannot express. The message names its class."""
+    """A part of a model computes something that a description cannot express. The message names the part's class."""
 
 
 def refusal(model: LanguageModel) -> str:

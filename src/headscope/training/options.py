@@ -1,4 +1,4 @@
-"""The config group `trainer`: the arguments of Lightning's Trainer that a config can set, and why not the rest."""
+"""The config group `trainer`: the arguments of Lightning's Trainer that it can set, and why it cannot set others."""
 
 import math
 import re
@@ -21,9 +21,12 @@ LIGHTNING_NAMES = {32: "32-true", 16: "16-mixed", "bf16": "bf16-mixed", 64: "64-
 class TrainerOptions:
     """How long to train, how often to validate and log, and on which hardware.
 
-    The fields without a default are in `conf/trainer`, where `auto` and null let Headscope choose what suits the
-    machine. The other fields are added with a +, as in `+trainer.limit_val_batches=4`. Lightning documents their
-    meaning, except that an epoch is always one pass over the training windows.
+    The fields without a default are in `conf/trainer`. Where a field is `auto`, or `fused` or `compile` is null,
+    Headscope chooses what suits the machine. The other fields are added with a +, as in `+trainer.limit_val_batches=4`.
+    Lightning documents the meaning of these other fields, except that an epoch is always one pass over the training
+    windows.
+
+    Raises UserError if two options contradict each other, or if `max_time` is not a duration.
     """
 
     max_steps: Count

@@ -11,7 +11,7 @@ class Schedule:
 
     Args:
         warmup_steps: steps until the factor first reaches one.
-        final: the factor at the last step, for schedules that decay.
+        final: the factor that decaying schedules reach after the last step.
     """
 
     def __init__(self, warmup_steps: Annotated[int, Ge(0)] = 0, final: Annotated[float, Ge(0), Le(1)] = 1.0) -> None:
@@ -25,7 +25,7 @@ class Schedule:
         return self.final + (1 - self.final) * self.shape(min(progress, 1.0))
 
     def shape(self, progress: float) -> float:
-        """Returns the height of the curve: 1 at the end of the warmup (progress 0), 0 at the last step (progress 1)."""
+        """Returns the height of the curve: 1 after the warmup (progress 0), 0 after the last step (progress 1)."""
         return 1.0
 
 

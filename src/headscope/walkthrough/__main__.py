@@ -24,7 +24,8 @@ from headscope.walkthrough.walk import Walk
 
 WALKS = {walk.name: walk for walk in (toy.WALK, friends.WALK, fox.WALK, causal_head.WALK, part4.WALK, model.WALK)}
 SEEDS = 2**32  #: NumPy and PyTorch both accept all seeds below this number
-#: Most columns of a matrix that are shown; twice as many rows fit. Of more, only the first 6 and the last are shown.
+#: A matrix with at most this many columns, and at most twice as many rows, is shown in full. Of more columns or rows,
+#: only the first 6 and the last are shown.
 MAX_SHOWN = 8
 NARROWEST = 80  #: characters; in a narrower terminal, lines wrap, because numbers must not be cut
 READABLE = 100  #: maximum width of running text, in characters
@@ -44,7 +45,7 @@ def main() -> None:
     add = parser.add_argument
     add("name", nargs="?", help=f"{', '.join(WALKS)}; without a name: lists all walks, or writes all pages to --out")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the walk; may be repeated")
-    add("--seed", help="a whole number from 0; each walk has its own default")
+    add("--seed", help="a whole number, at least 0; each walk that draws random numbers has its own default")
     add("--out", help="a folder for pictures and a page")
     add("--sentence", action="append", default=[], help="fox only: replaces its sentence; may be repeated")
     given, console = parser.parse_args(), _Console(highlight=False)

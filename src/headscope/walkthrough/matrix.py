@@ -95,7 +95,7 @@ class Matrix:
 
 
 def format_number(x: Any) -> str:
-    """Formats a number: integers in full, tiny numbers as powers of ten, and other numbers with 4 decimals."""
+    """Formats a number: integers in full, tiny numbers in scientific notation, and other numbers with 4 decimals."""
     if isinstance(x, int):
         return f"{x:,}"
     if x == float("-inf"):

@@ -30,7 +30,7 @@ RUNS = Path("outputs")
 SHORTEST, LONGEST = 5, 8  #: tokens in the text that the walk chooses: few enough for a readable attention pattern
 TOP = 6  #: number of likely next tokens to show
 PARTS = 9  #: number of model parts in the table of contributions to a logit
-Head = tuple[int, int]  #: layer and head, from 0
+Head = tuple[int, int]  #: layer and head, both counted from 0
 P = Tensor  #: probabilities, (V,)
 
 
@@ -85,11 +85,12 @@ def compute(
 ) -> Numbers:
     """Walks through one head of a checkpoint. Nothing is random, so the seed has no effect.
 
-    Raises `UserError` if there is no checkpoint, the head is unknown, or the text has fewer than two tokens.
+    Raises `UserError` if there is no checkpoint, the head is unknown, the prompt has fewer than two tokens, or there is
+    no prompt and the texts in the checkpoint have fewer than three.
     """
     path = checkpoints.find(checkpoint) if checkpoint else checkpoints.newest(RUNS)
     if path is None:
-        hint = "create one with make train, or choose another one: --set checkpoint=…"
+        hint = "create one with make train, or name a checkpoint: --set checkpoint=…"
         raise UserError(f"no run in {RUNS}/ has a checkpoint; {hint}")
     request, ids, reports = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
     model, about, text = request.transformer(), request.about, [label(request.tokenizer.show(i)) for i in ids.tolist()]
@@ -165,11 +166,14 @@ def _open(path: Path, prompt: str, modified: float) -> tuple[ShowRequest, Tensor
 
 @torch.no_grad()
 def _choose_text(request: ShowRequest) -> Tensor:
-    """Returns the start (T,) of a text, cut before a correctly predicted token that depends strongly on one head."""
+    """Returns the start (T,) of a text, cut before a correctly predicted token that depends strongly on one head.
+
+    Raises `UserError` if the texts have fewer than three tokens.
+    """
     model, kept = request.transformer(), request.about.get("passages")
     texts = (torch.tensor(kept) if kept else show_heads.passages(request))[:, : LONGEST + 1]  # (B, T)
     if texts.shape[1] < 3:
-        hint = "use a longer one: --set prompt=…"
+        hint = "give a longer text: --set prompt=…"
         raise UserError(f"{request.checkpoint} contains only texts of {texts.shape[1]} tokens; {hint}")
     right = look(model, texts).logits[:, :-1].argmax(-1) == texts[:, 1:]  # (B, T - 1)
     right[:, : min(SHORTEST, texts.shape[1] - 1) - 1] = False
@@ -180,7 +184,10 @@ def _choose_text(request: ShowRequest) -> Tensor:
 
 
 def _find_head(model: TransformerLM, ids: Tensor, name: str) -> Head:
-    """Returns the named head; for "", the head whose removal changes the most likely token's probability most."""
+    """Returns the named head; for "", the head whose removal changes the most likely token's probability most.
+
+    Raises `UserError` if the model has no head of this name.
+    """
     names = {f"L{i}H{j}": (i, j) for i in range(model.n_layers) for j in range(model.n_heads)}
     if name.upper() in names:
         return names[name.upper()]

@@ -106,7 +106,7 @@ def sections(markdown: str, level: int = 2) -> dict[str, str]:
 
 
 def fields(body: str, numbers: Numbers) -> dict[str, str]:
-    """Returns the paragraphs of a section by label, with values inserted; a missing label becomes the key `Text`."""
+    """Returns the paragraphs of a section by label (`Text` for paragraphs without a label), with values inserted."""
     found: dict[str, str] = {}
     latest = ""
     for paragraph in re.split(r"\n\s*\n", body.strip()):

@@ -23,7 +23,7 @@ def ids(*words: str) -> Tensor:
 
 
 class NextWord(nn.Module):
-    """Embedding, one head with biases, classifier. The initial weights depend on the order of these lines."""
+    """Embedding, one head with biases, classifier. The initial weights depend on the order of the layers."""
 
     def __init__(self) -> None:
         super().__init__()

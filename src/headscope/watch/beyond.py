@@ -28,8 +28,8 @@ class Beyond(SummaryCallback):
 
     There are two measurements. In non-overlapping windows, a target's context is everything before it in its window.
     With sliding windows, the same targets are predicted from contexts of T/2, T, 2T, … tokens; T is the trained length.
-    Both are taken with each extension method of the positional scheme. If the scheme's table limits the context, the
-    result includes this limit.
+    Both are taken with each extension method of the positional scheme. If the scheme's table limits the context, longer
+    contexts are not measured, and the result includes the reason.
 
     Args:
         folder: the run's folder.
@@ -42,7 +42,7 @@ class Beyond(SummaryCallback):
         self.found: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        """Checks that the model and the data allow longer contexts."""
+        """Raises UserError unless the model and the data allow longer contexts."""
         if not isinstance(module.model, TransformerLM):
             raise UserError("callbacks.beyond needs a transformer; turn it off with callbacks.beyond=null")
         windows = corpus(trainer).val

@@ -43,8 +43,8 @@ class HeadView:
 class HeadViewer(Callback):
     """A callback that shows heads: before the first step, and after validations.
 
-    At each step, the first of the callbacks that show heads inspects them once, and passes the result to the others.
-    Nothing happens if the model has no heads.
+    At each step, the first of the callbacks that show heads inspects the heads once, and passes the result to the
+    others. Nothing happens if the model has no heads.
     """
 
     def show(self, trainer: Trainer, module: LanguageModule, view: HeadView) -> None:
@@ -112,7 +112,7 @@ def is_picture_step(trainer: Trainer) -> bool:
 
 
 class Heads(HeadViewer, SummaryCallback):
-    """Describes every head at each validation, in the loggers and in `heads.csv` in the run's folder.
+    """Describes every head in the loggers and in the run's `heads.csv`, before the first step and at each validation.
 
     Logs each score of each head (`heads/L1H2/induction`), one picture per score, and a table of the roles with their
     evidence. At the end of the run, logs a plot of the losses that marks when each role formed. `summary.json` has the

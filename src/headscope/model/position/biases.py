@@ -42,7 +42,7 @@ class ALiBi(Position):
 
 
 def by_distance(values: Tensor, offset: int, t_q: int) -> Tensor:
-    """Returns the bias (H, Tq, Tk) of queries i and keys j; `values` (H, Tk) are for the distances i - j ≥ 0."""
+    """Returns the bias (H, Tq, Tk) of queries i ≥ `offset` and keys j; `values[:, n]` (H, Tk) is for i - j = n."""
     t_k = values.shape[1]
     i, j = torch.arange(offset, offset + t_q, device=values.device), torch.arange(t_k, device=values.device)
     return values[:, (i[:, None] - j).clamp_min(0)]  # the causal mask hides later keys, so their values are irrelevant
@@ -53,7 +53,7 @@ class T5(Position):
 
     Each bucket in the first half holds one distance. After that, buckets widen logarithmically up to `max_distance`
     (in tokens). The last bucket also holds all larger distances, so the scheme works beyond the training length.
-    Unlike in T5, scores are scaled by 1/√D.
+    Unlike in T5, scores are scaled by 1/√D. Raises ValueError unless `max_distance` exceeds half of `buckets`.
     """
 
     no_weight_decay = ("biases",)

@@ -28,8 +28,8 @@ def ntk(d: int, base: float, trained: int, s: float) -> tuple[Tensor, float]:
 def yarn(d: int, base: float, trained: int, s: float) -> tuple[Tensor, float]:
     """Keeps pairs that rotate often within the trained length, and interpolates slow pairs (Peng et al. 2023, sec. 3).
 
-    Between a pair with 32 rotations and a pair with one, a linear ramp blends the two. Queries and keys are
-    multiplied by 0.1 ln s + 1, which preserves the entropy of the attention weights.
+    Between a pair with 32 rotations and a pair with one, a linear ramp blends the old and the interpolated frequency.
+    Queries and keys are multiplied by 0.1 ln s + 1, which preserves the entropy of the attention weights.
     """
 
     def pair_with(turns: float) -> float:
@@ -177,8 +177,8 @@ class Polar(Position):
     """PoPE: the content sets magnitudes, the position sets phases (Gopalakrishnan et al. 2025, eqs. 5-7).
 
     The score is Σ softplus(q_c) softplus(k_c) cos((j - i) θ_c + δ_c), θ_c = base^(-c/D), c = 0 … D - 1. Each head
-    learns its own phases δ, limited to [-2π, 0], which start at 0. Queries and keys become 2D wide, with a cosine and a
-    sine for each channel.
+    learns its own phases δ, which start at 0 and are limited to [-2π, 0]. Queries and keys become 2D wide, with a
+    cosine and a sine for each channel.
     """
 
     no_weight_decay = ("phases",)
