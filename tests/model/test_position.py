@@ -230,6 +230,13 @@ def test_beyond_the_trained_length(name):
     assert model.block_size == 16, "the model itself is left alone"
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_an_unknown_extension_method_is_refused(scheme):
+    for layer in (None, 0):
+        with pytest.raises(ValueError, match="has no extension method 'pull'"):
+            scheme(16, 2, 12, layer).stretch(12, "pull")
+
+
 def test_extension_methods_in_numbers():
     """Sources: Chen et al. 2023, eq. 3; bloc97, base 20452.2 and 41829.4 for d = 64; Peng et al. 2023, 0.1 ln s + 1."""
     theta = 10000.0 ** (-torch.arange(0, 64, 2).double() / 64)

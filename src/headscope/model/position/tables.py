@@ -54,8 +54,9 @@ class Learned(Position):
         return x + self.vectors.weight[offset : offset + x.shape[1]]
 
     def stretch(self, block_size: int, method: str = "as trained") -> None:
-        if block_size > self.block_size:
-            raise ValueError(f"the table of learned positions has only {self.block_size} vectors")
+        if self.layer is None and block_size > (longest := len(self.vectors.weight)):
+            raise ValueError(f"the table of learned positions has only {longest} vectors")
+        super().stretch(block_size, method)
 
     def table(self) -> Tensor | None:
         return self.vectors.weight.detach()
