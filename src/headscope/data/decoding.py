@@ -38,7 +38,8 @@ BINARY = {
 }
 #: Control characters that do not occur in text: all but tab, line ends, page breaks, escape and DOS end-of-file.
 CONTROL = bytes({*range(0x20), 0x7F} - {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x1A, 0x1B})
-UNMARKED = ("utf-32le", "utf-32be", "utf-16le", "utf-16be")  #: tried without a mark; names as in iconv
+#: Codecs that are tried if a file has no mark. The names are the same in iconv.
+UNMARKED = ("utf-32le", "utf-32be", "utf-16le", "utf-16be")
 
 
 class NotText(UserError):

@@ -38,7 +38,7 @@ class Lines(Source):
         if tokenizer is not None and (not isinstance(tokenizer, CharTokenizer) or "\n" not in tokenizer.vocab):
             raise UserError(
                 f"data=lines does not fit the checkpoint's tokenizer: the lines need characters and a newline;"
-                f" use a checkpoint that was trained on characters, or train {self.name} without one"
+                f" use a checkpoint that was trained on characters, or train on {self.name} without one"
             )
         with name_text_in_errors(self.name):
             tokenizer, ids = tokenize(text, LineTokenizer(vocab=tokenizer.vocab) if tokenizer else LineTokenizer)

@@ -38,11 +38,11 @@ class Recall(Generated):
         half = self.vocab_size // 2
         keys = rng.permuted(np.tile(np.arange(half), (n, 1)), axis=1)[:, : self.pairs]  # (n, P)
         values = rng.integers(half, self.vocab_size, (n, self.pairs))
-        queries = rng.integers(self.pairs, size=(n, block_size - 2 * self.pairs))
+        pair_indices = rng.integers(self.pairs, size=(n, block_size - 2 * self.pairs))
         pairs = np.stack((keys, values), -1).reshape(n, -1)  # (n, 2P)
-        x = np.concatenate((pairs, np.take_along_axis(keys, queries, 1)), 1)  # (n, T)
+        x = np.concatenate((pairs, np.take_along_axis(keys, pair_indices, 1)), 1)  # (n, T)
         ignored = np.full_like(pairs, IGNORE)
-        return x, np.concatenate((ignored, np.take_along_axis(values, queries, 1)), 1)
+        return x, np.concatenate((ignored, np.take_along_axis(values, pair_indices, 1)), 1)
 
     def optimum(self, x: Tokens, y: Tokens) -> float:
         """Returns 0, because every value occurs earlier in its window."""

@@ -13,7 +13,7 @@ Period = Annotated[int, Ge(1)]
 
 
 class Repeated(Generated):
-    """Each window draws a period, then as many independent tokens, which are repeated until the window is full.
+    """Each window draws a period p, then p independent tokens, which are repeated until the window is full.
 
     The period is hidden, and all periods from shortest to longest are equally likely. Positions therefore do not show
     where the repetition begins: the model has to find an earlier occurrence of the last tokens and copy the token

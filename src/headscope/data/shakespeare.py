@@ -22,7 +22,7 @@ class Unavailable(UserError):
 class TinyShakespeare(TextSource):
     """Tiny Shakespeare, 1,115,394 characters (Karpathy, char-rnn), downloaded once and verified by its checksum.
 
-    If the download fails, a run trains on `fallback` instead, with a warning; without one, it fails.
+    If the download fails, a run trains on `fallback` instead, with a warning; without a fallback, the run fails.
     """
 
     name = "tiny_shakespeare"
@@ -70,7 +70,8 @@ def download(url: str, path: Path, sha256: str, max_bytes: int, tries: int = 3, 
     """Downloads a file and checks it before moving it into place; several processes may do this at the same time.
 
     The pause between attempts doubles. Each attempt has a time limit in seconds, so that a server that sends one byte
-    at a time cannot block a run. Raises `Unavailable` if all attempts fail, and the errors of `write_atomically`.
+    at a time cannot block a run. Raises `Unavailable` after the last attempt, or at once after an HTTP
+    status from 400 to 499, and the errors of `write_atomically`.
     """
     import requests  # imported here because the import takes a quarter of a second
     import urllib3

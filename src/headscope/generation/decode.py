@@ -52,9 +52,12 @@ def decode(
         model: in eval mode; reads each token once if it has a method `new_cache`, else the whole context each time.
         prompts: ids (B, N), N ≥ 1; N may exceed the block size.
         max_new_tokens: the number of tokens to draw for each text.
-        sampling: the options for drawing tokens; raises UserError if the logits are not finite.
+        sampling: the options for drawing tokens.
         generators: one per text, on the CPU, so that a seed draws the same tokens on every device.
         draft: a faster model that uses the same cache.
+
+    Raises:
+        UserError: on iteration, if the logits are not finite.
     """
     read = fast_copy(model)
     guess = draft or read
@@ -63,10 +66,10 @@ def decode(
     draw = Draws(sampling, generators)
     length, end = prompts.shape[1], prompts.shape[1] + max_new_tokens
     ids = torch.cat((prompts, prompts.new_zeros(len(prompts), max_new_tokens)), 1)  # (B, N + max_new_tokens)
-    start = -1
+    cached_from = -1  # the position at which the context in the cache starts
     while length < end:
         begin = context_start(length, model.block_size)
-        rebuild, start = begin != start or not cache, begin
+        rebuild, cached_from = begin != cached_from or not cache, begin
         first = begin if rebuild else length - 1  # earlier tokens of the context are in the cache
         stop = length if rebuild or not draft else min(length + MAX_GUESSES, end - 1, begin + model.block_size)
         for at in range(length, stop):

@@ -19,7 +19,7 @@ from headscope.errors import UserError
 class Sampling:
     """The options for drawing the next token.
 
-    `top_k` keeps the k most likely tokens; among equally likely ones, those with smaller ids. `top_p` keeps the
+    `top_k` keeps the k most likely tokens; of equally likely tokens, it keeps those with smaller ids. `top_p` keeps the
     smallest set of most likely tokens with at least this probability (Holtzman et al. 2020).
     """
 
@@ -58,8 +58,8 @@ class Sampling:
         """Returns ids (...) on the CPU for logits (..., V) and noise of the same shape.
 
         The token with the largest log p + noise is a sample from p (Gumbel 1954; Maddison et al. 2014). Without top_k
-        and top_p, p need not be normalised. Nearly equal logits nearly always draw the same token. Raises UserError if
-        the logits are not finite.
+        and top_p, p need not be normalised. With the same noise, slightly different logits nearly always draw the same
+        token. Raises UserError if the logits are not finite.
         """
         logits = finite(logits.float().cpu())
         if self.temperature == 0:
@@ -77,7 +77,10 @@ class Draws:
         self._noise: list[Tensor] = []  # (B, V) for each position, the next position first
 
     def __call__(self, logits: Tensor, ahead: int) -> Tensor:
-        """Draws ids (B, n) from logits (B, n, V) of n positions; the first is `ahead` positions after the next one."""
+        """Draws ids (B, n) from logits (B, n, V) of n consecutive positions.
+
+        The first of them is `ahead` positions after the position of the next token to be drawn.
+        """
         positions = range(ahead, ahead + logits.shape[1])
         while len(self._noise) < positions.stop:
             self._noise.append(self.sampling.noise(self.generators, logits.shape[-1]))

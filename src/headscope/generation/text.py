@@ -58,11 +58,11 @@ def write_texts(
     """
     ids = prompt_ids(tokenizer, prompt)
     device = next(model.parameters()).device
-    guess = draft(model) if len(generators) == 1 else None
+    draft_model = draft(model) if len(generators) == 1 else None
     texts: list[Iterator[str]] = []
     for first in range(0, len(generators), TEXTS_AT_ONCE):
         group = generators[first : first + TEXTS_AT_ONCE]
-        drawn = decode(model, ids.to(device).expand(len(group), -1), max_new_tokens, sampling, group, guess)
+        drawn = decode(model, ids.to(device).expand(len(group), -1), max_new_tokens, sampling, group, draft_model)
         texts += [_pieces(tokenizer, ids.tolist(), steps, row) for row, steps in enumerate(tee(drawn, len(group)))]
     return texts
 

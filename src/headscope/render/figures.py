@@ -28,7 +28,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 DASHES = ((), (6, 2), (2, 2), (7, 2, 2, 2), (10, 3), (4, 4), (1, 3))  #: dashes and gaps in line widths; () is solid
 MARKS = ("o", "^", "s", "D", "v", "P", "*")
 REST = "#999999"  #: colour of all series after the seventh; the legend calls them “others”
-EARLY = 0.25  #: start of the x axis, as a fraction; the y limits ignore it, because a steep start flattens the curves
+EARLY = 0.25  #: the y limits ignore this first fraction of the x axis, because a steep start would flatten the curves
 LEGEND_WIDTH = 50  #: characters in a line of the legend
 SVG = "http://www.w3.org/2000/svg"
 

@@ -86,7 +86,10 @@ def _can_draw(name: str, character: str) -> bool:
 
 @cache
 def _unshaped_font(name: str) -> ImageFont.FreeTypeFont | None:
-    """Returns a font without shaping, which would draw a circle below a lone accent, or None if it is not installed."""
+    """Returns a font that draws without shaping; None if the font is not installed.
+
+    Shaping would draw a circle below a lone accent.
+    """
     try:
         return _font(name, 16).font_variant(layout_engine=ImageFont.Layout.BASIC) if name else _font(name, 16)
     except OSError:

@@ -28,7 +28,7 @@ def label(token: str) -> str:
 
 
 def code_point(character: str, text: str) -> str:
-    """Returns a character's code point: U+000D, or <U+000D> if the text is longer and digits could follow."""
+    """Returns a character's code point: U+000D, or <U+000D> in a longer text, where digits could follow."""
     number = f"U+{ord(character):04X}"
     return number if len(text) == 1 else f"<{number}>"
 

@@ -31,7 +31,10 @@ LISTED = 3  #: how many tokens, pairs and distances are listed for each head
 
 
 def passages(request: ShowRequest) -> Tensor:
-    """Returns the texts on which heads are described, ids (B, T): the run's texts, or else texts from the model."""
+    """Returns the texts on which heads are described, ids (B, T): the run's texts, or else texts from the model.
+
+    Raises `UserError` if the texts are too short.
+    """
     text = request.probe_texts()
     if text is None:
         print("the checkpoint has no validation text; heads are described on generated text", file=sys.stderr)
@@ -48,7 +51,7 @@ def passages(request: ShowRequest) -> Tensor:
 
 
 def reports(request: ShowRequest) -> list[HeadReport]:
-    """Returns a report on every head. Raises `UserError` if the texts are too short."""
+    """Returns a report on every head. Raises `UserError` if the model has no heads or the texts are too short."""
     return describe(request.transformer(), passages(request))
 
 

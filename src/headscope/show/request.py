@@ -41,7 +41,7 @@ class ShowRequest:
         return f"step {self.about['step']}" if "step" in self.about else self.checkpoint.stem
 
     def context(self) -> Tensor:
-        """Returns the last ids of the prompt that fit into the model's context, (1, T)."""
+        """Returns the ids (1, T) of the prompt from `context_start` on; raises `UserError` for an unknown token."""
         ids = prompt_ids(self.tokenizer, self.prompt)
         return ids[context_start(len(ids), self.model.block_size) :][None]
 
@@ -66,7 +66,10 @@ class ShowRequest:
         return self.model
 
     def folder(self, name: str) -> Path:
-        """Returns the folder for files: `out`, or a folder next to the checkpoint, named after its name and step."""
+        """Returns the folder for files: `out`, or a folder next to the checkpoint, such as `best-step1700-heads`.
+
+        Raises `UserError` if `out` is a file.
+        """
         if self.out is not None and self.out.exists() and not self.out.is_dir():
             raise UserError(f"out={self.out} is a file; choose a folder")
         suffix = f"-step{self.about['step']}" if "step" in self.about else ""
