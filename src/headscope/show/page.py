@@ -74,10 +74,12 @@ def page(request: ShowRequest, full_precision: bool = False) -> str:
     else:
         text = without_padding(texts[0], tokenizer.pad)
     prompt = text[None, context_start(len(text), model.block_size) :]
-    parts, precision, refusal = None, "", portable.refusal(model)
-    if not refusal:
-        small, precision = _smallest_copy(model, texts, prompt, full_precision)
+    small, precision = _smallest_copy(model, texts, prompt, full_precision)
+    parts, refusal = None, ""
+    try:
         parts = _parts(small, texts)
+    except portable.NotPortable as reason:
+        precision, refusal = "", str(reason)
     print(f"recorded maps only: {refusal}" if refusal else precision, file=sys.stderr)
     film = _film(request, prompt, runs=not refusal)
     if refusal and film is None:
@@ -136,7 +138,10 @@ def _smallest_copy(
 
 @torch.no_grad()
 def _parts(model: LanguageModel, texts: Tensor | None) -> Any:
-    """Returns the model's parts as arrays, with each head's mean output (L, H, D), which replaces an ablated head."""
+    """Returns the model's parts as arrays, with each head's mean output (L, H, D), which replaces an ablated head.
+
+    Raises NotPortable if the page cannot run the model.
+    """
     parts = portable.describe(model)
     if isinstance(model, TransformerLM) and texts is not None:
         parts["means"] = look(model, texts, "z").z.mean((1, 3))
