@@ -24,10 +24,10 @@ def shown(tmp_path_factory):
     return Page(page(ShowRequest(model, tokenizer, TEXT, tmp_path_factory.mktemp("page") / "best.ckpt", about)))
 
 
-def test_a_notebook_gets_the_whole_page_in_a_frame_that_only_runs_scripts(shown):
+def test_a_notebook_gets_the_whole_page_in_a_frame_that_only_runs_scripts_and_saves_files(shown):
     frame = shown._repr_html_()
     start, content = re.fullmatch(r'(<iframe [^<>]*?) srcdoc="([^"]*)"></iframe>', frame, re.S).groups()
-    assert 'sandbox="allow-scripts"' in start
+    assert 'sandbox="allow-scripts allow-downloads"' in start
     assert "<" not in content
     assert unescape(content) == shown.html
 

@@ -13,7 +13,7 @@ from headscope.render.model_page import join_modules
 from tests.browser import browser
 
 pytestmark = pytest.mark.browser
-MODULES = ("numbers", "activations", "sampling", "unpack", "state", "elements")
+MODULES = ("numbers", "activations", "sampling", "unpack", "state", "elements", "axis")
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +97,12 @@ def test_a_link_restores_the_state(tab):
     text = 'a&b=c#%20 + ünï\n"<👩‍🚀>'
     found = tab.run(
         "(() => { const state = { at: 3, layer: 1, head: 2, view: 'rollout', direction: 'to', off: [[0, 1], [1, 0]],"
-        f" by: 'zero', frame: 1, frames: 4 }}; const link = modules.state.toFragment(state, {json.dumps(text)});"
-        " return modules.state.fromFragment('#' + link, { layers: 2, heads: 3 }, 4); })()"
+        f" by: 'zero', frame: 1, frames: 4 }}; const link = modules.state.toFragment(state, {json.dumps(text)}, true);"
+        " const allowed = { sizes: { layers: 2, heads: 3 }, frames: 4, replacements: ['mean', 'zero'] };"
+        " return modules.state.fromFragment('#' + link, allowed); })()"
     )
-    assert found == {
+    assert found["ignored"] == []
+    assert found["values"] == {
         "text": text,
         "at": 3,
         "layer": 1,
@@ -111,3 +113,16 @@ def test_a_link_restores_the_state(tab):
         "by": "zero",
         "frame": 1,
     }
+
+
+@pytest.mark.parametrize("longest", [1, 2, 5, 12, 60])
+def test_labels_of_any_map_have_space(tab, longest):
+    for side in (280, 350, 530, 620):
+        for n in (2, 9, 40, 41, 64, 200, 1000):
+            axis = tab.run(f"modules.axis.axisOf({side}, {n}, {longest})")
+            assert axis["margin"] <= 110
+            assert axis["size"] * n + axis["margin"] <= side or axis["size"] == 2
+            assert axis["rows"]["pitch"] >= 11
+            assert axis["columns"]["pitch"] >= (7 if longest == 1 else 11)
+            if longest == 1:
+                assert axis["rows"]["every"] == axis["columns"]["every"] == 1, "every character is labelled"

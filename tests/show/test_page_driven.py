@@ -235,7 +235,7 @@ def test_writing_one_token_per_click_and_continuously(tab, opened):
 
 def test_each_of_several_quick_clicks_writes_a_token_and_typing_wins(tab, opened):
     opened()
-    tab.run("document.querySelector('#top-k').value = 0.5")
+    tab.run("document.querySelector('#top-k').value = 1")
     tab.run("for (let i = 0; i < 3; i++) document.querySelector('#write-one').click()")
     for _ in range(40):
         time.sleep(0.05)

@@ -55,7 +55,7 @@ class Page:
 
     def _repr_html_(self) -> str:
         style = f"width: 100%; height: {HEIGHT}px; border: 0"
-        frame = f'<iframe sandbox="allow-scripts" title="a model and its heads" style="{style}"'
+        frame = f'<iframe sandbox="allow-scripts allow-downloads" title="a model and its heads" style="{style}"'
         return f'{frame} srcdoc="{escape(self.html)}"></iframe>'
 
 

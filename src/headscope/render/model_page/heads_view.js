@@ -67,10 +67,18 @@ export class HeadsView {
     return card.box;
   }
 
-  /** Draws attention maps, given as bytes (L, H, n, n). */
+  /** Draws attention maps, given as bytes (L, H, n, n). One token has no maps, because its only weight is always 1. */
   draw(maps, n) {
-    Object.assign(this, { maps, n, lastLook: null });
+    Object.assign(this, { maps: n > 1 ? maps : null, n, lastLook: null });
+    if (!this.maps) this.#clear();
     this.#redraw();
+  }
+
+  #clear() {
+    for (const { canvas, strip, top } of this.cards) {
+      canvas.width = canvas.height = strip.width = 1; // a new width empties a canvas
+      top.textContent = "";
+    }
   }
 
   #redraw() {
@@ -106,6 +114,7 @@ export class HeadsView {
 
   /** Draws the strip below each map: the head's attention "from" or "to" a position of the context. */
   look(at, direction, labels) {
+    if (!this.maps) return;
     this.lastLook = [at, direction, labels];
     const colours = ramp();
     this.cards.forEach((card, i) => {

@@ -1,10 +1,10 @@
 // One large attention map. The canvas has one pixel per weight and is enlarged by the browser, so that maps of long
 // contexts scroll smoothly.
+import { axisOf } from "./axis.js";
 import { drawBytes, onSchemeChange, ramp, toBytes } from "./colours.js";
 import { element, hasModifier } from "./elements.js";
 
-const LEGIBLE = 7; // minimum side of a cell with a label, in pixels
-const LARGEST_CELL = 48; // maximum side of a cell, in pixels
+const LARGEST_SIDE = 620; // of the map with its labels, in pixels
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -Infinity] };
 
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
@@ -32,7 +32,7 @@ export class MapView {
     });
     this.scroll.addEventListener("keydown", (event) => this.#onKey(event, onChoose));
     new ResizeObserver(() => this.#resize()).observe(box);
-    onSchemeChange(() => this.#redraw());
+    onSchemeChange(() => this.n && this.#redraw());
     this.cell = [0, 0]; // query and key of the chosen cell
     this.n = 0;
   }
@@ -52,54 +52,59 @@ export class MapView {
     this.#redraw();
   }
 
+  /** Draws the map again. One token has no map to draw, because its only weight is always 1. */
   #redraw() {
-    if (!this.n) return;
+    this.scroll.hidden = this.n < 2;
+    if (this.n < 2) {
+      this.readout.textContent = "The text has one token, which attends only to itself.";
+      return;
+    }
     drawBytes(this.canvas, this.bytes, 0, this.n, ramp());
     this.#resize();
   }
 
-  /** Makes the map as large as its box allows, and shows labels if the cells are large enough. */
+  /** Makes the map and its labels as large as their box allows. */
   #resize() {
-    if (!this.n) return;
+    if (this.n < 2) return;
     const longest = Math.max(...this.labels.map((label) => [...label].length));
-    const margin = Math.min(110, 14 + 7 * longest);
-    const side = Math.min(this.scroll.parentElement.clientWidth - 2, 620);
-    const labelled = Math.floor((side - margin) / this.n) >= LEGIBLE;
-    this.size = labelled
-      ? Math.min(LARGEST_CELL, Math.floor((side - margin) / this.n))
-      : Math.max(2, Math.floor(side / this.n));
+    const side = Math.min(this.scroll.parentElement.clientWidth - 2, LARGEST_SIDE);
+    const axis = axisOf(side, this.n, longest);
+    this.size = axis.size;
     const width = this.size * this.n;
     this.area.style.cssText = `width:${width}px;height:${width}px`;
-    this.scroll.style.gridTemplateColumns = `${labelled ? margin : 0}px ${width}px`;
-    this.#drawLabels(this.rows, labelled ? [margin, width] : [0, 0], false);
-    this.#drawLabels(this.columns, labelled ? [width, margin] : [0, 0], true);
+    this.scroll.style.gridTemplateColumns = `${axis.margin}px ${width}px`;
+    this.#drawLabels(this.rows, [axis.margin, width], axis, false);
+    this.#drawLabels(this.columns, [width, axis.margin], axis, true);
     this.#show(...this.cell);
     if (this.chosen !== undefined) this.choose(this.chosen);
   }
 
   /** Draws the label of every row on its left, or of every column above it. */
-  #drawLabels(canvas, [width, height], above) {
+  #drawLabels(canvas, [width, height], { size, margin, lane, rows, columns }, above) {
+    const { lanes, every, pitch } = above ? columns : rows;
+    const font = Math.min(13, above ? pitch + 2 : pitch - 1); // upright characters are higher than wide
     const ratio = devicePixelRatio;
     Object.assign(canvas, { width: width * ratio, height: height * ratio });
     canvas.style.cssText = `width:${width}px;height:${height}px`;
-    if (!width) return;
-    const margin = Math.min(width, height);
     const pen = canvas.getContext("2d");
     pen.scale(ratio, ratio);
     pen.fillStyle = getComputedStyle(this.scroll).color;
-    pen.font = `${Math.min(13, this.size + 2.5)}px system-ui, sans-serif`;
+    pen.font = `${font}px system-ui, sans-serif`;
     pen.textBaseline = "middle";
     this.labels.forEach((label, k) => {
-      const middle = (k + 0.5) * this.size;
+      if (k % every) return;
+      const half = font / 3; // of the height of a capital letter
+      const middle = Math.max(half, Math.min((k + 0.5) * size, size * this.n - half));
+      const edge = margin - 4 - ((k / every) % lanes) * lane;
       pen.save();
       pen.textAlign = "right";
-      pen.translate(...(above ? [middle, margin - 4] : [margin - 4, middle]));
+      pen.translate(...(above ? [middle, edge] : [edge, middle]));
       if (above && [...label].length === 1) {
         pen.textAlign = "center"; // a single character stays upright
-        pen.fillText(label, 0, -6);
+        pen.fillText(label, 0, -6, pitch);
       } else {
         if (above) pen.rotate(Math.PI / 2);
-        pen.fillText(label, 0, 0, margin - 6);
+        pen.fillText(label, 0, 0, lane - 2);
       }
       pen.restore();
     });
@@ -125,7 +130,7 @@ export class MapView {
 
   /** Outlines a cell and shows its value below the map. */
   #show(i, j) {
-    if (!this.n) return;
+    if (this.n < 2) return;
     this.frame.style.cssText = `left:${j * this.size}px;top:${i * this.size}px;width:${this.size}px;height:${this.size}px`;
     const value = j > i ? "masked, because the key comes after the query" : this.map[i * this.n + j].toFixed(4);
     const [query, key] = [i, j].map((k) => element("bdi", {}, this.labels[k]));

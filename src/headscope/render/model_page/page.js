@@ -9,6 +9,7 @@
 // "position" if `page.position()` has a new answer. `look(page, at)` shows the attention from or to position `at`.
 // It needs no new answer from the worker.
 import { $, element, reportFailure } from "./elements.js";
+import { showIgnored } from "./input.js";
 import { linkWith } from "./link.js";
 import { request, startWorker } from "./request.js";
 import { State } from "./state.js";
@@ -75,15 +76,16 @@ let views = [];
 let link = null;
 let position = null; // a promise, null after a change
 
-/** The ids of a text, at least one. Shows a warning if the text has tokens that are not in the vocabulary. */
+/** The ids of a text, at least one. Explains which tokens are ignored, and what the model reads if none is left. */
 function idsOf(text) {
   const { ids, unknown } = page.tokenizer.encode(text);
-  $("unknown").hidden = !unknown.length;
-  $("unknown").replaceChildren(
-    "Not in the model's vocabulary, and therefore ignored: ",
-    ...unknown.slice(0, 12).map((token) => element("bdi", { className: "token" }, token)),
-  );
+  showIgnored($("unknown"), "Not in the model's vocabulary, and therefore ignored: ", unknown);
   const { start, opening } = vocabulary;
+  const first = start ?? opening;
+  $("opening").hidden = ids.length > 0;
+  const token = element("bdi", { className: "token" }, page.shown[first]);
+  const why = "The text has no token of the model's vocabulary. The model therefore reads ";
+  $("opening").replaceChildren(why, token, ", as it does without a prompt.");
   if (Number.isInteger(start) && ids[0] !== start) return [start, ...ids];
   return ids.length ? ids : [opening];
 }
@@ -172,5 +174,5 @@ async function setUp(panels) {
 
 function typeText(text) {
   $("typed").value = text;
-  return idsOf(text);
+  return idsOf($("typed").value); // the box converts the ends of lines
 }

@@ -1,4 +1,5 @@
 // The state of the page, which holds the user's choices, and its conversion to and from a link.
+import { headNamed, oneOf, wholeNumber } from "./input.js";
 
 /**
  * The chosen values, and the listeners to call after a change.
@@ -45,40 +46,55 @@ export class State {
 export const nameOf = (layer, head) => `L${layer}H${head}`;
 
 const VIEWS = ["weights", "normWeighted", "rollout"];
+const DIRECTIONS = ["from", "to"];
 
-/** The state as the fragment of a link, without #. If `text` is null, the fragment has no text. */
-export function toFragment(state, text) {
-  const parts = { at: state.at, head: nameOf(state.layer, state.head), view: state.view };
+/** The state as the fragment of a link, without #. A model without heads has no head in it; a null `text` is left out. */
+export function toFragment(state, text, hasHeads) {
+  const parts = { at: state.at };
+  if (hasHeads) Object.assign(parts, { head: nameOf(state.layer, state.head), view: state.view });
   if (text !== null) parts.text = text;
   if (state.off.length) Object.assign(parts, { off: state.off.map(([l, h]) => nameOf(l, h)).join(","), by: state.by });
   if (state.direction !== "from") parts.direction = state.direction;
-  if (state.frame !== state.frames - 1) parts.frame = state.frame;
+  if (state.frame < state.frames - 1) parts.frame = state.frame;
   return Object.entries(parts)
     .map(([key, value]) => `${key}=${encodeURIComponent(value)}`)
     .join("&");
 }
 
-/** The values of the state, and the `text`, from a fragment. Values that are invalid for the model are ignored. */
-export function fromFragment(fragment, sizes, frames) {
+/**
+ * Reads a fragment. Returns the `values` of the state, which include the `text`, and the list `ignored` of the parts of
+ * the fragment that are not valid for the model.
+ *
+ * @param sizes - the numbers of `layers` and of `heads` per layer.
+ * @param frames - the number of recorded training steps.
+ * @param replacements - the allowed values of `by`.
+ */
+export function fromFragment(fragment, { sizes, frames, replacements }) {
   const given = new URLSearchParams(fragment.replace(/^#/, "").replaceAll("+", "%2B"));
-  const found = {};
-  const number = (name, end) => {
-    const value = Number(given.get(name));
-    return given.has(name) && Number.isInteger(value) && value >= 0 && value < end ? value : null;
+  const ignored = [];
+  const head = (name) => headNamed(name, sizes);
+  const heads = (text) => {
+    const names = [...new Set(text.split(","))].filter(Boolean);
+    ignored.push(...names.filter((name) => !head(name)).map((name) => `off=${name}`));
+    return names.map(head).filter(Boolean);
   };
-  const head = (name) => {
-    const match = /^L(\d+)H(\d+)$/.exec(name);
-    const pair = match && [Number(match[1]), Number(match[2])];
-    return pair && pair[0] < sizes.layers && pair[1] < sizes.heads ? pair : null;
+  const read = {
+    text: (text) => text,
+    at: (text) => wholeNumber(text, Infinity),
+    frame: (text) => wholeNumber(text, Math.max(1, frames)),
+    head,
+    view: (name) => oneOf(name, VIEWS),
+    direction: (name) => oneOf(name, DIRECTIONS),
+    by: (name) => oneOf(name, replacements),
+    off: heads,
   };
-  if (given.has("text")) found.text = given.get("text");
-  if (number("at", Infinity) !== null) found.at = number("at", Infinity);
-  found.frame = number("frame", frames) ?? Math.max(0, frames - 1);
-  const chosen = head(given.get("head") ?? "");
-  if (chosen) [found.layer, found.head] = chosen;
-  if (VIEWS.includes(given.get("view"))) found.view = given.get("view");
-  found.direction = given.get("direction") === "to" ? "to" : "from";
-  if (["zero", "mean"].includes(given.get("by"))) found.by = given.get("by");
-  found.off = [...new Set((given.get("off") ?? "").split(","))].map(head).filter(Boolean);
-  return found;
+  const found = { frame: Math.max(0, frames - 1), direction: "from", off: [] };
+  for (const [key, text] of given) {
+    const value = Object.hasOwn(read, key) ? read[key](text) : null;
+    if (value !== null) found[key] = value;
+    else if (text || Object.hasOwn(read, key)) ignored.push(`${key}=${text}`); // `#map` only scrolls to an element
+  }
+  const { head: chosen, ...values } = found;
+  if (chosen) [values.layer, values.head] = chosen;
+  return { values, ignored };
 }

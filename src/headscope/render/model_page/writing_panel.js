@@ -1,5 +1,6 @@
 // The buttons that let the model continue the text: by one token, or until the user stops it or the text ends.
 import { $ } from "./elements.js";
+import { numberIn } from "./input.js";
 import { request } from "./request.js";
 
 const PAUSE = 20; // milliseconds between tokens, so that the page shows every token
@@ -16,12 +17,19 @@ function writeWith({ state, tokenizer, vocabulary, settled }) {
     return queue;
   }
 
+  /** The numbers in the fields `temperature` and `top-k`; null and a message if one of them is not allowed. */
+  function sampling() {
+    const [temperature, topK] = ["temperature", "top-k"].map((name) => numberIn($(name), $(`${name}-problem`)));
+    return temperature === null || topK === null ? null : { temperature, topK };
+  }
+
+  /** Writes a token. Resolves to whether the text can be continued. */
   async function write(isWanted) {
     await settled();
     const { ids, off, by } = state;
-    const [temperature, topK] = ["temperature", "top-k"].map((name) => Math.max(0, Number($(name).value)));
-    const sampling = { temperature, topK: Math.ceil(topK), u: Math.random() };
-    const { id } = await request("next", { ids, off, by, ...sampling });
+    const numbers = sampling();
+    if (!numbers) return false;
+    const { id } = await request("next", { ids, off, by, ...numbers, u: Math.random() });
     if (state.ids !== ids) return true; // the user has changed the text in the meantime, so the drawn token is dropped
     if (!isWanted() || id === vocabulary.end) return false;
     const longer = [...ids, id];
@@ -50,6 +58,7 @@ function writeWith({ state, tokenizer, vocabulary, settled }) {
     }
   }
 
+  for (const name of ["temperature", "top-k"]) $(name).addEventListener("input", sampling);
   $("write-one").addEventListener("click", () => writeOne());
   $("write-on").addEventListener("click", startOrStop);
   addEventListener("keydown", (event) => {
