@@ -237,3 +237,21 @@ def test_labels_are_inside_a_saved_picture(tab, opened):
     )
     assert re.match("<svg", svg)
     assert beyond == 0
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("word", ["a" * 60, "ab" * 100, "日本" * 40])
+def test_a_token_of_any_length_stays_within_its_panel(tab, opened, word, width):
+    text = f"the {word} end"
+    tab.size(width, 900)
+    opened(text=text, tokenizer=WordTokenizer.of([text], 100))
+    tab.size(width, 900)
+    token = f"[...document.querySelectorAll('#next-rows .token')].find((b) => b.textContent === '{word}')"
+    tab.run(f"{token}.click()")
+    settle(tab)
+    assert tab.run("document.documentElement.scrollWidth") <= width
+    beyond = (
+        "[...document.querySelectorAll('section')].filter((part) => [...part.querySelectorAll('*')].some((e) =>"
+        " !e.closest('.wide, .map, bdi') && e.getBoundingClientRect().right > part.getBoundingClientRect().right + 1))"
+    )
+    assert tab.run(f"{beyond}.map((part) => part.id)") == []

@@ -8,6 +8,15 @@ const UPRIGHT_PITCH = 7; // the same above the columns if all labels are single 
 const WIDEST = 110; // maximum width of all lanes, in pixels
 const GAP = 8; // pixels between a label and the map, and at the outer edge
 const CHARACTER = 7; // mean width in pixels
+const LONGEST = 13; // characters of a label
+
+/** Labels without the middle of the long ones. */
+export const shorten = (labels) =>
+  labels.map((label) => {
+    const characters = Array.from(label);
+    if (characters.length <= LONGEST) return label;
+    return [...characters.slice(0, LONGEST - 6), "…", ...characters.slice(-5)].join("");
+  });
 
 /**
  * Returns the side `size` of a cell, the space `margin` for labels, the width `lane` of a lane, and for `rows` and for

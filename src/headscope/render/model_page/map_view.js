@@ -1,6 +1,6 @@
 // One large attention map. The canvas has one pixel per weight and is enlarged by the browser, so that maps of long
 // contexts scroll smoothly.
-import { axisOf } from "./axis.js";
+import { axisOf, shorten } from "./axis.js";
 import { drawBytes, onSchemeChange, ramp, toBytes } from "./colours.js";
 import { element, hasModifier } from "./elements.js";
 
@@ -66,7 +66,7 @@ export class MapView {
   /** Makes the map and its labels as large as their box allows. */
   #resize() {
     if (this.n < 2) return;
-    const longest = Math.max(...this.labels.map((label) => [...label].length));
+    const longest = Math.max(...shorten(this.labels).map((label) => [...label].length));
     const side = Math.min(this.scroll.parentElement.clientWidth - 2, LARGEST_SIDE);
     const axis = axisOf(side, this.n, longest);
     this.size = axis.size;
@@ -91,7 +91,7 @@ export class MapView {
     pen.fillStyle = getComputedStyle(this.scroll).color;
     pen.font = `${font}px system-ui, sans-serif`;
     pen.textBaseline = "middle";
-    this.labels.forEach((label, k) => {
+    shorten(this.labels).forEach((label, k) => {
       if (k % every) return;
       const half = font / 3; // of the height of a capital letter
       const middle = Math.max(half, Math.min((k + 0.5) * size, size * this.n - half));

@@ -1,10 +1,10 @@
 // Saves a map as a picture file: PNG, or SVG with one rectangle per weight. Saved pictures always use the light theme.
+import { shorten } from "./axis.js";
 import { css, drawBytes, ramp } from "./colours.js";
 import { element } from "./elements.js";
 
 const MARGIN = 12;
 const HEADING = 34;
-const LABEL = 12; // characters; longer labels are compressed to this length
 const MAX_RECTANGLES = 40000; // a map with more weights is one image inside the SVG
 const INK = "#23262b";
 const BORDER = "#d9dbdf";
@@ -12,7 +12,7 @@ const BORDER = "#d9dbdf";
 /** The layout of a picture in pixels: the cell size, the margin for labels (0 without labels), and the picture size. */
 function layout({ n, labels }) {
   const cell = Math.max(2, Math.min(24, Math.floor(1200 / n)));
-  const axis = cell >= 9 ? 20 + 7 * Math.min(LABEL, Math.max(...labels.map((label) => [...label].length))) : 0;
+  const axis = cell >= 9 ? 20 + 7 * Math.max(...shorten(labels).map((label) => [...label].length)) : 0;
   const [left, top] = [MARGIN + axis, HEADING + MARGIN + axis];
   const width = Math.max(n * cell + axis + 2 * MARGIN, 420);
   return { cell, axis, left, top, width, height: n * cell + axis + HEADING + 2 * MARGIN };
@@ -43,7 +43,7 @@ export function png(map, title) {
   if (axis) {
     pen.font = `${Math.min(13, cell)}px system-ui, sans-serif`;
     pen.textBaseline = "middle";
-    map.labels.forEach((label, k) => {
+    shorten(map.labels).forEach((label, k) => {
       pen.textAlign = "right";
       pen.fillText(label, left - 5, top + (k + 0.5) * cell, axis - 8);
       pen.save();
@@ -78,11 +78,10 @@ export function svg(map, title) {
       parts.push(`<rect x="${x}" y="${y}" width="${cell}" height="${cell}" fill="${fill}"/>`);
     }
   }
-  labels.forEach((label, k) => {
+  shorten(labels).forEach((label, k) => {
     if (!axis) return;
     const middle = (k + 0.5) * cell;
-    const compressed = [...label].length > LABEL ? ` textLength="${axis - 8}" lengthAdjust="spacingAndGlyphs"` : "";
-    const style = `font-size="${Math.min(13, cell)}" dominant-baseline="middle"${compressed}`;
+    const style = `font-size="${Math.min(13, cell)}" dominant-baseline="middle"`;
     const above = `translate(${left + middle} ${top - 5}) rotate(-90)`;
     parts.push(`<text x="${left - 5}" y="${top + middle}" text-anchor="end" ${style}>${escape(label)}</text>`);
     parts.push(`<text transform="${above}" ${style}>${escape(label)}</text>`);
