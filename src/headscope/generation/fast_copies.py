@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from headscope.generation.modified import is_modified
+
 if TYPE_CHECKING:
     from headscope.model.transformer import LanguageModel
 
@@ -26,10 +28,10 @@ def fast_copy(model: M, replace: Mapping[type[nn.Module], Callable[[Any], nn.Mod
     directly, and weights and submodules are plain attributes.
 
     The copy of a model in eval mode has no dropout layers and stays in eval mode. Compiled modules run uncompiled. A
-    model with hooks is returned unchanged, so that the hooks are called. `replace` maps the class of a submodule to a
-    function that returns its replacement.
+    modified model (`is_modified`) is returned unchanged, so that its hooks and replaced parts are called. `replace`
+    maps the class of a submodule to a function that returns its replacement.
     """
-    if any(module._forward_hooks or module._forward_pre_hooks for module in model.modules()):
+    if is_modified(model):
         return model
     return cast(M, _copy(model, replace or {}))
 
@@ -39,16 +41,16 @@ def _copy(module: Any, replace: Mapping[type[nn.Module], Callable[[Any], nn.Modu
         module = replace[type(module)](module)
     if isinstance(module, nn.Dropout) and not module.training:
         module = nn.Identity()
-    copy = object.__new__(_with_direct_calls(module.__class__))
+    copy = object.__new__(_with_direct_calls(module.__class__, module.__class__.forward))
     parts = {name: part and _copy(part, replace) for name, part in module._modules.items()}
     vars(copy).update(vars(module), _modules=parts, **module._parameters, **module._buffers, **parts)
     return copy
 
 
 @cache
-def _with_direct_calls(kind: type[nn.Module]) -> type[nn.Module]:
-    """Returns a subclass whose instances run `forward` directly when called."""
-    return type(kind.__name__, (kind,), {"__call__": kind.forward})
+def _with_direct_calls(kind: type[nn.Module], forward: Callable[..., Any]) -> type[nn.Module]:
+    """Returns a subclass whose instances run `forward`, the current one of their class, directly when called."""
+    return type(kind.__name__, (kind,), {"__call__": forward})
 
 
 class EightBitLinear(nn.Module):
@@ -72,11 +74,13 @@ class EightBitLinear(nn.Module):
 def draft(model: "LanguageModel") -> "LanguageModel | None":
     """Returns a faster model that nearly always draws the same token as `model`; None if this would not save time.
 
-    A draft saves time for a model with a cache, in fp32 on a CPU, if reading the weights takes most of the time. Only
-    the linear layers differ: their weights have 8 bits, unless the kernel cannot compute their shape.
+    A draft saves time for an unmodified model with a cache, in fp32 on a CPU, if reading the weights takes most of the
+    time. Only the linear layers differ: their weights have 8 bits, unless the kernel cannot compute their shape.
     """
     weights = list(model.parameters())
     fits = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in weights)
     if not fits or not hasattr(model, "new_cache") or sum(p.numel() for p in weights) < LARGE:
+        return None
+    if is_modified(model):
         return None
     return fast_copy(model, {nn.Linear: lambda layer: layer if layer.in_features % MULTIPLE else EightBitLinear(layer)})
