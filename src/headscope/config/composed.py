@@ -83,7 +83,7 @@ def new_folder(wanted: str) -> str:
             continue
         except OSError:
             break  # the run will report that it cannot write to this folder
-        atexit.register(_remove_empty, path)
+        atexit.register(_remove_empty, path.absolute())  # a program may change its current folder
         return str(path)
     return wanted
 

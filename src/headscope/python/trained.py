@@ -23,6 +23,7 @@ from headscope.files import write_atomically
 from headscope.generation.text import next_tokens, write_texts
 from headscope.heads import HeadReport, look, table
 from headscope.model.transformer import LanguageModel
+from headscope.python.arguments import absolute_path, checked_text
 from headscope.run.folder import RunFolder
 from headscope.show import heads, page
 from headscope.show.request import ShowRequest
@@ -46,9 +47,10 @@ class Page:
     html: str = field(repr=False)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the page to a file, and returns the path; raises `UserError` if it cannot be written."""
-        write_atomically(Path(path), self.html.encode())
-        return Path(path)
+        """Writes the page to a file, and returns its path; raises `UserError` if it cannot be written."""
+        file = absolute_path(path)
+        write_atomically(file, self.html.encode())
+        return file
 
     def __repr__(self) -> str:
         return f"Page of {len(self.html.encode()) / 1e6:.1f} MB"
@@ -106,7 +108,7 @@ class Trained:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.checkpoint: Path = checkpoint.find(path)
+        self.checkpoint: Path = checkpoint.find(absolute_path(path))
 
     @cached_property
     def _loaded(self) -> checkpoint.Loaded:
@@ -156,6 +158,7 @@ class Trained:
         Raises:
             UserError: an option is out of range, or a token of the text is not in the vocabulary.
         """
+        text = checked_text(text, "generate")
         options = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
         writing = parse(options | {"top_k": top_k, "top_p": top_p}, GenerateConfig)
         generator = torch.Generator().manual_seed(writing.seed)
@@ -170,8 +173,7 @@ class Trained:
         Raises:
             UserError: a token of the text is not in the vocabulary, or `most` is below 1.
         """
-        if not isinstance(text, str):
-            raise invalid_value("text", text, "a string, as in next('I love', most=5)")
+        text = checked_text(text, "next")
         if most < 1:
             raise invalid_value("most", most, "at least 1")
         return next_tokens(self.model, self.tokenizer, text, most)
@@ -188,7 +190,7 @@ class Trained:
         Raises:
             UserError: the text has fewer than two tokens, or one of them is not in the vocabulary.
         """
-        ids = self.tokenizer.encode(text)
+        ids = self.tokenizer.encode(checked_text(text, "loss"))
         if len(ids) < 2:
             raise UserError(f"a loss needs at least two tokens, and {text!r} has {len(ids)}; use a longer text")
         device, size = next(self.model.parameters()).device, self.model.block_size
@@ -204,7 +206,7 @@ class Trained:
         Raises:
             UserError: the model has no heads, or a token of the text is not in the vocabulary.
         """
-        return Heads(self._request(text))
+        return Heads(self._request(checked_text(text, "heads")))
 
     def page(self, text: str = "") -> Page:
         """Returns a page that contains the model and initially shows it on a text; a notebook displays the page.
@@ -212,7 +214,7 @@ class Trained:
         Raises:
             UserError: the page would be too large, or a token of the text is not in the vocabulary.
         """
-        return Page(page.page(self._request(text)))
+        return Page(page.page(self._request(checked_text(text, "page"))))
 
     def _request(self, text: str) -> ShowRequest:
         film = RunFolder(self.checkpoint.parent.parent).film_file

@@ -24,6 +24,7 @@ from headscope.config.overrides import FLAGS, as_text, expand_home, refuse_dashe
 from headscope.config.schema import parse
 from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.installed import command
+from headscope.python.arguments import absolute_path, with_absolute_path
 from headscope.python.trained import Trained
 from headscope.run.console import ConsoleHandler
 from headscope.run.execute import execute
@@ -44,9 +45,9 @@ class Run(Trained):
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder: Path = Path(folder)
-        RunFolder(folder).overrides()
-        super().__init__(folder)
+        self.folder: Path = absolute_path(folder)
+        self._files()
+        super().__init__(self.folder)
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
@@ -54,17 +55,23 @@ class Run(Trained):
     @property
     def summary(self) -> dict[str, Any]:
         """The content of `summary.json`: losses, seconds, parameters, hardware, roles; empty until the run ends."""
-        return RunFolder(self.folder).summary()
+        return self._files().summary()
 
     @property
     def history(self) -> list[dict[str, float]]:
         """The step, seconds and val_loss of each validation."""
-        return RunFolder(self.folder).status().history
+        return self._files().status().history
 
     @property
     def losses(self) -> list[float]:
         """The validation losses, in nats per token."""
         return [entry["val_loss"] for entry in self.history]
+
+    def _files(self) -> RunFolder:
+        """Returns the files of the run; raises `UserError` if they were moved."""
+        files = RunFolder(self.folder)
+        files.overrides()
+        return files
 
 
 def compose(*overrides: str) -> dict[str, Any]:
@@ -130,16 +137,16 @@ def _train(typed: Sequence[str], started: float) -> Path:
             raise UserError(f"{earlier} contains a sweep, which only the command line resumes: {shell_command}")
         resumed = resume_overrides(earlier, as_text([o for o in typed if split(o)[0] != "resume"]))
         if resumed is None:
-            return Path(earlier)
+            return absolute_path(earlier)
         overrides = resumed
     if "paths.run_dir" in known:
         raise UserError("paths.run_dir cannot be set; use hydra.run.dir=…")
     cfg = _compose(overrides)
     if cfg.task == "validate":
         raise UserError(f"task=validate is for the command line: {shell_command}; in Python, use load(…).loss(…)")
-    folder = Path(cfg.hydra.run.dir)
+    folder = absolute_path(cfg.hydra.run.dir)
     with _logged(folder / "train.log"):
-        execute(split_off_hydra(cfg, str(folder.absolute()), started, shell_command))
+        execute(split_off_hydra(cfg, str(folder), started, shell_command))
     return folder
 
 
@@ -155,7 +162,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
         raise UserError(f"Python trains one run at a time; {_shell_command(overrides)} trains several")
     if flags := [o for o in overrides if o.partition("=")[0] in FLAGS]:
         raise UserError(f"{flags[0]} is for the command line: {_shell_command(overrides)}")
-    return compose_with_hydra("train", as_text(overrides))
+    return compose_with_hydra("train", as_text([with_absolute_path(o) for o in overrides]))
 
 
 def _shell_command(overrides: Sequence[str]) -> str:
