@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import re
 
 import torch
 from torch import Tensor
@@ -11,12 +10,11 @@ from headscope.data.corpus import Corpus, Source, name_text_in_errors
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import CharTokenizer, LineTokenizer, Tokenizer
 from headscope.data.tokenizers.base import count, tokenize
+from headscope.data.tokenizers.simple import LINE_END
 from headscope.data.windows import IGNORE, Batch, CutWindows
 from headscope.errors import UserError
 
 log = logging.getLogger(__name__)
-
-LINE_END = re.compile(r"\r\n|\n|\r")  #: other Unicode line separators are ordinary characters
 
 
 class Lines(Source):

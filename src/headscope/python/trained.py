@@ -3,6 +3,7 @@
 Shapes: L layers, H heads, T positions, V vocabulary.
 """
 
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -180,9 +181,11 @@ class Trained:
 
     @torch.inference_mode()
     def loss(self, text: str) -> float:
-        """Returns the mean loss in nats per token over all tokens of a text except the first.
+        """Returns the mean loss in nats per token of a text, read as training reads its texts.
 
-        As for a run's validation loss, the text is cut into windows of the model's context; no two share a target.
+        For a model of lines or sentences, each line of the text is an example with its end token, and only its first
+        token is not predicted. Any other text is one example. As for a run's validation loss, an example is cut into
+        windows of the model's context; no two share a target.
 
         >>> headscope.load(folder).loss("I love cats") < 0.1
         True
@@ -190,15 +193,18 @@ class Trained:
         Raises:
             UserError: the text has fewer than two tokens, or one of them is not in the vocabulary.
         """
-        ids = self.tokenizer.encode(checked_text(text, "loss"))
-        if len(ids) < 2:
-            raise UserError(f"a loss needs at least two tokens, and {text!r} has {len(ids)}; use a longer text")
+        examples = self.tokenizer.examples(checked_text(text, "loss"))
+        targets = sum(len(ids) - 1 for ids in examples)
+        if targets < 1:
+            shown = f"{reprlib.repr(text)} has {sum(map(len, examples))}"
+            raise UserError(f"a loss needs at least two tokens, and {shown}; use a longer text")
         device, size = next(self.model.parameters()).device, self.model.block_size
         total = 0.0
-        for at in range(0, len(ids) - 1, size):
-            x, y = (ids[i : i + size].to(device) for i in (at, at + 1))
-            total += F.cross_entropy(self.model(x[None, : len(y)])[0], y, reduction="sum").item()
-        return total / (len(ids) - 1)
+        for ids in examples:
+            for at in range(0, len(ids) - 1, size):
+                x, y = (ids[i : i + size].to(device) for i in (at, at + 1))
+                total += F.cross_entropy(self.model(x[None, : len(y)])[0], y, reduction="sum").item()
+        return total / targets
 
     def heads(self, text: str = "") -> Heads:
         """Returns the attention maps of every head on a text, and the role of every head with its evidence.

@@ -58,6 +58,13 @@ class Tokenizer:
         """Returns the ids (N,) of a text, int64; raises `UnknownToken` for a token that is not in the vocabulary."""
         raise NotImplementedError
 
+    def examples(self, text: str) -> list[Tensor]:
+        """Returns a text as training reads it: the ids (N,) of each example, with the tokens before and after it.
+
+        Running text is one example. Raises `UnknownToken` like `encode`.
+        """
+        return [self.encode(text)]
+
     def stream(self, ids: Iterable[int]) -> Iterator[str]:
         """Yields the text of each id as soon as the id arrives; the joined pieces equal `decode(ids)`.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from headscope.data.tokenizers.base import Tokenizer
 
 CODES = 0x110000  #: number of code points in Unicode
+LINE_END = re.compile(r"\r\n|\n|\r")  #: other Unicode line separators are ordinary characters
 BORDER = "\n"  #: comes before and after every line of a `LineTokenizer`; no line contains it
 
 
@@ -73,6 +74,10 @@ class LineTokenizer(CharTokenizer):
 
     end = start
 
+    def examples(self, text: str) -> list[Tensor]:
+        """Returns one example per line that is not blank, each between two newlines."""
+        return [self.encode(f"{BORDER}{line}{BORDER}") for line in LINE_END.split(text) if line.strip()]
+
 
 class WordTokenizer(Tokenizer):
     """Words are separated by whitespace, and each newline is also a word."""
@@ -94,6 +99,17 @@ class WordTokenizer(Tokenizer):
             return torch.tensor([self._id[word] for word in self.split(text)], dtype=torch.int64)
         except KeyError as e:
             raise self._unknown(e.args[0]) from e
+
+    def examples(self, text: str) -> list[Tensor]:
+        """Returns one example per sentence, with the end token, if the vocabulary was built from sentences.
+
+        Such a vocabulary has a padding token and an end token; each line of the text is then a sentence.
+        """
+        if self.pad is None or self.end is None:
+            return super().examples(text)
+        lines = [text] if BORDER in self._id else text.splitlines()
+        sentences = [line for line in lines if line.strip()]
+        return [torch.cat((self.encode(sentence), torch.tensor([self.end]))) for sentence in sentences]
 
     def stream(self, ids: Iterable[int]) -> Iterator[str]:
         """Yields each word, with a space before it unless it is the first word of its line. Newlines get no space."""
