@@ -169,3 +169,31 @@ def test_every_byte_pair_token_is_shown_as_itself():
     for i, text in enumerate(shown):
         if "\\x" not in text:
             assert text == tokenizer.decode([i])
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        ("\u0301", r"'\u0301' (COMBINING ACUTE ACCENT)"),
+        ("\u20dd", r"'\u20dd' (COMBINING ENCLOSING CIRCLE)"),
+        ("\ufe0f", r"'\ufe0f' (VARIATION SELECTOR-16)"),
+        ("\u200d", r"'\u200d' (ZERO WIDTH JOINER)"),
+        ("\u00a0", r"'\xa0' (NO-BREAK SPACE)"),
+        ("\r", r"'\r'"),
+        ("\udce9", r"'\udce9'"),
+        ("\u00e9", "'\u00e9'"),
+        ("'", '"\'"'),
+    ],
+)
+def test_an_unknown_character_can_be_read(token, shown):
+    with pytest.raises(UnknownToken) as error:
+        CharTokenizer(vocab=["a"]).encode(f"a{token}")
+    assert str(error.value).startswith(f"unknown character {shown}: the model's vocabulary has")
+    assert str(error.value).endswith("; write the text without it")
+
+
+def test_a_known_mark_can_be_read_in_the_list_of_known_characters():
+    with pytest.raises(UnknownToken, match=re.escape(r"has 2 characters ('a' '\u0301')")):
+        CharTokenizer(vocab=["a", "\u0301"]).encode("b")
+    with pytest.raises(UnknownToken, match="unknown word 'cafe\u0301'"):
+        WordTokenizer(vocab=["a"]).encode("cafe\u0301")

@@ -64,7 +64,9 @@ def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
     try:
         for recognises, read in FORMATS:
             if recognises(source):
-                return _build(*read(source))
+                loaded = _build(*read(source))
+                loaded.tokenizer.checkpoint = str(path)
+                return loaded
     except UnsupportedModel as e:
         raise UserError(f"{path} cannot be used: {e}") from e
     except UserError:

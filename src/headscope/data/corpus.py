@@ -73,7 +73,7 @@ class TextSource(Source):
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         if isinstance(tokenizer, LineTokenizer):  # in running text, a newline is an ordinary character
-            tokenizer = CharTokenizer(vocab=tokenizer.vocab)
+            tokenizer = tokenizer.as_kind(CharTokenizer)
         (tokenizer or self.kind).ready()
         with name_text_in_errors(self.name):
             tokenizer, ids, sha256 = self.encode(tokenizer or self.kind)

@@ -24,6 +24,7 @@ from headscope.files import remove_incomplete, write_json
 from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
 from headscope.run.folder import RunFolder, State, cleaned_up
 from headscope.run.history import History
+from headscope.run.measured import measured_text, with_own_data
 from headscope.run.processes import outcome, replace_observer
 from headscope.run.recorder import SummaryCallback, recorders
 from headscope.run.start import Start, start
@@ -74,7 +75,8 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
         if run.config.task == "validate":
             run.trainer.validate(run.module, run.data, verbose=False)
             loss = run.trainer.callback_metrics["val/loss"].item()
-            log.info(f"val/loss {loss:.4f} nats per {run.data.corpus.tokenizer.unit}")
+            corpus = run.data.corpus
+            log.info(f"val/loss {loss:.4f} nats per {corpus.tokenizer.unit} on {measured_text(corpus, run.start)}")
             return {"val_loss": loss}
         try:
             with convert_errors():
@@ -113,6 +115,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         resumed = folder.claim(composed.resume, config.task == "fit", first)
         changed = folder.compare(composed.config, composed.overrides) if resumed else {}
         run_start = start(config, folder, resumed)
+        config = with_own_data(config, composed, run_start)
         data = run_start.data(config)
         module = run_start.module(composed, config, choice, data.corpus)
         history = History(composed.started, folder)

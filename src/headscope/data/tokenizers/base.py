@@ -5,7 +5,9 @@ Shapes: N tokens, V vocabulary.
 
 import re
 import reprlib
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import torch
@@ -31,6 +33,7 @@ class Tokenizer:
 
     unit = "token"
     split_rule: ClassVar[str | None] = None
+    checkpoint = ""  #: the path of the file that the tokenizer was loaded from, for messages
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -111,14 +114,24 @@ class Tokenizer:
     def _unknown(self, token: str) -> UnknownToken:
         by_use = sorted(self.vocab, key=lambda t: (not t.isalnum(), not t.islower()))  # letters and digits come first
         shown = self.vocab if len(self) <= 12 else by_use[:5]
-        examples = ("" if shown is self.vocab else "such as ") + " ".join(map(reprlib.repr, shown))
+        examples = ("" if shown is self.vocab else "such as ") + " ".join(map(readable, shown))
+        escaped = len(token) == 1 and readable(token)[1:-1] != token
+        name = f" ({unicodedata.name(token)})" if escaped and unicodedata.name(token, "") else ""
+        other = f", or use another checkpoint than {self.checkpoint}" if self.checkpoint else ""
         return UnknownToken(
-            f"unknown {self.unit} {reprlib.repr(token)}: the model's vocabulary has {count(len(self), self.unit)}"
-            f" ({examples}); write the text without it"
+            f"unknown {self.unit} {readable(token)}{name}: the model's vocabulary has {count(len(self), self.unit)}"
+            f" ({examples}); write the text without it{other}"
         )
 
     def __len__(self) -> int:
         return len(self.vocab)
+
+
+def readable(token: str) -> str:
+    """Returns a token in quotes, shortened if it is long; a mark without a letter to combine with is escaped."""
+    shown = reprlib.repr(token)
+    marks = {c for before, c in pairwise(shown) if unicodedata.category(c)[0] == "M" and not before.isalnum()}
+    return "".join(ascii(c)[1:-1] if c in marks else c for c in shown)
 
 
 def count(n: int, unit: str) -> str:

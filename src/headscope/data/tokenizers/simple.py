@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from headscope.data.tokenizers.base import Tokenizer
 
+T = TypeVar("T", bound="CharTokenizer")
 CODES = 0x110000  #: number of code points in Unicode
 LINE_END = re.compile(r"\r\n|\n|\r")  #: other Unicode line separators are ordinary characters
 BORDER = "\n"  #: comes before and after every line of a `LineTokenizer`; no line contains it
@@ -32,6 +33,12 @@ class CharTokenizer(Tokenizer):
         for piece in pieces:
             seen[code_points(piece)] = True
         return cls(vocab=[chr(c) for c in seen.nonzero().flatten().tolist()])
+
+    def as_kind(self, kind: type[T]) -> T:
+        """Returns the same vocabulary as another class of tokenizers of characters."""
+        other = kind(vocab=self.vocab)
+        other.checkpoint = self.checkpoint
+        return other
 
     @cached_property
     def _table(self) -> Tensor:
