@@ -7,9 +7,13 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, TextIO
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from headscope.errors import FULL, Interrupted, RunFailed, UserError, not_written
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,6 +21,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; --help lists the arguments")
+
+
+@cache
+def console() -> "Console":
+    """Returns the console for standard output, which all progress bars and tables share.
+
+    It prints every text as it is: rich would otherwise replace `:x:` with an emoji and interpret `[bold]`.
+    """
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False, highlight=False)
 
 
 def argument(before: str, path: object) -> str:

@@ -24,6 +24,7 @@ from headscope.data.tokenizers import Tokenizer
 from headscope.data.tokenizers.base import between_tokens, count, smallest_dtype
 from headscope.errors import UserError, not_written
 from headscope.files import BESIDE, read_json, write_atomically
+from headscope.shell import console
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ def _write_array(
     """Writes the array, with a new tokenizer if a class is given, and returns the manifest without its key `files`."""
     passes = 1 + isinstance(tokenizer, type)
     sha256, n = hashlib.sha256(), 0
-    with Progress(transient=True) as bar:
+    with Progress(console=console(), transient=True) as bar:
         task = bar.add_task("reading", total=passes * sum(f.stat().st_size for f in files))
 
         def pieces() -> Iterator[str]:

@@ -2,13 +2,13 @@
 
 import torch
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from headscope.generation.sampling import finite
 from headscope.heads.attribution import attribute
 from headscope.render.labels import label
+from headscope.shell import console
 from headscope.show.request import ShowRequest
 
 ROWS = 24  #: default number of parts in the table
@@ -33,8 +33,7 @@ def show(request: ShowRequest) -> None:
     to_logit, to_lead = attribute(model, ids, first), attribute(model, ids, first, second)
     token, other = (Text(label(request.tokenizer.show(int(i)))) for i in (first, second))
     contributions = [(name, x, lead) for (name, x), (_, lead) in zip(to_logit.named(), to_lead.named(), strict=True)]
-    console = Console()
-    console.print(Text.assemble("most likely next: ", (str(token), "bold"), f", probability {float(p[first]):.4f}"))
+    console().print(Text.assemble("most likely next: ", (str(token), "bold"), f", probability {float(p[first]):.4f}"))
     table = Table(box=box.SIMPLE)
     table.add_column("part", no_wrap=True)
     table.add_column(Text.assemble("logit of ", token), justify="right", no_wrap=True)
@@ -47,8 +46,8 @@ def show(request: ShowRequest) -> None:
         table.add_row(name, f"{x:+.4f}", bar, f"{lead:+.4f}")
     table.add_section()
     table.add_row("sum", f"{float(to_logit.logit):+.4f}", "", f"{float(to_lead.logit):+.4f}")
-    console.print(table)
-    console.print(FROZEN, soft_wrap=True)
+    console().print(table)
+    console().print(FROZEN, soft_wrap=True)
 
 
 def largest(contributions: list[tuple[str, float, float]], rows: int) -> list[tuple[str, float, float]]:

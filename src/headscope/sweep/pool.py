@@ -16,7 +16,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeRemainingColumn
 
 from headscope import waiting
@@ -24,7 +23,7 @@ from headscope.config.overrides import quote
 from headscope.errors import Interrupted, UserError
 from headscope.run.folder import STARTED, Status
 from headscope.run.processes import kill, stop_signals
-from headscope.shell import argument
+from headscope.shell import argument, console
 from headscope.sweep.jobs import Job, append_to_log
 
 POLL = 1.0  #: seconds between two polls
@@ -57,9 +56,8 @@ class JobDisplay(Progress):
 
     def __init__(self, total: int, live: bool = True) -> None:
         columns = "{task.description}", BarColumn(), MofNCompleteColumn(), "{task.fields[loss]}", TimeRemainingColumn()
-        console = Console()
-        hidden = not (live and console.is_terminal)
-        super().__init__(*columns, console=console, transient=True, disable=hidden, speed_estimate_period=600)
+        hidden = not (live and console().is_terminal)
+        super().__init__(*columns, console=console(), transient=True, disable=hidden, speed_estimate_period=600)
         self.total, self.done = total, 0
         self.bars: dict[str, TaskID] = {}  # the bars of the running jobs, by name
 
@@ -87,7 +85,7 @@ class JobDisplay(Progress):
     def _print(self, line: str) -> None:
         # If the reader of the output has ended (`tee` after Ctrl-C), rich would exit, but the sweep must continue.
         with contextlib.suppress(OSError, SystemExit):
-            self.console.print(line, soft_wrap=True, markup=False, highlight=False)
+            self.console.print(line, soft_wrap=True)
 
 
 @dataclass

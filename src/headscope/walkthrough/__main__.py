@@ -48,7 +48,7 @@ def main() -> None:
     add("--seed", help="a whole number, at least 0; each walk that draws random numbers has its own default")
     add("--out", help="a folder for pictures and a page")
     add("--sentence", action="append", default=[], help="fox only: replaces its sentence; may be repeated")
-    given, console = parser.parse_args(), _Console(highlight=False)
+    given, console = parser.parse_args(), _Console(markup=False, emoji=False, highlight=False)
     if given.out == "":
         raise UserError("--out is empty; set it to the name of a folder")
     if given.name is None and (given.seed or given.set or given.sentence):

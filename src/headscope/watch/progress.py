@@ -3,11 +3,11 @@
 import logging
 from typing import Any
 
-import rich
 from lightning import Trainer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from headscope.shell import console
 from headscope.training.module import Callback, LanguageModule
 
 log = logging.getLogger(__name__)
@@ -23,9 +23,11 @@ class Progress(Callback):
         self._bar: Bar | None = None
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        if trainer.is_global_zero and rich.get_console().is_terminal:
-            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-            self._bar = Bar(*columns, console=rich.get_console(), transient=True)
+        if trainer.is_global_zero and console().is_terminal:
+            text = TextColumn("{task.description}", markup=False)
+            self._bar = Bar(
+                BarColumn(), MofNCompleteColumn(), text, TimeRemainingColumn(), console=console(), transient=True
+            )
             self._bar.start()
             self._bar.add_task("", total=trainer.max_steps, completed=trainer.global_step)
 
