@@ -18,6 +18,7 @@ OTHER = {
     "name": "x, (1)", "task": "validate", "checkpoint": "nowhere.ckpt", "init": "nowhere.ckpt", "data.path": "nowhere",
     "trainer.accelerator": "gpu", "trainer.devices": "1", "trainer.precision": "64-true",
     "trainer.fused": "false", "trainer.compile": "false", "trainer.profiler": "simple", "data.tokenizer": "word",
+    "data.split": "interleaved",
     "callbacks.early_stopping.monitor": "train/loss", "callbacks.early_stopping.mode": "max", "trainer.max_steps": "3",
 }  # fmt: skip
 STARTS_PROCESSES = {"trainer.strategy", "trainer.num_nodes"}

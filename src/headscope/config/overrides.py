@@ -33,7 +33,13 @@ CHANGEABLE |= {
     "trainer",
 }  # `data.path` may change, because the hash of the text is compared
 REFUSED = {"data.tokenizer", "data.vocab_size", "feedforward", "init", "model", "optimizer._target_", "position"}
-REFUSED |= {"qk_norm", "seed", "task", "callbacks.early_stopping"}  # Lightning restores the patience of early_stopping
+REFUSED |= {
+    "data.split",
+    "qk_norm",
+    "seed",
+    "task",
+    "callbacks.early_stopping",
+}  # Lightning restores the patience of early_stopping
 
 Changes = Mapping[str, tuple[str, str]]  #: the old and the new value of each changed key, as text
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Le
 from torch import Tensor
 
+from headscope.data.split import PieceWindows, Split, border, sections
 from headscope.data.tokenizers import TOKENIZERS, CharTokenizer, LineTokenizer, Tokenizer, UnknownToken
 from headscope.data.tokenizers.base import count, tokenize
 from headscope.data.windows import TextWindows, Windows
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 else:
     TokenizerName = Literal[tuple(TOKENIZERS)]  #: a config accepts the registered names only
 VocabSize = Annotated[int, Ge(256), Le(65536)]  #: maximum vocabulary size; only the byte-pair tokenizer uses it
-MAX_VALIDATION = 2_000_000  #: maximum number of validation tokens; more would take hours and gain little precision
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,15 @@ class Source:
 class TextSource(Source):
     """Running text, split by position: the last 10%, at most 2 million tokens, is for validation.
 
-    No window crosses the border. The vocabulary covers the whole text, and therefore includes characters
-    that occur only in the validation split.
+    With `split` interleaved, the text is first cut into many sections, and each section is split in this way. No window
+    crosses a border. The vocabulary covers the whole text, and therefore includes characters that occur only in the
+    validation split.
     """
 
     name: str
 
-    def __init__(self, tokenizer: TokenizerName = "char", vocab_size: VocabSize = 1024) -> None:
-        self.kind, self.vocab_size = TOKENIZERS[tokenizer], vocab_size
+    def __init__(self, tokenizer: TokenizerName = "char", vocab_size: VocabSize = 1024, split: Split = "last") -> None:
+        self.kind, self.vocab_size, self.split = TOKENIZERS[tokenizer], vocab_size, split
 
     def read(self) -> str:
         """Returns the complete text."""
@@ -78,19 +79,20 @@ class TextSource(Source):
         with name_text_in_errors(self.name):
             tokenizer, ids, sha256 = self.encode(tokenizer or self.kind)
         n = len(ids)
-        border = max(n * 9 // 10, n - max(MAX_VALIDATION, block_size + 1))
-        longest = (
-            n - border - 1
-        )  # the validation split is the shorter one; a window needs one more token than its context
+        end = border(n, block_size)
+        longest = n - end - 1  # the validation split is shorter, and a window has one more token than its context
         if longest < block_size:
             shorter = f" or shorten the context to model.block_size={longest}" if longest > 0 else ""
             raise UserError(
                 f"{self.name} is too short: it has {count(n, tokenizer.unit)}, and model.block_size={block_size} needs"
                 f" at least {10 * block_size + 1:,}; use more text{shorter}"
             )
-        train, val = (TextWindows(part, block_size) for part in (ids[:border], ids[border:]))
+        train, val, note = TextWindows(ids[:end], block_size), TextWindows(ids[end:], block_size), ""
+        if self.split == "interleaved":
+            train, val = (PieceWindows(ids, pieces, block_size) for pieces in sections(n, block_size))
+            note = f"validates on the last tenth of each of {count(len(val.pieces), 'section')}"
         characters = len(tokenizer.decode(val.ids.tolist())) / len(val.ids)
-        return Corpus(self.name, sha256, n, tokenizer, train, val, characters)
+        return Corpus(self.name, sha256, n, tokenizer, train, val, characters, note)
 
     def encode(self, tokenizer: Tokenizer | type[Tokenizer]) -> tuple[Tokenizer, Tensor, str]:
         """Returns the tokenizer (built from the text if a class is given), and the ids (N,) and sha256 of the text."""

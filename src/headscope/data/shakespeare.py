@@ -8,6 +8,7 @@ from typing import Literal
 
 from headscope.data.corpus import Corpus, TextSource, TokenizerName, VocabSize
 from headscope.data.pydoc import PyDoc
+from headscope.data.split import Split
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.files import write_atomically
@@ -36,8 +37,9 @@ class TinyShakespeare(TextSource):
         tokenizer: TokenizerName = "char",
         vocab_size: VocabSize = 1024,
         fallback: Literal["pydoc"] | None = None,
+        split: Split = "last",
     ) -> None:
-        super().__init__(tokenizer, vocab_size)
+        super().__init__(tokenizer, vocab_size, split)
         self.path = Path(data_dir) / "tiny_shakespeare.txt"
         self.tokenizer, self.fallback = tokenizer, fallback
 
@@ -63,7 +65,7 @@ class TinyShakespeare(TextSource):
                 raise
             log.warning("%s", e)
             log.warning("NO TINY SHAKESPEARE: training on %s instead, Python's own documentation.", self.fallback)
-            return PyDoc(self.tokenizer, self.vocab_size).load(block_size, tokenizer)
+            return PyDoc(self.tokenizer, self.vocab_size, self.split).load(block_size, tokenizer)
 
 
 def download(url: str, path: Path, sha256: str, max_bytes: int, tries: int = 3, seconds: float = 60) -> None:

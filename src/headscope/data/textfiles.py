@@ -20,6 +20,7 @@ from torch import Tensor
 
 from headscope.data.corpus import TextSource, TokenizerName, VocabSize
 from headscope.data.decoding import NotText, Unreadable, file_pieces, printable, read_text
+from headscope.data.split import Split
 from headscope.data.tokenizers import Tokenizer
 from headscope.data.tokenizers.base import between_tokens, count, smallest_dtype
 from headscope.errors import UserError, not_written
@@ -40,9 +41,14 @@ class TextFiles(TextSource):
     """
 
     def __init__(
-        self, path: str, tokenizer: TokenizerName = "char", vocab_size: VocabSize = 1024, data_dir: str = "data"
+        self,
+        path: str,
+        tokenizer: TokenizerName = "char",
+        vocab_size: VocabSize = 1024,
+        data_dir: str = "data",
+        split: Split = "last",
     ) -> None:
-        super().__init__(tokenizer, vocab_size)
+        super().__init__(tokenizer, vocab_size, split)
         if not path:
             raise UserError("data.path is empty; set it to a text file or a folder of text files")
         self.path, self.packed = Path(path), Path(data_dir) / "packed"

@@ -27,6 +27,7 @@ from headscope.run.history import History
 from headscope.run.measured import measured_text, with_own_data
 from headscope.run.processes import outcome, replace_observer
 from headscope.run.recorder import SummaryCallback, recorders
+from headscope.run.split_check import SplitCheck
 from headscope.run.start import Start, start
 from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
@@ -75,8 +76,7 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
         if run.config.task == "validate":
             run.trainer.validate(run.module, run.data, verbose=False)
             loss = run.trainer.callback_metrics["val/loss"].item()
-            corpus = run.data.corpus
-            log.info(f"val/loss {loss:.4f} nats per {corpus.tokenizer.unit} on {measured_text(corpus, run.start)}")
+            log.info(f"val/loss {loss:.4f} {measured_text(run.config, run.data.corpus, run.start)}")
             return {"val_loss": loss}
         try:
             with convert_errors():
@@ -165,7 +165,7 @@ def _build_trainer(
         loggers = [build() for build in config.logger.values() if build] if writes_log else []
         configured = [build() for build in config.callbacks.values() if build]
         checkpoints = Checkpoints(folder)  # the last callback, because it saves the state of the others
-        callbacks = [history, RngState(), SignalCheckpoint(checkpoints), *configured, checkpoints]
+        callbacks = [history, SplitCheck(), RngState(), SignalCheckpoint(checkpoints), *configured, checkpoints]
         return build_trainer(config.trainer, choice, last_step, folder.path, callbacks, loggers, plugins)
 
 

@@ -32,14 +32,18 @@ def with_own_data(config: TrainConfig, composed: Composed, start: Start) -> Trai
         ) from e
 
 
-def measured_text(corpus: Corpus, start: Start) -> str:
-    """Returns the name of the measured text, and how it differs from the text that the checkpoint was trained on."""
-    own = _about(start, "data")
-    if own.get("sha256") in (None, corpus.sha256):
-        return corpus.name
-    if own.get("name") == corpus.name:
-        return f"{corpus.name}, which has changed since the model was trained on it"
-    return f"{corpus.name}; the model was trained on {own.get('name')}"
+def measured_text(config: TrainConfig, corpus: Corpus, start: Start) -> str:
+    """Returns the unit of the loss and the measured text, and how it differs from the text of the training."""
+    own, text = _about(start, "data"), f"nats per {corpus.tokenizer.unit} on {corpus.name}"
+    if own.get("sha256") not in (None, corpus.sha256):
+        if own.get("name") == corpus.name:
+            return f"{text}, which has changed since the model was trained on it"
+        return f"{text}; the model was trained on {own.get('name')}"
+    recorded, chosen = _recorded(start), getattr(config.data, "keywords", {})
+    splits = [data.get("split", "last") for data in (recorded, chosen)]
+    if recorded and splits[0] != splits[1]:
+        return f"{text}, which training split differently: data.split={splits[0]}"
+    return text
 
 
 def _recorded(start: Start) -> dict[str, Any]:
@@ -67,6 +71,6 @@ def _here(recorded: dict[str, Any], composed: Composed, start: Start) -> dict[st
     if "data_dir" in recorded:
         recorded["data_dir"] = composed.config["paths"]["data_dir"]
     if recorded.get("fallback") == _about(start, "data").get("name") == PyDoc.name:  # the download had failed
-        kept = {key: recorded[key] for key in ("tokenizer", "vocab_size") if key in recorded}
+        kept = {key: recorded[key] for key in ("tokenizer", "vocab_size", "split") if key in recorded}
         return {"_target_": f"{PyDoc.__module__}.{PyDoc.__name__}"} | kept
     return recorded
