@@ -87,10 +87,14 @@ class TextSource(Source):
                 f"{self.name} is too short: it has {count(n, tokenizer.unit)}, and model.block_size={block_size} needs"
                 f" at least {10 * block_size + 1:,}; use more text{shorter}"
             )
-        train, val, note = TextWindows(ids[:end], block_size), TextWindows(ids[end:], block_size), ""
-        if self.split == "interleaved":
-            train, val = (PieceWindows(ids, pieces, block_size) for pieces in sections(n, block_size))
-            note = f"validates on the last tenth of each of {count(len(val.pieces), 'section')}"
+        train: TextWindows | PieceWindows
+        val: TextWindows | PieceWindows
+        if self.split == "last":
+            (train, val), note = (TextWindows(part, block_size) for part in (ids[:end], ids[end:])), ""
+        else:
+            pieces = sections(n, block_size)
+            train, val = (PieceWindows(ids, part, block_size) for part in pieces)
+            note = f"validates on the last tenth of each of {count(len(pieces[1]), 'section')}"
         characters = len(tokenizer.decode(val.ids.tolist())) / len(val.ids)
         return Corpus(self.name, sha256, n, tokenizer, train, val, characters, note)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sized
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as torch_module
 
 from headscope import plugins
 
@@ -18,7 +18,12 @@ def is_modified(model: nn.Module) -> bool:
     This is so if the part has hooks, a `forward` of its own (`model.head.forward = patched`), a parametrization, or a
     class from elsewhere, such as a replaced layer. Hooks for all modules count too.
     """
-    return _has_any_global_hook() or not all(_is_original(module) for module in model.modules())
+    return has_global_hooks() or not all(_is_original(module) for module in model.modules())
+
+
+def has_global_hooks() -> bool:
+    """Whether a hook is registered for all modules."""
+    return bool(torch_module._has_any_global_hook())  # type: ignore[no-untyped-call]
 
 
 def _is_original(module: nn.Module) -> bool:
@@ -52,4 +57,4 @@ class Fingerprint:
         parts = [id(part) for parts in self._parts for part in parts.values()]
         kinds = [type(module) for module in self._modules]
         classes = *map(id, kinds), *(id(kind.forward) for kind in kinds)
-        return _has_any_global_hook(), *map(len, self._counted), *parts, *classes
+        return has_global_hooks(), *map(len, self._counted), *parts, *classes

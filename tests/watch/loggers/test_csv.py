@@ -6,7 +6,8 @@ from PIL import Image
 
 from headscope.heads.roles import ROLE_RULES
 from headscope.watch.loggers.csv import Csv, read_rows
-from tests.conftest import shell
+from tests.conftest import ROOT, shell
+from tests.inside import train
 from tests.watch.loggers.conftest import TINY, steps, table
 
 
@@ -50,6 +51,22 @@ def test_a_run_has_pictures_and_texts_as_files(run):
     }
     assert '"d_model": 32' in (run / "texts" / "config_000000.txt").read_text()
     assert not list(run.glob("events*"))
+
+
+def test_a_resumed_run_has_the_cells_of_an_uninterrupted_one_except_times_and_memory(run, tmp_path):
+    """docs/RUNS.md names the cells that differ."""
+    limits = ("logger=csv", "callbacks.film=null", f"hydra.run.dir={tmp_path}/run")
+    for arguments in ([*TINY[1:], *limits, "trainer.max_steps=10"], [f"resume={tmp_path}/run", "trainer.max_steps=20"]):
+        code, printed = train(*arguments)
+        assert code == 0, printed
+    measured = ("speed/tokens_per_second", "speed/memory_mb")
+    document = (ROOT / "docs" / "RUNS.md").read_text()
+    assert all(f"`{name}`" in document for name in measured)
+    whole, resumed = (
+        [{name: cell for name, cell in row.items() if name not in measured} for row in table(folder)]
+        for folder in (run, tmp_path / "run")
+    )
+    assert resumed == whole
 
 
 def test_validating_in_the_folder_of_a_run_does_not_change_its_table(run):

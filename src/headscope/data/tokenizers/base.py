@@ -116,10 +116,11 @@ class Tokenizer:
         shown = self.vocab if len(self) <= 12 else by_use[:5]
         examples = ("" if shown is self.vocab else "such as ") + " ".join(map(readable, shown))
         escaped = len(token) == 1 and readable(token)[1:-1] != token
-        name = f" ({unicodedata.name(token)})" if escaped and unicodedata.name(token, "") else ""
+        name = unicodedata.name(token, "") if escaped else ""
+        given = f"{readable(token)} ({name})" if name else readable(token)
         other = f", or use another checkpoint than {self.checkpoint}" if self.checkpoint else ""
         return UnknownToken(
-            f"unknown {self.unit} {readable(token)}{name}: the model's vocabulary has {count(len(self), self.unit)}"
+            f"unknown {self.unit} {given}: the model's vocabulary has {count(len(self), self.unit)}"
             f" ({examples}); write the text without it{other}"
         )
 
