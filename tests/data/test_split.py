@@ -5,7 +5,7 @@ import torch
 
 from headscope.data.corpus import TextSource
 from headscope.data.pydoc import PyDoc
-from headscope.data.split import PieceWindows, border, difference, sections
+from headscope.data.split import PieceWindows, difference, sections
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import CharTokenizer, WordTokenizer
 from headscope.data.windows import IGNORE, TextWindows, TrainBatches
@@ -16,7 +16,8 @@ each_size = pytest.mark.parametrize(("n", "block_size"), SIZES)
 
 @each_size
 def test_the_pieces_are_the_whole_text_and_a_tenth_of_it_validates(n, block_size):
-    train, val = sections(n, block_size)
+    border = max(n * 9 // 10, n - 2_000_000)
+    train, val = sections(n, border, block_size)
     assert [i for pair in zip(train, val, strict=True) for piece in pair for i in (piece.start, piece.stop)] == sorted(
         i for piece in (*train, *val) for i in (piece.start, piece.stop)
     )
@@ -25,14 +26,14 @@ def test_the_pieces_are_the_whole_text_and_a_tenth_of_it_validates(n, block_size
     assert all(a.stop == b.start for a, b in zip(train, val, strict=True))
     assert all(b.stop == a.start for a, b in zip(train[1:], val[:-1], strict=True))
     assert min(map(len, (*train, *val))) > block_size
-    wanted = n - border(n, block_size)
+    wanted = n - border
     assert wanted - len(val) < sum(map(len, val)) <= wanted
     assert len(val) <= 100
 
 
 def windows(n=1000, block_size=8, part=0):
     """Windows of a text whose tokens are their own positions."""
-    pieces = sections(n, block_size)
+    pieces = sections(n, n * 9 // 10, block_size)
     return PieceWindows(torch.arange(n), pieces[part], block_size), pieces[part]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from headscope.data.split import PieceWindows, Split, border, sections
+from headscope.data.split import PieceWindows, Split, sections
 from headscope.data.tokenizers import TOKENIZERS, CharTokenizer, LineTokenizer, Tokenizer, UnknownToken
 from headscope.data.tokenizers.base import count, tokenize
 from headscope.data.windows import TextWindows, Windows
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 else:
     TokenizerName = Literal[tuple(TOKENIZERS)]  #: a config accepts the registered names only
 VocabSize = Annotated[int, Ge(256), Le(65536)]  #: maximum vocabulary size; only the byte-pair tokenizer uses it
+MAX_VALIDATION = 2_000_000  #: maximum number of validation tokens; more would take hours and gain little precision
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ class TextSource(Source):
         with name_text_in_errors(self.name):
             tokenizer, ids, sha256 = self.encode(tokenizer or self.kind)
         n = len(ids)
-        end = border(n, block_size)
-        longest = n - end - 1  # the validation split is shorter, and a window has one more token than its context
+        border = max(n * 9 // 10, n - max(MAX_VALIDATION, block_size + 1))
+        longest = n - border - 1  # the validation split is shorter, and a window has one more token than its context
         if longest < block_size:
             shorter = f" or shorten the context to model.block_size={longest}" if longest > 0 else ""
             raise UserError(
@@ -90,9 +91,9 @@ class TextSource(Source):
         train: TextWindows | PieceWindows
         val: TextWindows | PieceWindows
         if self.split == "last":
-            (train, val), note = (TextWindows(part, block_size) for part in (ids[:end], ids[end:])), ""
+            (train, val), note = (TextWindows(part, block_size) for part in (ids[:border], ids[border:])), ""
         else:
-            pieces = sections(n, block_size)
+            pieces = sections(n, border, block_size)
             train, val = (PieceWindows(ids, part, block_size) for part in pieces)
             note = f"validates on the last tenth of each of {count(len(pieces[1]), 'section')}"
         characters = len(tokenizer.decode(val.ids.tolist())) / len(val.ids)

@@ -14,25 +14,19 @@ from headscope.data.windows import IGNORE, Batch, CutWindows
 
 #: `last`: the last tenth of the text is for validation; `interleaved`: the last tenth of each of many sections is.
 Split = Literal["last", "interleaved"]
-MAX_VALIDATION = 2_000_000  #: maximum number of validation tokens; more would take hours and gain little precision
 SECTIONS = 100  #: maximum number of sections of an interleaved split
 SHORTEST = 4  #: windows in the validation piece of a section, at least
 BUCKETS = 2048  #: number of classes into which `difference` sorts pairs of tokens
 SAMPLE = 1_000_000  #: tokens of each part of a text that `difference` counts
 
 
-def border(n: int, block_size: int) -> int:
-    """Returns the number of training tokens of a text of n tokens."""
-    return max(n * 9 // 10, n - max(MAX_VALIDATION, block_size + 1))
-
-
-def sections(n: int, block_size: int) -> tuple[list[range], list[range]]:
+def sections(n: int, border: int, block_size: int) -> tuple[list[range], list[range]]:
     """Returns the training pieces and the validation pieces of an interleaved split of a text of n tokens.
 
-    Every section of the text ends with its validation piece. Together, the validation pieces are as long as those of
-    the split `last`, up to rounding; a short text has few sections.
+    Every section of the text ends with its validation piece. Together, the validation pieces are as long as the one of
+    the split `last`, n - `border`, up to rounding; a short text has few sections.
     """
-    validation = n - border(n, block_size)
+    validation = n - border
     count = min(max(validation // (SHORTEST * block_size + 1), 1), SECTIONS)
     ends = [n * (i + 1) // count for i in range(count)]
     starts = [0, *ends[:-1]]
