@@ -52,10 +52,10 @@ def test_no_sentences(arguments):
 @pytest.mark.parametrize(
     ("tokenizer", "message"),
     [
-        (CharTokenizer(vocab=sorted(set("<pad><eos>I love cats"))), "needs words with <pad> and <eos>"),
-        (WordTokenizer(vocab=["I", "love", "cats"]), "needs words with <pad> and <eos>"),
-        (WordTokenizer(vocab=["I", "love", "cats", "<eos>"]), "needs words with <pad> and <eos>"),
-        (BytePairTokenizer.of(["<pad> <eos> I love cats " * 9], 300), "needs words with <pad> and <eos>"),
+        (CharTokenizer(vocab=sorted(set("<pad><eos>I love cats"))), "the sentences need words, <pad> and <eos>"),
+        (WordTokenizer(vocab=["I", "love", "cats"]), "the sentences need words, <pad> and <eos>"),
+        (WordTokenizer(vocab=["I", "love", "cats", "<eos>"]), "the sentences need words, <pad> and <eos>"),
+        (BytePairTokenizer.of(["<pad> <eos> I love cats " * 9], 300), "the sentences need words, <pad> and <eos>"),
         (WordTokenizer(vocab=["I", "love", "<pad>", "<eos>"]), "unknown word 'cats'"),
     ],
 )
