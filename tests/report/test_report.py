@@ -113,6 +113,20 @@ def test_the_command_can_be_pasted(written):
     assert shlex.split(line) == ["-m", "position=rope,none", "name='a b'"]
 
 
+@pytest.mark.parametrize(
+    ("recorded", "printed"),
+    [
+        ("data.path='/a/texts/b.txt'", "data.path=/a/texts/b.txt"),
+        ("data.path='/a/my texts'", "\"data.path='/a/my texts'\""),
+        ("name='a, b'", "\"name='a, b'\""),
+    ],
+)
+def test_the_command_is_quoted_as_a_person_would(tmp_path, recorded, printed):
+    jobs = Manifest.read(sweep_of(tmp_path, {"a": {1: 1.0}}).folder).jobs
+    Manifest(("-m", recorded, "seed=1,2"), jobs).write(tmp_path)
+    assert f"```bash\npython train.py -m {printed} seed=1,2\n```" in markdown(tmp_path)
+
+
 def test_every_pair_is_judged_not_only_those_with_the_best(tmp_path):
     """The best combination has one seed; the others differ significantly from each other."""
     losses = {"a": {1: 1.0}, "b": {1: 1.10, 2: 1.11, 3: 1.12}, "c": {1: 1.60, 2: 1.61, 3: 1.62}}

@@ -171,7 +171,8 @@ def _record(run: Run, composed: Composed, changed: Changes, resumed: bool) -> No
     if run.config.task == "fit":
         run.folder.record(composed.config, composed.overrides, run.start.step, changed)
     if resumed:
-        log.info(f"resuming {run.folder} at step {run.start.step}")
+        new = ", ".join(f"{key}={after}" for key, (_, after) in changed.items())
+        log.info(f"resuming {run.folder} at step {run.start.step}" + (f" with {new}" if new else ""))
         remove_incomplete(run.folder.path)
         for logger in recorders(run.trainer):
             logger.resume_at(run.start.step)
