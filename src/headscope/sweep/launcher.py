@@ -1,6 +1,7 @@
 """Runs a grid of jobs: combines the overrides, names the jobs, records them, and runs the incomplete ones."""
 
 import itertools
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -17,8 +18,10 @@ from hydra.plugins.launcher import Launcher
 from headscope.config.overrides import RESUME, quote, split
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import STARTED
+from headscope.sweep.continuing import split_by_progress
 from headscope.sweep.jobs import Job, Manifest, append_to_log, claim_folder, folder_name, swept_keys
 from headscope.sweep.pool import JobDisplay, Plan, Pool
+from headscope.sweep.values import MAX_VALUES, distinct_values
 
 if TYPE_CHECKING:
     from hydra_plugins.headscope import Tuned
@@ -39,13 +42,13 @@ def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader)
             choices.append([str(override.input_line)])
         elif not override.is_discrete_sweep():
             raise UserError(f"{override.input_line}: only sweep=search accepts intervals; separate values with commas")
-        elif values := [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]:
-            choices.append(values)
         else:
-            raise UserError(f"{override.input_line} has no values to sweep over; add at least one")
+            choices.append([f"{override.get_key_element()}={v}" for v in distinct_values(override)])
     if any("task=validate" in choice for choice in choices):
         raise UserError("task=validate evaluates one checkpoint; leave out -m")
-    return [list(job) for job in dict.fromkeys(itertools.product(*choices))]
+    if (jobs := math.prod(map(len, choices))) > MAX_VALUES:
+        raise UserError(f"this sweep has {jobs:,} jobs, and at most {MAX_VALUES:,} are allowed; use fewer values")
+    return [list(job) for job in itertools.product(*choices)]
 
 
 def launch(
@@ -58,26 +61,16 @@ def launch(
     """
     launched, before = claim_folder(folder), Manifest.so_far(folder)
     manifest = named_jobs([Job("", tuple(o), trial) for o in overrides], before, folder, first, launched)
-    earlier = {job.name: job for job in before.jobs}
-    jobs, completed, finished = [], [], True
-    for job in manifest.jobs:
-        status = job.run(folder).status()
-        steps = job.values.get("trainer.max_steps", "")
-        if status.state == "completed" and not (steps.isdigit() and int(steps) > status.steps[0]):
-            job = _as_trained(job, earlier.get(job.name, job), folder)
-            completed.append(job)
-        else:
-            finished &= status.state == "failed"
-        jobs.append(job)
-    if finished:
-        refuse_unused(folder, [o for job in manifest.jobs for o in job.overrides], [*before.jobs, *completed])
+    left, done = split_by_progress(manifest.jobs, before.jobs, folder)
+    by_name = {job.name: job for job in (*left, *done)}
+    jobs = [by_name[job.name] for job in manifest.jobs]
     # Earlier jobs stay in the manifest if this process launched them or if they have started.
     names = {job.name for job in jobs}
     others = [job for job in before.jobs if job.name not in names]
     kept = [job for job in others if job in launched or job.run(folder).status().state != "waiting"]
     replace(manifest, jobs=(*kept, *jobs)).write(folder)
     launched += jobs
-    run_plan(Plan([job for job in jobs if job not in completed], completed), runner, folder)
+    run_plan(Plan(left, done), runner, folder)
     return [_job_return(folder, job) for job in jobs]
 
 
@@ -139,21 +132,6 @@ def named_jobs(
 def typed_command() -> tuple[str, ...]:
     """Returns the arguments of this process's script, except the sweep's folder."""
     return tuple(a for a in sys.argv[1:] if split(a)[0] not in ("hydra.sweep.dir", RESUME))
-
-
-def _as_trained(job: Job, earlier: Job, folder: Path) -> Job:
-    """Returns a completed job with the overrides that it was trained with, not those of this command."""
-    config = earlier.run(folder).config()
-    matching = [o for o in job.overrides if config.get(split(o)[0]) == split(o)[1]]
-    return replace(job, overrides=tuple({split(o)[0]: o for o in [*earlier.overrides, *matching]}.values()))
-
-
-def refuse_unused(folder: Path, overrides: Sequence[str], jobs: Sequence[Job]) -> None:
-    """Raises `UserError` if an override of an ended sweep was used by no job, so that it would have no effect."""
-    used = {o for job in jobs for o in job.overrides}
-    if new := [o for o in overrides if o not in used]:
-        ended = f"all jobs in {folder} have ended without {new[0]}"
-        raise UserError(f"{ended}; sweep over its values, train further with trainer.max_steps=…, or start a new sweep")
 
 
 def run_plan(plan: Plan, runner: Pool | Launcher, folder: Path, size: int | None = None) -> None:
