@@ -15,7 +15,7 @@ from headscope.files import write_json
 from headscope.render.figures import COLOURS
 from headscope.report.charts import loss_by_position
 from headscope.report.results import Sweep
-from headscope.report.tables import longer_contexts, roles_formed
+from headscope.report.tables import longer_contexts, ranking, roles_formed
 from headscope.report.writing import assumptions, findings, write_report
 from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import Job, Manifest
@@ -285,6 +285,32 @@ def test_a_loss_that_is_not_finite_does_not_count(tmp_path):
     sweep = sweep_of(tmp_path, {"a": {1: 1.0, 2: 1.1}, "b": {1: float("nan"), 2: float("inf")}})
     assert [c.name for c in sweep.ranked] == ["a"]
     assert "4 completed" in markdown(tmp_path)
+
+
+def test_an_implausible_loss_has_no_rank_and_is_marked(tmp_path):
+    """A loss of exactly 0 in one combination alone, and in one of three seeds of another."""
+    sweep = sweep_of(tmp_path, {"a": {1: 0.0, 2: 0.0}, "b": {1: 1.0, 2: 1.1, 3: 0.0}, "c": {1: 2.0, 2: 2.1}})
+    assert [(c.name, c.seeds) for c in sweep.ranked] == [("b", 2), ("c", 2)]
+    assert [row[:3] for row in ranking(sweep)[1:]] == [
+        ("1", "b", "1.0500"),
+        ("2", "c", "2.0500"),
+        ("implausible", "a", "0.0000"),
+        ("implausible", "b", "0.0000"),
+    ]
+    printed = write_report(tmp_path)
+    reason = "every target has a probability of exactly 1"
+    assert printed.startswith(f"Not ranked, because the loss of a, seed 1 is not plausible: {reason}")
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert f"the loss of b, seed 3 is not plausible: {reason}" in text
+        assert text.count("completed, implausible") == 3
+    assert "b has the lowest loss." in printed
+
+
+def test_a_sweep_with_implausible_losses_only_ranks_nothing(tmp_path):
+    sweep = sweep_of(tmp_path, {"a": {1: 0.0}, "b": {1: 0.0}})
+    assert findings(sweep) == ["No job has completed with a plausible loss, so there is nothing to rank."]
+    assert "implausible" in markdown(tmp_path)
 
 
 def test_runs_of_another_launcher_have_a_report_too(folder):

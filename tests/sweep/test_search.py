@@ -223,6 +223,13 @@ def test_a_search_learns_from_each_batch(tmp_path):
     assert sum(abs(t.params["x"] - 0.7) < 0.17 for t in trials[4:]) >= 10
 
 
+def test_optuna_learns_nothing_from_an_implausible_loss(tmp_path):
+    runner = Pretend(tmp_path, lambda values: 0.0 if values["x"] == 2 else 1.0)
+    _, trials = sought(tmp_path, "x=1,2,3", runner=runner)
+    states = {t.params["x"]: t.state for t in trials if t.state != TrialState.WAITING}
+    assert states == {"1": TrialState.COMPLETE, "2": TrialState.FAIL, "3": TrialState.COMPLETE}
+
+
 def test_a_search_continues_where_it_was_stopped(tmp_path, next_process):
     """A job that had not ended continues in its folder; Optuna gets the result of a job that ended unnoticed."""
 

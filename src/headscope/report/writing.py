@@ -78,7 +78,8 @@ def write_report(folder: Path) -> str:
 def findings(sweep: Sweep) -> list[str]:
     """Returns a sentence about the best combination, and one about each comparison with it."""
     if not sweep.ranked:
-        return ["No job has completed, so there is nothing to rank."]
+        plausible = " with a plausible loss" if sweep.implausible else ""
+        return [f"No job has completed{plausible}, so there is nothing to rank."]
     copies = len(sweep.completed) - len(sweep.samples)
     found = [f"Omitted: repeated runs with the combination and seed of another run ({copies})."] if copies else []
     best, *others = sweep.ranked

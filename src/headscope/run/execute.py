@@ -24,6 +24,7 @@ from headscope.files import remove_incomplete, write_json
 from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
 from headscope.run.folder import RunFolder, State, cleaned_up
 from headscope.run.history import History
+from headscope.run.plausible import why_implausible
 from headscope.run.processes import outcome, replace_observer
 from headscope.run.recorder import SummaryCallback, recorders
 from headscope.run.start import Start, start
@@ -91,6 +92,8 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
                 raise RunFailed(message) from e
             raise
         summary = write_summary(run, "completed")
+        if reason := why_implausible(summary):
+            log.warning(f"the validation loss {summary['val_loss']:.4f} is not plausible: {reason}")
         if report:
             report(run, summary)
         return summary

@@ -18,6 +18,7 @@ from hydra.plugins.launcher import Launcher
 from headscope.config.overrides import RESUME, quote, split
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import STARTED
+from headscope.run.plausible import why_implausible
 from headscope.sweep.continuing import split_by_progress
 from headscope.sweep.jobs import Job, Manifest, append_to_log, claim_folder, folder_name, swept_keys
 from headscope.sweep.pool import JobDisplay, Plan, Pool
@@ -95,11 +96,12 @@ def tune_and_compare(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher
     sweeper.check([*trials.values()])
     ended = zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True)
     losses = {key: done.return_value for key, done in ended if done.status == JobStatus.COMPLETED}
+    losses = {key: loss for key, loss in losses.items() if math.isfinite(loss)}
     # Sorted by falling loss, so the last value of a combination, which the dict keeps, has the lowest loss.
     best = dict(sorted(losses, key=lambda key: losses[key], reverse=True))
     chosen = [job for rest, value, job in jobs if best.get(rest) == value]
     if not chosen:
-        raise RunFailed("no trial completed, so there is nothing to compare")
+        raise RunFailed("no trial completed with a plausible loss, so there is nothing to compare")
     return launch(sweeper.folder, chosen, runner, first=len(trials))
 
 
@@ -166,9 +168,13 @@ def _run_batches(plan: Plan, display: JobDisplay, runner: Launcher, folder: Path
 
 
 def _job_return(folder: Path, job: Job) -> JobReturn:
-    """Returns the result that Hydra's sweepers expect from a job: its validation loss, or its error."""
+    """Returns the result that Hydra's sweepers expect from a job: its validation loss, or its error.
+
+    An implausible loss is returned as infinity, so that no sweeper chooses the job.
+    """
     status = job.run(folder).status()
+    loss = math.inf if why_implausible(status.summary) else status.val_loss
     done = JobReturn(overrides=job.overrides, working_dir=str(Path.cwd()), task_name=job.name)
     done.status = JobStatus.COMPLETED if status.state == "completed" else JobStatus.FAILED
-    done.return_value = status.val_loss if status.state == "completed" else RunFailed(status.reason or status.state)
+    done.return_value = loss if status.state == "completed" else RunFailed(status.reason or status.state)
     return done

@@ -18,6 +18,7 @@ from headscope.config.overrides import split
 from headscope.errors import UserError
 from headscope.files import write_json
 from headscope.run.folder import Status
+from headscope.run.plausible import why_implausible
 from headscope.sweep.continuing import split_by_progress
 from headscope.sweep.jobs import Job, Manifest, claim_folder, folder_name
 from headscope.sweep.launcher import parse_overrides, run_plan, typed_command
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 STARTUP = 4  #: number of trials with random values; no trial is pruned before this many have completed
 MAX_REPEATS = 100  #: number of successive choices without a new combination after which a search ends
-#: Final states of a job, and Optuna's names for them.
-ENDED = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
 def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optuna.Study:
@@ -65,9 +64,13 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optu
 
 
 def _result(status: Status) -> dict[str, Any]:
-    """Returns the result of a job for Optuna. An interrupted job counts as failed; a resume gives it a new trial."""
-    loss = status.val_loss if status.state == "completed" else None
-    return {"state": ENDED.get(status.state, TrialState.FAIL), "values": None if loss is None else [loss]}
+    """Returns the result of a job for Optuna. A job with an implausible loss counts as failed.
+
+    So does an interrupted job, which gets a new trial at a resume.
+    """
+    if status.state != "completed" or status.val_loss is None or why_implausible(status.summary):
+        return {"state": TrialState.PRUNED if status.state == "pruned" else TrialState.FAIL, "values": None}
+    return {"state": TrialState.COMPLETE, "values": [status.val_loss]}
 
 
 class SearchPlan(Plan):

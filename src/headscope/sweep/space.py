@@ -24,7 +24,7 @@ def distribution(override: Override) -> BaseDistribution:
     value: Any = override.value()
     if isinstance(value, ChoiceSweep):
         return CategoricalDistribution(distinct_values(override))
-    tags = getattr(value, "tags", set())
+    tags: set[str] = getattr(value, "tags", set())
     try:
         if unknown := tags - {"log"}:
             raise ValueError(f"{min(unknown)} is not a tag; the only tag is log")

@@ -22,8 +22,8 @@ def distinct_values(override: Override) -> list[str]:
         raise UserError(f"{typed} cannot be used, because {reason if 'log' in tags else f'{min(tags)} is not a tag'}")
     found: dict[Any, str] = {}
     try:
-        pairs = override.sweep_iterator(transformer=lambda value: (value, Transformer.str(value)))  # type: ignore[arg-type, return-value]
-        for value, text in islice(pairs, MAX_VALUES + 1):  # type: ignore[misc]
+        pairs: Any = override.sweep_iterator(transformer=lambda value: (value, Transformer.str(value)))
+        for value, text in islice(pairs, MAX_VALUES + 1):
             found.setdefault(_identity(value, text), text)
     except ValueError as e:  # a range whose step is 0
         raise UserError(f"{typed} has no values ({e}); use another step") from e
