@@ -13,7 +13,7 @@ from PIL import Image
 from headscope.errors import UserError
 from headscope.files import write_json
 from headscope.render.figures import COLOURS
-from headscope.report.charts import loss_by_position
+from headscope.report.charts import charts, loss_by_position
 from headscope.report.results import Sweep
 from headscope.report.tables import longer_contexts, ranking, roles_formed
 from headscope.report.writing import assumptions, findings, write_report
@@ -104,7 +104,7 @@ def test_the_report_ranks_and_says_what_is_noise(written):
     assert "- Not compared, because one seed does not show the noise: none, h4.\n" in text
     assert "false difference among all pairs of the 3 combinations with two or more seeds" in text
     assert "| position | none |" in text
-    assert "the loss is <not> \\| finite Try less." in text
+    assert "the loss is &lt;not> \\| finite Try less." in text
     assert "comparable" not in text
 
 
@@ -285,6 +285,34 @@ def test_a_loss_that_is_not_finite_does_not_count(tmp_path):
     sweep = sweep_of(tmp_path, {"a": {1: 1.0, 2: 1.1}, "b": {1: float("nan"), 2: float("inf")}})
     assert [c.name for c in sweep.ranked] == ["a"]
     assert "4 completed" in markdown(tmp_path)
+
+
+def test_the_name_of_a_run_is_no_markup(tmp_path):
+    """Also in a folder that another launcher named."""
+    name = "<img src=x>"
+    sweep_of(tmp_path, {name: {1: 1.0}, "b": {1: 2.0}})
+    (tmp_path / "sweep.json").unlink()
+    (tmp_path / f"{name}-1").rename(tmp_path / name)
+    write_report(tmp_path)
+    for file in ("report.md", "report.html"):
+        assert name not in (tmp_path / file).read_text()
+        assert "&lt;img src=x" in (tmp_path / file).read_text()
+
+
+@pytest.mark.parametrize("steps", [(10, 20), (1, 100), (10, 20, 100)])
+def test_lines_of_few_validations_are_visible(tmp_path, steps):
+    """With two validations, the first is in the early part of the axis, which the limits ignored."""
+    sweep = sweep_of(tmp_path, {"a": {1: 1.0}, "b": {1: 2.0}})
+    for i, r in enumerate(sweep.results):
+        file = r.job.run(tmp_path).summary_file
+        history = [{"step": s, "seconds": s / 2, "val_loss": 3.0 + i - n} for n, s in enumerate(steps)]
+        write_json(file, json.loads(file.read_text()) | {"history": history})
+    for name, figure in charts(Sweep(tmp_path)).items():
+        if name.startswith("loss-by-s"):
+            low, high = figure.axes[0].get_ylim()
+            for i in range(2):
+                shown = [3.0 + i - n for n in range(len(steps)) if low <= 3.0 + i - n <= high]
+                assert len(shown) >= 2, "a line needs two points"
 
 
 def test_an_implausible_loss_has_no_rank_and_is_marked(tmp_path):
