@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -394,6 +395,27 @@ def test_a_search_that_cannot_build_anything_starts_nothing(space, message, tmp_
     assert code == 2, output
     assert message in output.splitlines()[-1]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "message"),
+    [
+        ("optuna.distributions", "FloatDistribution", "a search needs another version of optuna, and"),  # 2.10
+        ("optuna.trial", "create_trial", "a search needs another version of optuna, and"),
+        ("optuna.trial", None, "a search needs optuna.trial, and"),
+        ("optuna", None, "a search needs optuna, and"),
+    ],
+)
+def test_a_missing_or_old_optuna_is_one_line(module, name, message, tmp_path, monkeypatch):
+    for ours in ("search", "space"):
+        monkeypatch.delitem(sys.modules, f"headscope.sweep.{ours}", raising=False)
+    if name:
+        monkeypatch.delattr(sys.modules[module], name)
+    else:
+        monkeypatch.setitem(sys.modules, module, None)
+    code, output = train("sweep=search", *ALONE, "seed=1,2", f"hydra.sweep.dir={tmp_path}/s")
+    assert code == 2, output
+    assert f"error: {message} optuna {version('optuna')} is installed: pip install" in output.splitlines()[-1]
 
 
 def test_a_search_names_what_will_fail_before_its_first_trial(tmp_path):
