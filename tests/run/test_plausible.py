@@ -20,7 +20,7 @@ DATA = {"data": {"vocab_size": 64}}
         ({"val_loss": 0.0}, "a probability of exactly 1"),
         (
             {"val_loss": 1e-8, "largest_weight": 1e5},
-            "a probability of exactly 1, because the weights have grown to 1e+05",
+            "a probability of exactly 1, because the weights have grown far too large",
         ),
         ({"val_loss": 1.0, "finite_weights": False}, "some weights are not finite"),
         ({"val_loss": 1.2, "optimum": 1.4}, "it is below 1.4000, the lowest possible loss"),

@@ -142,10 +142,10 @@ class Sweep:
 
     def warnings(self) -> list[str]:
         """Returns warnings about runs whose losses are not comparable, or only with caution."""
-        found = [
-            f"Not ranked, because the loss of {self._label(r)} is not plausible: {r.why_implausible}."
-            for r in self.implausible
-        ]
+        found = []
+        for reason in dict.fromkeys(r.why_implausible for r in self.implausible):
+            runs = "; ".join(self._label(r) for r in self.implausible if r.why_implausible == reason)
+            found.append(f"Not ranked, because the loss is not plausible: {runs}. Reason: {reason}.")
         if names := self.incomparable:
             across = " Across tokenizers, compare bits per character." * bool({"tokenizer", "vocabulary"} & {*names})
             found.append(f"Losses here are NOT comparable: the runs differ in {' and '.join(names)}.{across}")

@@ -30,9 +30,8 @@ def why_implausible(summary: Mapping[str, Any]) -> str:
         return ""
     if summary.get("finite_weights") is False:
         return "some weights are not finite"
-    if loss < RESOLUTION and (largest := summary.get("largest_weight", math.inf)) > LARGEST_WEIGHT:
-        size = f" to {largest:.3g}" if math.isfinite(largest) else ""
-        return f"every target has a probability of exactly 1, because the weights have grown{size}"
+    if loss < RESOLUTION and summary.get("largest_weight", math.inf) > LARGEST_WEIGHT:
+        return "every target has a probability of exactly 1, because the weights have grown far too large"
     if optimum is not None and loss < optimum - TOLERANCE:
         return f"it is below {optimum:.4f}, the lowest possible loss on this data"
     guessing = math.log(max((summary.get("data") or {}).get("vocab_size") or 1, 1))
