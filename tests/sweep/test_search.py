@@ -17,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from headscope.errors import UserError
 from headscope.files import write_json
@@ -287,6 +287,7 @@ def test_a_trial_that_failed_or_was_killed_runs_again_at_a_resume(tmp_path, next
         (tmp_path / name / "job.log").unlink()  # as at the start of a new process
     assert launched(tmp_path, next_process) == failed
     assert launched(tmp_path, next_process) == []
+    assert [job.name for job in Manifest.read(tmp_path).jobs] == first, "in their first order"
 
 
 @pytest.mark.parametrize("steps", ["40", "1_000"])
@@ -330,6 +331,23 @@ def test_an_unpromising_trial_is_pruned(tmp_path):
     assert RunFolder(tmp_path / bad.name).status().state == "pruned"
     plan.record_end(bad, RunFolder(tmp_path / bad.name).status())
     assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
+
+
+def test_a_completed_trial_that_is_trained_further_is_not_pruned(tmp_path, next_process):
+    """Otherwise it would lose the result that it had."""
+    first = launched(tmp_path, next_process)
+    study = optuna.create_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=0, n_warmup_steps=0))
+    study.add_trial(create_trial(value=0.1, intermediate_values={20: 0.1, 30: 0.1}))
+    space = {"x": CategoricalDistribution(["1", "2", "3"]), "+y": CategoricalDistribution(["a", "b"])}
+    plan = SearchPlan(tmp_path, study, space, ["trainer.max_steps=40"], 4)
+    job = plan.next()
+    assert job.name == first[0]
+    status = Status("running", "", (30, 40), [{"step": 20, "val_loss": 1.0}, {"step": 30, "val_loss": 9.0}], {})
+    assert not plan.should_prune(job, status)
+    plan.extended.clear()
+    worse = Status("running", "", (35, 40), [*status.history, {"step": 35, "val_loss": 9.5}], {})
+    study.add_trial(create_trial(value=0.1, intermediate_values={35: 0.1}))
+    assert plan.should_prune(job, worse), "as a new trial with these losses would be"
 
 
 @pytest.mark.slow

@@ -87,6 +87,7 @@ class SearchPlan(Plan):
         self.total = int(min(n_trials, size(space)))
         self.jobs: dict[tuple[str, ...], Job] = {}  # jobs by their values
         self.trials: dict[str, Trial] = {}  # trials of the running jobs, by the job's name
+        self.extended: set[str] = set()  # names of completed jobs that are trained further, which are never pruned
         self._add_earlier(Manifest.so_far(folder).jobs)
         self._save()
 
@@ -95,8 +96,11 @@ class SearchPlan(Plan):
         params = {job.name: self._params(job) for job in earlier}
         jobs = [self._job(name, values) for name, values in params.items()]
         left, self.done = split_by_progress(jobs, earlier, self.folder, adds_jobs=len(jobs) < self.total)
-        for job in (*self.done, *left):
+        by_name = {job.name: job for job in (*self.done, *left)}
+        for job in (by_name[name] for name in params):  # in the order of the manifest
             status, is_left = job.run(self.folder).status(), job in left
+            if is_left and status.state == "completed":
+                self.extended.add(job.name)
             trial = create_trial(
                 **({"state": TrialState.WAITING} if is_left else _result(status)),
                 params=params[job.name],
@@ -158,7 +162,8 @@ class SearchPlan(Plan):
         new = [validation for validation in status.history if validation["step"] not in known]
         for validation in new:
             trial.report(validation["val_loss"], int(validation["step"]))
-        if not new or status.steps[0] >= status.steps[1] or not trial.should_prune():
+        is_last = status.steps[0] >= status.steps[1]
+        if not new or is_last or job.name in self.extended or not trial.should_prune():
             return False
         write_json(job.run(self.folder).pruned_file, new[-1])
         return True
