@@ -19,7 +19,18 @@ MAY = {
     "heads": {"model"},
     "show": {"model", "heads", "portable", "render", "generation"},
     "training": {"model", "data"},
-    "walkthrough": {"model", "portable", "render", "heads", "generation", "show", "checkpoint", "data", "config"},
+    "walkthrough": {
+        "model",
+        "portable",
+        "render",
+        "heads",
+        "generation",
+        "show",
+        "checkpoint",
+        "data",
+        "config",
+        "run",
+    },
     "checkpoint": {"model", "portable", "data"},
     "config": {"model", "data", "training", "generation"},
     "run": {"model", "data", "heads", "training", "checkpoint", "config"},
@@ -32,7 +43,7 @@ MAY = {
 HYDRA = {"config", "cli", "sweep", "python"}
 #: Packages that never import Lightning.
 LIGHT = {"model", "portable", "generation", "heads", "render", "show", "checkpoint", "walkthrough", "sweep", "report"}
-SHARED = {"errors", "files", "installed", "plugins", "shell", "waiting"}  #: modules that every package may import
+SHARED = {"errors", "files", "installed", "plugins", "quoting", "shell", "waiting"}  #: what every package may import
 
 
 def imports(path):

@@ -30,7 +30,10 @@ class Processes(Launcher):
         self.n_jobs, self.gpus_per_job = n_jobs, gpus_per_job
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from headscope.sweep.grid_check import refuse_ignored
+
         self.folder = Path(config.hydra.sweep.dir)
+        refuse_ignored(config.hydra)
 
     def pool(self) -> "Pool":
         """Returns the pool that runs the jobs; raises the errors of `Pool`."""
@@ -56,6 +59,9 @@ class OurSweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
 
+        from headscope.sweep.grid_check import refuse_ignored
+
+        refuse_ignored(config.hydra)
         self.config, self.loader, self.folder = config, hydra_context.config_loader, Path(config.hydra.sweep.dir)
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -121,11 +127,18 @@ class Search(OurSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         try:
             from headscope.sweep.search import search
-        except ModuleNotFoundError as e:
+        except (ImportError, AttributeError) as e:
+            from importlib.metadata import PackageNotFoundError, version
+
             from headscope.errors import UserError
             from headscope.installed import extra
 
-            raise UserError(f"a search needs {e.name}: {extra('search')}") from e
+            missing = e.name if isinstance(e, ModuleNotFoundError) else "another version of optuna"
+            try:
+                found = f", and optuna {version('optuna')} is installed"
+            except PackageNotFoundError:
+                missing, found = "optuna", ""
+            raise UserError(f"a search needs {missing}{found}: {extra('search')}") from e
         search(self, arguments, self.runner())
 
 

@@ -256,6 +256,13 @@ def test_generate_refuses_in_one_line(arguments, message, pydoc_run, monkeypatch
     assert not capsys.readouterr().out
 
 
+def test_generate_names_the_run_that_it_chose_in_an_error(pydoc_run, monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    config = parse(plain(composed(f"paths.runs={pydoc_run[0]}", name="generate")), GenerateConfig)
+    with pytest.raises(UserError, match=rf"; the checkpoint is that of the newest run, {pydoc_run[0]}/checkpoints/"):
+        write(config, "\N{SNOWMAN}")
+
+
 def test_generate_leaves_with_one_line_and_2(pydoc_run):
     done = shell("generate.py", f"checkpoint={pydoc_run[0]}/checkpoints/best.ckpt", "prompt=a ${x}")
     assert "unknown character '$': the model's vocabulary has" in refused(done)

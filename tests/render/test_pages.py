@@ -28,6 +28,28 @@ def test_html_escapes_values_and_aligns_numbers():
     assert '<th class="n">± sd</th>' in html
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("<b>bold</b><script>", "&lt;b>bold&lt;/b>&lt;script>"),
+        ("[a](http://b) ![c](d)", r"\[a\](http://b) !\[c\](d)"),
+        ("*a* _b_ `c` ~~d~~ e|f", r"\*a\* \_b\_ \`c\` \~\~d\~\~ e\|f"),
+        ("&lt; a\\b", r"&amp;lt; a\\b"),
+        ("two\nlines", "two lines"),
+        ("1. first", r"1\. first"),
+        ("- item", r"\- item"),
+        ("max_steps=-1", "max_steps=-1"),
+    ],
+)
+def test_markdown_shows_values_verbatim(name, shown):
+    """In a title, a sentence, a cell of a table and a list."""
+    values = VALUES | {"title": name, "findings": [name], "ranking": [("",), (name,)], "fixed": [("name", name)]}
+    text = render_page("report.md", **values)
+    assert text.startswith(f"# {shown}\n")
+    for line in (f"- {shown}", f"| {shown} |", f"- `name`: {shown}"):
+        assert f"\n{line}\n" in text
+
+
 def test_latex_escapes_values():
     row = render_page("report.tex", **VALUES).splitlines()[6]
     text = r"50\% \& a\_b \#1 \$x \{y\} \textasciitilde{}\textasciicircum{}\textbackslash{} \textless{}z\textgreater{} "

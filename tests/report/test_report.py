@@ -13,9 +13,9 @@ from PIL import Image
 from headscope.errors import UserError
 from headscope.files import write_json
 from headscope.render.figures import COLOURS
-from headscope.report.charts import loss_by_position
+from headscope.report.charts import charts, loss_by_position
 from headscope.report.results import Sweep
-from headscope.report.tables import longer_contexts, roles_formed
+from headscope.report.tables import longer_contexts, ranking, roles_formed
 from headscope.report.writing import assumptions, findings, write_report
 from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import Job, Manifest
@@ -104,13 +104,27 @@ def test_the_report_ranks_and_says_what_is_noise(written):
     assert "- Not compared, because one seed does not show the noise: none, h4.\n" in text
     assert "false difference among all pairs of the 3 combinations with two or more seeds" in text
     assert "| position | none |" in text
-    assert "the loss is <not> \\| finite Try less." in text
+    assert "the loss is &lt;not> \\| finite Try less." in text
     assert "comparable" not in text
 
 
 def test_the_command_can_be_pasted(written):
     line = re.search(r"```bash\npython train.py (.*)\n```", (written / "report.md").read_text())[1]
     assert shlex.split(line) == ["-m", "position=rope,none", "name='a b'"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "printed"),
+    [
+        ("data.path='/a/texts/b.txt'", "data.path=/a/texts/b.txt"),
+        ("data.path='/a/my texts'", "\"data.path='/a/my texts'\""),
+        ("name='a, b'", "\"name='a, b'\""),
+    ],
+)
+def test_the_command_is_quoted_as_a_person_would(tmp_path, recorded, printed):
+    jobs = Manifest.read(sweep_of(tmp_path, {"a": {1: 1.0}}).folder).jobs
+    Manifest(("-m", recorded, "seed=1,2"), jobs).write(tmp_path)
+    assert f"```bash\npython train.py -m {printed} seed=1,2\n```" in markdown(tmp_path)
 
 
 def test_every_pair_is_judged_not_only_those_with_the_best(tmp_path):
@@ -271,6 +285,61 @@ def test_a_loss_that_is_not_finite_does_not_count(tmp_path):
     sweep = sweep_of(tmp_path, {"a": {1: 1.0, 2: 1.1}, "b": {1: float("nan"), 2: float("inf")}})
     assert [c.name for c in sweep.ranked] == ["a"]
     assert "4 completed" in markdown(tmp_path)
+
+
+def test_the_name_of_a_run_is_no_markup(tmp_path):
+    """Also in a folder that another launcher named."""
+    name = "<img src=x>"
+    sweep_of(tmp_path, {name: {1: 1.0}, "b": {1: 2.0}})
+    (tmp_path / "sweep.json").unlink()
+    (tmp_path / f"{name}-1").rename(tmp_path / name)
+    write_report(tmp_path)
+    for file in ("report.md", "report.html"):
+        assert name not in (tmp_path / file).read_text()
+        assert "&lt;img src=x" in (tmp_path / file).read_text()
+
+
+@pytest.mark.parametrize("steps", [(10, 20), (1, 100), (10, 20, 100)])
+def test_lines_of_few_validations_are_visible(tmp_path, steps):
+    """With two validations, the first is in the early part of the axis, which the limits ignored."""
+    sweep = sweep_of(tmp_path, {"a": {1: 1.0}, "b": {1: 2.0}})
+    for i, r in enumerate(sweep.results):
+        file = r.job.run(tmp_path).summary_file
+        history = [{"step": s, "seconds": s / 2, "val_loss": 3.0 + i - n} for n, s in enumerate(steps)]
+        write_json(file, json.loads(file.read_text()) | {"history": history})
+    for name, figure in charts(Sweep(tmp_path)).items():
+        if name.startswith("loss-by-s"):
+            low, high = figure.axes[0].get_ylim()
+            for i in range(2):
+                shown = [3.0 + i - n for n in range(len(steps)) if low <= 3.0 + i - n <= high]
+                assert len(shown) >= 2, "a line needs two points"
+
+
+def test_an_implausible_loss_has_no_rank_and_is_marked(tmp_path):
+    """A loss of exactly 0 in one combination alone, and in one of three seeds of another."""
+    sweep = sweep_of(tmp_path, {"a": {1: 0.0, 2: 0.0}, "b": {1: 1.0, 2: 1.1, 3: 0.0}, "c": {1: 2.0, 2: 2.1}})
+    assert [(c.name, c.seeds) for c in sweep.ranked] == [("b", 2), ("c", 2)]
+    assert [row[:3] for row in ranking(sweep)[1:]] == [
+        ("1", "b", "1.0500"),
+        ("2", "c", "2.0500"),
+        ("implausible", "a", "0.0000"),
+        ("implausible", "b", "0.0000"),
+    ]
+    printed = write_report(tmp_path)
+    reason = "every target has a probability of exactly 1"
+    line = f"Not ranked, because the loss is not plausible: a, seed 1; a, seed 2; b, seed 3. Reason: {reason}"
+    assert printed.startswith(line)
+    for name in ("report.md", "report.html"):
+        text = (tmp_path / name).read_text()
+        assert line in text
+        assert text.count("completed, implausible") == 3
+    assert "b has the lowest loss." in printed
+
+
+def test_a_sweep_with_implausible_losses_only_ranks_nothing(tmp_path):
+    sweep = sweep_of(tmp_path, {"a": {1: 0.0}, "b": {1: 0.0}})
+    assert findings(sweep) == ["No job has completed with a plausible loss, so there is nothing to rank."]
+    assert "implausible" in markdown(tmp_path)
 
 
 def test_runs_of_another_launcher_have_a_report_too(folder):

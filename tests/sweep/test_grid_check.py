@@ -60,3 +60,24 @@ def test_those_that_cannot_be_built_are_named_before_the_others_start(tmp_path):
         "model.n_heads=2 seed=1 +trainer.min_steps=3 cannot be built and will fail: trainer.min_"
     )
     assert "model.n_heads=3 seed=2 +trainer.min_steps=1 cannot be built and will fail: 3 heads do not" in "".join(named)
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [
+        (["hydra.sweep.subdir=lr-${optimizer.lr}"], "hydra.sweep.subdir"),
+        (["hydra.sweep.subdir=x", "hydra/launcher=basic"], "hydra.sweep.subdir"),
+        (["hydra.sweep.subdir=x", "hydra/sweeper=basic"], "hydra.sweep.subdir"),
+        (["hydra.run.dir=outputs/x"], "hydra.run.dir"),
+        (["paths.run_dir=outputs/x"], "paths.run_dir"),
+    ],
+)
+def test_a_key_that_would_not_name_the_folders_of_the_jobs_is_refused(typed, key, tmp_path):
+    with patch("headscope.sweep.launcher.launch", side_effect=AssertionError("a job starts")):
+        code, said = train("-m", *TINY, "seed=1,2", *typed, f"hydra.sweep.dir={tmp_path}/sweep")
+    assert code == 2
+    assert said.splitlines()[-1] == (
+        f"error: {key} has no effect, because a sweep names the folders of its jobs by their values;"
+        " use hydra.sweep.dir=… for the sweep's folder"
+    )
+    assert not list(tmp_path.iterdir())

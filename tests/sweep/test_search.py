@@ -1,24 +1,33 @@
 """Searches, including searches that were killed and resumed."""
 
+import itertools
 import json
 import subprocess
 import sys
+import tempfile
 import time
+from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
 import optuna
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from optuna.distributions import CategoricalDistribution, FloatDistribution
-from optuna.trial import TrialState
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
 
 from headscope.errors import UserError
+from headscope.files import write_json
 from headscope.run.folder import RunFolder, Status
 from headscope.sweep import grid_check
 from headscope.sweep import search as search_module
 from headscope.sweep.jobs import Manifest
-from headscope.sweep.search import SearchPlan, corners, distribution, search
+from headscope.sweep.launcher import combinations
+from headscope.sweep.search import SearchPlan, search
+from headscope.sweep.space import corners, distribution, size
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
 from tests.inside import train
@@ -39,6 +48,53 @@ def test_what_can_be_chosen():
     for text in ("x=glob(*)", "x=tag(log, interval(0, 1))", "x=interval(1, 0.5)", "x=range(5, 1)"):
         with pytest.raises(UserError, match="cannot be searched"):
             parsed(text)
+
+
+def test_a_tag_a_cast_and_a_falling_range_are_searched_as_they_were_typed():
+    for text, low, high, step, log in (
+        ("x=tag(log, range(1, 1025))", 1, 1024, 1, True),
+        ("x=int(interval(1, 10))", 1, 10, 1, False),
+        ("x=tag(log, int(interval(1, 10)))", 1, 10, 1, True),
+        ("x=range(10, 1, -3)", 4, 10, 3, False),
+        ("x=sort(range(0, 8, 4), reverse=true)", 0, 4, 4, False),
+    ):
+        assert parsed(text) == IntDistribution(low, high, log=log, step=step), text
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x=tag(log, choice(1, 2))", "the tag log has an effect only on an interval or a range of sweep=search"),
+        ("x=tag(log, range(1, 9, 2))", "needs a range whose step is 1"),
+        ("x=tag(log, range(0, 9))", "cannot be searched"),
+        ("x=tag(logarithmic, interval(1, 9))", "logarithmic is not a tag; the only tag is log"),
+        ("x=tag(fast, choice(1, 2))", "fast is not a tag"),
+        ("x=range(1, 10, 1.5)", "a range needs integers"),
+        ("x=float(range(1, 5))", "a range needs integers"),
+        ("x=range(1, 5, 0)", "cannot be searched: range.. arg 3 must not be zero"),
+    ],
+)
+def test_what_would_be_searched_otherwise_is_refused(text, reason):
+    with pytest.raises(UserError, match=reason):
+        parsed(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x=tag(log, range(1, 9))", "the tag log has an effect only on an interval or a range of sweep=search"),
+        ("x=tag(fast, choice(1, 2))", "fast is not a tag"),
+        ("x=range(1, 5, 0)", "has no values"),
+        ("x=range(0, 1000000000)", "has more than 100,000 values"),
+    ],
+)
+def test_a_grid_refuses_them_too(text, reason):
+    with pytest.raises(UserError, match=reason):
+        combinations({}, [text], None)
+    with pytest.raises(UserError, match="this sweep has 100,000,000 jobs"):
+        combinations({}, ["x=range(0, 10000)", "y=range(0, 10000)"], None)
+    assert combinations({}, ["x=range(10, 1, -3)"], None) == [["x=10"], ["x=7"], ["x=4"]]
+    assert combinations({}, ["x=1e-3,0.001"], None) == [["x=0.001"]]
 
 
 def test_a_search_needs_something_to_choose(tmp_path):
@@ -83,12 +139,96 @@ def test_every_combination_of_a_finite_space_is_trained_once(tmp_path):
     assert {index for index, _ in runner.launched} == {0, 3, 6, 9}, "in batches of three"
 
 
+@pytest.fixture
+def counted(monkeypatch):
+    """Makes a search that never ends raise an error instead."""
+    ask, calls = optuna.Study.ask, []
+
+    def counted_ask(study, *args, **kwargs):
+        calls.append(study)
+        assert len(calls) < 2000, "the search does not end"
+        return ask(study, *args, **kwargs)
+
+    monkeypatch.setattr(optuna.Study, "ask", counted_ask)
+
+
+@pytest.mark.parametrize(
+    ("space", "jobs"),
+    [
+        (["x=1e-3,0.001"], 1),
+        (["x=1,1.0,1_0,10"], 2),
+        (["x=rope,'rope'", "y=true,True"], 1),
+        (["x=1,'1'"], 2),
+        (["x=interval(2, 2)"], 1),
+        (["x=int(interval(3, 3))", "y=range(4, 6, 9)"], 1),
+    ],
+)
+def test_values_that_are_equal_are_one_job_and_the_search_ends(space, jobs, tmp_path, counted, capsys):
+    runner, _ = sought(tmp_path, *space, runner=Pretend(tmp_path))
+    assert len(runner.launched) == jobs
+    assert f"all {jobs} combinations have been tried" in capsys.readouterr().out
+
+
+def test_a_search_ends_where_a_continuous_key_has_few_values(tmp_path, counted, capsys):
+    """Between these limits there are two numbers."""
+    runner, _ = sought(tmp_path, "x=interval(1, 1.0000000000000002)", runner=Pretend(tmp_path))
+    assert 1 <= len(runner.launched) <= 2
+    assert "the search is over: Optuna chose no new combination 100 times after" in capsys.readouterr().out
+
+
+NUMBERS = ["1", "1.0", "1e0", "2", "0.5", "5e-1", "true", "True", "a", "'a'", "null"]
+KEYS = st.one_of(
+    st.lists(st.sampled_from(NUMBERS), min_size=2, max_size=5).map(",".join),
+    st.tuples(st.integers(-3, 3), st.integers(1, 6), st.integers(1, 3)).map(
+        lambda r: f"range({r[0]}, {r[0] + r[1]}, {r[2]})"
+    ),
+    st.tuples(st.integers(-3, 3), st.integers(1, 6), st.integers(1, 3)).map(
+        lambda r: f"range({r[0] + r[1]}, {r[0]}, -{r[2]})"
+    ),
+    st.tuples(st.integers(1, 5), st.integers(0, 3)).map(lambda r: f"tag(log, int(interval({r[0]}, {r[0] + r[1]})))"),
+    st.integers(1, 3).map(lambda x: f"interval({x}, {x})"),
+    st.just("interval(0, 1)"),
+)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.lists(KEYS, min_size=1, max_size=3), st.integers(1, 7), st.integers(1, 3), st.booleans())
+def test_a_search_over_any_small_space_ends_and_trains_nothing_twice(values, n_trials, batch, fails):
+    """It trains every combination if there are fewer than `n_trials`."""
+    ask, calls = optuna.Study.ask, itertools.count()
+
+    def counted_ask(study, *args, **kwargs):
+        assert next(calls) < 2000, "the search does not end"
+        return ask(study, *args, **kwargs)
+
+    def loss(values):
+        if fails and isinstance(values["k0"], int):
+            raise ValueError("the loss is not finite")
+        return 1.0
+
+    typed = [f"k{i}={value}" for i, value in enumerate(values)]
+    overrides = [OverridesParser.create().parse_override(o) for o in typed]
+    expected = min(n_trials, size({o.key_or_group: distribution(o) for o in overrides}))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with patch.object(optuna.Study, "ask", counted_ask):
+            runner, _ = sought(folder, *typed, runner=Pretend(folder, loss), n_trials=n_trials, batch=batch)
+        assert len({job.overrides for job in Manifest.read(folder).jobs}) == len(runner.launched) == expected
+
+
 def test_a_search_learns_from_each_batch(tmp_path):
     """The search minimises (x - 0.7)². Half of its later trials are close to 0.7, but only a third of random trials."""
     runner = Pretend(tmp_path, lambda values: (values["x"] - 0.7) ** 2)
     _, trials = sought(tmp_path, "x=interval(0, 1)", runner=runner, n_trials=24, batch=2)
     assert len(trials) == 24
     assert sum(abs(t.params["x"] - 0.7) < 0.17 for t in trials[4:]) >= 10
+
+
+def test_optuna_learns_nothing_from_an_implausible_loss(tmp_path):
+    runner = Pretend(tmp_path, lambda values: 0.0 if values["x"] == 2 else 1.0)
+    _, trials = sought(tmp_path, "x=1,2,3", runner=runner)
+    states = {t.params["x"]: t.state for t in trials if t.state != TrialState.WAITING}
+    assert states == {"1": TrialState.COMPLETE, "2": TrialState.FAIL, "3": TrialState.COMPLETE}
 
 
 def test_a_search_continues_where_it_was_stopped(tmp_path, next_process):
@@ -123,6 +263,56 @@ def test_a_search_continues_where_it_was_stopped(tmp_path, next_process):
     )
 
 
+SPACE = ("x=1,2,3", "+y=a,b")
+
+
+def launched(folder, next_process, *typed, runner=None, n_trials=4):
+    """The jobs that a search launches, in their order, in a process of its own."""
+    next_process(folder)
+    return [name for _, name in sought(folder, *SPACE, *typed, runner=runner, n_trials=n_trials)[0].launched]
+
+
+def test_a_trial_that_failed_or_was_killed_runs_again_at_a_resume(tmp_path, next_process):
+    def killed(values):
+        if values["x"] == 2:
+            raise ValueError("the process was killed by SIGKILL")
+        return 1.0
+
+    first = launched(tmp_path, next_process, runner=Pretend(tmp_path, killed))
+    failed = [name for name in first if RunFolder(tmp_path / name).status().state == "failed"]
+    assert len(first) == 4
+    assert failed
+    assert launched(tmp_path, next_process, runner=Pretend(tmp_path, killed)) == failed, "and nothing else"
+    for name in failed:
+        (tmp_path / name / "job.log").unlink()  # as at the start of a new process
+    assert launched(tmp_path, next_process) == failed
+    assert launched(tmp_path, next_process) == []
+    assert [job.name for job in Manifest.read(tmp_path).jobs] == first, "in their first order"
+
+
+@pytest.mark.parametrize("steps", ["40", "1_000"])
+def test_a_search_can_be_extended_by_steps_and_by_trials(steps, tmp_path, next_process):
+    first = launched(tmp_path, next_process)
+    longer = f"trainer.max_steps={steps}"
+    assert launched(tmp_path, next_process, longer) == first
+    assert {RunFolder(tmp_path / name).summary()["steps"] for name in first} == {int(steps)}
+    assert all(longer in job.overrides for job in Manifest.read(tmp_path).jobs)
+    assert launched(tmp_path, next_process, longer) == []
+    added = launched(tmp_path, next_process, longer, n_trials=6)
+    assert len(added) == 2
+    assert not {*added} & {*first}
+    assert launched(tmp_path, next_process, "trainer.max_steps=2000", n_trials=6) == [*first, *added]
+
+
+def test_a_search_is_not_extended_by_fewer_steps_and_a_pruned_trial_stays_pruned(tmp_path, next_process):
+    first = launched(tmp_path, next_process, "trainer.max_steps=40")
+    assert launched(tmp_path, next_process, "trainer.max_steps=40") == []
+    with pytest.raises(UserError, match=r"without trainer\.max_steps=30; they have done 40 steps, so use more"):
+        launched(tmp_path, next_process, "trainer.max_steps=30")
+    write_json(RunFolder(tmp_path / first[0]).pruned_file, {})
+    assert launched(tmp_path, next_process, "trainer.max_steps=60") == first[1:]
+
+
 def test_an_unpromising_trial_is_pruned(tmp_path):
     study = optuna.create_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=1, n_warmup_steps=6))
     plan = SearchPlan(tmp_path, study, {"x": optuna.distributions.FloatDistribution(0, 1)}, [], 3)
@@ -141,6 +331,23 @@ def test_an_unpromising_trial_is_pruned(tmp_path):
     assert RunFolder(tmp_path / bad.name).status().state == "pruned"
     plan.record_end(bad, RunFolder(tmp_path / bad.name).status())
     assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.PRUNED]
+
+
+def test_a_completed_trial_that_is_trained_further_is_not_pruned(tmp_path, next_process):
+    """Otherwise it would lose the result that it had."""
+    first = launched(tmp_path, next_process)
+    study = optuna.create_study(pruner=optuna.pruners.MedianPruner(n_startup_trials=0, n_warmup_steps=0))
+    study.add_trial(create_trial(value=0.1, intermediate_values={20: 0.1, 30: 0.1}))
+    space = {"x": CategoricalDistribution(["1", "2", "3"]), "+y": CategoricalDistribution(["a", "b"])}
+    plan = SearchPlan(tmp_path, study, space, ["trainer.max_steps=40"], 4)
+    job = plan.next()
+    assert job.name == first[0]
+    status = Status("running", "", (30, 40), [{"step": 20, "val_loss": 1.0}, {"step": 30, "val_loss": 9.0}], {})
+    assert not plan.should_prune(job, status)
+    plan.extended.clear()
+    worse = Status("running", "", (35, 40), [*status.history, {"step": 35, "val_loss": 9.5}], {})
+    study.add_trial(create_trial(value=0.1, intermediate_values={35: 0.1}))
+    assert plan.should_prune(job, worse), "as a new trial with these losses would be"
 
 
 @pytest.mark.slow
@@ -206,6 +413,27 @@ def test_a_search_that_cannot_build_anything_starts_nothing(space, message, tmp_
     assert code == 2, output
     assert message in output.splitlines()[-1]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "message"),
+    [
+        ("optuna.distributions", "FloatDistribution", "a search needs another version of optuna, and"),  # 2.10
+        ("optuna.trial", "create_trial", "a search needs another version of optuna, and"),
+        ("optuna.trial", None, "a search needs optuna.trial, and"),
+        ("optuna", None, "a search needs optuna, and"),
+    ],
+)
+def test_a_missing_or_old_optuna_is_one_line(module, name, message, tmp_path, monkeypatch):
+    for ours in ("search", "space"):
+        monkeypatch.delitem(sys.modules, f"headscope.sweep.{ours}", raising=False)
+    if name:
+        monkeypatch.delattr(sys.modules[module], name)
+    else:
+        monkeypatch.setitem(sys.modules, module, None)
+    code, output = train("sweep=search", *ALONE, "seed=1,2", f"hydra.sweep.dir={tmp_path}/s")
+    assert code == 2, output
+    assert f"error: {message} optuna {version('optuna')} is installed: pip install" in output.splitlines()[-1]
 
 
 def test_a_search_names_what_will_fail_before_its_first_trial(tmp_path):

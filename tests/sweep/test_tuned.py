@@ -98,6 +98,15 @@ def test_a_combination_whose_trials_all_fail_is_left_out(tmp_path):
     assert [c.values for c in Sweep(tmp_path).ranked] == [("rope", "0.1")]
 
 
+def test_a_trial_with_an_implausible_loss_is_not_chosen(tmp_path):
+    """A learning rate of 0.4 saturates every prediction, so that the loss is 0."""
+    runner = Pretend(tmp_path, lambda values: 0.0 if values["optimizer.lr"] == 0.4 else loss(values))
+    compared(tmp_path, *TYPED, runner=runner)
+    assert {c.values for c in Sweep(tmp_path).ranked} == {("rope", "0.2"), ("none", "0.2")}
+    shown = {row[:2]: row[2:] for row in trials(Sweep(tmp_path))[1:]}
+    assert shown["none", "0.4"] == ("0.0000, implausible", "")
+
+
 @pytest.mark.parametrize(
     ("typed", "error", "message"),
     [

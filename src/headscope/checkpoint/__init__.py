@@ -1,6 +1,6 @@
 """Describes a model and its tokenizer in one file, loads both from it, and exports both for other programs."""
 
 from headscope.checkpoint.format import card, differences
-from headscope.checkpoint.reading import Loaded, find, load, newest
+from headscope.checkpoint.reading import Loaded, find, load
 
-__all__ = ["Loaded", "card", "differences", "find", "load", "newest"]
+__all__ = ["Loaded", "card", "differences", "find", "load"]

@@ -45,11 +45,6 @@ def find(path: str | Path) -> Path:
     return next((file for file in inside if file.is_file()), path)
 
 
-def newest(runs: Path) -> Path | None:
-    """Returns the best checkpoint of the newest run in a folder, or None if no run there has a checkpoint."""
-    return max(runs.glob("**/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime, default=None)
-
-
 def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
     """Returns the model (in eval mode, on the CPU), its tokenizer, and a description of the run.
 

@@ -14,6 +14,7 @@ from headscope.errors import UserError
 from headscope.generation.text import prompt_ids, write_texts
 from headscope.installed import command
 from headscope.run.folder import RunFolder
+from headscope.run.newest import newest, newest_in_errors
 from headscope.shell import own_standard_input
 from headscope.show.request import ShowRequest
 
@@ -24,15 +25,16 @@ def write(config: GenerateConfig, typed: str | None) -> None:
     """Writes text to standard output, token by token, or shows the model; names the run on standard error."""
     prompt = find_prompt(config, typed)
     runs = Path(config.paths.runs)
-    path = checkpoint.find(config.checkpoint) if config.checkpoint else checkpoint.newest(runs)
+    path = checkpoint.find(config.checkpoint) if config.checkpoint else newest(runs)
     if path is None:
         train = f"{command('train')} experiment=quickstart"
         raise UserError(f"no run in {runs}/ has a checkpoint; train a model with {train}, or add checkpoint=…")
     if config.threads:
         torch.set_num_threads(config.threads)
-    model, tokenizer, about = checkpoint.load(path)
     start = prompt or ""
-    prompt_ids(tokenizer, start)  # an unknown token is reported before anything else is printed
+    with newest_in_errors(None if config.checkpoint else path):
+        model, tokenizer, about = checkpoint.load(path)
+        prompt_ids(tokenizer, start)  # an unknown token is reported before anything else is printed
     print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)
     if config.show:
         out = Path(config.out) if config.out else None

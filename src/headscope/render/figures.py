@@ -130,10 +130,15 @@ def _draw(axes: Axes, s: Series, number: int) -> Line2D:
 
 
 def _y_limits(series: Sequence[Series], log_x: bool, early: float) -> tuple[float, float]:
-    """Returns the limits of the y axis, ignoring lines in the first fraction `early` of the x axis."""
+    """Returns the limits of the y axis, ignoring lines in the first fraction `early` of the x axis.
+
+    Nothing is ignored if a line has fewer than two points after that: otherwise, no part of the line would be visible.
+    """
     scale = math.log10 if log_x else float
     scaled = [scale(x) for s in series for x in s.x]
     late = min(scaled) + early * (max(scaled) - min(scaled))
+    if any(sum(scale(x) >= late for x in s.x) < 2 for s in series if len(s.x) > 1):
+        late = min(scaled)
     shown = [
         y
         for s in series

@@ -27,8 +27,19 @@ def render_page(template_name: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     pages.filters["tex"] = lambda text: text.translate(str.maketrans(TEX))
+    pages.filters["markdown"] = _escape_markdown
     pages.filters["numeric"] = _numeric_columns
     return pages.get_template(template_name).render(values)
+
+
+def _escape_markdown(text: object) -> str:
+    """Returns a text as one line of Markdown that shows it verbatim, also in a cell of a table.
+
+    An underscore within a word has no meaning in Markdown and remains readable in keys such as `max_steps`.
+    """
+    line = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    line = re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|[\\`*\[\]|~]", r"\\\g<0>", line)
+    return re.sub(r"^(\d*)([-+>#.)])(?=\s|$)", r"\1\\\2", line)  # would start a list, a quotation or a heading
 
 
 def _numeric_columns(rows: Sequence[Sequence[str]]) -> list[bool]:

@@ -13,6 +13,7 @@ from headscope.config.overrides import flat
 from headscope.errors import UserError
 from headscope.report.statistics import Array, differences
 from headscope.run.folder import Status
+from headscope.run.plausible import why_implausible
 from headscope.sweep.jobs import Job, Manifest, swept_keys, value_label
 
 #: Summary keys whose values must be equal in all runs for the losses to be comparable, with their names in the report.
@@ -36,6 +37,11 @@ class Result:
     def summary(self) -> dict[str, Any]:
         """The values of the run's summary, with nested keys joined by dots."""
         return flat(self.status.summary)
+
+    @cached_property
+    def why_implausible(self) -> str:
+        """Why the loss of the completed run cannot be the result of learning; empty if it is plausible."""
+        return why_implausible(self.status.summary) if self.status.state == "completed" else ""
 
     @property
     def sample(self) -> tuple[str, frozenset[tuple[str, str]]]:
@@ -68,6 +74,7 @@ class Sweep:
     Attributes:
         swept: the keys whose values differ between jobs; `keys` has the same keys without the seed.
         trials: runs that only served to tune one key (`hydra_plugins.headscope.Tuned`); they do not count as samples.
+        implausible: the other runs that completed with a loss that cannot be the result of learning; never ranked.
         completed: the other runs that ended with a finite loss; `samples` has the same runs without copies.
         ranked: the K combinations, by increasing mean loss.
     """
@@ -82,15 +89,16 @@ class Sweep:
         self.keys = [key for key in self.swept if key != "seed"]
         self.trials = [r for r in self.results if r.job.trial]
         ended = [r for r in self.results if r.status.state == "completed" and not r.job.trial]
-        self.completed = [r for r in ended if math.isfinite(r.summary.get("val_loss") or math.nan)]
+        self.implausible = [r for r in ended if r.why_implausible]
+        self.completed = [r for r in ended if _is_finite(r.summary.get("val_loss")) and not r.why_implausible]
         first = {r.sample: r for r in reversed(self.completed)}  # of several copies, the first run counts
         self.samples = [r for r in self.completed if first[r.sample] is r]
         self.ranked = self.combinations(self.keys)
 
-    def combinations(self, keys: Sequence[str]) -> list[Combination]:
-        """Returns the samples, grouped by the values of the given keys and sorted by mean loss."""
+    def combinations(self, keys: Sequence[str], results: Sequence[Result] | None = None) -> list[Combination]:
+        """Returns results, by default the samples, grouped by the values of the keys and sorted by mean loss."""
         groups: dict[tuple[str, ...], list[Result]] = {}
-        for r in self.samples:
+        for r in self.samples if results is None else results:
             groups.setdefault(tuple(r.job.values.get(key, "") for key in keys), []).append(r)
         return sorted((Combination(keys, *group) for group in groups.items()), key=lambda c: c.mean)
 
@@ -135,6 +143,9 @@ class Sweep:
     def warnings(self) -> list[str]:
         """Returns warnings about runs whose losses are not comparable, or only with caution."""
         found = []
+        for reason in dict.fromkeys(r.why_implausible for r in self.implausible):
+            runs = "; ".join(self._label(r) for r in self.implausible if r.why_implausible == reason)
+            found.append(f"Not ranked, because the loss is not plausible: {runs}. Reason: {reason}.")
         if names := self.incomparable:
             across = " Across tokenizers, compare bits per character." * bool({"tokenizer", "vocabulary"} & {*names})
             found.append(f"Losses here are NOT comparable: the runs differ in {' and '.join(names)}.{across}")
@@ -144,7 +155,15 @@ class Sweep:
             found.append(f"About the data: {'; '.join(sorted(notes))}.")
         return found
 
+    def _label(self, r: Result) -> str:
+        """Returns the swept values of a run, or the name of its job."""
+        return ", ".join(value_label(key, r.job.values.get(key, "")) for key in self.swept) or r.job.name
+
     def fixed_settings(self) -> dict[str, str]:
         """Returns the config keys whose values are the same in all runs, with these values."""
         first, *others = [c for r in self.completed if (c := r.job.run(self.folder).config())] or [{}]
         return {k: v for k, v in first.items() if all(c.get(k) == v for c in others) and not k.startswith("paths.")}
+
+
+def _is_finite(loss: float | None) -> bool:
+    return loss is not None and math.isfinite(loss)

@@ -11,16 +11,24 @@ from headscope.sweep.jobs import short_number
 
 SLIDING = "loss_by_position.sliding."  #: prefix of the summary keys of losses by extension method and context length
 
+IMPLAUSIBLE = "implausible"  #: marks runs whose losses cannot be the result of learning
+
 Rows = list[tuple[str, ...]]  #: the first row is the header
 
 
 def ranking(sweep: Sweep) -> Rows:
-    """Returns one row per combination: its mean loss, and the ranks of significantly better combinations."""
+    """Returns one row per combination: its mean loss, and the ranks of significantly better combinations.
+
+    The last rows are runs with implausible losses, which have no rank.
+    """
     rows: Rows = [("", *sweep.keys, "val/loss", "± sd", "seeds", "worse than", "parameters", "seconds", "tokens/s")]
     for rank, (c, worse) in enumerate(zip(sweep.ranked, sweep.worse_than("val_loss"), strict=True), 1):
         means = ("parameters", "train_seconds", "tokens_per_second")
         numbers = (mean_and_sd(c.numbers(key), ",.0f")[0] for key in means)
         rows.append((str(rank), *map(short_number, c.values), *mean_and_sd(c.losses), str(c.seeds), worse, *numbers))
+    for c in sweep.combinations(sweep.keys, sweep.implausible):
+        losses = mean_and_sd(c.losses)
+        rows.append((IMPLAUSIBLE, *map(short_number, c.values), *losses, str(c.seeds), "", "", "", ""))
     return rows
 
 
@@ -76,7 +84,8 @@ def jobs(sweep: Sweep) -> Rows:
         s, best, seconds = r.status, r.summary.get("best_val_loss"), r.summary.get("train_seconds")
         losses = [f"{x:.4f}" if x is not None else "" for x in (s.val_loss, best)]
         values = (short_number(r.job.values.get(key, "")) for key in sweep.swept)
-        rows.append((r.job.name, *values, s.state, str(s.steps[0] or ""), *losses, f"{seconds:.1f}" if seconds else ""))
+        state = f"{s.state}, {IMPLAUSIBLE}" if r.why_implausible else s.state
+        rows.append((r.job.name, *values, state, str(s.steps[0] or ""), *losses, f"{seconds:.1f}" if seconds else ""))
     return rows
 
 
@@ -86,7 +95,7 @@ def trials(sweep: Sweep) -> Rows:
     chosen = {c.values for c in sweep.ranked}
     for r in sweep.trials:
         values, loss = tuple(r.job.values.get(key, "") for key in sweep.keys), r.status.val_loss
-        loss_or_state = f"{loss:.4f}" if loss else r.status.state
+        loss_or_state = r.status.state if loss is None else f"{loss:.4f}" + f", {IMPLAUSIBLE}" * bool(r.why_implausible)
         rows.append((*map(short_number, values), loss_or_state, "chosen" * (values in chosen)))
     return rows
 

@@ -3,13 +3,13 @@
 The report depends only on the files of the sweep's jobs.
 """
 
-import shlex
 from pathlib import Path
 
 import numpy as np
 
 from headscope.files import write_atomically
 from headscope.installed import command
+from headscope.quoting import command_line
 from headscope.render.figures import save, svg
 from headscope.render.pages import render_page
 from headscope.report import tables
@@ -60,7 +60,7 @@ def write_report(folder: Path) -> str:
         "assumptions": assumptions(sweep),
         "figures": [svg(figure) for figure in figures.values()],
         "sections": [section for section in sections if len(section[2]) > 1],
-        "command": f"{command('train')} {shlex.join(sweep.command)}" if sweep.command else UNKNOWN_COMMAND,
+        "command": f"{command('train')} {command_line(sweep.command)}" if sweep.command else UNKNOWN_COMMAND,
         "fixed": list(sweep.fixed_settings().items()),
     }
     for name in ("report.html", "report.md", "report.tex"):
@@ -78,7 +78,8 @@ def write_report(folder: Path) -> str:
 def findings(sweep: Sweep) -> list[str]:
     """Returns a sentence about the best combination, and one about each comparison with it."""
     if not sweep.ranked:
-        return ["No job has completed, so there is nothing to rank."]
+        plausible = " with a plausible loss" if sweep.implausible else ""
+        return [f"No job has completed{plausible}, so there is nothing to rank."]
     copies = len(sweep.completed) - len(sweep.samples)
     found = [f"Omitted: repeated runs with the combination and seed of another run ({copies})."] if copies else []
     best, *others = sweep.ranked

@@ -25,6 +25,7 @@ from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
 from headscope.run.folder import RunFolder, State, cleaned_up
 from headscope.run.history import History
 from headscope.run.measured import measured_text, with_own_data
+from headscope.run.plausible import why_implausible
 from headscope.run.processes import outcome, replace_observer
 from headscope.run.recorder import SummaryCallback, recorders
 from headscope.run.split_check import SplitCheck
@@ -93,6 +94,8 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
                 raise RunFailed(message) from e
             raise
         summary = write_summary(run, "completed")
+        if reason := why_implausible(summary):
+            log.warning(f"the validation loss {summary['val_loss']:.4f} is not plausible: {reason}")
         if report:
             report(run, summary)
         return summary
@@ -174,7 +177,8 @@ def _record(run: Run, composed: Composed, changed: Changes, resumed: bool) -> No
     if run.config.task == "fit":
         run.folder.record(composed.config, composed.overrides, run.start.step, changed)
     if resumed:
-        log.info(f"resuming {run.folder} at step {run.start.step}")
+        new = ", ".join(f"{key}={after}" for key, (_, after) in changed.items())
+        log.info(f"resuming {run.folder} at step {run.start.step}" + (f" with {new}" if new else ""))
         remove_incomplete(run.folder.path)
         for logger in recorders(run.trainer):
             logger.resume_at(run.start.step)

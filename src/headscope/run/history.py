@@ -1,6 +1,8 @@
 """Records the validation losses and the training time of a run, and writes `progress.json`."""
 
+import math
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,12 +11,13 @@ from lightning import Trainer
 from headscope.errors import RunFailed
 from headscope.files import write_json
 from headscope.run.folder import RunFolder
-from headscope.training.module import Callback, LanguageModule
+from headscope.run.recorder import SummaryCallback
+from headscope.training.module import LanguageModule
 
 WRITE_INTERVAL = 1.0  #: minimum number of seconds between two writes of progress.json
 
 
-class History(Callback):
+class History(SummaryCallback):
     """Records (step, seconds, val_loss) at every validation; its state is saved in the checkpoint.
 
     `train_seconds` is the time from the first step to the last, excluding validations and the checkpoints, pictures and
@@ -31,6 +34,7 @@ class History(Callback):
         self.train_loss = float("nan")  #: loss of the step before the last validation, in nats per token
         self.accuracy: float | None = None  #: accuracy at the last validation
         self.history: list[dict[str, float]] = []
+        self._largest_weight: float | None = None  # absolute value at the end of training
 
     @property
     def train_seconds(self) -> float:
@@ -66,6 +70,7 @@ class History(Callback):
 
     def on_train_end(self, trainer: Trainer, module: LanguageModule) -> None:
         self._pause()
+        self._largest_weight = float(torch.stack([p.detach().abs().max() for p in module.model.parameters()]).max())
 
     def on_exception(self, trainer: Trainer, module: LanguageModule, exception: BaseException) -> None:
         self._pause()
@@ -78,6 +83,12 @@ class History(Callback):
             seconds = round(self.train_seconds, 3)
             self.history.append({"step": trainer.global_step, "seconds": seconds, "val_loss": loss})
             self._write_progress(trainer)
+
+    def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+        if self._largest_weight is None:
+            return {}
+        finite = math.isfinite(self._largest_weight)
+        return {"finite_weights": finite} | ({"largest_weight": self._largest_weight} if finite else {})
 
     def _write_progress(self, trainer: Trainer) -> None:
         """Writes `progress.json`; raises `RunFailed` if the run's folder was removed."""

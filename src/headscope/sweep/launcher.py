@@ -1,6 +1,7 @@
 """Runs a grid of jobs: combines the overrides, names the jobs, records them, and runs the incomplete ones."""
 
 import itertools
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -17,8 +18,11 @@ from hydra.plugins.launcher import Launcher
 from headscope.config.overrides import RESUME, quote, split
 from headscope.errors import RunFailed, UserError
 from headscope.run.folder import STARTED
+from headscope.run.plausible import why_implausible
+from headscope.sweep.continuing import split_by_progress
 from headscope.sweep.jobs import Job, Manifest, append_to_log, claim_folder, folder_name, swept_keys
 from headscope.sweep.pool import JobDisplay, Plan, Pool
+from headscope.sweep.values import MAX_VALUES, distinct_values
 
 if TYPE_CHECKING:
     from hydra_plugins.headscope import Tuned
@@ -39,13 +43,13 @@ def combinations(params: dict[str, Any], typed: list[str], loader: ConfigLoader)
             choices.append([str(override.input_line)])
         elif not override.is_discrete_sweep():
             raise UserError(f"{override.input_line}: only sweep=search accepts intervals; separate values with commas")
-        elif values := [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]:
-            choices.append(values)
         else:
-            raise UserError(f"{override.input_line} has no values to sweep over; add at least one")
+            choices.append([f"{override.get_key_element()}={v}" for v in distinct_values(override)])
     if any("task=validate" in choice for choice in choices):
         raise UserError("task=validate evaluates one checkpoint; leave out -m")
-    return [list(job) for job in dict.fromkeys(itertools.product(*choices))]
+    if (jobs := math.prod(map(len, choices))) > MAX_VALUES:
+        raise UserError(f"this sweep has {jobs:,} jobs, and at most {MAX_VALUES:,} are allowed; use fewer values")
+    return [list(job) for job in itertools.product(*choices)]
 
 
 def launch(
@@ -58,26 +62,16 @@ def launch(
     """
     launched, before = claim_folder(folder), Manifest.so_far(folder)
     manifest = named_jobs([Job("", tuple(o), trial) for o in overrides], before, folder, first, launched)
-    earlier = {job.name: job for job in before.jobs}
-    jobs, completed, finished = [], [], True
-    for job in manifest.jobs:
-        status = job.run(folder).status()
-        steps = job.values.get("trainer.max_steps", "")
-        if status.state == "completed" and not (steps.isdigit() and int(steps) > status.steps[0]):
-            job = _as_trained(job, earlier.get(job.name, job), folder)
-            completed.append(job)
-        else:
-            finished &= status.state == "failed"
-        jobs.append(job)
-    if finished:
-        refuse_unused(folder, [o for job in manifest.jobs for o in job.overrides], [*before.jobs, *completed])
+    left, done = split_by_progress(manifest.jobs, before.jobs, folder)
+    by_name = {job.name: job for job in (*left, *done)}
+    jobs = [by_name[job.name] for job in manifest.jobs]
     # Earlier jobs stay in the manifest if this process launched them or if they have started.
     names = {job.name for job in jobs}
     others = [job for job in before.jobs if job.name not in names]
     kept = [job for job in others if job in launched or job.run(folder).status().state != "waiting"]
     replace(manifest, jobs=(*kept, *jobs)).write(folder)
     launched += jobs
-    run_plan(Plan([job for job in jobs if job not in completed], completed), runner, folder)
+    run_plan(Plan(left, done), runner, folder)
     return [_job_return(folder, job) for job in jobs]
 
 
@@ -102,11 +96,12 @@ def tune_and_compare(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher
     sweeper.check([*trials.values()])
     ended = zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True)
     losses = {key: done.return_value for key, done in ended if done.status == JobStatus.COMPLETED}
+    losses = {key: loss for key, loss in losses.items() if math.isfinite(loss)}
     # Sorted by falling loss, so the last value of a combination, which the dict keeps, has the lowest loss.
     best = dict(sorted(losses, key=lambda key: losses[key], reverse=True))
     chosen = [job for rest, value, job in jobs if best.get(rest) == value]
     if not chosen:
-        raise RunFailed("no trial completed, so there is nothing to compare")
+        raise RunFailed("no trial completed with a plausible loss, so there is nothing to compare")
     return launch(sweeper.folder, chosen, runner, first=len(trials))
 
 
@@ -141,21 +136,6 @@ def typed_command() -> tuple[str, ...]:
     return tuple(a for a in sys.argv[1:] if split(a)[0] not in ("hydra.sweep.dir", RESUME))
 
 
-def _as_trained(job: Job, earlier: Job, folder: Path) -> Job:
-    """Returns a completed job with the overrides that it was trained with, not those of this command."""
-    config = earlier.run(folder).config()
-    matching = [o for o in job.overrides if config.get(split(o)[0]) == split(o)[1]]
-    return replace(job, overrides=tuple({split(o)[0]: o for o in [*earlier.overrides, *matching]}.values()))
-
-
-def refuse_unused(folder: Path, overrides: Sequence[str], jobs: Sequence[Job]) -> None:
-    """Raises `UserError` if an override of an ended sweep was used by no job, so that it would have no effect."""
-    used = {o for job in jobs for o in job.overrides}
-    if new := [o for o in overrides if o not in used]:
-        ended = f"all jobs in {folder} have ended without {new[0]}"
-        raise UserError(f"{ended}; sweep over its values, train further with trainer.max_steps=…, or start a new sweep")
-
-
 def run_plan(plan: Plan, runner: Pool | Launcher, folder: Path, size: int | None = None) -> None:
     """Runs the jobs of a plan in our pool, or with another launcher in batches of `size` (None: a single batch)."""
     with JobDisplay(plan.total, live=isinstance(runner, Pool)) as display:
@@ -188,9 +168,13 @@ def _run_batches(plan: Plan, display: JobDisplay, runner: Launcher, folder: Path
 
 
 def _job_return(folder: Path, job: Job) -> JobReturn:
-    """Returns the result that Hydra's sweepers expect from a job: its validation loss, or its error."""
+    """Returns the result that Hydra's sweepers expect from a job: its validation loss, or its error.
+
+    An implausible loss is returned as infinity, so that no sweeper chooses the job.
+    """
     status = job.run(folder).status()
+    loss = math.inf if why_implausible(status.summary) else status.val_loss
     done = JobReturn(overrides=job.overrides, working_dir=str(Path.cwd()), task_name=job.name)
     done.status = JobStatus.COMPLETED if status.state == "completed" else JobStatus.FAILED
-    done.return_value = status.val_loss if status.state == "completed" else RunFailed(status.reason or status.state)
+    done.return_value = loss if status.state == "completed" else RunFailed(status.reason or status.state)
     return done

@@ -22,6 +22,7 @@ from headscope import waiting
 from headscope.config.overrides import quote
 from headscope.errors import Interrupted, UserError
 from headscope.run.folder import STARTED, Status
+from headscope.run.plausible import why_implausible
 from headscope.run.processes import kill, stop_signals
 from headscope.shell import argument, console
 from headscope.sweep.jobs import Job, append_to_log
@@ -78,7 +79,9 @@ class JobDisplay(Progress):
             self.remove_task(self.bars.pop(job.name))
         self.done += 1
         loss = "" if status.val_loss is None else f", val/loss {status.val_loss:.4f}"
-        seconds = f", {status.summary['wall_seconds']:.0f} s" if status.summary.get("wall_seconds") else ""
+        loss += ", implausible" if status.state == "completed" and why_implausible(status.summary) else ""
+        trained = status.summary.get("train_seconds")  # as in the report; the wall clock includes the start
+        seconds = f", {trained:.0f} s of training" if trained else ""
         reason = f": {status.reason.splitlines()[0]}" if status.reason else ""
         self._print(f"{self.done:>3}/{self.total} {job.name} {status.state}{loss}{seconds}{reason}")
 

@@ -32,8 +32,6 @@ def resume_overrides(folder: str, overrides: Sequence[str]) -> list[str] | None:
             raise UserError(f"{run} has completed; add trainer.max_steps=… to train further with {overrides[0]}")
         print(f"{run} has completed; add trainer.max_steps=… to train further")
         return None
-    if overrides:
-        print(f"resuming {run} with {' '.join(overrides)}")
     return [*replace_overrides(before, overrides), resume, f"hydra.run.dir={quote(str(run))}", "hydra.mode=RUN"]
 
 

@@ -5,31 +5,31 @@ rebuilt from the manifest and the folders of the jobs. A job is identified by it
 values again, no new run is trained; Optuna receives the known loss.
 """
 
-import itertools
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.plugins.launcher import Launcher
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial, TrialState, create_trial
 
+from headscope.config.overrides import split
 from headscope.errors import UserError
 from headscope.files import write_json
 from headscope.run.folder import Status
+from headscope.run.plausible import why_implausible
+from headscope.sweep.continuing import split_by_progress
 from headscope.sweep.jobs import Job, Manifest, claim_folder, folder_name
-from headscope.sweep.launcher import parse_overrides, refuse_unused, run_plan, typed_command
+from headscope.sweep.launcher import parse_overrides, run_plan, typed_command
 from headscope.sweep.pool import Plan, Pool, check_integer
+from headscope.sweep.space import corners, distribution, size, untried
 
 if TYPE_CHECKING:
     from hydra_plugins.headscope import Search
 
-MAX_CORNERS = 32  #: maximum number of combinations to check before the first trial
 STARTUP = 4  #: number of trials with random values; no trial is pruned before this many have completed
-#: Final states of a job, and Optuna's names for them.
-ENDED = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+MAX_REPEATS = 100  #: number of successive choices without a new combination after which a search ends
 
 
 def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optuna.Study:
@@ -56,50 +56,21 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optu
     )
     plan = SearchPlan(folder, study, space, fixed, sweeper.n_trials)
     run_plan(plan, runner, folder, sweeper.batch_size)
-    if plan.total < sweeper.n_trials:
-        print(f"the search is over: all {plan.total} combinations have been tried")
+    if len(plan.jobs) < sweeper.n_trials:
+        tried = f"all {len(plan.jobs)} combinations have been tried"
+        none = f"Optuna chose no new combination {MAX_REPEATS} times after {len(plan.jobs)} jobs"
+        print(f"the search is over: {tried if math.isfinite(size(space)) else none}")
     return study
 
 
-def distribution(override: Override) -> BaseDistribution:
-    """Converts `a,b`, `range(1, 5)`, `interval(0, 1)` or `tag(log, …)` of these; anything else raises `UserError`."""
-    value: Any = override.value()
-    log = "log" in getattr(value, "tags", ())
-    try:
-        if isinstance(value, IntervalSweep) and value.start is not None and value.end is not None:
-            return FloatDistribution(float(value.start), float(value.end), log=log)
-        if isinstance(value, RangeSweep) and isinstance(value.start, int) and isinstance(value.stop, int):
-            step = int(value.step)
-            return IntDistribution(value.start, value.start + (value.stop - 1 - value.start) // step * step, step=step)
-    except (ValueError, ZeroDivisionError) as e:
-        raise UserError(f"{override.input_line} cannot be searched: {' '.join(str(e).split())}") from e
-    if isinstance(value, ChoiceSweep):
-        return CategoricalDistribution(list(override.sweep_string_iterator()))
-    raise UserError(f"{override.input_line} cannot be searched; use a,b or range(…) or interval(…) or tag(log, …)")
-
-
-def corners(space: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Returns the combinations of extreme values: all choices, and both ends of each range.
-
-    If there are too many combinations, returns just enough to contain each extreme value at least once.
-    """
-    ends = [list(d.choices) if hasattr(d, "choices") else [d.low, d.high] for d in space.values()]
-    if math.prod(map(len, ends)) <= MAX_CORNERS:
-        return list(itertools.product(*ends))
-    return [tuple(e[i % len(e)] for e in ends) for i in range(max(map(len, ends)))]
-
-
-def _all_values(d: Any) -> list[Any]:
-    """Returns all values of a distribution, or an empty list if it is continuous."""
-    if hasattr(d, "choices"):
-        return list(d.choices)
-    return list(range(d.low, d.high + 1, d.step)) if isinstance(d.low, int) else []
-
-
 def _result(status: Status) -> dict[str, Any]:
-    """Returns the result of a job for Optuna. An interrupted job counts as failed; a resume gives it a new trial."""
-    loss = status.val_loss if status.state == "completed" else None
-    return {"state": ENDED.get(status.state, TrialState.FAIL), "values": None if loss is None else [loss]}
+    """Returns the result of a job for Optuna. A job with an implausible loss counts as failed.
+
+    So does an interrupted job, which gets a new trial at a resume.
+    """
+    if status.state != "completed" or status.val_loss is None or why_implausible(status.summary):
+        return {"state": TrialState.PRUNED if status.state == "pruned" else TrialState.FAIL, "values": None}
+    return {"state": TrialState.COMPLETE, "values": [status.val_loss]}
 
 
 class SearchPlan(Plan):
@@ -113,34 +84,43 @@ class SearchPlan(Plan):
     ) -> None:
         super().__init__()
         self.folder, self.study, self.space, self.fixed = folder, study, space, fixed
-        self.total = int(min(n_trials, math.prod(len(_all_values(d)) or math.inf for d in space.values())))
+        self.total = int(min(n_trials, size(space)))
         self.jobs: dict[tuple[str, ...], Job] = {}  # jobs by their values
         self.trials: dict[str, Trial] = {}  # trials of the running jobs, by the job's name
-        for job in Manifest.so_far(folder).jobs:
-            self._add_earlier(job)
-        if len(self.done) >= max(len(self.jobs), self.total):
-            refuse_unused(folder, fixed, self.done)
+        self.extended: set[str] = set()  # names of completed jobs that are trained further, which are never pruned
+        self._add_earlier(Manifest.so_far(folder).jobs)
         self._save()
 
-    def _add_earlier(self, job: Job) -> None:
-        """Adds a job of the stopped search. Optuna will supply unfinished jobs first, then new ones."""
-        status = job.run(self.folder).status()
-        ended = status.state in ENDED
-        try:
-            values = ((key, job.values[key], d) for key, d in self.space.items())
-            params = {key: type(d.low)(value) if hasattr(d, "low") else value for key, value, d in values}
+    def _add_earlier(self, earlier: Sequence[Job]) -> None:
+        """Adds the jobs of a stopped or completed search. Optuna will supply unfinished jobs first, then new ones."""
+        params = {job.name: self._params(job) for job in earlier}
+        jobs = [self._job(name, values) for name, values in params.items()]
+        left, self.done = split_by_progress(jobs, earlier, self.folder, adds_jobs=len(jobs) < self.total)
+        by_name = {job.name: job for job in (*self.done, *left)}
+        for job in (by_name[name] for name in params):  # in the order of the manifest
+            status, is_left = job.run(self.folder).status(), job in left
+            if is_left and status.state == "completed":
+                self.extended.add(job.name)
             trial = create_trial(
-                **(_result(status) if ended else {"state": TrialState.WAITING}),
-                params=params,
+                **({"state": TrialState.WAITING} if is_left else _result(status)),
+                params=params[job.name],
                 distributions=self.space,
                 intermediate_values={int(v["step"]): v["val_loss"] for v in status.history},
-                user_attrs={} if ended else {"job": job.name},
+                user_attrs={"job": job.name} if is_left else {},
             )
+            self.study.add_trial(trial)
+            self.jobs[self._values(params[job.name])] = job
+
+    def _params(self, job: Job) -> dict[str, Any]:
+        """Returns the values of an earlier job in the space; raises `UserError` if they are not in it."""
+        try:
+            texts = {key: job.values[split(f"{key}=")[0]] for key in self.space}
+            params = {k: type(d.low)(texts[k]) if hasattr(d, "low") else texts[k] for k, d in self.space.items()}
+            create_trial(params=params, distributions=self.space, state=TrialState.WAITING)
         except (KeyError, ValueError) as e:
-            raise UserError(f"the search in {self.folder} has a different set of values; use another folder") from e
-        self.study.add_trial(trial)
-        self.jobs[self._values(params)] = job if ended else self._job(job.name, params)
-        self.done += [job] * ended
+            different = "has a different set of values"
+            raise UserError(f"the search in {self.folder} {different}; use another folder") from e
+        return params
 
     def _values(self, params: dict[str, Any]) -> tuple[str, ...]:
         return tuple(str(params.get(key)) for key in self.space)
@@ -152,23 +132,29 @@ class SearchPlan(Plan):
         Manifest(typed_command(), tuple(self.jobs.values()), tuple(self.space)).write(self.folder)
 
     def next(self) -> Job | None:
-        while self.study.get_trials(states=(TrialState.WAITING,)) or len(self.jobs) < self.total:
+        """Returns the next job, or None if all trials have started or if Optuna finds no new combination."""
+        for _ in range(MAX_REPEATS):
+            is_waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            if not is_waiting and len(self.jobs) >= self.total:
+                return None
             trial = self.study.ask(self.space)
             values = self._values(trial.params)
-            if values in self.jobs and "job" not in trial.user_attrs:  # Optuna repeats combinations in a small space
-                self.study.tell(trial, **_result(self.jobs[values].run(self.folder).status()))
-                combinations = itertools.product(*(_all_values(d) for d in self.space.values()))
-                if untried := next((c for c in combinations if tuple(map(str, c)) not in self.jobs), None):
-                    self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))  # becomes the next trial
-                continue
-            if values not in self.jobs:
-                name = folder_name(len(self.jobs), dict(zip(self.space, values, strict=True)))
-                self.jobs[values] = self._job(name, trial.params)
-                self._save()
-            job = self.jobs[values]
-            self.trials[job.name] = trial
-            return job
+            if values not in self.jobs or "job" in trial.user_attrs:
+                return self._start(trial, values)
+            # Optuna repeats combinations in a small space.
+            self.study.tell(trial, **_result(self.jobs[values].run(self.folder).status()))
+            if combination := untried(self.space, self.jobs, len(self.jobs) + 1):
+                self.study.enqueue_trial(combination)  # becomes the next trial
         return None
+
+    def _start(self, trial: Trial, values: tuple[str, ...]) -> Job:
+        if values not in self.jobs:
+            name = folder_name(len(self.jobs), dict(zip(self.space, values, strict=True)))
+            self.jobs[values] = self._job(name, trial.params)
+            self._save()
+        job = self.jobs[values]
+        self.trials[job.name] = trial
+        return job
 
     def should_prune(self, job: Job, status: Status) -> bool:
         trial = self.trials[job.name]
@@ -176,7 +162,8 @@ class SearchPlan(Plan):
         new = [validation for validation in status.history if validation["step"] not in known]
         for validation in new:
             trial.report(validation["val_loss"], int(validation["step"]))
-        if not new or status.steps[0] >= status.steps[1] or not trial.should_prune():
+        is_last = status.steps[0] >= status.steps[1]
+        if not new or is_last or job.name in self.extended or not trial.should_prune():
             return False
         write_json(job.run(self.folder).pruned_file, new[-1])
         return True

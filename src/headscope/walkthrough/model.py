@@ -18,6 +18,7 @@ from headscope.heads.flow import views
 from headscope.heads.sentences import sentences
 from headscope.model.transformer import Block, TransformerLM
 from headscope.render.labels import label
+from headscope.run.newest import newest, newest_in_errors
 from headscope.show import heads as show_heads
 from headscope.show.attribution import largest
 from headscope.show.page import target
@@ -88,13 +89,15 @@ def compute(
     Raises `UserError` if there is no checkpoint, the head is unknown, the prompt has fewer than two tokens, or there is
     no prompt and the texts in the checkpoint have fewer than three.
     """
-    path = checkpoints.find(checkpoint) if checkpoint else checkpoints.newest(RUNS)
+    path = checkpoints.find(checkpoint) if checkpoint else newest(RUNS)
     if path is None:
         hint = "create one with make train, or name a checkpoint: --set checkpoint=…"
         raise UserError(f"no run in {RUNS}/ has a checkpoint; {hint}")
-    request, ids, reports = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
+    with newest_in_errors(None if checkpoint else path):
+        request, ids, reports = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
     model, about, text = request.transformer(), request.about, [label(request.tokenizer.show(i)) for i in ids.tolist()]
-    at = layer, index = _find_head(model, ids, head)
+    with newest_in_errors(None if checkpoint else path):
+        at = layer, index = _find_head(model, ids, head)
     next_head = divmod((layer * model.n_heads + index + 1) % (model.n_layers * model.n_heads), model.n_heads)
     set_head = "head=L{}H{}".format(*next_head) if next_head != at else ""
     run, data = about.get("name", path.stem), about.get("data", {}).get("name", "an unnamed text")

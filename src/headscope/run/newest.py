@@ -1,0 +1,56 @@
+"""Chooses the newest run in a folder, for commands that get no checkpoint."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headscope.errors import UserError
+from headscope.run.folder import RunFolder
+
+
+def newest(runs: Path) -> Path | None:
+    """Returns the best checkpoint of the newest run below a folder, or None if no run there has a checkpoint.
+
+    Ignores the jobs of a sweep that is still running, because they replace their checkpoints, and copies of runs, which
+    are as new as the copying. If all runs are copies, returns the newest copy. Raises `UserError` if all runs are jobs
+    of running sweeps.
+    """
+    found = sorted(runs.glob("**/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
+    ended = [path for path in found if not _is_locked(path.parents[2] / ".lock")]  # of the sweep, if there is one
+    if found and not ended:
+        raise UserError(f"{runs} has only jobs of a sweep that is still running; choose a checkpoint, or wait")
+    original = next((path for path in ended if not _is_copy(RunFolder(path.parents[1]))), None)
+    return original or next(iter(ended), None)
+
+
+@contextmanager
+def newest_in_errors(path: Path | None) -> Iterator[None]:
+    """Adds to the message of a `UserError` that the command used the newest run; does nothing if `path` is None."""
+    try:
+        yield
+    except UserError as e:
+        if path is None:
+            raise
+        raise UserError(f"{e}; the checkpoint is that of the newest run, {path}") from e
+
+
+def _is_copy(run: RunFolder) -> bool:
+    """Whether a folder was copied from a run that still exists. After a resume, a copy is a run of its own."""
+    recorded = run.config().get("paths.run_dir", "")
+    original = RunFolder(recorded)
+    return bool(recorded) and original.started and original.best.exists() and not os.path.samefile(recorded, run.path)  # noqa: PTH121
+
+
+def _is_locked(file: Path) -> bool:
+    """Whether another process has locked a file; neither waits nor changes the file. False on Windows."""
+    try:
+        import fcntl
+
+        with file.open("rb") as f:
+            fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):
+        return False
+    return False

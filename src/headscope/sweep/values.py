@@ -1,0 +1,41 @@
+"""The values of an override that has several, such as `seed=1,2` or `model.n_layers=range(2, 7, 2)`."""
+
+from itertools import islice
+from typing import Any
+
+from hydra.core.override_parser.types import Override, QuotedString, Transformer
+
+from headscope.errors import UserError
+
+MAX_VALUES = 100_000  #: maximum number of values of one key
+
+
+def distinct_values(override: Override) -> list[str]:
+    """Returns the values of a choice, a range or a glob as text, each once.
+
+    Two spellings of one value, such as `1e-3` and `0.001`, count once. Raises `UserError` if there is no value, if
+    there are too many, or if a tag would have no effect.
+    """
+    typed = override.input_line
+    if tags := getattr(override.value(), "tags", ()):
+        reason = "the tag log has an effect only on an interval or a range of sweep=search"
+        raise UserError(f"{typed} cannot be used, because {reason if 'log' in tags else f'{min(tags)} is not a tag'}")
+    found: dict[Any, str] = {}
+    try:
+        pairs: Any = override.sweep_iterator(transformer=lambda value: (value, Transformer.str(value)))
+        for value, text in islice(pairs, MAX_VALUES + 1):
+            found.setdefault(_identity(value, text), text)
+    except ValueError as e:  # a range whose step is 0
+        raise UserError(f"{typed} has no values ({e}); use another step") from e
+    if not found:
+        raise UserError(f"{typed} has no values to sweep over; add at least one")
+    if len(found) > MAX_VALUES:
+        raise UserError(f"{typed} has more than {MAX_VALUES:,} values; use fewer")
+    return [*found.values()]
+
+
+def _identity(value: Any, text: str) -> Any:
+    """Returns an object that is equal for two spellings of one value; numbers differ from text and from true."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "nan" if value != value else ("number", value)
+    return "text", (value.text if isinstance(value, QuotedString) else value if isinstance(value, str) else ("", text))
