@@ -49,8 +49,8 @@ show(*(Matrix(n, n, m, heads.tokens, heads.tokens, "weights") for n, m in maps))
 # %% [markdown]
 # ## Explain one head
 #
-# A pattern shows only one text, but evidence for a role needs many texts and a control. The following sentences describe
-# each head on held-out text. The evidence has two parts: a comparison with chance, and the loss without the head.
+# A pattern shows only one text, but evidence for a role needs many texts and a control. The following sentences
+# describe each head on held-out text. The evidence has two parts: a comparison with chance, and the loss without the head.
 
 # %%
 for report in heads.reports:
@@ -89,8 +89,8 @@ show(Matrix("contributions to the logit", "Σ", torch.tensor(adds)[:, None], par
 
 # %% [markdown]
 # **Common mistake.** The direct contribution of a head is not its whole effect, because later layers also read what the
-# head wrote. A large attention weight on a short value vector has little effect. Only the loss without the head shows whether the model
-# needs it.
+# head wrote. A large attention weight on a short value vector has little effect. Only the loss without the head shows
+# whether the model needs it.
 #
 # ## Change something
 #
