@@ -6,6 +6,7 @@ import io
 import os
 import shlex
 import sys
+import unicodedata
 from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
 
@@ -22,6 +23,14 @@ class Parser(argparse.ArgumentParser):
 def argument(before: str, path: object) -> str:
     """Returns, for example, `resume=PATH`, quoted for a shell; a leading ~ is protected from expansion."""
     return shlex.quote(f"{before}{'./' if str(path).startswith('~') else ''}{path}")
+
+
+def printable(text: str) -> str:
+    """Returns a text from a file with its control characters as escapes, because a terminal would obey them.
+
+    Newlines and tabs are kept.
+    """
+    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else ascii(c)[1:-1] for c in text)
 
 
 # Error numbers for a path from the user that cannot be used.
