@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +19,7 @@ from headscope.checkpoint.reading import Loaded, find, load
 from headscope.checkpoint.source import Source
 from headscope.data.tokenizers import UnknownToken
 from headscope.errors import UserError, not_written
-from headscope.files import BESIDE, sync_file, sync_folder
+from headscope.files import beside, sync_file, sync_folder
 from headscope.model.transformer import TransformerLM
 
 TOLERANCE = 1e-4  #: largest allowed difference between the logits of the model and of its export
@@ -54,13 +53,13 @@ def export_folder(path: str | Path, out: Path) -> str:
     contents = hf_folder.files(*loaded)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f"{out.name}.", suffix=BESIDE))
+        temporary = beside(out)
+        temporary.mkdir()
         try:
             for name, content in contents.items():
                 (temporary / name).write_bytes(content)
                 sync_file(temporary / name)
             report = _check(loaded, temporary)
-            temporary.chmod(0o755)
             temporary.replace(out)
             sync_folder(out.parent)
         finally:
