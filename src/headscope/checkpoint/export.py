@@ -15,6 +15,7 @@ from torch import Tensor
 from headscope.checkpoint import hf_folder, part4_layout
 from headscope.checkpoint.format import card
 from headscope.checkpoint.hf_families import family_of
+from headscope.checkpoint.hf_tokenizer import spaced
 from headscope.checkpoint.reading import Loaded, find, load
 from headscope.checkpoint.source import Source
 from headscope.data.tokenizers import UnknownToken
@@ -91,7 +92,8 @@ def _check(loaded: Loaded, folder: Path) -> str:
                     f"logits in {name} differ by {difference:.2g}, but only {TOLERANCE:g} is allowed; nothing was"
                     " written; use --format safetensors"
                 )
-            same_texts = [their_tokenizer.decode(row) for row in ids.tolist()] == decoded
+            texts = [their_tokenizer.decode(row) for row in ids.tolist()]
+            same_texts = all(text in (ours, spaced(tokenizer, ours)) for text, ours in zip(texts, decoded, strict=True))
             if not same_texts or any(list(their_tokenizer.encode(text)) != row for text, row in encoded.items()):
                 raise UserError(f"the tokenizer differs in {name}; nothing was written; use another --format")
     advice = "" if transformers else "; install transformers to check the folder with it too"

@@ -32,7 +32,8 @@ ABOUT = "headscope_about"  #: metadata key for the description of the run; trans
 def files(model: LanguageModel, tokenizer: Tokenizer, about: dict[str, Any]) -> dict[str, bytes]:
     """Returns the content of each file by name; raises UserError as `hf_layout.write` and `hf_tokenizer.write` do."""
     config, weights = hf_layout.write(model)
-    special_ids = {"bos_token_id": tokenizer.opening, "eos_token_id": tokenizer.end, "pad_token_id": tokenizer.pad}
+    pad = tokenizer.end if tokenizer.pad is None else tokenizer.pad
+    special_ids = {"bos_token_id": tokenizer.opening, "eos_token_id": tokenizer.end, "pad_token_id": pad}
     objects = {
         CONFIG: config | special_ids,
         "generation_config.json": special_ids,
@@ -42,6 +43,8 @@ def files(model: LanguageModel, tokenizer: Tokenizer, about: dict[str, Any]) -> 
             "model_input_names": ["input_ids", "attention_mask"],  # old transformers add token types for GPT-2
             "model_max_length": model.block_size,
             "clean_up_tokenization_spaces": False,
+            "padding_side": "left",  # generation continues the right end
+            **hf_tokenizer.special_tokens(tokenizer),
         },
     }
     contents = {name: json.dumps(content, indent=2, ensure_ascii=False).encode() for name, content in objects.items()}
