@@ -26,9 +26,9 @@ def argument(before: str, path: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns a text from a file with its control characters as escapes, because a terminal would obey them.
+    """Returns a text with its control characters, except newlines and tabs, as escapes such as \\x1b.
 
-    Newlines and tabs are kept.
+    A terminal obeys control characters: a file could change the terminal's title, or hide other output.
     """
     return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else ascii(c)[1:-1] for c in text)
 
@@ -74,7 +74,7 @@ def run(
             sys.stdout.flush()
         except OSError:  # the disk is still full
             reader_left()
-        print(message if code > 128 else f"error: {message}", file=sys.stderr)
+        print(printable(message if code > 128 else f"error: {message}"), file=sys.stderr)
     sys.exit(code)
 
 

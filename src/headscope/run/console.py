@@ -2,6 +2,8 @@
 
 import logging
 
+from headscope.shell import printable
+
 
 class ConsoleHandler(logging.Handler):
     """Writes plain log lines to standard output, above the progress bar if there is one."""
@@ -12,6 +14,8 @@ class ConsoleHandler(logging.Handler):
         if record.exc_info:
             return  # the traceback goes to the log file; the command prints a one-line error
         try:
-            rich.get_console().print(self.format(record), soft_wrap=True, highlight=False, markup=False)
+            console, line = rich.get_console(), self.format(record)
+            line = printable(line) if console.is_terminal else line
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
         except Exception:
             self.handleError(record)
