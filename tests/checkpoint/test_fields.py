@@ -51,7 +51,7 @@ def refusal(path):
         ({"dropout": "0.1"}, "model.dropout=0.1 must be a number"),
         ({"vocab_size": None}, "model.vocab_size=null must be an integer"),
         ({"n_layers": [2]}, "model.n_layers=[2] must be an integer"),
-        ({"width": 2}, "it sets model.width, which TransformerLM does not have"),
+        ({"width": 2}, "the file sets model.width, which TransformerLM does not have"),
         ({"position": {"class": "Rotary", "base": 0}}, "model.position.base=0 must be above 0"),
         ({"position": {"class": "Rotary", "base": float("inf")}}, "model.position.base=Infinity must be a finite"),
     ],
@@ -72,7 +72,7 @@ def test_an_option_of_a_scheme_is_checked(distance, tmp_path):
         ({"class": "Tokenizer"}, "needs a Tokenizer called 'Tokenizer', which this version does not have"),
         ({"vocab": "abcdefghijk"}, "tokenizer.vocab=abcdefghijk must be a list"),
         ({"vocab": [1, *"abcdefghij"]}, "tokenizer.vocab[0]=1 must be text"),
-        ({"merges": ["a b"]}, "it sets tokenizer.merges, which CharTokenizer does not have"),
+        ({"merges": ["a b"]}, "the file sets tokenizer.merges, which CharTokenizer does not have"),
     ],
 )
 def test_a_field_of_the_tokenizer_is_checked(tokenizer, message, tmp_path):
@@ -120,7 +120,7 @@ def test_an_empty_record_gets_names(about, tmp_path):
     card = {k: v for k, v in saved["headscope"].items() if k != "about"}
     torch.save(saved | {"headscope": card if about is None else card | {"about": about}}, path)
     found = headscope.load(path).about
-    assert found == {"name": "a run without a name", "data": {"name": "a text that the file does not name"}}
+    assert found == {"name": "a run without a name", "data": {"name": "an unknown text"}}
 
 
 CONFIGS = [
@@ -134,8 +134,8 @@ CONFIGS = [
     ({"hidden_dropout": "0.1"}, "model.dropout=0.1 must be a number"),
     ({"rope_parameters": {"rope_theta": -1.0, "partial_rotary_factor": 1.0}}, "model.position.base=-1.0 must be above"),
     ({"rope_parameters": {"rope_theta": 10**400, "partial_rotary_factor": 1.0}}, "model.position.base=400 digits must"),
-    ({"model_type": ["gpt2"]}, "its model_type is ['gpt2']"),
-    ({"hidden_act": ["gelu"] * 10**5}, "it has hidden_act=['gelu', 'gelu'"),
+    ({"model_type": ["gpt2"]}, "the model_type is ['gpt2']"),
+    ({"hidden_act": ["gelu"] * 10**5}, "the config has hidden_act=['gelu', 'gelu'"),
 ]
 
 

@@ -80,7 +80,7 @@ def test_layers_that_share_all_weights_are_refused(tmp_path):
     weights = {name: shared.setdefault(shape, torch.zeros(shape)) for name, shape in names.items()}
     described(build, tmp_path / "a.ckpt", state_dict=weights)
     lines, peak = outcomes(tmp_path / "a.ckpt")
-    assert "cannot be used: its weights share memory" in lines[0]
+    assert "cannot be used: the weights share memory" in lines[0]
     assert peak < 200
 
 
@@ -135,7 +135,7 @@ def test_tables_of_positions_that_are_too_large_are_refused(tmp_path):
     builds = [wide(scheme, 512) for scheme in (Sinusoidal, Rotary, Polar)] + [wide(Rotary, 64, n_layers=12)]
     files = [stored(build, tmp_path / f"{i}.ckpt") for i, build in enumerate(builds)]
     lines, peak = outcomes(*files)
-    assert all("its tables of positions would have" in line for line in lines), lines
+    assert all("the tables of positions would have" in line for line in lines), lines
     assert peak < 200
 
 
@@ -154,7 +154,7 @@ def test_a_table_of_a_transformers_folder_is_limited_too(tmp_path):
     config = tmp_path / "folder" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 1 << 17}))
     lines, peak = outcomes(tmp_path / "folder")
-    assert "its tables of positions would have" in lines[0]
+    assert "the tables of positions would have" in lines[0]
     assert peak < 200
 
 

@@ -112,7 +112,7 @@ def _checked_options(cls: type, options: dict[str, Any], at: str) -> dict[str, A
     values = {}
     for option, value in options.items():
         if option not in parameters and not takes_any:
-            raise UnsupportedModel(f"it sets {at}.{option}, which {cls.__name__} does not have")
+            raise UnsupportedModel(f"the file sets {at}.{option}, which {cls.__name__} does not have")
         annotation = parameters[option].annotation if option in parameters else inspect.Parameter.empty
         is_plain = annotation is not inspect.Parameter.empty and option not in PARTS
         values[option] = checked(value, annotation, f"{at}.{option}") if is_plain else value

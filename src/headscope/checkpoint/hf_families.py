@@ -145,6 +145,6 @@ def sizes_of(family: Family, options: dict[str, Any]) -> dict[str, int]:
     sizes = {}
     for ours, option in zip(SIZES, family.sizes, strict=True):
         if option not in options:
-            raise UnsupportedModel(f"it has no {option}")
+            raise UnsupportedModel(f"the config has no {option}")
         sizes[ours] = checked(options[option], annotations[ours].annotation, option)
     return sizes

@@ -26,23 +26,23 @@ def plain_weights(found: Any) -> dict[str, Tensor]:
     weights. Two weights may share memory, as a tied embedding and head do.
     """
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise UnsupportedModel("its weights are not a dictionary from names to tensors")
+        raise UnsupportedModel("the weights are not a dictionary from names to tensors")
     needed, stored = 0, {}
     for name, weight in found.items():
         if not isinstance(weight, Tensor):
-            raise UnsupportedModel(f"its weight {name} is not a tensor")
+            raise UnsupportedModel(f"the weight {name} is not a tensor")
         kind = "a meta tensor" if weight.is_meta else "a sparse tensor" if weight.layout is not torch.strided else ""
         kind = "a quantized tensor" if weight.is_quantized else kind or ("nested" if weight.is_nested else "")
         if kind or weight.device.type != "cpu":
-            raise UnsupportedModel(f"its weight {name} is {kind or f'on {weight.device}'}; {ADVICE}")
+            raise UnsupportedModel(f"the weight {name} is {kind or f'on {weight.device}'}; {ADVICE}")
         size, memory = weight.numel() * weight.element_size(), weight.untyped_storage()
         if size > memory.nbytes():
             repeated = f"repeats {memory.nbytes():,} stored bytes to {size:,}"
-            raise UnsupportedModel(f"its weight {name} {repeated}; {ADVICE}")
+            raise UnsupportedModel(f"the weight {name} {repeated}; {ADVICE}")
         needed += size
         stored[memory.data_ptr()] = memory.nbytes()
     if needed > 2 * sum(stored.values()) + SPARE:
-        raise UnsupportedModel(f"its weights share memory: {sum(stored.values()):,} bytes for {needed:,}; {ADVICE}")
+        raise UnsupportedModel(f"the weights share memory: {sum(stored.values()):,} bytes for {needed:,}; {ADVICE}")
     return found
 
 
@@ -51,7 +51,7 @@ def require_floats(weights: Mapping[str, Tensor]) -> None:
     for name, weight in weights.items():
         if weight.dtype not in FLOATS:
             kind = str(weight.dtype).removeprefix("torch.")
-            raise UnsupportedModel(f"its weight {name} has the type {kind}; save it as float32, float16 or bfloat16")
+            raise UnsupportedModel(f"the weight {name} has the type {kind}; save it as float32, float16 or bfloat16")
 
 
 class WithoutParameters(TorchFunctionMode):
@@ -86,8 +86,8 @@ def check_shapes(build: partial[LanguageModel], weights: Mapping[str, Tensor]) -
     tables = _tables(build, weights)
     if tables > max(MAX_TABLES, numbers):
         raise UnsupportedModel(
-            f"its tables of positions would have {tables:,} numbers, but only {max(MAX_TABLES, numbers):,} are allowed"
-            f" for its {numbers:,} weights: block_size={sizes['block_size']} is too large for its width"
+            f"the tables of positions would have {tables:,} numbers, but only {max(MAX_TABLES, numbers):,} are allowed"
+            f" for {numbers:,} weights: block_size={sizes['block_size']} is too large for this width"
         )
 
 
