@@ -48,7 +48,7 @@ def _check_passages(passages: Any, vocab_size: int) -> None:
     checked(passages, Sequence[Sequence[int]], "about.passages")
     if len(passages) > MAX_PASSAGES or not all(0 < len(passage) <= MAX_PASSAGE for passage in passages):
         raise UnsupportedModel(
-            f"about.passages must be at most {MAX_PASSAGES} texts of 1 to {MAX_PASSAGE} tokens; there are {len(passages)} texts"
+            f"about.passages must be at most {MAX_PASSAGES} texts of 1 to {MAX_PASSAGE} tokens, not {len(passages)}"
         )
     if len({len(passage) for passage in passages}) > 1:
         raise UnsupportedModel("about.passages has texts of different lengths; all must have the same length")
