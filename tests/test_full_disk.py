@@ -1,6 +1,7 @@
 """A full disk: every writer reports it in one line and exits with 3, keeps old files, and leaves no incomplete file."""
 
 import contextlib
+import re
 import resource
 import subprocess
 import sys
@@ -127,7 +128,7 @@ def test_a_run_ends_with_3_and_goes_on_from_its_last_checkpoint(options, tmp_pat
         patch.setattr(RngState, "on_train_batch_start", lambda _, trainer, *__: trainer.global_step and fill())
         code, output = train(*TINY, *options, "trainer.max_steps=3", f"hydra.run.dir={folder}")
     assert code == 3, output
-    assert "the disk is full" in output.splitlines()[-1]
+    assert f"the disk is full: {folder}" in output.splitlines()[-1] or f"a file in {folder}" in output.splitlines()[-1]
     assert f"last.ckpt is kept; continue with: python train.py resume={folder}" in output
     assert not list(folder.rglob("*.beside"))
     code, output = train(f"resume={folder}")
@@ -171,3 +172,14 @@ def test_pictures_are_whole_or_not_there(show, pydoc_run, tmp_path):
     assert done.returncode == 3, done.stderr
     assert "error: the disk is full" in done.stderr
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's thread
+@pytest.mark.parametrize("size", [8, 40, 200])
+def test_the_limit_of_file_sizes_names_the_run(size, tmp_path):
+    """Each limit stops another writer: the log, TensorBoard, and the checkpoint."""
+    with room_again():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size << 10, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        code, output = train(*TINY, "trainer.max_steps=1", f"hydra.run.dir={tmp_path}/run")
+    assert code == 3, output
+    assert re.search(rf"the disk is full: (a file in )?{tmp_path}/run\S* was not written", output.splitlines()[-1])

@@ -43,7 +43,8 @@ MAY = {
 HYDRA = {"config", "cli", "sweep", "python"}
 #: Packages that never import Lightning.
 LIGHT = {"model", "portable", "generation", "heads", "render", "show", "checkpoint", "walkthrough", "sweep", "report"}
-SHARED = {"errors", "files", "installed", "plugins", "quoting", "shell", "waiting"}  #: what every package may import
+#: what every package may import
+SHARED = {"annotations", "errors", "files", "installed", "plugins", "quoting", "shell", "waiting"}
 
 
 def imports(path):

@@ -50,7 +50,8 @@ show(*(Matrix(n, n, m, heads.tokens, heads.tokens, "weights") for n, m in maps))
 # ## Explain one head
 #
 # A pattern shows only one text, but evidence for a role needs many texts and a control. The following sentences
-# describe each head on held-out text. The evidence has two parts: a comparison with chance, and the loss without the head.
+# describe each head on held-out text. The evidence has two parts: a comparison with chance, and the loss without the
+# head.
 
 # %%
 for report in heads.reports:

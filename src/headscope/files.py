@@ -3,11 +3,12 @@
 import contextlib
 import json
 import os
-import tempfile
+import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from headscope.errors import not_written
+from headscope.errors import FULL, not_written
 
 BESIDE = ".beside"  #: suffix of a temporary file, which is in the same folder as the final file
 
@@ -16,26 +17,53 @@ def write_atomically(path: Path, content: bytes, flush: bool = True) -> None:
     """Writes a temporary file and renames it to `path`, which keeps its old content until then.
 
     With `flush`, waits until the file is on disk, so that it survives a power failure; this is slow for many files.
-    Raises `RunFailed` if the disk is full, and `UserError` if the folder cannot be written to.
+    The umask decides who can read the file. Raises `RunFailed` if the disk is full, and `UserError` if the folder
+    cannot be written to.
     """
+    temporary = beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=BESIDE)
         try:
-            with os.fdopen(handle, "wb") as f:
+            with temporary.open("xb") as f:
                 f.write(content)
                 f.flush()
                 if flush:
                     os.fsync(f.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
+            temporary.replace(path)
             if flush:
                 sync_folder(path.parent)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as e:
         raise not_written(e, path) from e
+
+
+def beside(path: Path) -> Path:
+    """Returns a new name for a temporary file or folder next to `path`.
+
+    The caller creates it with an ordinary call: `tempfile` would ignore the umask.
+    """
+    return path.parent / f"{path.name}.{secrets.token_hex(4)}{BESIDE}"
+
+
+@contextlib.contextmanager
+def naming(folder: object) -> Iterator[None]:
+    """Names a folder in the error for a full disk, if the library that wrote a file there does not name the file."""
+    try:
+        yield
+    except OSError as e:
+        if e.errno not in FULL or e.filename:
+            raise
+        raise not_written(e, f"a file in {folder}") from e
+
+
+def follow_umask(path: Path) -> None:
+    """Gives a file the permissions of a new file; libraries that use `tempfile` let only its owner read it."""
+    new = beside(path)
+    new.touch(exist_ok=False)  # os.umask would have to change the umask of all threads to read it
+    path.chmod(new.stat().st_mode & 0o777)
+    new.unlink()
 
 
 def sync_file(path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import shlex
 import sys
+import unicodedata
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -37,6 +38,14 @@ def console() -> "Console":
 def argument(before: str, path: object) -> str:
     """Returns, for example, `resume=PATH`, quoted for a shell; a leading ~ is protected from expansion."""
     return shlex.quote(f"{before}{'./' if str(path).startswith('~') else ''}{path}")
+
+
+def printable(text: str) -> str:
+    """Returns a text with its control characters, except newlines and tabs, as escapes such as \\x1b.
+
+    A terminal obeys control characters: a file could change the terminal's title, or hide other output.
+    """
+    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else ascii(c)[1:-1] for c in text)
 
 
 # Error numbers for a path from the user that cannot be used.
@@ -80,7 +89,7 @@ def run(
             sys.stdout.flush()
         except OSError:  # the disk is still full
             reader_left()
-        print(message if code > 128 else f"error: {message}", file=sys.stderr)
+        print(printable(message if code > 128 else f"error: {message}"), file=sys.stderr)
     sys.exit(code)
 
 

@@ -105,7 +105,7 @@ def test_files_of_another_kind_are_refused(tmp_path):
     with pytest.raises(UserError, match="there is no checkpoint at"):
         headscope.load(tmp_path / "none.ckpt")
     torch.save({"state_dict": {}}, tmp_path / "a.ckpt")
-    with pytest.raises(UserError, match="is not a Headscope checkpoint"):
+    with pytest.raises(UserError, match="is not a checkpoint that Headscope reads"):
         headscope.load(tmp_path / "a.ckpt")
 
 

@@ -250,12 +250,12 @@ def test_any_text_and_any_ids_are_the_same_in_the_tokenizers_library(tokenizer):
                 engine.encode(text)
             return
         assert engine.encode(text).ids == ids
-        assert engine.decode(ids, skip_special_tokens=False) == tokenizer.decode(ids)
+        assert engine.decode(ids, skip_special_tokens=False) == hf_tokenizer.spaced(tokenizer, tokenizer.decode(ids))
 
     @quick
     @given(st.lists(st.integers(0, len(tokenizer) - 1)))
     def written(ids):
-        assert engine.decode(ids, skip_special_tokens=False) == tokenizer.decode(ids)
+        assert engine.decode(ids, skip_special_tokens=False) == hf_tokenizer.spaced(tokenizer, tokenizer.decode(ids))
 
     read()
     written()
@@ -276,6 +276,68 @@ def test_every_tokenizer_can_be_loaded_again(tokenizer, tmp_path):
     theirs.save_pretrained(folder)
     back = headscope.load(folder).tokenizer
     assert (type(back), back.arguments) == (type(tokenizer), tokenizer.arguments)
+
+
+WORDS = WordTokenizer(vocab=["\n", "I", "love", "cats", PAD, EOS])
+NAMES = LineTokenizer(vocab=CHARACTERS.vocab)
+
+
+def opened_with(tokenizer, tmp_path):
+    """A folder that was exported with a tokenizer, and the model and the tokenizer in it."""
+    folder = exported(tmp_path, model_of(vocab_size=len(tokenizer)), tokenizer)
+    return folder, *opened(folder)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "texts", "special"),
+    [(WORDS, ["I love", "I"], {PAD, EOS}), (NAMES, ["\nabc", "\na"], {"\n"})],
+    ids=["words", "lines"],
+)
+def test_a_batch_is_padded_and_generates_what_each_text_generates(tokenizer, texts, special, tmp_path):
+    folder, model, theirs = opened_with(tokenizer, tmp_path)
+    assert set(theirs.all_special_tokens) == special
+    batch = theirs(texts, return_tensors="pt", padding=True)
+    assert batch["attention_mask"].sum(1).tolist() == [len(tokenizer.encode(text)) for text in texts]
+    options = {"do_sample": False, "max_new_tokens": 5}
+    found = theirs.batch_decode(model.generate(**batch, **options), skip_special_tokens=True)
+    for text, both in zip(texts, found, strict=True):
+        alone = model.generate(**theirs(text, return_tensors="pt"), **options)
+        assert both == theirs.decode(alone[0], skip_special_tokens=True)
+    theirs.save_pretrained(folder)  # with a padding strategy and with special tokens
+    assert headscope.load(folder).tokenizer.arguments == tokenizer.arguments
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "text", "decoded"),
+    [(WORDS, f"I love {EOS} {PAD}", " I love"), (NAMES, "\nabc\n", "abc"), (CHARACTERS, "\nab c\n", "\nab c\n")],
+    ids=["words", "lines", "text"],
+)
+def test_special_tokens_are_skipped_and_others_kept(tokenizer, text, decoded, tmp_path):
+    _, _, theirs = opened_with(tokenizer, tmp_path)
+    assert theirs.decode(theirs(text)["input_ids"], skip_special_tokens=True) == decoded
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "prompt"),
+    [(WORDS, "I love"), (WORDS, "I\nlove"), (NAMES, "\nab"), (CHARACTERS, "ab c"), (KINDS[-1], "to be")],
+    ids=["words", "words and lines", "lines", "text", "byte pairs"],
+)
+def test_a_pipeline_continues_the_prompt(tokenizer, prompt, tmp_path):
+    """The new tokens are decoded alone, and appended to the prompt."""
+    _, model, theirs = opened_with(tokenizer, tmp_path)
+    pipeline = transformers.pipeline("text-generation", model=model, tokenizer=theirs)
+    (found,) = pipeline(prompt, do_sample=False, max_new_tokens=6)
+    ids = model.generate(**theirs(prompt, return_tensors="pt"), do_sample=False, max_new_tokens=6)[0].tolist()
+    kept = [i for i in ids[len(tokenizer.encode(prompt)) :] if tokenizer.vocab[i] not in theirs.all_special_tokens]
+    whole = tokenizer.decode([*tokenizer.encode(prompt).tolist(), *kept])
+    assert found["generated_text"] == whole
+
+
+def test_an_earlier_export_of_words_is_still_loaded(tmp_path):
+    folder, _, _ = opened_with(WORDS, tmp_path)
+    saved = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(saved | {"decoder": hf_tokenizer.OLD_SPACES}))
+    assert headscope.load(folder).tokenizer.vocab == WORDS.vocab
 
 
 @pytest.mark.parametrize("position", [Rotary, Learned])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from headscope.checkpoint.reading import check_shapes
+from headscope.checkpoint.weights import check_shapes
 from headscope.model.feedforward import GELU, SquaredReLU, SwiGLU
 from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Learned, Position

@@ -85,6 +85,8 @@ def test_what_would_be_searched_otherwise_is_refused(text, reason):
         ("x=tag(log, range(1, 9))", "the tag log has an effect only on an interval or a range of sweep=search"),
         ("x=tag(fast, choice(1, 2))", "fast is not a tag"),
         ("x=range(1, 5, 0)", "has no values"),
+        ("x=sort(range(0, 9, 4), reverse=true)", "Hydra sorts ranges wrongly; write the values in order"),
+        ("x=sort(range(10, 0, -3))", "Hydra sorts ranges wrongly"),
         ("x=range(0, 1000000000)", "has more than 100,000 values"),
     ],
 )

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,11 +15,12 @@ from torch import Tensor
 from headscope.checkpoint import hf_folder, part4_layout
 from headscope.checkpoint.format import card
 from headscope.checkpoint.hf_families import family_of
+from headscope.checkpoint.hf_tokenizer import spaced
 from headscope.checkpoint.reading import Loaded, find, load
 from headscope.checkpoint.source import Source
 from headscope.data.tokenizers import UnknownToken
 from headscope.errors import UserError, not_written
-from headscope.files import BESIDE, sync_file, sync_folder
+from headscope.files import beside, sync_file, sync_folder
 from headscope.model.transformer import TransformerLM
 
 TOLERANCE = 1e-4  #: largest allowed difference between the logits of the model and of its export
@@ -54,13 +54,13 @@ def export_folder(path: str | Path, out: Path) -> str:
     contents = hf_folder.files(*loaded)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f"{out.name}.", suffix=BESIDE))
+        temporary = beside(out)
+        temporary.mkdir()
         try:
             for name, content in contents.items():
                 (temporary / name).write_bytes(content)
                 sync_file(temporary / name)
             report = _check(loaded, temporary)
-            temporary.chmod(0o755)
             temporary.replace(out)
             sync_folder(out.parent)
         finally:
@@ -92,7 +92,8 @@ def _check(loaded: Loaded, folder: Path) -> str:
                     f"logits in {name} differ by {difference:.2g}, but only {TOLERANCE:g} is allowed; nothing was"
                     " written; use --format safetensors"
                 )
-            same_texts = [their_tokenizer.decode(row) for row in ids.tolist()] == decoded
+            texts = [their_tokenizer.decode(row) for row in ids.tolist()]
+            same_texts = all(text in (ours, spaced(tokenizer, ours)) for text, ours in zip(texts, decoded, strict=True))
             if not same_texts or any(list(their_tokenizer.encode(text)) != row for text, row in encoded.items()):
                 raise UserError(f"the tokenizer differs in {name}; nothing was written; use another --format")
     advice = "" if transformers else "; install transformers to check the folder with it too"

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from headscope import __version__, plugins
-from headscope.checkpoint.source import CardAndWeights, Source
+from headscope.checkpoint.source import CardAndWeights, Source, UnsupportedModel, checked
+from headscope.checkpoint.weights import plain_weights
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.feedforward import FeedForward
@@ -31,6 +32,7 @@ PREFIX = "model."  #: prefix that a LightningModule adds to the names of its mod
 MODELS = (TransformerLM, FixedContextMLP)  #: imported so that they are among the subclasses of LanguageModel
 #: Arguments of a model that are objects, and the base class of each.
 PARTS: dict[str, type] = {"position": Position, "feedforward": FeedForward, "qk_norm": QKNorm}
+ABSTRACT = (Tokenizer, LanguageModel, FeedForward)  #: base classes that compute nothing themselves
 
 
 def describe(part: Any) -> dict[str, Any]:
@@ -77,10 +79,11 @@ def subclasses(base: Any, module: str | None = None) -> dict[str, Any]:
     return found | ({base.__name__: base} if matches else {})
 
 
-def constructor(description: dict[str, Any], base: type) -> Any:
+def constructor(description: dict[str, Any], base: type, at: str) -> Any:
     """Returns the described class, a subclass of `base`, as a `partial` with the described arguments.
 
-    Raises UserError if neither this version nor an allowed plugin has such a class.
+    `at` is the key of the description in messages. Raises UserError if neither this version nor an allowed plugin has
+    such a class, or if an argument does not have the type and the range of its annotation.
     """
     options = dict(description)
     name, module = options.pop("class"), options.pop("module", None)
@@ -94,12 +97,26 @@ def constructor(description: dict[str, Any], base: type) -> Any:
             )
         plugins.imported(module)
     known = subclasses(base, module)
-    if name not in known:
+    if name not in known or known[name] in ABSTRACT:
         where = module or "this version"
         raise UserError(f"this checkpoint needs a {base.__name__} called {name!r}, which {where} does not have")
     for part in PARTS.keys() & options.keys():
-        options[part] = constructor(options[part], PARTS[part])
-    return partial(known[name], **options)
+        options[part] = constructor(options[part], PARTS[part], f"{at}.{part}")
+    return partial(known[name], **_checked_options(known[name], options, at))
+
+
+def _checked_options(cls: type, options: dict[str, Any], at: str) -> dict[str, Any]:
+    """Returns the options of a class, checked against its annotations; a plugin's class may lack annotations."""
+    parameters = inspect.signature(cls, eval_str=not cls.__module__.startswith("headscope.")).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    values = {}
+    for option, value in options.items():
+        if option not in parameters and not takes_any:
+            raise UnsupportedModel(f"the file sets {at}.{option}, which {cls.__name__} does not have")
+        annotation = parameters[option].annotation if option in parameters else inspect.Parameter.empty
+        is_plain = annotation is not inspect.Parameter.empty and option not in PARTS
+        values[option] = checked(value, annotation, f"{at}.{option}") if is_plain else value
+    return values
 
 
 def card(model: LanguageModel, tokenizer: Tokenizer, **about: Any) -> dict[str, Any]:
@@ -129,8 +146,9 @@ def read(source: Source) -> CardAndWeights:
     """Returns the card and the weights; see `reading.FORMATS`."""
     card = to_current(source.content["headscope"], source.path)
     step = {"step": source.content["global_step"]} if "global_step" in source.content else {}
-    weights = {name.removeprefix(PREFIX): weight for name, weight in source.content["state_dict"].items()}
-    return card | {"about": card["about"] | step}, weights
+    saved = plain_weights(source.content["state_dict"])
+    weights = {name.removeprefix(PREFIX): weight for name, weight in saved.items()}
+    return card | {"about": card.get("about", {}) | step}, weights
 
 
 def to_current(card: dict[str, Any], path: str | Path) -> dict[str, Any]:

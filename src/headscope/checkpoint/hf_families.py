@@ -3,11 +3,12 @@
 A family lists transformers' names for our sizes and modules, in the order of `source.SIZES`, `OUTER` and `INNER`.
 """
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from headscope.checkpoint.source import SIZES
+from headscope.checkpoint.source import SIZES, UnsupportedModel, checked
 from headscope.errors import UserError
 from headscope.model.feedforward import GELU, FeedForward, SquaredReLU
 from headscope.model.position import Learned, Position, Rotary
@@ -138,6 +139,12 @@ def options_of(family: Family, config: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def sizes_of(family: Family, options: dict[str, Any]) -> dict[str, Any]:
-    """Returns the sizes of a model under our names."""
-    return {ours: options[option] for ours, option in zip(SIZES, family.sizes, strict=True)}
+def sizes_of(family: Family, options: dict[str, Any]) -> dict[str, int]:
+    """Returns the sizes of a model under our names; raises UnsupportedModel if one is missing or out of range."""
+    annotations = inspect.signature(TransformerLM).parameters
+    sizes = {}
+    for ours, option in zip(SIZES, family.sizes, strict=True):
+        if option not in options:
+            raise UnsupportedModel(f"the config has no {option}")
+        sizes[ours] = checked(options[option], annotations[ours].annotation, option)
+    return sizes

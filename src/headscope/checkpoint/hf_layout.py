@@ -9,6 +9,7 @@ Shapes: T positions (block_size), C = d_model, H heads, D = C / H, V vocabulary,
 """
 
 import re
+from reprlib import repr  # shortens long values
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from headscope.checkpoint.hf_families import ACTIVATIONS, FAMILIES, ROPE, Family, family_of, options_of, sizes_of
 from headscope.checkpoint.source import SIZES, UnsupportedModel, module_names, rename
+from headscope.checkpoint.weights import require_floats
 from headscope.errors import UserError
 from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import LanguageModel, TransformerLM
@@ -106,19 +108,19 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, 
     Raises UnsupportedModel if no model of ours computes the same; the message names the difference.
     """
     model_type = config.get("model_type")
-    if model_type not in FAMILIES:
-        raise UnsupportedModel(f"the model_type is {model_type!r}; Headscope reads {', '.join(FAMILIES)}")
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
+        raise UnsupportedModel(f"the model_type is {repr(model_type)}; Headscope reads {', '.join(FAMILIES)}")
     family = FAMILIES[model_type]
     options = options_of(family, config)
     sizes = sizes_of(family, options)
     width = 4 * sizes["d_model"]
     required = {**family.required, **(ROPE if family.rope_options else {})}
-    differences = [f"{k}={options.get(k)!r}, not {v!r}" for k, v in required.items() if options.get(k) != v]
+    differences = [f"{k}={repr(options.get(k))}, not {v!r}" for k, v in required.items() if options.get(k) != v]
     activation = options[family.activation]
-    if activation not in ACTIVATIONS:
-        differences.append(f"{family.activation}={activation!r}, not {' or '.join(map(repr, ACTIVATIONS))}")
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        differences.append(f"{family.activation}={repr(activation)}, not {' or '.join(map(repr, ACTIVATIONS))}")
     if options[family.width] not in (width, None):
-        differences.append(f"{family.width}={options[family.width]}, not {width}")
+        differences.append(f"{family.width}={repr(options[family.width])}, not {width}")
     if differences:
         raise UnsupportedModel(f"Headscope has no such model: the config has {'; '.join(differences)}")
     ours = rename_weights(family, weights, sizes)
@@ -127,11 +129,11 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, 
     fold_attention_biases(ours)
     if activation == "relu2":
         _remove(ours, r"blocks\.\d+\.feedforward\.\w+\.bias", 0)
-    base = {"base": float(options["rope_theta"])} if family.rope_options else {}
+    base = {"base": options["rope_theta"]} if family.rope_options else {}
     description = {
         "class": "TransformerLM",
         **sizes,
-        "dropout": float(options.get(family.dropout[0], 0.0)),
+        "dropout": options.get(family.dropout[0], 0.0),
         "position": {"class": family.position.__name__} | base,
         "feedforward": {"class": ACTIVATIONS[activation].__name__},
         "qk_norm": {"class": family.qk_norm.__name__},
@@ -143,7 +145,9 @@ def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, 
     """Returns a family's weights under our names and in our arrangement, still with the attention biases."""
     modules = module_names(family.outer, family.blocks, family.inner, min(sizes["n_layers"], len(weights)))
     ours_of = {theirs: ours for ours, theirs in modules.items()} | {"lm_head": "head"}  # name in newer versions
-    ours = rename({name: w.float() for name, w in weights.items() if not BUFFERS.fullmatch(name)}, ours_of)
+    weights = {name: weight for name, weight in weights.items() if not BUFFERS.fullmatch(name)}
+    require_floats(weights)
+    ours = rename({name: weight.float() for name, weight in weights.items()}, ours_of)
     ours = {name: _rearrange_back(family, name, weight, sizes["n_heads"]) for name, weight in ours.items()}
     if family.qk_norm is not QKNorm:
         _remove(ours, r".*\.[qk]_layernorm\.weight", 1)

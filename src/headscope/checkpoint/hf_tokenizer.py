@@ -1,7 +1,8 @@
 """Writes our tokenizers as a `tokenizer.json` for the `tokenizers` library, and reads such files.
 
-The library gives the same ids for every text that our tokenizer accepts, and the same text for all ids. Like our
-tokenizer, it raises an error for a character or word that the vocabulary lacks.
+The library gives the same ids for every text that our tokenizer accepts, and the same text for all ids, except that a
+text of words begins with a space. Like our tokenizer, it raises an error for a character or word that the vocabulary
+lacks.
 """
 
 from typing import Any
@@ -19,9 +20,19 @@ LINES = {"type": "Split", "pattern": {"String": "\n"}, "behavior": "Isolated", "
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 #: Joins decoded tokens without spaces.
 FUSE = {"type": "Fuse"}
-#: Joins decoded words with spaces, but not next to newlines. `WordPiece` adds a space before each word that does not
-#: begin with the prefix " ". No word begins with a space, so `WordPiece` adds one before each word.
+#: Joins decoded words with spaces, but not next to newlines. The first word gets a space too, because programs such as
+#: `pipeline` decode only the new tokens and append the text to the prompt.
 SPACES = {
+    "type": "Sequence",
+    "decoders": [
+        {"type": "Replace", "pattern": {"Regex": r"\A(?!\n)"}, "content": " "},
+        FUSE,
+        {"type": "Replace", "pattern": {"String": "\n "}, "content": "\n"},
+    ],
+}
+#: The decoder of words in earlier exports, which gives the first word no space. `WordPiece` adds a space before each
+#: other word that does not begin with the prefix " ", and no word does.
+OLD_SPACES = {
     "type": "Sequence",
     "decoders": [
         {"type": "WordPiece", "prefix": " ", "cleanup": False},
@@ -43,6 +54,24 @@ BYTE_PAIRS: dict[str, Any] = {
     **dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix")),
     **dict.fromkeys(("fuse_unk", "byte_fallback", "ignore_merges"), False),
 }
+
+
+def spaced(tokenizer: Tokenizer, text: str) -> str:
+    """Returns a decoded text as the library decodes it: a text of words begins with a space; see `SPACES`."""
+    begins_with_word = isinstance(tokenizer, WordTokenizer) and text and not text.startswith("\n")
+    return f" {text}" if begins_with_word else text
+
+
+def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
+    """Returns the tokens that end or pad a text, by the names of their options in `tokenizer_config.json`.
+
+    The token that ends a text also pads if no other does. A tokenizer without either has no special tokens: every
+    other token is part of some text, and programs that skip special tokens would remove it.
+    """
+    end = tokenizer.end
+    pad = end if tokenizer.pad is None else tokenizer.pad
+    ids = {"eos_token": end, "pad_token": pad}
+    return {option: tokenizer.vocab[i] for option, i in ids.items() if i is not None}
 
 
 def write(tokenizer: Tokenizer) -> dict[str, Any]:
@@ -94,6 +123,8 @@ def read(saved: dict[str, Any], end: int | None) -> Tokenizer:
     else:
         tokenizer = WordTokenizer(vocab=vocab)
     theirs = saved | {"truncation": None, "padding": None, "model": model}
+    theirs["added_tokens"] = [token for token in saved["added_tokens"] if not _is_known(token, tokenizer)]
+    theirs["decoder"] = SPACES if saved.get("decoder") == OLD_SPACES else saved.get("decoder")
     for key, value in write(tokenizer).items():
         if theirs.get(key) != value:
             raise UnsupportedModel(
@@ -101,3 +132,9 @@ def read(saved: dict[str, Any], end: int | None) -> Tokenizer:
                 " another tokenizer"
             )
     return tokenizer
+
+
+def _is_known(token: dict[str, Any], tokenizer: Tokenizer) -> bool:
+    """Whether transformers added a token because `special_tokens` names it."""
+    known = special_tokens(tokenizer).values()
+    return token["content"] in known and tokenizer.vocab[token["id"]] == token["content"] and not token.get("lstrip")

@@ -16,7 +16,8 @@ import torch
 
 from headscope.checkpoint.hf_families import GPT2, sizes_of
 from headscope.checkpoint.hf_layout import fold_attention_biases, rename_weights
-from headscope.checkpoint.source import CardAndWeights, Source, UnsupportedModel
+from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source, UnsupportedModel
+from headscope.checkpoint.weights import plain_weights
 from headscope.data.decoding import read_text
 
 #: GPT-2 with PyTorch's linear layers, whose matrices are (out, in).
@@ -40,22 +41,18 @@ def read(source: Source) -> CardAndWeights:
     options, config = saved["model_args"], saved.get("config")
     sizes = sizes_of(NANOGPT, options)
     dataset = str(config.get("dataset", "")) if isinstance(config, dict) else ""
-    weights = {name.removeprefix(COMPILED): weight for name, weight in saved["model"].items()}
+    weights = {name.removeprefix(COMPILED): weight for name, weight in plain_weights(saved["model"]).items()}
     ours = rename_weights(NANOGPT, weights, sizes)
     for name in [name for name in ours if name.endswith(".weight")]:  # nanoGPT's bias=False omits these biases
         module = name.removesuffix(".weight")
         if module.rpartition(".")[2] in ("norm1", "norm2", "norm", "up", "down"):
             ours.setdefault(f"{module}.bias", torch.zeros(len(ours[name])))
     fold_attention_biases(ours)
-    dropout = float(options.get("dropout", 0.0))
+    dropout = options.get("dropout", 0.0)
     card = {
         "model": {"class": "TransformerLM", **sizes, "dropout": dropout, "position": {"class": "Learned"}},
         "tokenizer": {"class": "CharTokenizer", "vocab": _vocabulary(sizes["vocab_size"], dataset, source)},
-        "about": {
-            "name": "nanoGPT",
-            "data": {"name": dataset or "an unknown text"},
-            "step": int(saved.get("iter_num", 0)),
-        },
+        "about": {"name": "nanoGPT", "data": {"name": dataset or UNNAMED}, "step": saved.get("iter_num", 0)},
     }
     return card, ours
 

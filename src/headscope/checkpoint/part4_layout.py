@@ -7,7 +7,8 @@ import io
 
 import torch
 
-from headscope.checkpoint.source import SIZES, CardAndWeights, Source, module_names, rename
+from headscope.checkpoint.source import SIZES, UNNAMED, CardAndWeights, Source, checked, module_names, rename
+from headscope.checkpoint.weights import plain_weights
 from headscope.data.tokenizers import CharTokenizer, Tokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.model.position import Sinusoidal
@@ -57,8 +58,9 @@ def read(source: Source) -> CardAndWeights:
     card = {
         "model": {"class": "TransformerLM", "dropout": 0.0, "position": position} | saved["model_config"],
         "tokenizer": {"class": saved.get(KIND, guess), "vocab": vocab},
-        "about": {"name": "part4", "data": {"name": "an unknown text"}},
+        "about": {"name": "part4", "data": {"name": UNNAMED}},
     }
-    weights = {name: weight for name, weight in saved["model_state_dict"].items() if name != TABLE}
-    modules = module_names(OUTER, "blocks.", INNER, min(saved["model_config"]["n_layers"], len(weights)))
+    weights = {name: weight for name, weight in plain_weights(saved["model_state_dict"]).items() if name != TABLE}
+    n_layers = checked(saved["model_config"]["n_layers"], int, "n_layers")
+    modules = module_names(OUTER, "blocks.", INNER, min(n_layers, len(weights)))
     return card, rename(weights, {theirs: ours for ours, theirs in modules.items()})

@@ -3,22 +3,23 @@
 import json
 import pickle
 import struct
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from headscope.annotations import check_value
+from headscope.checkpoint.pickles import PICKLE, ZIP, not_data, safe_load, unpacked_size
 from headscope.errors import UserError
 
 #: The description of model, tokenizer and run (see `format.card`), and the weights under our names.
 CardAndWeights = tuple[dict[str, Any], dict[str, Tensor]]
+UNNAMED = "an unknown text"  #: the name of the data, if the file has none
 SIZES = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")  #: our names for the model's sizes
 OUTER = (
     "embedding",
@@ -29,8 +30,20 @@ OUTER = (
 INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")  #: those in a block
 
 
+#: The end of the message for a file that is not a checkpoint.
+USABLE = "use a run's folder or one of its *.ckpt files, an export, or a checkpoint of nanoGPT or Part 4"
+
+
 class UnsupportedModel(UserError):
     """A model from another program that Headscope cannot represent. `load` puts the file's name before the message."""
+
+
+def checked(value: Any, kind: Any, at: str) -> Any:
+    """Checks a value in a file against an annotation and returns it; raises UnsupportedModel, which names `at`."""
+    try:
+        return check_value(value, kind, at)
+    except UserError as e:
+        raise UnsupportedModel(str(e)) from None
 
 
 @dataclass(frozen=True)
@@ -52,19 +65,25 @@ class Source:
             with self.path.open("rb") as f:
                 start = f.read(9)  # in safetensors: the header's length (8 bytes), then its JSON
             if start[8:] == b"{" and struct.unpack("<Q", start[:8])[0] < self.path.stat().st_size:
-                with safe_open(self.path, framework="pt") as f:
-                    card = json.loads((f.metadata() or {}).get("headscope", "null"))
-                return {"headscope": card, "state_dict": load_file(self.path)}
-            with warnings.catch_warnings(action="ignore"):  # torch warns about pickles that it then refuses
-                content = torch.load(self.path, map_location="cpu", weights_only=True)
+                return self._safetensors()
+            if not start.startswith((ZIP, PICKLE)):
+                raise UserError(f"{self.path} is not a checkpoint that Headscope reads; {USABLE}")
+            if start.startswith(ZIP) and unpacked_size(self.path) > self.path.stat().st_size:
+                raise UserError(f"{self.path} is a compressed archive; save the checkpoint again with torch.save()")
+            content = safe_load(self.path)
         except pickle.UnpicklingError as e:
-            reason = "holds code, not only data," if "GLOBAL" in str(e) or "reduce" in str(e) else "is damaged"
-            raise UserError(f"{self.path} {reason} and was not loaded; use a checkpoint that Headscope wrote") from e
+            raise UserError(f"{self.path} {not_data(self.path, str(e))}") from e
+        except UserError:
+            raise
         except Exception as e:
-            raise UserError(
-                f"{self.path} cannot be read ({type(e).__name__}); it is damaged or not a checkpoint; use another file"
-            ) from e
+            raise UserError(f"{self.path} cannot be read ({type(e).__name__}); it is damaged; use another file") from e
         return content if isinstance(content, dict) else {}
+
+    def _safetensors(self) -> dict[str, Any]:
+        """Returns the card and the weights of an export; empty if another program wrote the file."""
+        with safe_open(self.path, framework="pt") as f:
+            card = json.loads((f.metadata() or {}).get("headscope", "null"))
+        return {"headscope": card, "state_dict": load_file(self.path)} if card else {}
 
 
 def module_names(outer: Sequence[str], blocks: str, inner: Sequence[str], n_layers: int) -> dict[str, str]:

@@ -15,7 +15,7 @@ from headscope.generation.text import prompt_ids, write_texts
 from headscope.installed import command
 from headscope.run.folder import RunFolder
 from headscope.run.newest import newest, newest_in_errors
-from headscope.shell import own_standard_input
+from headscope.shell import own_standard_input, printable
 from headscope.show.request import ShowRequest
 
 PATIENCE = 1.0  #: seconds to wait for standard input before printing a hint
@@ -49,7 +49,7 @@ def write(config: GenerateConfig, typed: str | None) -> None:
             sys.stdout.flush()
             print(f"--- sample {number} of {config.num_samples}", file=sys.stderr, flush=True)
         for piece in pieces:
-            print(piece, end="", flush=True)
+            print(printable(piece) if sys.stdout.isatty() else piece, end="", flush=True)
         print()
 
 

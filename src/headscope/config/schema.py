@@ -8,17 +8,16 @@ message is one line that names the key, the given value and the allowed values.
 import difflib
 import importlib
 import inspect
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
-from functools import cache, partial
+from functools import partial
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from headscope import plugins
+from headscope.annotations import check_value, invalid_value
 from headscope.errors import UnknownKey, UserError
 from headscope.installed import CONF, command
 
@@ -92,7 +91,7 @@ def _is_checked(kind: Any) -> bool:
 
 def _check(value: Any, kind: Any, at: str) -> Any:
     """Checks a value against the annotation `kind` and returns it; `at` is its dotted key."""
-    nullable = NoneType in get_args(kind)
+    annotation, nullable = kind, NoneType in get_args(kind)
     if nullable and value is None:
         return None
     kind = Union[tuple(k for k in get_args(kind) if k is not NoneType)] if nullable else kind  # noqa: UP007
@@ -103,22 +102,7 @@ def _check(value: Any, kind: Any, at: str) -> Any:
         return _constructor(value, len(args[0]), args[1], at)
     if origin is dict and isinstance(value, dict):
         return {_check(k, args[0], at): _check(v, args[1], f"{at}.{k}") for k, v in value.items()}
-    try:
-        return _adapter(kind).validate_python(value)
-    except ValidationError as e:
-        errors = e.errors(include_url=False)  # one per member of a union; the deepest is from the best-fitting member
-        loc, given = max(((error["loc"], error["input"]) for error in errors), key=lambda error: len(error[0]))
-        allowed = dict.fromkeys(must_be(error) for error in errors if error["input"] is given)
-        index = "".join(f"[{i}]" for i in loc if isinstance(i, int))
-        either = " or ".join([*allowed, *["null"] * (nullable and given is value)])
-        raise invalid_value(at + index, given, either) from None
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    adapter = TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True))
-    # An annotation in Lightning may name a class from a package that is not installed.
-    return adapter if adapter.pydantic_complete else TypeAdapter(Any)
+    return check_value(value, annotation, at)
 
 
 def _constructor(value: Any, passed: int, base: type, at: str) -> partial[Any]:
@@ -146,42 +130,9 @@ def _resolve(path: str, base: type, at: str) -> type:
     raise invalid_value(at, path, wanted)
 
 
-#: What a value must be, by the type of pydantic's error.
-MUST_BE = {
-    "int_type": "an integer",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "bool_type": "true or false",
-    "string_type": "text",
-    "dict_type": "a mapping",
-    "sequence_str": "a list, as in [a, b]",
-    "is_instance_of": "a list, as in [a, b]",
-    "too_short": "a list of at least {min_length}",
-    "too_long": "a list of at most {max_length}",
-    "greater_than": "above {gt:.10g}",
-    "greater_than_equal": "at least {ge:.10g}",
-    "less_than": "below {lt:.10g}",
-    "less_than_equal": "at most {le:.10g}",
-}
-
 PROBES = "every command describes heads on the same texts; leave the key out, also in a run's .hydra/overrides.yaml"
 #: Keys of earlier versions, and the reason why each was removed.
 REMOVED = {"callbacks.heads.texts": PROBES, "callbacks.heads.longest": PROBES}
-
-
-def must_be(error: Any) -> str:
-    """Returns, in plain words, the condition that the value of a pydantic error must meet."""
-    if error["type"] == "literal_error":
-        expected = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-        return f"one of {expected}" if "," in expected else expected
-    words = MUST_BE.get(error["type"], error["msg"].removeprefix("Input should be "))
-    return str(words.format(**error.get("ctx", {})))
-
-
-def invalid_value(key: str, value: Any, allowed: str) -> UserError:
-    """Returns the error for a value that is not allowed for a key."""
-    given = value if isinstance(value, str) else json.dumps(value, default=str)
-    return UserError(f"{key}={' '.join(given.split())} must be {allowed}")
 
 
 def unknown_key(key: str, known: Sequence[str]) -> UnknownKey:

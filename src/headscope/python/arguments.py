@@ -5,8 +5,8 @@ import reprlib
 from pathlib import Path
 from typing import Any
 
+from headscope.annotations import invalid_value
 from headscope.config.overrides import PATHS, expand_home, split
-from headscope.config.schema import invalid_value
 
 
 def absolute_path(path: Any) -> Path:

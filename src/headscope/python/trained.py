@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from headscope import checkpoint
+from headscope.annotations import invalid_value
 from headscope.config.generate_keys import GenerateConfig
-from headscope.config.schema import invalid_value, parse
+from headscope.config.schema import parse
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.files import write_atomically

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from lightning import Trainer
 
 from headscope.errors import Interrupted, not_written
-from headscope.files import BESIDE, sync_file, sync_folder
+from headscope.files import BESIDE, follow_umask, sync_file, sync_folder
 from headscope.run.folder import RunFolder
 from headscope.run.processes import stop_signals
 from headscope.shell import argument
@@ -54,6 +54,7 @@ class Checkpoints(Callback):
         try:
             trainer.save_checkpoint(temporary)
             if trainer.is_global_zero:
+                follow_umask(temporary)
                 sync_file(temporary)
         except OSError as e:
             with suppress(OSError):

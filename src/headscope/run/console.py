@@ -2,7 +2,7 @@
 
 import logging
 
-from headscope.shell import console
+from headscope.shell import console, printable
 
 
 class ConsoleHandler(logging.Handler):
@@ -13,7 +13,7 @@ class ConsoleHandler(logging.Handler):
             return  # the traceback goes to the log file; the command prints a one-line error
         try:
             if console().is_terminal:
-                console().print(self.format(record), soft_wrap=True)
+                console().print(printable(self.format(record)), soft_wrap=True)
             else:  # without a progress bar, rich is not needed, and it would replace tabs
                 print(self.format(record), flush=True)
         except Exception:

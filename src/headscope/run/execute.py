@@ -20,7 +20,7 @@ from headscope.config.schema import parse
 from headscope.data.datamodule import CorpusData
 from headscope.data.windows import check_divisible
 from headscope.errors import Interrupted, RunFailed, UserError
-from headscope.files import remove_incomplete, write_json
+from headscope.files import naming, remove_incomplete, write_json
 from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
 from headscope.run.folder import RunFolder, State, cleaned_up
 from headscope.run.history import History
@@ -73,7 +73,7 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
         RunFailed: an expected failure, such as a full disk.
         Interrupted: a signal stopped the run; its checkpoint is saved.
     """
-    with prepared(composed) as run:
+    with naming(composed.config["paths"]["run_dir"]), prepared(composed) as run:
         if run.config.task == "validate":
             run.trainer.validate(run.module, run.data, verbose=False)
             loss = run.trainer.callback_metrics["val/loss"].item()

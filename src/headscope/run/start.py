@@ -47,7 +47,7 @@ class Start:
             config.same_batch,
             earlier.tokenizer if earlier else None,
         )
-        if self.resume_from and earlier and earlier.about["data"]["sha256"] != data.corpus.sha256:
+        if self.resume_from and earlier and earlier.about["data"].get("sha256") != data.corpus.sha256:
             differs = f"{data.corpus.name} is not the text that {self.path} was trained on"
             init = argument("init=", self.path)
             raise UserError(f"{differs}; restore the original text, or start a new run with {init}")

@@ -57,8 +57,9 @@ def show(request: ShowRequest) -> None:
     """Writes PNG files and prints their folder on standard output. Replaces files with the same names."""
     model, ids, folder = request.transformer(), request.context(), request.folder("attention")
     tokens = [request.tokenizer.show(i) for i in ids[0].tolist()]
-    titles = table.role_labels(request.head_reports)
     flow = views(model, ids)
+    request.require_finite(flow.weights, "its attention")
+    titles = table.role_labels(request.head_reports)
     pictures = layer_pictures(flow, tokens, request.label, titles, LAST)
     pictures |= head_pictures(flow.weights, tokens, request.label, titles)
     for name, rgb in pictures.items():

@@ -92,6 +92,7 @@ def describe_habits(model: TransformerLM, text: Tensor, names: list[str]) -> lis
 def show(request: ShowRequest) -> None:
     """Prints tables on standard output; writes `heads.csv` and score pictures next to the checkpoint, or into `out`."""
     model, folder, text = request.transformer(), request.folder("heads"), passages(request)
+    request.require_finite(look(model, text, "maps").maps, "its attention")
     found = describe(model, text)
     print(table.as_text(found))
     print("\ncopies and matches are from the weights (without positions), distances from the attention maps:")

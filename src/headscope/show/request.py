@@ -59,11 +59,21 @@ class ShowRequest:
         return describe(self.model, texts)
 
     def transformer(self) -> TransformerLM:
-        """Returns the model. Raises `UserError` if it has no heads."""
+        """Returns the model. Raises `UserError` if it has no heads, or weights that are not finite."""
         if not isinstance(self.model, TransformerLM):
             kind = type(self.model).__name__
             raise UserError(f"{self.checkpoint} holds a {kind}, which has no heads; show=next works with every model")
+        for name, weight in self.model.state_dict().items():
+            self.require_finite(weight, name)
         return self.model
+
+    def require_finite(self, numbers: Tensor, name: str) -> None:
+        """Raises `UserError` if numbers of the model are infinite or not a number."""
+        if not numbers.isfinite().all():
+            raise UserError(
+                f"{self.checkpoint} cannot be shown: {name} is not finite, because its weights are damaged or its"
+                " training diverged; use an earlier checkpoint"
+            )
 
     def folder(self, name: str) -> Path:
         """Returns the folder for files: `out`, or a folder next to the checkpoint, such as `best-step1700-heads`.

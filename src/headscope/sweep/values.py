@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import Any
 
-from hydra.core.override_parser.types import Override, QuotedString, Transformer
+from hydra.core.override_parser.types import Override, QuotedString, RangeSweep, Transformer
 
 from headscope.errors import UserError
 
@@ -14,12 +14,16 @@ def distinct_values(override: Override) -> list[str]:
     """Returns the values of a choice, a range or a glob as text, each once.
 
     Two spellings of one value, such as `1e-3` and `0.001`, count once. Raises `UserError` if there is no value, if
-    there are too many, or if a tag would have no effect.
+    there are too many, if a tag would have no effect, or if Hydra would compute other values.
     """
-    typed = override.input_line
+    typed = str(override.input_line)
     if tags := getattr(override.value(), "tags", ()):
         reason = "the tag log has an effect only on an interval or a range of sweep=search"
         raise UserError(f"{typed} cannot be used, because {reason if 'log' in tags else f'{min(tags)} is not a tag'}")
+    if isinstance(override.value(), RangeSweep) and "sort(" in typed:  # findings/hydra_sorted_range.sh
+        raise UserError(
+            f"{typed} would have other values, because Hydra sorts ranges wrongly; write the values in order"
+        )
     found: dict[Any, str] = {}
     try:
         pairs: Any = override.sweep_iterator(transformer=lambda value: (value, Transformer.str(value)))

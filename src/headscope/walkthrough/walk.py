@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from headscope.config.schema import must_be
+from headscope.annotations import must_be
 from headscope.errors import UserError
 from headscope.installed import command
 from headscope.walkthrough import texts
