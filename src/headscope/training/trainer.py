@@ -18,10 +18,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
-from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope.errors import UserError
+from headscope.training.ddp import Ddp
 from headscope.training.hardware import Choice
 from headscope.training.options import TrainerOptions
 
@@ -57,8 +57,7 @@ def build_trainer(
         "default_root_dir": folder,
         "accelerator": choice.accelerator,
         "devices": choice.devices,
-        # Our buffers never change. Broadcasting them in each forward pass would block a rank with more batches.
-        "strategy": DDPStrategy(broadcast_buffers=False) if choice.strategy == "ddp" else choice.strategy,
+        "strategy": Ddp() if choice.strategy == "ddp" else choice.strategy,
         "precision": choice.precision,
         "max_steps": last_step,
         "max_epochs": -1,
@@ -74,7 +73,11 @@ def build_trainer(
         "plugins": list(plugins),
         "profiler": PROFILERS[options.profiler](folder, "profile") if options.profiler else None,
     }
-    return Trainer(**given | fixed)
+    trainer = Trainer(**given | fixed)
+    # Lightning handles SIGTERM and, under SLURM, SIGUSR1: it communicates with the other processes in the middle of a
+    # step, which can hang. The method is private; tests/run/test_signals.py fails if its name changes.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def early_end_reason(trainer: Trainer) -> str:
@@ -89,9 +92,16 @@ def early_end_reason(trainer: Trainer) -> str:
 
 @contextmanager
 def convert_errors() -> Iterator[None]:
-    """Raises a one-line `UserError` where Lightning refuses the options or needs a package that is not installed."""
+    """Raises a one-line `UserError` where Lightning refuses the options or needs a package that is not installed.
+
+    Also raises KeyboardInterrupt again, which Lightning turns into exit code 1.
+    """
     try:
         yield
+    except SystemExit as e:
+        if isinstance(e.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
     except (MisconfigurationException, ModuleNotFoundError) as e:
         raise UserError(" ".join(str(e).split())) from e
 
