@@ -81,7 +81,8 @@ def test_other_signals_end_nothing(tmp_path):
     """Paused, continued, and left by the reader of its output: it still trains, and can be stopped."""
     with slurm(tmp_path / "run") as job:
         job.wait_for(20)
-        job.send(signal.SIGTSTP)
+        job.send(signal.SIGTSTP)  # only a shell's jobs are paused by this one
+        job.send(signal.SIGSTOP)
         time.sleep(2)  # a step that was being made may still be recorded
         paused = progress(job.folder)
         time.sleep(2)

@@ -33,7 +33,7 @@ from headscope.run.start import SameStart, Start, start
 from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
 from headscope.training.module import LanguageModule
-from headscope.training.trainer import build_trainer, convert_errors, launcher_plugins
+from headscope.training.trainer import build_trainer, convert_errors, ended_by, launcher_plugins
 
 log = logging.getLogger(__name__)
 
@@ -198,6 +198,7 @@ def summarise(run: Run, status: State) -> dict[str, Any]:
     summary = {
         "name": about["name"],
         "status": status,
+        "ended_by": ended_by(run.trainer, run.config.trainer, run.config.callbacks) if status == "completed" else None,
         "val_loss": last,
         "best_val_loss": min(losses, default=None),
         "val_accuracy": run.history.accuracy,

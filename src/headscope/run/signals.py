@@ -31,8 +31,9 @@ RULES = (
     Rule("SIGXCPU", "ulimit -t; Grid Engine's soft limit of CPU time", "save and stop"),
     Rule("SIGQUIT", "Ctrl-\\; torchrun", "end at once"),
     Rule("SIGKILL", "kill -9; the system when memory runs out; SLURM and containers after their grace", "end at once"),
-    Rule("SIGTSTP", "Ctrl-Z", "pause"),
-    Rule("SIGCONT", "fg; SLURM, together with SIGTERM", "continue"),
+    Rule("SIGTSTP", "Ctrl-Z; scontrol suspend", "pause"),
+    Rule("SIGSTOP", "scontrol suspend", "pause"),
+    Rule("SIGCONT", "fg; scontrol resume; SLURM, together with SIGTERM", "continue"),
     Rule("SIGPIPE", "the end of the program that reads the output", "ignore"),
 )
 

@@ -7,7 +7,7 @@ variables of an earlier launcher may be left over.
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from lightning import Callback, Trainer
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from lightning.pytorch.utilities import rank_zero_only
@@ -80,14 +80,23 @@ def build_trainer(
     return trainer
 
 
-def early_end_reason(trainer: Trainer) -> str:
-    """Returns the reason why training ended before its last step; empty if it reached that step."""
+def ended_by(trainer: Trainer, options: TrainerOptions, callbacks: Mapping[str, Callable[..., Callback] | None]) -> str:
+    """Returns the key of the limit that ended a completed run; `callbacks` are the constructors of the config."""
+    if options.fast_dev_run:
+        return "trainer.fast_dev_run"
+    if trainer.global_step >= options.max_steps:
+        return "trainer.max_steps"
     if trainer.global_step >= trainer.max_steps:
-        return ""
-    left = [c.time_remaining() for c in vars(trainer)["callbacks"] if isinstance(c, Timer)]
-    if any(seconds is not None and seconds <= 0 for seconds in left):
-        return "trainer.max_time has elapsed"
-    return "a callback, such as early_stopping, stopped it"
+        return "trainer.max_epochs"
+    own = list(vars(trainer)["callbacks"])
+    if any(isinstance(c, Timer) and (left := c.time_remaining()) is not None and left <= 0 for c in own):
+        return "trainer.max_time"
+    names = [
+        name for name, build in callbacks.items() if build and issubclass(getattr(build, "func", object), EarlyStopping)
+    ]
+    stopping = [c for c in own if isinstance(c, EarlyStopping)]  # in the order of the config
+    stopped = [name for name, c in zip(names, stopping, strict=False) if c.stopping_reason_message]
+    return f"callbacks.{stopped[0]}" if stopped else "callbacks"
 
 
 @contextmanager
