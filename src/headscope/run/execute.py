@@ -164,13 +164,13 @@ def _build_trainer(
 
 def _record(run: Run, composed: Composed, changed: Changes, resumed: bool) -> None:
     """Records the config in the run's folder, and prepares the folder and the loggers of a resumed run."""
-    if run.config.task == "fit":
-        run.folder.record(composed.config, composed.overrides, run.start.step, changed)
     if resumed:
         log.info(f"resuming {run.folder} at step {run.start.step}")
         remove_incomplete(run.folder.path)
         for logger in recorders(run.trainer):
-            logger.resume_at(run.start.step)
+            logger.resume_at(run.start.step)  # before the folder's own path is recorded, which a copy does not have yet
+    if run.config.task == "fit":
+        run.folder.record(composed.config, composed.overrides, run.start.step, changed)
 
 
 def write_summary(run: Run, status: State) -> dict[str, Any]:
