@@ -24,6 +24,7 @@ from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
 from headscope.run.folder import RunFolder, State, cleaned_up
 from headscope.run.history import History
 from headscope.run.measured import measured_text, with_own_data
+from headscope.run.needs import Loggers, checked_loggers
 from headscope.run.processes import outcome, replace_observer
 from headscope.run.quiet import hide_needless
 from headscope.run.recorder import SummaryCallback, recorders
@@ -110,6 +111,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         plugins = launcher_plugins(choice.devices, config.trainer.num_nodes)
         _set_up_process(config, choice)
         first = not rank_zero_only.rank  # type: ignore[attr-defined]
+        loggers = checked_loggers(config, folder, first)
         resumed = folder.claim(composed.resume, config.task == "fit", first)
         changed = folder.compare(composed.config, composed.overrides) if resumed else {}
         run_start = start(config, folder, resumed)
@@ -118,7 +120,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         module = run_start.module(composed, config, choice, data.corpus)
         history = History(composed.started, folder)
         own = [SameStart(run_start), history]
-        trainer = _build_trainer(config, choice, folder, own, len(data.corpus.train), plugins)
+        trainer = _build_trainer(config, choice, folder, own, loggers, len(data.corpus.train), plugins)
         run = Run(config, folder, data, module, trainer, history, machine, choice, run_start)
         if trainer.is_global_zero:
             _record(run, composed, changed, resumed)
@@ -148,18 +150,22 @@ def _set_up_process(config: TrainConfig, choice: Choice) -> None:
 
 
 def _build_trainer(
-    config: TrainConfig, choice: Choice, folder: RunFolder, own: Sequence[Any], windows: int, plugins: Sequence[Any]
+    config: TrainConfig,
+    choice: Choice,
+    folder: RunFolder,
+    own: Sequence[Any],
+    loggers: Loggers,
+    windows: int,
+    plugins: Sequence[Any],
 ) -> Trainer:
-    """Returns the Trainer with the callbacks and loggers of the config; `windows` is the size of the training set."""
+    """Returns the Trainer with the callbacks of the config; `windows` is the size of the training set."""
     last_step = config.trainer.last_step(windows, config.batch_size)
     with convert_errors():
-        # A validation in the folder of an earlier run must not replace that run's log.
-        writes_log = config.task == "fit" or not folder.occupied
-        loggers = [build() for build in config.logger.values() if build] if writes_log else []
         configured = [build() for build in config.callbacks.values() if build]
         checkpoints = Checkpoints(folder)  # the last callback, because it saves the state of the others
         callbacks = [*own, SplitCheck(), RngState(), SignalCheckpoint(checkpoints), *configured, checkpoints]
-        return build_trainer(config.trainer, choice, last_step, folder.path, callbacks, loggers, plugins)
+        built = [build() for build in loggers.values() if build]
+        return build_trainer(config.trainer, choice, last_step, folder.path, callbacks, built, plugins)
 
 
 def _record(run: Run, composed: Composed, changed: Changes, resumed: bool) -> None:

@@ -52,6 +52,7 @@ def build_trainer(
     """Returns the Trainer of a run that ends after `last_step`; `convert_errors` converts Lightning's errors."""
     if options.profiler:
         log.info(f"the profile will be saved to {folder}/fit-profile.txt")
+    warn_about_rankings(callbacks)
     given = {name: value for name, value in vars(options).items() if name not in OURS}
     fixed = {
         "default_root_dir": folder,
@@ -78,6 +79,19 @@ def build_trainer(
     # step, which can hang. The method is private; tests/run/test_signals.py fails if its name changes.
     trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer
+
+
+def warn_about_rankings(callbacks: Sequence[Callback]) -> None:
+    """Warns if a ModelCheckpoint saves between validations: Lightning ranks each file by the previous validation."""
+    for callback in callbacks:
+        if not isinstance(callback, ModelCheckpoint) or callback.monitor is None:
+            continue
+        for name in ("every_n_train_steps", "train_time_interval"):
+            if given := getattr(callback, f"_{name}"):
+                log.warning(
+                    f"ModelCheckpoint with {name}={given}: Lightning ranks each file by {callback.monitor} of the"
+                    f" previous validation; leave {name} out to save after each validation"
+                )
 
 
 def ended_by(trainer: Trainer, options: TrainerOptions, callbacks: Mapping[str, Callable[..., Callback] | None]) -> str:
