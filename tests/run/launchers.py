@@ -134,8 +134,9 @@ def torchrun(folder, *overrides, options=(), **env):
 
 
 @contextmanager
-def alone(folder, *overrides, devices=2, **env):
-    """One command, which starts the second process itself if there are two devices."""
-    command = (*RUN, f"trainer.devices={devices}", f"hydra.run.dir={folder}", *overrides)
+def alone(folder, *overrides, **env):
+    """One command, which starts the second process itself; it resumes the run in the folder if there is one."""
+    has_begun = (folder / ".hydra" / "overrides.yaml").exists()
+    command = ("train.py", f"resume={folder}") if has_begun else (*RUN, f"hydra.run.dir={folder}", *overrides)
     with started(folder, [(command, env)]) as launched:
         yield Job(folder, launched, [launched[0].pid])
