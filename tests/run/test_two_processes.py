@@ -200,7 +200,8 @@ def test_torchrun_restarts_in_the_folder_that_the_first_attempt_chose(tmp_path):
     chosen = f"hydra.run.dir=${{free:{tmp_path}/outputs/${{now:%Y-%m-%d}}/${{now:%H-%M-%S}}-{name}}}"
     with torchrun(tmp_path / "run", chosen, options=("--max-restarts=1",)) as job:
         deadline = time.monotonic() + 120
-        while not (folders := list(tmp_path.glob(f"outputs/*/*-{name}/checkpoints/last.ckpt"))):
+        # The first process gets a suffix if the other one has created its folder first.
+        while not (folders := list(tmp_path.glob(f"outputs/*/*-{name}*/checkpoints/last.ckpt"))):
             assert time.monotonic() < deadline, job.output()
             time.sleep(0.05)
         job.folder = folders[0].parents[1]

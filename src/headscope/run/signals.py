@@ -13,7 +13,7 @@ Action = Literal["save and stop", "end at once", "pause", "continue", "ignore"]
 
 @dataclass(frozen=True)
 class Rule:
-    """What a run does at a signal, from its first step on; before that, `save and stop` only ends the process."""
+    """What a run does at a signal. Before its processes are connected, `save and stop` only ends the process."""
 
     name: str
     senders: str
