@@ -27,7 +27,7 @@ TINY = (
                 *("+callbacks.early_stopping._target_=lightning.pytorch.callbacks.EarlyStopping",),
                 *("+callbacks.early_stopping.monitor=val/loss", "+callbacks.early_stopping.min_delta=100"),
             ],
-            "ended before step 50: a callback, such as early_stopping, stopped it",
+            "ended before step 50: callbacks.early_stopping stopped it, because the loss no longer improved; continue",
             ["max_time has elapsed"],
         ),
     ],

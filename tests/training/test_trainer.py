@@ -4,13 +4,14 @@ import inspect
 import json
 import logging
 from dataclasses import fields
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
 import pytest
 import torch
 from lightning import Trainer
-from lightning.pytorch.callbacks import Timer
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 
 from headscope.config.composed import Composed, plain
 from headscope.data.windows import IGNORE
@@ -18,7 +19,7 @@ from headscope.errors import UserError
 from headscope.run.execute import prepared, write_summary
 from headscope.training.hardware import Machine, choose
 from headscope.training.options import TrainerOptions
-from headscope.training.trainer import build_trainer
+from headscope.training.trainer import build_trainer, warn_about_rankings
 from tests.config.test_schema import checked, composed
 from tests.conftest import ROOT, shell
 
@@ -198,6 +199,38 @@ def test_lightnings_own_checkpoints_are_saved_beside_ours(added, tmp_path):
     assert Path(theirs.best_model_path or theirs.last_model_path).resolve() in saved
     assert {run.folder.last, run.folder.best, run.folder.previous} < saved
     assert len(saved) == 3 + (4 if "save_top_k" in added else 1)
+
+
+MINE = "+callbacks.mine._target_=lightning.pytorch.callbacks.ModelCheckpoint"
+RANKED = (MINE, "+callbacks.mine.monitor=val/loss")
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ([*RANKED, "+callbacks.mine.every_n_train_steps=5"], "every_n_train_steps=5"),
+        ([*RANKED, "+callbacks.mine.every_n_train_steps=10", "+callbacks.mine.save_top_k=3"], "every_n_train_steps=10"),
+        (RANKED, ""),
+        ([MINE, "+callbacks.mine.every_n_train_steps=5"], ""),
+    ],
+    ids=["between", "at validations", "after validations", "unranked"],
+)
+def test_a_checkpoint_that_is_ranked_by_the_previous_validation_is_warned_of(options, warned, tmp_path, caplog):
+    run, _ = fit(tmp_path, *options, "trainer.max_steps=40")
+    lines = [record.message for record in caplog.records if "ranks each file" in record.message]
+    assert len(lines) == bool(warned)
+    assert all("\n" not in line and f"ModelCheckpoint with {warned}: " in line for line in lines)
+    (mine,) = run.trainer.checkpoint_callbacks
+    losses = {int(entry["step"]): entry["val_loss"] for entry in run.history.history}
+    for file, loss in mine.best_k_models.items():
+        step = torch.load(file, weights_only=True)["global_step"]
+        at_that_step = pytest.approx(loss.item(), abs=1e-6) == losses.get(step)
+        assert at_that_step == (not warned), "what the warning says is true"
+
+
+def test_a_time_interval_is_warned_of_too(caplog):
+    warn_about_rankings([ModelCheckpoint(monitor="val/loss", train_time_interval=timedelta(minutes=5))])
+    assert "train_time_interval=0:05:00: Lightning ranks each file by val/loss of the previous" in caplog.text
 
 
 def test_without_one_there_are_only_ours(tmp_path):

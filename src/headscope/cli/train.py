@@ -20,8 +20,8 @@ from headscope.config.overrides import TEXTS
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import write_texts
 from headscope.run.execute import Run, execute
+from headscope.run.limits import MAX_STEPS, continued_by, reason
 from headscope.shell import argument
-from headscope.training.trainer import early_end_reason
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,9 @@ def log_summary(run: Run, summary: dict[str, Any]) -> None:
         f"{summary['steps']} steps, {summary['train_seconds']:.0f} s of training,"
         f" {summary['tokens_per_second']:,.0f} tokens/s, {summary['parameters']:,} parameters"
     )
-    if reason := early_end_reason(run.trainer):
-        log.info(f"ended before step {run.trainer.max_steps}: {reason}")
+    if (limit := summary["ended_by"]) != MAX_STEPS:
+        further = f"{installed.command('train')} {argument('resume=', folder)} {continued_by(limit)}"
+        log.info(f"ended before step {run.config.trainer.max_steps}: {reason(limit)}; continue with: {further}")
     log.info(f"run saved to {folder}\n\nnext:")
     best = argument("checkpoint=", f"{folder}/checkpoints/best.ckpt")
     for override in ("max_new_tokens=500", "show=next", "show=page"):

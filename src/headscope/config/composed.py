@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from headscope.config.overrides import RESUME
 from headscope.installed import CONF, command
+from headscope.training.restarts import own_folder
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,12 @@ def plain(cfg: DictConfig) -> dict[str, Any]:
 
 
 def new_folder(wanted: str) -> str:
-    """Creates the folder `wanted`, or `wanted`-2, -3…, and returns its path; removes it at exit if it is empty."""
+    """Creates the folder `wanted`, or `wanted`-2, -3…, and returns its path; removes it at exit if it is empty.
+
+    If torchrun has started a run again, returns the folder of that run.
+    """
+    if own := own_folder(Path(wanted)):
+        return str(own)
     for number in count(1):
         path = Path(wanted if number == 1 else f"{wanted}-{number}")
         try:

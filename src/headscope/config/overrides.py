@@ -33,13 +33,8 @@ CHANGEABLE |= {
     "trainer",
 }  # `data.path` may change, because the hash of the text is compared
 REFUSED = {"data.tokenizer", "data.vocab_size", "feedforward", "init", "model", "optimizer._target_", "position"}
-REFUSED |= {
-    "data.split",
-    "qk_norm",
-    "seed",
-    "task",
-    "callbacks.early_stopping",
-}  # Lightning restores the patience of early_stopping
+REFUSED |= {"data.split", "qk_norm", "seed", "task"}
+REFUSED |= {"callbacks.early_stopping.patience"}  # Lightning restores it
 
 Changes = Mapping[str, tuple[str, str]]  #: the old and the new value of each changed key, as text
 

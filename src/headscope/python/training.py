@@ -29,7 +29,8 @@ from headscope.python.trained import Trained
 from headscope.run.console import ConsoleHandler
 from headscope.run.execute import execute
 from headscope.run.folder import RunFolder
-from headscope.run.processes import outcome, stop_signals
+from headscope.run.processes import outcome
+from headscope.run.signals import handlers_restored
 from headscope.sweep.jobs import MANIFEST
 from headscope.sweep.resume import resume_overrides
 
@@ -190,14 +191,10 @@ def _process_restored() -> Iterator[None]:
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     deterministic = torch.are_deterministic_algorithms_enabled()
     generators = random.getstate(), np.random.get_state()
-    is_main = threading.current_thread() is threading.main_thread()
-    handlers = {s: signal.getsignal(s) for s in stop_signals()} if is_main else {}
     try:
-        with patch.dict(os.environ), warnings.catch_warnings(), torch.random.fork_rng():
+        with patch.dict(os.environ), warnings.catch_warnings(), torch.random.fork_rng(), handlers_restored():
             yield
     finally:
-        for signum, handler in handlers.items():  # Lightning may have replaced the handlers
-            signal.signal(signum, handler)
         random.setstate(generators[0])
         np.random.set_state(generators[1])
         torch.use_deterministic_algorithms(deterministic)

@@ -3,10 +3,7 @@
 import os
 import random
 import shutil
-import signal
-import threading
 from contextlib import suppress
-from types import FrameType
 from typing import Any
 
 import torch
@@ -16,7 +13,7 @@ from lightning import Trainer
 from headscope.errors import Interrupted, not_written
 from headscope.files import BESIDE, follow_umask, sync_file, sync_folder
 from headscope.run.folder import RunFolder
-from headscope.run.processes import stop_signals
+from headscope.run.signals import Received
 from headscope.shell import argument
 from headscope.training.module import Callback, LanguageModule
 
@@ -118,29 +115,25 @@ class RngState(Callback):
 
 
 class SignalCheckpoint(Callback):
-    """Saves a checkpoint and ends the run after a signal from `stop_signals`.
+    """Saves a checkpoint and ends the run after a signal whose rule is to save and stop.
 
-    The signal handler only sets a flag, which all ranks compare between two steps; Lightning's own handler communicates
-    with the other ranks itself and can hang. An exception ends the run, because `should_stop` would validate first.
+    The signal handler only remembers the signal, and all ranks compare theirs between two steps. An exception ends the
+    run, because `should_stop` would validate first.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
-        self.signum = 0
-        self._earlier_handlers: dict[int, Any] = {}
+        self.received = Received()
 
-    def _remember(self, signum: int, frame: FrameType | None) -> None:
-        self.signum = signum
-
-    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return  # only the main thread may set signal handlers
-        self._earlier_handlers = {signum: signal.signal(signum, self._remember) for signum in stop_signals()}
+    def setup(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
+        """Starts to listen when all ranks are connected; while they wait for each other, a signal ends them."""
+        if stage == "fit":
+            self.received.listen()
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
         if batch_idx % trainer.accumulate_grad_batches:
             return  # in the middle of a step, which has several batches
-        signum = self.signum
+        signum = self.received.signum
         if trainer.world_size > 1:
             if trainer.global_step % AGREE_EVERY:
                 return
@@ -154,8 +147,3 @@ class SignalCheckpoint(Callback):
             self.checkpoints.save(trainer)
             again = argument("resume=", self.checkpoints.folder)
             raise Interrupted(signum, f"the checkpoint is saved; continue with {again}")
-
-    def teardown(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
-        for signum, handler in self._earlier_handlers.items():
-            signal.signal(signum, handler)
-        self._earlier_handlers.clear()

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,27 +24,20 @@ from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
 from headscope.run.folder import RunFolder, State, cleaned_up
 from headscope.run.history import History
 from headscope.run.measured import measured_text, with_own_data
+from headscope.run.needs import Loggers, checked_loggers
 from headscope.run.plausible import why_implausible
 from headscope.run.processes import outcome, replace_observer
+from headscope.run.quiet import hide_needless
 from headscope.run.recorder import SummaryCallback, recorders
+from headscope.run.signals import handlers_restored
 from headscope.run.split_check import SplitCheck
-from headscope.run.start import Start, start
+from headscope.run.start import SameStart, Start, start
 from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
 from headscope.training.module import LanguageModule
-from headscope.training.trainer import build_trainer, convert_errors, launcher_plugins
+from headscope.training.trainer import build_trainer, convert_errors, ended_by, launcher_plugins
 
 log = logging.getLogger(__name__)
-
-#: Warnings from Lightning and torch that do not concern the user.
-IGNORED_WARNINGS = (
-    ".*does not have many workers.*",  # no workers are needed, because one indexing operation makes a batch
-    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",  # Lightning, not Headscope, makes this call
-    ".*`broadcast_buffers` is deprecated.*",  # the oldest supported torch has only this option
-    ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # with fp16, the gradient scaler may skip the first step
-    ".*recommended to use `self.log\\('val/.*sync_dist.*",  # both metrics are already summed over the ranks
-    ".*is smaller than the logging interval.*",  # our interval counts the steps of all epochs
-)
 
 
 @dataclass(frozen=True)
@@ -79,26 +71,33 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
             loss = run.trainer.callback_metrics["val/loss"].item()
             log.info(f"val/loss {loss:.4f} {measured_text(run.config, run.data.corpus, run.start)}")
             return {"val_loss": loss}
-        try:
-            with convert_errors():
-                run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
-        except BaseException as e:
-            if isinstance(e, UserError) and run.trainer.global_step == run.start.step:
-                raise
-            write_summary(run, "interrupted" if isinstance(e, Interrupted) else "failed")
-            code, message = outcome(e) or (1, "")
-            if code < 128 and run.folder.last.exists():
-                again = f"{installed.command('train')} {argument('resume=', run.folder)}"
-                log.info(f"{run.folder.last} is kept; continue with: {again}")
-            if code == 2:  # after the first step, an error is a failure of the run, not a mistake in its config
-                raise RunFailed(message) from e
-            raise
-        summary = write_summary(run, "completed")
+        with handlers_restored():  # not earlier, because launchers send a signal twice
+            summary = _fit(run)
         if reason := why_implausible(summary):
             log.warning(f"the validation loss {summary['val_loss']:.4f} is not plausible: {reason}")
         if report:
             report(run, summary)
         return summary
+
+
+def _fit(run: Run) -> dict[str, Any]:
+    """Trains, and returns the summary, which it has written; also writes the summary of a run that fails."""
+    try:
+        with convert_errors():
+            run.trainer.fit(run.module, run.data, ckpt_path=run.start.resume_from, weights_only=True)
+    except BaseException as e:
+        if isinstance(e, UserError) and run.trainer.global_step <= run.start.step:
+            raise
+        if run.trainer.global_step >= run.start.step:  # otherwise, the summary would lose what an earlier process did
+            write_summary(run, "interrupted" if isinstance(e, Interrupted | KeyboardInterrupt) else "failed")
+        code, message = outcome(e) or (1, "")
+        if code < 128 and run.folder.last.exists():
+            again = f"{installed.command('train')} {argument('resume=', run.folder)}"
+            log.info(f"{run.folder.last} is kept; continue with: {again}")
+        if code == 2:  # after the first step, an error is a failure of the run, not a mistake in its config
+            raise RunFailed(message) from e
+        raise
+    return write_summary(run, "completed")
 
 
 @contextmanager
@@ -115,6 +114,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         plugins = launcher_plugins(choice.devices, config.trainer.num_nodes)
         _set_up_process(config, choice)
         first = not rank_zero_only.rank  # type: ignore[attr-defined]
+        loggers = checked_loggers(config, folder, first)
         resumed = folder.claim(composed.resume, config.task == "fit", first)
         changed = folder.compare(composed.config, composed.overrides) if resumed else {}
         run_start = start(config, folder, resumed)
@@ -122,7 +122,8 @@ def prepared(composed: Composed) -> Iterator[Run]:
         data = run_start.data(config)
         module = run_start.module(composed, config, choice, data.corpus)
         history = History(composed.started, folder)
-        trainer = _build_trainer(config, choice, folder, history, len(data.corpus.train), plugins)
+        own = [SameStart(run_start), history]
+        trainer = _build_trainer(config, choice, folder, own, loggers, len(data.corpus.train), plugins)
         run = Run(config, folder, data, module, trainer, history, machine, choice, run_start)
         if trainer.is_global_zero:
             _record(run, composed, changed, resumed)
@@ -142,46 +143,44 @@ def _check_processes(composed: Composed, config: TrainConfig, choice: Choice) ->
 
 
 def _set_up_process(config: TrainConfig, choice: Choice) -> None:
-    """Sets torch's threads and precision, and hides log lines and warnings that do not concern the user."""
+    """Sets torch's threads and precision, what this process logs, and how its ranks end together."""
     if config.trainer.threads is not None:
         torch.set_num_threads(config.trainer.threads)
     torch.set_float32_matmul_precision("high")
-    logging.raiseExceptions = False  # a log file that cannot be written must not print a traceback
-    for pattern in IGNORED_WARNINGS:
-        warnings.filterwarnings("ignore", pattern)
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
-        logging.getLogger().setLevel(logging.WARNING)  # only the first process logs
+    hide_needless()
     if choice.devices > 1:
         replace_observer()
 
 
 def _build_trainer(
-    config: TrainConfig, choice: Choice, folder: RunFolder, history: History, windows: int, plugins: Sequence[Any]
+    config: TrainConfig,
+    choice: Choice,
+    folder: RunFolder,
+    own: Sequence[Any],
+    loggers: Loggers,
+    windows: int,
+    plugins: Sequence[Any],
 ) -> Trainer:
-    """Returns the Trainer with the callbacks and loggers of the config; `windows` is the size of the training set."""
+    """Returns the Trainer with the callbacks of the config; `windows` is the size of the training set."""
     last_step = config.trainer.last_step(windows, config.batch_size)
     with convert_errors():
-        # A validation in the folder of an earlier run must not replace that run's log.
-        writes_log = config.task == "fit" or not folder.occupied
-        loggers = [build() for build in config.logger.values() if build] if writes_log else []
         configured = [build() for build in config.callbacks.values() if build]
         checkpoints = Checkpoints(folder)  # the last callback, because it saves the state of the others
-        callbacks = [history, SplitCheck(), RngState(), SignalCheckpoint(checkpoints), *configured, checkpoints]
-        return build_trainer(config.trainer, choice, last_step, folder.path, callbacks, loggers, plugins)
+        callbacks = [*own, SplitCheck(), RngState(), SignalCheckpoint(checkpoints), *configured, checkpoints]
+        built = [build() for build in loggers.values() if build]
+        return build_trainer(config.trainer, choice, last_step, folder.path, callbacks, built, plugins)
 
 
 def _record(run: Run, composed: Composed, changed: Changes, resumed: bool) -> None:
     """Records the config in the run's folder, and prepares the folder and the loggers of a resumed run."""
-    if run.config.task == "fit":
-        run.folder.record(composed.config, composed.overrides, run.start.step, changed)
     if resumed:
         new = ", ".join(f"{key}={after}" for key, (_, after) in changed.items())
         log.info(f"resuming {run.folder} at step {run.start.step}" + (f" with {new}" if new else ""))
         remove_incomplete(run.folder.path)
         for logger in recorders(run.trainer):
-            logger.resume_at(run.start.step)
+            logger.resume_at(run.start.step)  # before the folder's own path is recorded, which a copy does not have yet
+    if run.config.task == "fit":
+        run.folder.record(composed.config, composed.overrides, run.start.step, changed)
 
 
 def write_summary(run: Run, status: State) -> dict[str, Any]:
@@ -209,6 +208,7 @@ def summarise(run: Run, status: State) -> dict[str, Any]:
     summary = {
         "name": about["name"],
         "status": status,
+        "ended_by": ended_by(run.trainer, run.config.trainer, run.config.callbacks) if status == "completed" else None,
         "val_loss": last,
         "best_val_loss": min(losses, default=None),
         "val_accuracy": run.history.accuracy,

@@ -18,6 +18,8 @@ from headscope.config.overrides import Changes, as_typed, changes, split
 from headscope.errors import UserError, not_written
 from headscope.files import read_json, write_atomically
 from headscope.shell import argument
+from headscope.training.restarts import LAUNCHER_FILE, launcher
+from headscope.training.restarts import is_resumed as is_resumed  # for sweeps, which import no training
 
 STARTED = "=== "  #: begins the line that a sweep writes to `job.log` before it starts a process of the job
 
@@ -120,7 +122,7 @@ class RunFolder:
         A validation (`train` is false) only reads the folder, without a lock. Among several processes, only the
         `first` locks it. Raises `UserError` if the folder belongs to another run, or is the current folder.
         """
-        resumed = is_resumed(self.path, self.overrides_file, resume)
+        resumed = is_resumed(self.path, self.overrides_file, resume, first)
         if not resumed and self.path.resolve() == Path.cwd():
             raise UserError("hydra.run.dir is the current folder; choose a separate one, such as outputs/NAME")
         if not resumed and train and self.occupied:
@@ -149,6 +151,8 @@ class RunFolder:
             texts[self.changes_file] = json.dumps({"changes": [*known, *new]}, indent=2)
         for file, content in ((self.config_file, dict(config)), (self.overrides_file, list(overrides))):
             texts[file] = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        if found := launcher():
+            texts[self.path / LAUNCHER_FILE] = json.dumps(found)
         for file, text in texts.items():
             write_atomically(file, text.encode())
 
@@ -209,16 +213,6 @@ class RunFolder:
         if "\nTraceback (most recent call last)" in last:
             return last.splitlines()[-1]
         return ""
-
-
-def is_resumed(folder: Path, marker: Path, resume: str | None) -> bool:
-    """Whether this process resumes the run or sweep in `folder`; the file `marker` exists once it has started.
-
-    `resume` is this folder or the folder of its sweep, from `resume=DIR`; None for a new run, or if SLURM requeued it.
-    """
-    here, named = folder.resolve(), Path(resume).resolve() if resume is not None else None
-    requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
-    return named == here or ((requeued or named == here.parent) and marker.exists())
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def outcome(error: BaseException, script: str | None = None, typed: Sequence[str
     """Returns the exit code and the message of an expected error; None for any other error.
 
     Exit codes: 0: done. 1: a sweep with failed jobs. 2: a user error. 3: an expected failure of
-    the run. 129, 130, 143: stopped by a signal, with the state saved. See `explain` for the arguments.
+    the run. 128 plus a signal's number: stopped by it, with the state saved. See `explain` for the arguments.
     """
     match error:
         case JobsFailed():
@@ -56,17 +56,9 @@ def _torch_outcome(error: RuntimeError) -> shell.Outcome:
         return None
     if isinstance(error, torch.OutOfMemoryError):
         return 3, f"out of memory on the GPU: {TOO_LARGE}"
-    # For a lost rank, NCCL raises a DistError and gloo a bare RuntimeError.
+    # For a lost rank, NCCL raises a DistError and gloo a bare RuntimeError that names a file of gloo.
     lost = torch.distributed.is_available() and isinstance(error, torch.distributed.DistError)
-    return (3, DIED) if lost or has_rank_died() else None
-
-
-def stop_signals() -> list[int]:
-    """Returns the signals that stop a run: SIGINT, SIGTERM, and SIGHUP unless `nohup` ignores it."""
-    found: list[int] = [signal.SIGINT, signal.SIGTERM]
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not on Windows
-        found.append(signal.SIGHUP)
-    return found
+    return (3, DIED) if lost or "/gloo/transport/" in str(error) or has_rank_died() else None
 
 
 def end_with_parent() -> None:

@@ -32,7 +32,10 @@ class Recorder:
         """Records the final metrics and the config values that distinguish this run from others."""
 
     def resume_at(self, step: int) -> None:
-        """Continues an earlier record after `step` (0 without a checkpoint); called before any other method."""
+        """Continues an earlier record after `step` (0 without a checkpoint); called before any other method.
+
+        The run's folder still has the config of the earlier process.
+        """
 
 
 def recorders(trainer: Trainer) -> list[Recorder]:

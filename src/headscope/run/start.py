@@ -7,21 +7,22 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightning import seed_everything
+import torch.distributed as dist
+from lightning import Trainer, seed_everything
 
 from headscope import checkpoint
 from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
 from headscope.data.corpus import Corpus, TextSource
 from headscope.data.datamodule import CorpusData
-from headscope.errors import UserError
+from headscope.errors import RunFailed, UserError
 from headscope.heads.probes import LONGEST, TEXTS
 from headscope.installed import commit
 from headscope.model.transformer import LanguageModel
 from headscope.run.folder import RunFolder
 from headscope.shell import argument
 from headscope.training.hardware import Choice
-from headscope.training.module import LanguageModule
+from headscope.training.module import Callback, LanguageModule
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,22 @@ class Start:
         if differences := checkpoint.differences(self.earlier.model, model):
             log.warning(f"{self.path} was trained with {differences}")
         return model
+
+
+class SameStart(Callback):
+    """Raises RunFailed in all processes of a run if they start at different steps, which would hang later."""
+
+    def __init__(self, begin: Start) -> None:
+        self.begin = begin
+
+    def setup(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
+        if trainer.world_size == 1:
+            return
+        steps: list[int] = [0] * trainer.world_size
+        dist.all_gather_object(steps, self.begin.step)
+        if other := next((rank for rank, step in enumerate(steps) if step != steps[0]), 0):
+            starts = f"process {other} of this run starts at step {steps[other]}, and the first one at step {steps[0]}"
+            raise RunFailed(f"{starts}; give all of them the same hydra.run.dir, on a disk that all machines share")
 
 
 def start(config: TrainConfig, folder: RunFolder, resumed: bool) -> Start:

@@ -23,7 +23,8 @@ from headscope.config.overrides import quote
 from headscope.errors import Interrupted, UserError
 from headscope.run.folder import STARTED, Status
 from headscope.run.plausible import why_implausible
-from headscope.run.processes import kill, stop_signals
+from headscope.run.processes import kill
+from headscope.run.signals import stop_signals
 from headscope.shell import argument, console
 from headscope.sweep.jobs import Job, append_to_log
 

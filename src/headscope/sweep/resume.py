@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from headscope.config.overrides import RESUME, quote, split
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder
+from headscope.run.limits import check_completed
 from headscope.sweep.jobs import MANIFEST, Manifest
 
 
@@ -26,11 +27,9 @@ def resume_overrides(folder: str, overrides: Sequence[str]) -> list[str] | None:
     before = run.overrides()
     if moved := [o for o in overrides if split(o)[0] in ("hydra.run.dir", "hydra.sweep.dir", "paths.run_dir")]:
         raise UserError(f"{moved[0]} cannot be used with resume={folder}, because a run is resumed in its own folder")
-    longer = any(split(o)[0] == "trainer.max_steps" for o in overrides)
-    if run.summary().get("status") == "completed" and not longer:
-        if overrides:
-            raise UserError(f"{run} has completed; add trainer.max_steps=… to train further with {overrides[0]}")
-        print(f"{run} has completed; add trainer.max_steps=… to train further")
+    summary = run.summary()
+    if summary.get("status") == "completed" and (completed := check_completed(run, summary, overrides)):
+        print(completed)
         return None
     return [*replace_overrides(before, overrides), resume, f"hydra.run.dir={quote(str(run))}", "hydra.mode=RUN"]
 

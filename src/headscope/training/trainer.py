@@ -7,7 +7,7 @@ variables of an earlier launcher may be left over.
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from lightning import Callback, Trainer
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
-from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope.errors import UserError
+from headscope.training.ddp import Ddp
 from headscope.training.hardware import Choice
 from headscope.training.options import TrainerOptions
 
@@ -52,13 +52,13 @@ def build_trainer(
     """Returns the Trainer of a run that ends after `last_step`; `convert_errors` converts Lightning's errors."""
     if options.profiler:
         log.info(f"the profile will be saved to {folder}/fit-profile.txt")
+    warn_about_rankings(callbacks)
     given = {name: value for name, value in vars(options).items() if name not in OURS}
     fixed = {
         "default_root_dir": folder,
         "accelerator": choice.accelerator,
         "devices": choice.devices,
-        # Our buffers never change. Broadcasting them in each forward pass would block a rank with more batches.
-        "strategy": DDPStrategy(broadcast_buffers=False) if choice.strategy == "ddp" else choice.strategy,
+        "strategy": Ddp() if choice.strategy == "ddp" else choice.strategy,
         "precision": choice.precision,
         "max_steps": last_step,
         "max_epochs": -1,
@@ -74,24 +74,57 @@ def build_trainer(
         "plugins": list(plugins),
         "profiler": PROFILERS[options.profiler](folder, "profile") if options.profiler else None,
     }
-    return Trainer(**given | fixed)
+    trainer = Trainer(**given | fixed)
+    # Lightning handles SIGTERM and, under SLURM, SIGUSR1: it communicates with the other processes in the middle of a
+    # step, which can hang. The method is private; tests/run/test_signals.py fails if its name changes.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
-def early_end_reason(trainer: Trainer) -> str:
-    """Returns the reason why training ended before its last step; empty if it reached that step."""
+def warn_about_rankings(callbacks: Sequence[Callback]) -> None:
+    """Warns if a ModelCheckpoint saves between validations: Lightning ranks each file by the previous validation."""
+    for callback in callbacks:
+        if not isinstance(callback, ModelCheckpoint) or callback.monitor is None:
+            continue
+        for name in ("every_n_train_steps", "train_time_interval"):
+            if given := getattr(callback, f"_{name}"):
+                log.warning(
+                    f"ModelCheckpoint with {name}={given}: Lightning ranks each file by {callback.monitor} of the"
+                    f" previous validation; leave {name} out to save after each validation"
+                )
+
+
+def ended_by(trainer: Trainer, options: TrainerOptions, callbacks: Mapping[str, Callable[..., Callback] | None]) -> str:
+    """Returns the key of the limit that ended a completed run; `callbacks` are the constructors of the config."""
+    if options.fast_dev_run:
+        return "trainer.fast_dev_run"
+    if trainer.global_step >= options.max_steps:
+        return "trainer.max_steps"
     if trainer.global_step >= trainer.max_steps:
-        return ""
-    left = [c.time_remaining() for c in vars(trainer)["callbacks"] if isinstance(c, Timer)]
-    if any(seconds is not None and seconds <= 0 for seconds in left):
-        return "trainer.max_time has elapsed"
-    return "a callback, such as early_stopping, stopped it"
+        return "trainer.max_epochs"
+    own = list(vars(trainer)["callbacks"])
+    if any(isinstance(c, Timer) and (left := c.time_remaining()) is not None and left <= 0 for c in own):
+        return "trainer.max_time"
+    names = [
+        name for name, build in callbacks.items() if build and issubclass(getattr(build, "func", object), EarlyStopping)
+    ]
+    stopping = [c for c in own if isinstance(c, EarlyStopping)]  # in the order of the config
+    stopped = [name for name, c in zip(names, stopping, strict=False) if c.stopping_reason_message]
+    return f"callbacks.{stopped[0]}" if stopped else "callbacks"
 
 
 @contextmanager
 def convert_errors() -> Iterator[None]:
-    """Raises a one-line `UserError` where Lightning refuses the options or needs a package that is not installed."""
+    """Raises a one-line `UserError` where Lightning refuses the options or needs a package that is not installed.
+
+    Also raises KeyboardInterrupt again, which Lightning turns into exit code 1.
+    """
     try:
         yield
+    except SystemExit as e:
+        if isinstance(e.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
     except (MisconfigurationException, ModuleNotFoundError) as e:
         raise UserError(" ".join(str(e).split())) from e
 

@@ -1,5 +1,6 @@
 """`logger=mlflow`: each run has one run in MLflow."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -9,6 +10,8 @@ from mlflow.exceptions import MlflowException
 
 from headscope.errors import UserError
 from headscope.watch.loggers.mlflow import MLflow
+from tests.inside import train
+from tests.watch.loggers.conftest import TINY
 
 # MLflow 3 uses a loader strategy that SQLAlchemy 2.1 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:.*``noload`` loader strategy:DeprecationWarning")
@@ -91,3 +94,18 @@ def test_without_mlflow_the_message_names_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(UserError, match=r"mlflow.*; pip install --editable '\.\[mlflow\]'"):
         MLflow(str(tmp_path), "tests", str(tmp_path / "store"))
+
+
+def test_a_copied_run_gets_its_own_run_in_mlflow(tmp_path, store):
+    options = ("callbacks=none", "logger=mlflow", f"logger.mlflow.store={store}", "logger.mlflow.experiment=copies")
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    assert train(*TINY[1:], *options, "trainer.max_steps=10", f"hydra.run.dir={run}")[0] == 0
+    shutil.copytree(run, copy)
+    assert train(f"resume={copy}", "trainer.max_steps=20")[0] == 0
+    assert train(f"resume={run}", "trainer.max_steps=15")[0] == 0
+    found = {}
+    for folder in (run, copy):
+        run_id, *sent = (folder / "mlflow_run.txt").read_text().split()
+        found[run_id] = [step for step, _ in history(store, run_id, "train/loss")]
+        assert sent[-1] == str(found[run_id][-1])
+    assert list(found.values()) == [[5, 10, 15], [15, 20]]

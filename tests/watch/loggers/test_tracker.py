@@ -1,8 +1,12 @@
 """Loggers for services that cannot delete: a resumed run keeps its id, and every value is sent exactly once."""
 
+import os
+import shutil
+
 import pytest
 from lightning.pytorch.loggers.logger import DummyLogger
 
+from headscope.run.folder import RunFolder
 from headscope.watch.loggers.tracker import Tracker
 
 
@@ -69,3 +73,61 @@ def test_a_resumed_run_that_had_another_logger_gets_a_new_id(tmp_path):
     logger = Sent(tmp_path, [])
     logger.resume_at(10)
     assert logger.run_id == "new"
+
+
+def copied(a, b):
+    shutil.copytree(a, b)
+
+
+def linked(a, b):
+    """As `cp --link --recursive`: every file is the same file in both folders."""
+    shutil.copytree(a, b, copy_function=os.link)
+
+
+def moved(a, b):
+    a.rename(b)
+
+
+def moved_to_another_disk(a, b):
+    shutil.copytree(a, b)
+    shutil.rmtree(a)
+
+
+def renamed_by_a_link(a, b):
+    b.symlink_to(a)
+
+
+def replaced(a, b):
+    """Another run is in the old place now."""
+    a.rename(b)
+    a.mkdir()
+    (a / "id.txt").write_text("another\n5\n")
+
+
+CONTINUED = [moved, moved_to_another_disk, renamed_by_a_link, replaced]
+
+
+@pytest.mark.parametrize("how", [copied, linked, *CONTINUED], ids=lambda f: f.__name__)
+def test_a_moved_folder_continues_its_run_and_a_copy_gets_another(how, tmp_path):
+    folder, other = tmp_path / "a b", tmp_path / "c"
+    folder.mkdir()
+    first = Sent(folder, [])
+    first.run_id = "abc"
+    log(first, (5, 10))
+    RunFolder(folder).record({"paths": {"run_dir": str(folder)}}, [])
+    how(folder, other)
+    second = Sent(other, [])
+    second.resume_at(5)
+    assert second.run_id == ("abc" if how in CONTINUED else "new")
+    RunFolder(other).record({"paths": {"run_dir": str(other)}}, [])
+    log(second, (10, 15))
+    second.save()
+    assert (other / "id.txt").read_text() == ("abc\n5\n10\n15\n" if how in CONTINUED else "new\n10\n15\n")
+    third = Sent(other, [])
+    third.resume_at(15)
+    assert third.run_id == second.run_id, "from now on, it is its own run"
+    if how not in CONTINUED:
+        assert (folder / "id.txt").read_text() == "abc\n5\n"
+        original = Sent(folder, [])
+        original.resume_at(5)
+        assert original.run_id == "abc"

@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope.files import write_atomically
+from headscope.run.folder import RunFolder
 from headscope.run.recorder import Recorder
 
 
@@ -16,7 +17,7 @@ class Tracker(Recorder):
     Collects everything that is logged at one step into a row. Sends the row when another step is logged, and before a
     checkpoint is saved. A file in the run's folder has the id that the service gave the run, and the steps that were
     sent. A resumed run continues under this id and does not send these steps again. A killed process cannot damage the
-    file, because lines are only appended.
+    file, because lines are only appended. A run in a copied folder gets a new id.
     """
 
     def __init__(self, file: Path, **options: Any) -> None:
@@ -62,7 +63,22 @@ class Tracker(Recorder):
             self._known_id = run_id
 
     def resume_at(self, step: int) -> None:
+        if self._is_copy():
+            self._file.unlink()
         if self._file.exists():
             self._known_id, *steps = self._file.read_text(encoding="utf-8").split()
             self._sent = max(map(int, steps), default=-1)
             self.continue_as(self._known_id)
+
+    def _is_copy(self) -> bool:
+        """Whether the run's folder is a copy: the folder that its config names still contains a run with the same id.
+
+        If that folder is gone, this one was moved.
+        """
+        recorded = RunFolder(self._file.parent).config().get("paths.run_dir")
+        if recorded is None or not self._file.exists():
+            return False
+        original = Path(recorded) / self._file.name
+        if not original.exists() or original.parent.samefile(self._file.parent):
+            return False
+        return original.read_text(encoding="utf-8").split()[:1] == self._file.read_text(encoding="utf-8").split()[:1]
