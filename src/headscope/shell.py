@@ -4,12 +4,12 @@ import argparse
 import errno
 import io
 import os
-import shlex
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
 
 from headscope.errors import FULL, Interrupted, RunFailed, UserError, not_written
+from headscope.quoting import shell_command
 
 
 class Parser(argparse.ArgumentParser):
@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 
 def argument(before: str, path: object) -> str:
     """Returns, for example, `resume=PATH`, quoted for a shell; a leading ~ is protected from expansion."""
-    return shlex.quote(f"{before}{'./' if str(path).startswith('~') else ''}{path}")
+    return shell_command([f"{before}{'./' if str(path).startswith('~') else ''}{path}"])
 
 
 # Error numbers for a path from the user that cannot be used.

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from headscope import shell, waiting
 from headscope.config import composed  # noqa: F401, registers the resolvers
+from headscope.config.context import CONFIGS, flags_first
 from headscope.config.overrides import as_text, expand_home, is_key, refuse_dashes, split
 from headscope.errors import FULL, Interrupted, JobsFailed, UserError
 from headscope.run.folder import RunFolder
@@ -68,6 +69,7 @@ def prepare_arguments(resume: bool = False) -> None:
     Exits with 0 if the run to resume has already completed.
     """
     refuse_dashes(sys.argv[1:])
+    sys.argv[1:] = flags_first(sys.argv[1:])
     if any(split(o) == ("hydra.job.chdir", "true") for o in sys.argv[1:]):
         raise UserError("hydra.job.chdir=true would change relative paths, such as checkpoint=…; leave it out")
     folder = take("resume") if resume else None
@@ -77,10 +79,9 @@ def prepare_arguments(resume: bool = False) -> None:
             sys.exit(0)
         arguments = resumed
     several = any(o.startswith("sweep=") and o != "sweep=null" for o in arguments) and "hydra.mode=RUN" not in arguments
-    if resume and several and not any(o.startswith("-") for o in arguments):
+    if resume and several and not any(o.startswith("-") and o.partition("=")[0] not in CONFIGS for o in arguments):
         arguments = ["-m", *arguments]  # a sweep file has values with commas, which Hydra accepts only with -m
-    # Hydra's argument parser accepts -m only before the overrides.
-    sys.argv[1:] = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+    sys.argv[1:] = flags_first(arguments)
 
 
 def call_and_report(main: Callable[[], Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from headscope.errors import UserError
 from headscope.installed import CONF
+from headscope.plugins import conf_folders
 
 #: Keys whose values are paths.
 PATHS = {"checkpoint", "data.path", "hydra.run.dir", "hydra.sweep.dir", "init", "out", "prompt_file"}
@@ -49,6 +50,13 @@ def is_key(word: str, script: str) -> bool:
     return f"\n{word}:" in (CONF / f"{script}.yaml").read_text(encoding="utf-8")
 
 
+def is_group(key: str) -> bool:
+    """Whether a key is a config group, such as `position`."""
+    group = key.partition("@")[0]
+    folders = (CONF, *conf_folders())
+    return bool(re.fullmatch(r"[\w/-]{1,200}", group)) and any((conf / group).is_dir() for conf in folders)
+
+
 def quote(text: str) -> str:
     """Quotes any text for Hydra's grammar, in which a backslash is special only before a quote."""
     inside = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
@@ -73,7 +81,7 @@ def as_text(arguments: Sequence[str]) -> list[str]:
         key = typed.lstrip("+")
         is_swept = in_sweep and "," in value and not key.startswith("hydra.")
         is_literal = value in ("", "null", "???") or re.fullmatch(r"'.*'|\".*\"", value, re.S)
-        if (CONF / key).is_dir() and (value.isdigit() or value == "null"):
+        if (value.isdigit() or value == "null") and is_group(key):
             argument = f"{typed}={quote(value)}"  # makes Hydra's error list the options
         if key in TEXTS and not is_swept and not is_literal:
             if key in PATHS:
@@ -100,12 +108,15 @@ def may_change(key: str) -> bool:
 def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[str]) -> Changes:
     """Returns the changes that a resume makes to a config; raises `UserError` if one of them cannot take effect.
 
-    A key that is new in this version of Headscope counts as a change only if it was typed.
+    A key that is new in this version of Headscope, or gone, counts as a change only if it was typed.
     """
     found = {}
+
+    def is_typed(key: str) -> bool:
+        return any(f"{key}.".startswith(f"{t}.") for t in typed)
+
     for key, value in now.items():
-        is_typed = any(key == t or key.startswith(f"{t}.") for t in typed)
-        old = before.get(key, "unset" if is_typed else value)
+        old = before.get(key, "unset" if is_typed(key) else value)
         if key.endswith("_target_"):  # a class may move to another module from one version to the next
             old, value = old.rpartition(".")[2], value.rpartition(".")[2]
         if old == value or key == "paths.run_dir":
@@ -114,6 +125,9 @@ def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[s
             refused = f"{key} cannot change from {old} to {value} when a run is resumed"
             raise UserError(f"{refused}; start a new run from its weights: init=outputs/…/checkpoints/last.ckpt")
         found[key] = old, value
+    for key in sorted(before.keys() - now.keys()):
+        if is_typed(key) and may_change(key.partition(".")[0]):
+            found[key] = before[key], "absent"
     return found
 
 

@@ -3,7 +3,6 @@
 import logging
 import os
 import random
-import shlex
 import signal
 import threading
 import time
@@ -25,6 +24,7 @@ from headscope.config.schema import parse
 from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.installed import command
 from headscope.python.trained import Trained
+from headscope.quoting import shell_command
 from headscope.run.console import ConsoleHandler
 from headscope.run.execute import execute
 from headscope.run.folder import RunFolder
@@ -110,7 +110,7 @@ def train(*overrides: str) -> Run:
     if not _training.acquire(blocking=False):
         raise UserError("another run trains in this process; wait until it ends")
     try:
-        with _errors_of_command_line(overrides), _process_restored():
+        with _process_restored():
             return Run(_train(overrides, started))
     except Interrupted as e:
         if e.signum == signal.SIGINT:
@@ -122,25 +122,34 @@ def train(*overrides: str) -> Run:
 
 def _train(typed: Sequence[str], started: float) -> Path:
     """Trains, and returns the folder of the completed run."""
-    overrides, shell_command = typed, _shell_command([str(o) for o in typed])
+    shell_command = _shell_command([str(o) for o in typed])
+    with _errors_of_command_line(typed):
+        overrides = _with_recorded(typed, shell_command)
+    if isinstance(overrides, Path):
+        return overrides
+    with _errors_of_command_line(overrides):
+        cfg = _compose(overrides)
+        if cfg.task == "validate":
+            raise UserError(f"task=validate is for the command line: {shell_command}; in Python, use load(…).loss(…)")
+        folder = Path(cfg.hydra.run.dir)
+        os.environ.update(cfg.hydra.job.env_set)  # as Hydra does for a job
+        with _logged(folder / "train.log"):
+            execute(split_off_hydra(cfg, str(folder.absolute()), started, shell_command))
+    return folder
+
+
+def _with_recorded(typed: Sequence[str], shell_command: str) -> Sequence[str] | Path:
+    """Returns the overrides of a run, with those recorded in the folder in `resume=DIR`; the folder if it completed."""
     known = dict(split(o) for o in typed if isinstance(o, str))
-    if "resume" in known:
-        earlier = expand_home(known["resume"])
-        if (Path(earlier) / MANIFEST).exists():
-            raise UserError(f"{earlier} contains a sweep, which only the command line resumes: {shell_command}")
-        resumed = resume_overrides(earlier, as_text([o for o in typed if split(o)[0] != "resume"]))
-        if resumed is None:
-            return Path(earlier)
-        overrides = resumed
     if "paths.run_dir" in known:
         raise UserError("paths.run_dir cannot be set; use hydra.run.dir=…")
-    cfg = _compose(overrides)
-    if cfg.task == "validate":
-        raise UserError(f"task=validate is for the command line: {shell_command}; in Python, use load(…).loss(…)")
-    folder = Path(cfg.hydra.run.dir)
-    with _logged(folder / "train.log"):
-        execute(split_off_hydra(cfg, str(folder.absolute()), started, shell_command))
-    return folder
+    if "resume" not in known:
+        return typed
+    earlier = expand_home(known["resume"])
+    if (Path(earlier) / MANIFEST).exists():
+        raise UserError(f"{earlier} contains a sweep, which only the command line resumes: {shell_command}")
+    resumed = resume_overrides(earlier, as_text([o for o in typed if split(o)[0] != "resume"]))
+    return Path(earlier) if resumed is None else resumed
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
@@ -150,6 +159,8 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
             raise UserError(f"{override!r} is not an override; use a string, as in 'seed=1'")
     refuse_dashes(overrides)
     keys = dict(split(o) for o in overrides)
+    if "resume" in keys:
+        raise UserError(f"resume={keys['resume']} is for headscope.train; compose returns the config of a new run")
     many = keys.get("sweep", "null") != "null" or keys.get("hydra.mode", "RUN") != "RUN"
     if many or {"-m", "--multirun"} & set(overrides):
         raise UserError(f"Python trains one run at a time; {_shell_command(overrides)} trains several")
@@ -160,7 +171,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
 
 def _shell_command(overrides: Sequence[str]) -> str:
     """Returns the shell command that trains with these overrides."""
-    return f"{command('train')} {shlex.join(overrides)}"
+    return f"{command('train')} {shell_command(overrides)}"
 
 
 @contextmanager

@@ -41,6 +41,7 @@ IGNORED_WARNINGS = (
     ".*`broadcast_buffers` is deprecated.*",  # the oldest supported torch has only this option
     ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # with fp16, the gradient scaler may skip the first step
     ".*recommended to use `self.log\\('val/.*sync_dist.*",  # both metrics are already summed over the ranks
+    ".*callbacks used to create the checkpoint need to be provided.*",  # the run records which ones were removed
     ".*is smaller than the logging interval.*",  # our interval counts the steps of all epochs
 )
 
@@ -169,7 +170,8 @@ def _build_trainer(
 def _record(run: Run, composed: Composed, changed: Changes, resumed: bool) -> None:
     """Records the config in the run's folder, and prepares the folder and the loggers of a resumed run."""
     if run.config.task == "fit":
-        run.folder.record(composed.config, composed.overrides, run.start.step, changed)
+        recorded = [*composed.context, *composed.overrides]
+        run.folder.record(composed.config, recorded, run.start.step, changed)
     if resumed:
         log.info(f"resuming {run.folder} at step {run.start.step}")
         remove_incomplete(run.folder.path)
