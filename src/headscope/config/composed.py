@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from headscope.config.context import context
 from headscope.config.overrides import RESUME, flat
+from headscope.errors import UserError
 from headscope.installed import CONF, command
 
 
@@ -35,6 +36,20 @@ class Composed:
     started: float = 0.0  #: `time.monotonic()` when the process or the job began
     context: Sequence[str] = ()  #: what else the user typed that the run depends on; see `headscope.config.context`
     command: str = ""  #: in Python, the shell command that trains the same; error messages name it
+
+    @property
+    def run_dir(self) -> str:
+        """The folder of the run; raises `UserError` if the config is not one of a run."""
+        try:
+            return str(self.config["paths"]["run_dir"])
+        except (KeyError, TypeError) as e:
+            begin = "a config file for --config-name begins with defaults: [train, _self_]"
+            raise UserError(f"the config has no key paths.run_dir, so it is not the config of a run; {begin}") from e
+
+    @property
+    def recorded(self) -> list[str]:
+        """The words that compose the same config again."""
+        return [*self.context, *self.overrides]
 
 
 def compose_with_hydra(name: str, overrides: Sequence[str]) -> DictConfig:

@@ -23,6 +23,10 @@ def explain(error: BaseException, script: str | None = None, typed: Sequence[str
 
     `script` is "train" or "generate" (None: the running script); `typed` are the overrides (None: the command line).
     """
+    if isinstance(error, ValueError) and str(error).startswith("Unable to configure"):  # raised by Python's logging
+        return f"hydra.job_logging is invalid: {error.__cause__ or error}; leave it out"
+    if isinstance(error, ValueError) and re.match(r"The --resolve flag|Only one of --run", str(error)):
+        return f"{str(error)[0].lower()}{str(error)[1:]}; --help explains the command"
     wrong_type = isinstance(error, ValueError) and "Config group override" in str(error)
     if not (wrong_type or isinstance(error, HydraException | OmegaConfBaseException)):
         return None
@@ -37,6 +41,8 @@ def explain(error: BaseException, script: str | None = None, typed: Sequence[str
     if isinstance(error, OverrideParseException):
         if "=" not in error.override:
             return _no_value(error.override, script)
+        if m := re.fullmatch(r"(.*)=np\.\w+\((.*)\)", error.override):
+            return f"{error.override} is how Python shows a numpy value; write {m[1]}={m[2]}"
         return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
     if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
         return f"the value of {m[1]} has a comma: add -m to sweep over several values, or write a list as [a, b]"

@@ -7,6 +7,7 @@ If a resume changes a key, the new value either takes effect from that step on a
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ CHANGEABLE |= {
 REFUSED = {"data.tokenizer", "data.vocab_size", "feedforward", "init", "model", "optimizer._target_", "position"}
 REFUSED |= {"qk_norm", "seed", "task", "callbacks.early_stopping"}  # Lightning restores the patience of early_stopping
 
+MOST_DIGITS = 400  #: the largest float has 309; Python reads an integer of at most 4,300
+DEEPEST = 20  #: Hydra's parser calls itself for each level
+
 Changes = Mapping[str, tuple[str, str]]  #: the old and the new value of each changed key, as text
 
 
@@ -63,13 +67,29 @@ def quote(text: str) -> str:
     return f"'{inside}'"
 
 
-def refuse_dashes(arguments: Sequence[str]) -> None:
-    """Raises `UserError` if a key was typed with dashes."""
+def refuse_malformed(arguments: Sequence[str]) -> None:
+    """Raises `UserError` for a key with dashes, for a word without a key, and for a value that Hydra cannot parse."""
     for argument in arguments:
-        flag, _, value = argument.partition("=")
-        if flag.startswith("-") and flag not in FLAGS:
-            key = flag.lstrip("-").replace("-", "_")
-            raise UserError(f"there is no option {flag}; keys have no dashes: {key}={value or '…'}")
+        word, _, value = argument.partition("=")
+        if word.startswith("-") and word not in FLAGS:
+            key = word.lstrip("-").replace("-", "_")
+            raise UserError(f"there is no option {word}; keys have no dashes: {key}={value or '…'}")
+        key = word.strip("+~")
+        if not key:
+            raise UserError(f"{argument!r} has no key; write KEY=VALUE, as --help shows")
+        if word.endswith("+") and "=" in argument:
+            raise UserError(f"{word}= is not possible; write {key}=VALUE, or +{key}=VALUE to add a key")
+        if key in TEXTS:
+            continue
+        if max(map(len, re.findall(r"\d+", value)), default=0) > MOST_DIGITS:
+            raise UserError(f"{key} has a number of more than {MOST_DIGITS} digits; use a smaller number")
+        if _depth(value) > DEEPEST:
+            raise UserError(f"{key} has brackets inside brackets, more than {DEEPEST} levels deep; use fewer")
+
+
+def _depth(value: str) -> int:
+    """Returns how many brackets are open at once."""
+    return max(accumulate((c in "[{(") - (c in "]})") for c in value), default=0)
 
 
 def as_text(arguments: Sequence[str]) -> list[str]:

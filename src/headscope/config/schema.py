@@ -9,6 +9,7 @@ import difflib
 import importlib
 import inspect
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import cache, partial
@@ -19,6 +20,8 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from headscope import plugins
+from headscope.config.base_classes import not_implemented
+from headscope.config.overrides import flat
 from headscope.errors import UnknownKey, UserError
 from headscope.installed import CONF, command
 
@@ -38,10 +41,19 @@ def parse(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any] = 
     passes its first two arguments. `choices`, the chosen option of each group, is for the message about incompatible
     options. Raises `UserError`, or `TypeError` if an annotation in our own code cannot be checked.
     """
+    for key, value in flat(config).items():
+        _refuse_huge(key, value)
     try:
         return schema(**_arguments(config, schema, ""))
     except UnknownKey as e:
         raise _conflict(e, choices) from e
+
+
+def _refuse_huge(key: str, value: Any) -> None:
+    """Raises `UserError` for an integer that torch could not store."""
+    for element in value if isinstance(value, list) else [value]:
+        if isinstance(element, int) and abs(element) >= 2**63:
+            raise invalid_value(key, element, f"below {2**63} in size")
 
 
 def _arguments(values: Any, cls: type, at: str, passed: int = 0) -> dict[str, Any]:
@@ -93,6 +105,8 @@ def _is_checked(kind: Any) -> bool:
 def _check(value: Any, kind: Any, at: str) -> Any:
     """Checks a value against the annotation `kind` and returns it; `at` is its dotted key."""
     nullable = NoneType in get_args(kind)
+    if "numpy" in sys.modules and isinstance(value, sys.modules["numpy"].generic):
+        value = value.item()  # a number from a program in Python
     if nullable and value is None:
         return None
     kind = Union[tuple(k for k in get_args(kind) if k is not NoneType)] if nullable else kind  # noqa: UP007
@@ -110,6 +124,9 @@ def _check(value: Any, kind: Any, at: str) -> Any:
         loc, given = max(((error["loc"], error["input"]) for error in errors), key=lambda error: len(error[0]))
         allowed = dict.fromkeys(must_be(error) for error in errors if error["input"] is given)
         index = "".join(f"[{i}]" for i in loc if isinstance(i, int))
+        names = [name for k in (kind, *args) for name in (get_args(k) or [k]) if isinstance(name, str)]
+        if meant := difflib.get_close_matches(str(given), names, n=1):
+            raise invalid_value(at + index, given, f"{' or '.join(allowed)}; did you mean {at}={meant[0]}?") from None
         either = " or ".join([*allowed, *["null"] * (nullable and given is value)])
         raise invalid_value(at + index, given, either) from None
 
@@ -141,9 +158,11 @@ def _resolve(path: str, base: type, at: str) -> type:
         found = getattr(imported(module), name) if path.startswith(allowed) else None
     except (ImportError, AttributeError) as e:
         raise UserError(f"{at}={path} cannot be imported ({e}); it must be {wanted}") from e
-    if isinstance(found, type) and issubclass(found, base) and f"{found.__module__}.".startswith(allowed):
-        return found
-    raise invalid_value(at, path, wanted)
+    if not (isinstance(found, type) and issubclass(found, base) and f"{found.__module__}.".startswith(allowed)):
+        raise invalid_value(at, path, wanted)
+    if lacks := not_implemented(found):
+        raise UserError(f"{at}={path} is a base class, which does not implement {lacks}; use a class below it")
+    return found
 
 
 #: What a value must be, by the type of pydantic's error.
@@ -164,6 +183,7 @@ MUST_BE = {
     "less_than_equal": "at most {le:.10g}",
 }
 
+LONGEST = 200  #: maximum length of a value in a message
 PROBES = "every command describes heads on the same texts; leave the key out, also in a run's .hydra/overrides.yaml"
 #: Keys of earlier versions, and the reason why each was removed.
 REMOVED = {"callbacks.heads.texts": PROBES, "callbacks.heads.longest": PROBES}
@@ -181,7 +201,8 @@ def must_be(error: Any) -> str:
 def invalid_value(key: str, value: Any, allowed: str) -> UserError:
     """Returns the error for a value that is not allowed for a key."""
     given = value if isinstance(value, str) else json.dumps(value, default=str)
-    return UserError(f"{key}={' '.join(given.split())} must be {allowed}")
+    line = " ".join(given.split())
+    return UserError(f"{key}={line[:LONGEST]}{'…' * (len(line) > LONGEST)} must be {allowed}")
 
 
 def unknown_key(key: str, known: Sequence[str]) -> UnknownKey:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 
 from headscope.config.composed import compose_with_hydra, split_off_hydra
 from headscope.config.keys import TrainConfig
-from headscope.config.overrides import FLAGS, as_text, expand_home, refuse_dashes, split
+from headscope.config.overrides import FLAGS, as_text, expand_home, refuse_malformed, split
 from headscope.config.schema import parse
 from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.installed import command
@@ -67,7 +67,7 @@ class Run(Trained):
         return [entry["val_loss"] for entry in self.history]
 
 
-def compose(*overrides: str) -> dict[str, Any]:
+def compose(*overrides: str, **keywords: object) -> dict[str, Any]:
     """Returns the config of a run as nested dicts of plain values, which are resolved and checked.
 
     Downloads, writes and trains nothing; `paths.run_dir` is empty. Other uses of Hydra in this process are not
@@ -84,13 +84,14 @@ def compose(*overrides: str) -> dict[str, Any]:
     Raises:
         UserError: the command line would refuse the overrides, with the same message.
     """
+    _refuse_keywords("compose", keywords)
     with _errors_of_command_line(overrides):
         composed = split_off_hydra(_compose(overrides))
         parse(composed.config, TrainConfig, composed.choices)
         return composed.config
 
 
-def train(*overrides: str) -> Run:
+def train(*overrides: str, **keywords: object) -> Run:
     """Trains a model in this process on one device, and returns its run.
 
     As on the command line, the run's folder is `outputs/DAY/TIME-NAME` or `hydra.run.dir=…`, and `resume=DIR` resumes
@@ -107,6 +108,7 @@ def train(*overrides: str) -> Run:
         KeyboardInterrupt: Ctrl-C or a notebook's stop button; the checkpoint is saved.
     """
     started = time.monotonic()
+    _refuse_keywords("train", keywords)
     if not _training.acquire(blocking=False):
         raise UserError("another run trains in this process; wait until it ends")
     try:
@@ -118,6 +120,13 @@ def train(*overrides: str) -> Run:
         raise SystemExit(128 + e.signum) from e
     finally:
         _training.release()
+
+
+def _refuse_keywords(function: str, keywords: Mapping[str, object]) -> None:
+    """Raises `UserError` for keyword arguments, which cannot name keys with dots."""
+    if keywords:
+        words = ", ".join(repr(f"{key}={value}") for key, value in keywords.items())
+        raise UserError(f"overrides are strings: write headscope.{function}({words})")
 
 
 def _train(typed: Sequence[str], started: float) -> Path:
@@ -157,7 +166,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     for override in overrides:
         if not isinstance(override, str):
             raise UserError(f"{override!r} is not an override; use a string, as in 'seed=1'")
-    refuse_dashes(overrides)
+    refuse_malformed(overrides)
     keys = dict(split(o) for o in overrides)
     if "resume" in keys:
         raise UserError(f"resume={keys['resume']} is for headscope.train; compose returns the config of a new run")

@@ -24,6 +24,7 @@ from headscope.files import remove_incomplete, write_json
 from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
 from headscope.run.folder import RunFolder, State, cleaned_up
 from headscope.run.history import History
+from headscope.run.memory import refuse_too_large
 from headscope.run.processes import outcome, replace_observer
 from headscope.run.recorder import SummaryCallback, recorders
 from headscope.run.start import Start, start
@@ -103,11 +104,12 @@ def prepared(composed: Composed) -> Iterator[Run]:
 
     Raises `UserError` if the config is invalid, or does not fit this machine, the text, an earlier model or the folder.
     """
-    folder = RunFolder(composed.config["paths"]["run_dir"])
+    folder = RunFolder(composed.run_dir)
     with cleaned_up(folder, composed.started):
         config, machine = parse(composed.config, TrainConfig, composed.choices), Machine.here()
         choice = choose(machine, config.trainer)
         _check_processes(composed, config, choice)
+        refuse_too_large(config, choice)
         plugins = launcher_plugins(choice.devices, config.trainer.num_nodes)
         _set_up_process(config, choice)
         first = not rank_zero_only.rank  # type: ignore[attr-defined]
@@ -115,6 +117,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         changed = folder.compare(composed.config, composed.overrides) if resumed else {}
         run_start = start(config, folder, resumed)
         data = run_start.data(config)
+        refuse_too_large(config, choice, len(data.corpus.tokenizer))
         module = run_start.module(composed, config, choice, data.corpus)
         history = History(composed.started, folder)
         trainer = _build_trainer(config, choice, folder, history, len(data.corpus.train), plugins)
@@ -170,8 +173,7 @@ def _build_trainer(
 def _record(run: Run, composed: Composed, changed: Changes, resumed: bool) -> None:
     """Records the config in the run's folder, and prepares the folder and the loggers of a resumed run."""
     if run.config.task == "fit":
-        recorded = [*composed.context, *composed.overrides]
-        run.folder.record(composed.config, recorded, run.start.step, changed)
+        run.folder.record(composed.config, composed.recorded, run.start.step, changed)
     if resumed:
         log.info(f"resuming {run.folder} at step {run.start.step}")
         remove_incomplete(run.folder.path)
