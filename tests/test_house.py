@@ -32,7 +32,15 @@ MAY = {
 HYDRA = {"config", "cli", "sweep", "python"}
 #: Packages that never import Lightning.
 LIGHT = {"model", "portable", "generation", "heads", "render", "show", "checkpoint", "walkthrough", "sweep", "report"}
-SHARED = {"errors", "files", "installed", "plugins", "quoting", "shell", "waiting"}  #: modules that every package may import
+SHARED = {
+    "errors",
+    "files",
+    "installed",
+    "plugins",
+    "quoting",
+    "shell",
+    "waiting",
+}  #: modules that every package may import
 
 
 def imports(path):
