@@ -9,10 +9,9 @@ from headscope.cli import command
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float | None:
     from headscope.cli import lean  # imported here, because --help and --cfg job need neither Lightning nor torch
-    from headscope.config.composed import plain
-    from headscope.config.plain_keys import check_early
+    from headscope.cli.early import refuse_early
 
-    check_early(plain(cfg))
+    refuse_early(cfg)
     lean.import_lightning()
     from headscope.cli.train import train
 
