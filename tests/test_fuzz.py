@@ -11,14 +11,15 @@ from unittest.mock import patch
 import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hypothesis import HealthCheck, given, settings
+from hydra.errors import HydraException
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import headscope
 from headscope.checkpoint.export import export
-from headscope.config.composed import plain
+from headscope.config.composed import known_keys, plain
 from headscope.config.keys import TrainConfig
-from headscope.config.overrides import as_text, as_typed, changes, may_change
+from headscope.config.overrides import as_text, as_typed, changes, is_group, may_change
 from headscope.config.schema import parse
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
@@ -312,6 +313,48 @@ def test_any_change_at_a_resume_is_recorded_or_refused(changed):
     assert found.keys() == different.keys()
     assert all(found[k] == both for k, both in different.items() if not k.endswith("_target_"))
     assert all(may_change(k) for k in found)
+
+
+#: Groups whose option a resume may change, with their options and some keys of these.
+CHOICES = {
+    "callbacks": ("none", "default", "early_stopping"),
+    "schedule": ("constant", "cosine", "linear", "wsd"),
+    "logger": ("none", "csv", "[csv,tensorboard]"),
+    "trainer": ("auto", "cpu"),
+}
+SETTINGS = (
+    *("callbacks.early_stopping.patience=3", "callbacks.samples=null", "~callbacks.samples", "callbacks.progress=null"),
+    *("schedule.warmup_steps=2", "schedule.decay=0.2", "schedule.final=0.1", "+schedule.final=0.2", "~schedule.final"),
+    *("logger.csv.folder=x", "~logger.csv", "trainer.threads=1", "+trainer.max_time=00:01:00:00", "~trainer.max_time"),
+)
+options = st.sampled_from([f"{group}={option}" for group, found in CHOICES.items() for option in found])
+words = st.lists(options | st.sampled_from(SETTINGS), max_size=4, unique_by=lambda o: o.partition("=")[0].lstrip("+~"))
+
+
+def keys_of(overrides):
+    """The keys of a run with these overrides, or None if Hydra refuses them."""
+    try:
+        return known_keys("train", overrides)
+    except HydraException:
+        return None
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(words, words)
+def test_an_option_typed_beside_resume_is_composed_whatever_was_recorded(recorded, typed):
+    """What a new run accepts by itself, a resume accepts over any recorded overrides, and each key has that value."""
+    groups = [o for o in typed if is_group(o.partition("=")[0])]
+    alone = keys_of(groups)
+    assume(keys_of(recorded) is not None)
+    merged = replace_overrides(recorded, groups)
+    found = keys_of(merged)
+    assert found is not None, merged
+    assert replace_overrides(merged, groups) == merged
+    set_before = {o.partition("=")[0].lstrip("+~") for o in recorded}
+    for key, value in alone.items():
+        of_a_typed_group = any(key.startswith(f"{o.partition('=')[0]}.") for o in groups)
+        if of_a_typed_group and not any(f"{key}.".startswith(f"{k}.") for k in set_before - set(CHOICES)):
+            assert found[key] == value
 
 
 #: The first key would wait for other machines, and the second would compile for minutes.

@@ -3,6 +3,7 @@
 Configs and checkpoints use the same check, so that a file cannot contain a value that a config cannot set.
 """
 
+import difflib
 import json
 from functools import cache
 from types import NoneType
@@ -49,6 +50,9 @@ def check_value(value: Any, kind: Any, at: str) -> Any:
         loc, given = max(((error["loc"], error["input"]) for error in errors), key=lambda error: len(error[0]))
         allowed = dict.fromkeys(must_be(error) for error in errors if error["input"] is given)
         index = "".join(f"[{i}]" for i in loc if isinstance(i, int))
+        names = [name for k in (kind, *get_args(kind)) for name in (get_args(k) or [k]) if isinstance(name, str)]
+        if meant := difflib.get_close_matches(str(given), names, n=1):
+            raise invalid_value(at + index, given, f"{' or '.join(allowed)}; did you mean {at}={meant[0]}?") from None
         either = " or ".join([*allowed, *["null"] * (nullable and given is value)])
         raise invalid_value(at + index, given, either) from None
 

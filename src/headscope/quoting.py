@@ -1,4 +1,4 @@
-"""Quotes the arguments of printed commands as a person would, so that they can be pasted into a shell."""
+"""Prints words as a person would type them in a shell."""
 
 import re
 import shlex
@@ -6,32 +6,17 @@ from collections.abc import Sequence
 
 from headscope.config.overrides import TEXTS
 
-SIMPLE = re.compile(r"[\w./-]+", re.ASCII)  #: values that need no quotes in a shell
-#: Values that Hydra reads as a number, a truth value or nothing if they have no quotes.
-NOT_TEXT = re.compile(r"[-+]?[\d.].*|true|false|null|nan|inf|\?\?\?", re.I)
+#: A path or a name in the quotes of `headscope.config.overrides.as_text`, which adds them again to the typed word.
+_QUOTED_TEXT = re.compile(rf"""(\+*(?:{"|".join(map(re.escape, sorted(TEXTS)))})=)'(?!null'|\?\?\?')([^'",\\]+)'""")
 
 
-def command_line(arguments: Sequence[str]) -> str:
-    """Returns arguments of train.py, as recorded or typed, as one line for a shell."""
-    return " ".join(shell_word(without_hydra_quotes(argument)) for argument in arguments)
+def shell_command(words: Sequence[str]) -> str:
+    """Returns the words as one line, which a shell splits into words with the same meaning."""
+    return " ".join(map(_quoted, words))
 
 
-def without_hydra_quotes(override: str) -> str:
-    """Returns `key='value'` as `key=value` if the command line reads both in the same way.
-
-    `config.overrides.as_text` puts the quotes around paths and names that the user typed without them.
-    """
-    typed, _, value = override.partition("=")
-    inside = value[1:-1]
-    if value != f"'{inside}'" or re.search(r"['\\]", inside):
-        return override
-    is_read_as_text = (typed.lstrip("+") in TEXTS and inside != "null") or not NOT_TEXT.fullmatch(inside)
-    return f"{typed}={inside}" if SIMPLE.fullmatch(inside) and is_read_as_text else override
-
-
-def shell_word(text: str) -> str:
-    """Returns a text as one word of a shell, with the fewest quotes: `key='a b'`, `"key='a, b'"`."""
-    key, equals, value = text.partition("=")
-    if "'" not in text:
-        return f"{key}={shlex.quote(value)}" if equals and shlex.quote(key) == key and value else shlex.quote(text)
-    return shlex.quote(text) if re.search(r'["$`\\!]', text) else f'"{text}"'
+def _quoted(word: str) -> str:
+    if typed := _QUOTED_TEXT.fullmatch(word):
+        word = typed[1] + typed[2]
+    can_be_in_double_quotes = not re.search(r'["$`\\!]', word)
+    return f'"{word}"' if "'" in word and can_be_in_double_quotes else shlex.quote(word)

@@ -4,7 +4,6 @@ import argparse
 import errno
 import io
 import os
-import shlex
 import sys
 import unicodedata
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from headscope.errors import FULL, Interrupted, RunFailed, UserError, not_written
+from headscope.quoting import shell_command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,7 @@ def console() -> "Console":
 
 def argument(before: str, path: object) -> str:
     """Returns, for example, `resume=PATH`, quoted for a shell; a leading ~ is protected from expansion."""
-    return shlex.quote(f"{before}{'./' if str(path).startswith('~') else ''}{path}")
+    return shell_command([f"{before}{'./' if str(path).startswith('~') else ''}{path}"])
 
 
 def printable(text: str) -> str:

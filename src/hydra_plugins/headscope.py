@@ -30,16 +30,17 @@ class Processes(Launcher):
         self.n_jobs, self.gpus_per_job = n_jobs, gpus_per_job
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from headscope.config.context import context
         from headscope.sweep.grid_check import refuse_ignored
 
-        self.folder = Path(config.hydra.sweep.dir)
+        self.folder, self.context = Path(config.hydra.sweep.dir), context(config.hydra)
         refuse_ignored(config.hydra)
 
     def pool(self) -> "Pool":
         """Returns the pool that runs the jobs; raises the errors of `Pool`."""
         from headscope.sweep.pool import Pool
 
-        return Pool(self.folder, self.n_jobs, self.gpus_per_job)
+        return Pool(self.folder, self.n_jobs, self.gpus_per_job, self.context)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from headscope.sweep.launcher import launch

@@ -16,7 +16,7 @@ from lightning.pytorch.strategies.launchers import subprocess_script
 
 import headscope
 from headscope.python import training
-from headscope.run.folder import Lock
+from headscope.run.folder import Lock, RunFolder
 from tests.conftest import shell
 
 TINY = (
@@ -185,3 +185,23 @@ def test_a_sweep_is_named_as_one(tmp_path):
         headscope.UserError, match="contains a sweep, which only the command line resumes: python train"
     ):
         headscope.train(f"resume={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("typed", "printed"),
+    [
+        (["seeed=3"], "there is no key seeed; did you mean seed?"),
+        (["schedule.decays=0.1"], "there is no key schedule.decays; did you mean schedule.decay?"),
+        (["position=ropee"], "there is no position=ropee; did you mean position=rope?"),
+        (["~callbacks.sample"], "there is no key callbacks.sample; did you mean callbacks.samples?"),
+        (["trainer.max_steps=two"], "trainer.max_steps=two must be an integer"),
+    ],
+)
+def test_a_mistake_beside_resume_is_named_in_python_too(typed, printed, tmp_path):
+    """The options of the recorded overrides count: only schedule=wsd has schedule.decay."""
+    RunFolder(tmp_path).record({}, ["schedule=wsd", "data=pydoc"])
+    with pytest.raises(headscope.UserError) as refused:
+        headscope.train(f"resume={tmp_path}", *typed)
+    assert str(refused.value).startswith(printed)
+    with pytest.raises(headscope.UserError, match=r"resume=.* is for headscope\.train"):
+        headscope.compose(f"resume={tmp_path}", *typed)

@@ -16,7 +16,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint, Timer
 from headscope.config.composed import Composed, plain
 from headscope.data.windows import IGNORE
 from headscope.errors import UserError
-from headscope.run.execute import prepared, write_summary
+from headscope.run.execute import prepared
+from headscope.run.summary import write_summary
 from headscope.training.hardware import Machine, choose
 from headscope.training.options import TrainerOptions
 from headscope.training.trainer import build_trainer, warn_about_rankings

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from hydra.core.utils import JobReturn, JobStatus
@@ -15,7 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from headscope import shell, waiting
 from headscope.config import composed  # noqa: F401, registers the resolvers
-from headscope.config.overrides import as_text, expand_home, is_key, refuse_dashes, split
+from headscope.config.context import CONFIGS, flags_first
+from headscope.config.overrides import as_text, expand_home, is_key, refuse_malformed, split
 from headscope.errors import FULL, Interrupted, JobsFailed, UserError
 from headscope.run.folder import RunFolder
 from headscope.run.processes import end_with_parent, outcome
@@ -67,9 +68,9 @@ def prepare_arguments(resume: bool = False) -> None:
 
     Exits with 0 if the run to resume has already completed.
     """
-    refuse_dashes(sys.argv[1:])
-    if any(split(o) == ("hydra.job.chdir", "true") for o in sys.argv[1:]):
-        raise UserError("hydra.job.chdir=true would change relative paths, such as checkpoint=…; leave it out")
+    refuse_malformed(sys.argv[1:])
+    sys.argv[1:] = flags_first(sys.argv[1:])
+    _refuse_impossible(sys.argv[1:])
     folder = take("resume") if resume else None
     arguments = as_text(sys.argv[1:])
     if folder is not None:
@@ -77,10 +78,20 @@ def prepare_arguments(resume: bool = False) -> None:
             sys.exit(0)
         arguments = resumed
     several = any(o.startswith("sweep=") and o != "sweep=null" for o in arguments) and "hydra.mode=RUN" not in arguments
-    if resume and several and not any(o.startswith("-") for o in arguments):
+    if resume and several and not any(o.startswith("-") and o.partition("=")[0] not in CONFIGS for o in arguments):
         arguments = ["-m", *arguments]  # a sweep file has values with commas, which Hydra accepts only with -m
-    # Hydra's argument parser accepts -m only before the overrides.
-    sys.argv[1:] = sorted(arguments, key=lambda argument: argument not in ("-m", "--multirun"))
+    sys.argv[1:] = flags_first(arguments)
+
+
+def _refuse_impossible(arguments: Sequence[str]) -> None:
+    """Raises `UserError` for words that Hydra accepts, but that cannot work."""
+    if ("hydra.job.chdir", "true") in map(split, arguments):
+        raise UserError("hydra.job.chdir=true would change relative paths, such as checkpoint=…; leave it out")
+    completes = {"--shell-completion", "-sc"} & set(arguments) and "COMP_LINE" not in os.environ
+    if completes and not any(o.startswith(("install=", "uninstall=")) for o in arguments):
+        raise UserError("--shell-completion needs install=SHELL or uninstall=SHELL, such as install=bash")
+    if {"--cfg=hydra", "--resolve"} <= set(arguments):
+        raise UserError("--cfg hydra cannot be resolved without the job's keys; use --cfg all --resolve -p hydra")
 
 
 def call_and_report(main: Callable[[], Any]) -> None:

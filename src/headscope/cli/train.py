@@ -1,8 +1,6 @@
 """Implements train.py: executes one run with the config that Hydra composed, and logs its results."""
 
 import logging
-import re
-import shlex
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -16,11 +14,13 @@ from omegaconf import DictConfig
 from headscope import installed
 from headscope.cli import command
 from headscope.config.composed import as_data
-from headscope.config.overrides import TEXTS
+from headscope.config.overrides import split
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import write_texts
-from headscope.run.execute import Run, execute
+from headscope.quoting import shell_command
+from headscope.run.execute import execute
 from headscope.run.limits import MAX_STEPS, continued_by, reason
+from headscope.run.summary import Run
 from headscope.shell import argument
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,5 @@ def log_summary(run: Run, summary: dict[str, Any]) -> None:
         log.info(f"  {installed.command('generate')} {best} {override}")
     if any(isinstance(logger, TensorBoardLogger) for logger in run.trainer.loggers):
         log.info(f"  tensorboard --logdir {argument('', folder.parent)}")
-    needless = rf"({'|'.join(TEXTS)})='(?!null')([\w./-]+)'"  # the quotes of `as_text` around a simple path or name
-    again = [re.sub(needless, r"\1=\2", o) for o in summary["overrides"] if not o.startswith("seed=")]
-    log.info(f"  {installed.command('train')} -m {shlex.join([*again, 'seed=1,2,3'])}")
+    again = [o for o in run.folder.overrides() if split(o)[0] != "seed"]
+    log.info(f"  {installed.command('train')} -m {shell_command([*again, 'seed=1,2,3'])}")

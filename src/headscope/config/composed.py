@@ -19,7 +19,9 @@ from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from headscope.config.overrides import RESUME
+from headscope.config.context import context
+from headscope.config.overrides import RESUME, flat
+from headscope.errors import UserError
 from headscope.installed import CONF, command
 from headscope.training.restarts import own_folder
 
@@ -33,31 +35,59 @@ class Composed:
     choices: Mapping[str, Any] = field(default_factory=dict)  #: the chosen option of each group
     resume: str | None = None  #: the folder of the run or sweep to resume, from `resume=DIR`; None for a new run
     started: float = 0.0  #: `time.monotonic()` when the process or the job began
+    context: Sequence[str] = ()  #: what else the user typed that the run depends on; see `headscope.config.context`
     command: str = ""  #: in Python, the shell command that trains the same; error messages name it
+
+    @property
+    def run_dir(self) -> str:
+        """The folder of the run; raises `UserError` if the config is not one of a run."""
+        try:
+            return str(self.config["paths"]["run_dir"])
+        except (KeyError, TypeError) as e:
+            begin = "a config file for --config-name begins with defaults: [train, _self_]"
+            raise UserError(f"the config has no key paths.run_dir, so it is not the config of a run; {begin}") from e
+
+    @property
+    def recorded(self) -> list[str]:
+        """The words that compose the same config again."""
+        return [*self.context, *self.overrides]
 
 
 def compose_with_hydra(name: str, overrides: Sequence[str]) -> DictConfig:
     """Composes the config of a script, including Hydra's own node, without affecting other uses of Hydra.
 
+    Of the flags among the overrides, only `--config-dir=DIR` has an effect.
     `hydra.compose` needs Hydra's global state; the loader does not, but its class is private to Hydra.
     tests/python/test_composing.py fails if the interface of the loader changes.
     """
     if not OmegaConf.has_resolver("now"):
         setup_globals()
+    flags = [o.partition("=") for o in overrides if o.startswith("-")]
+    overrides = [o for o in overrides if not o.startswith("-")]
     base = version.VersionBase.instance()
     before = base.version_base
     version.setbase("1.3")
     try:
-        loader = ConfigLoaderImpl(create_config_search_path(str(CONF)))
+        search_path = create_config_search_path(str(CONF))
+        for folder in (value for flag, _, value in flags if flag == "--config-dir"):
+            search_path.append("command-line", f"file://{folder}")
+        loader = ConfigLoaderImpl(search_path)
         return loader.load_configuration(name, [f"hydra.job.name={name}", *overrides], RunMode.RUN)
     finally:
         base.version_base = before
 
 
+def known_keys(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Returns the unresolved values of the config of a script by dotted key, without Hydra's own node."""
+    tree = cast(dict[str, Any], OmegaConf.to_container(compose_with_hydra(name, overrides)))
+    return flat({key: value for key, value in tree.items() if key != "hydra"})
+
+
 def as_data(cfg: DictConfig, hydra: Any, started: float = 0.0, shell_command: str = "") -> Composed:
     """Returns a job's config as plain data, with the overrides and choices from `hydra`, Hydra's own node."""
     resume = OmegaConf.select(hydra, RESUME.removeprefix("hydra."))
-    return Composed(plain(cfg), list(hydra.overrides.task), dict(hydra.runtime.choices), resume, started, shell_command)
+    overrides, choices = list(hydra.overrides.task), dict(hydra.runtime.choices)
+    return Composed(plain(cfg), overrides, choices, resume, started, context(hydra), shell_command)
 
 
 def split_off_hydra(cfg: DictConfig, run_dir: str = "", started: float = 0.0, shell_command: str = "") -> Composed:

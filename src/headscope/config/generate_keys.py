@@ -7,6 +7,7 @@ from annotated_types import Ge, Lt
 
 from headscope.errors import UserError
 from headscope.generation.sampling import Sampling
+from headscope.training.options import Threads
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class GenerateConfig(Sampling):
     show: Literal["next", "attribution", "attention", "heads", "page"] | None = None
     out: str | None = None
     seed: Annotated[int, Ge(0), Lt(2**32)] = 1
-    threads: Annotated[int, Ge(1)] | None = None
+    threads: Threads | None = None
     paths: RunsPath = RunsPath("outputs")
 
     def __post_init__(self) -> None:

@@ -2,24 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Annotated, Literal
+from functools import cached_property, partial
 
 import torch
-from annotated_types import Ge, Lt
 from lightning import Callback
 from lightning.pytorch.loggers import Logger
 from torch import nn
 from torch.optim import Optimizer
 
+from headscope.config.plain_keys import PlainKeys
 from headscope.data.corpus import Source
 from headscope.errors import UserError
 from headscope.model.feedforward import FeedForward
 from headscope.model.position import Position
 from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import LanguageModel
-from headscope.training.options import TrainerOptions
 from headscope.training.schedule import Schedule
+
+SAMPLED = 8  #: layers in which the options of a model are checked; a layer without weights takes up to 10 ms
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,13 @@ class Paths:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(PlainKeys):
     """The config of a run. The run calls each `Callable` with the arguments in its type; the config sets all others.
 
     Objects that need neither data nor memory are built once here, so that each class checks its options before the run
     starts. Raises `UserError` if two options are incompatible.
     """
 
-    name: str
-    task: Literal["fit", "validate"]
-    checkpoint: str | None
-    init: str | None
-    seed: Annotated[int, Ge(0), Lt(2**32)]
-    batch_size: Annotated[int, Ge(1)]
-    same_batch: bool
     position: Callable[[int, int, int, int | None], Position]
     feedforward: Callable[[int], FeedForward]
     qk_norm: Callable[[], QKNorm]
@@ -52,7 +45,6 @@ class TrainConfig:
     data: Callable[[], Source]
     optimizer: Callable[[nn.Module, bool], Optimizer]
     schedule: Callable[[], Schedule]
-    trainer: TrainerOptions
     callbacks: dict[str, Callable[[], Callback] | None]
     logger: dict[str, Callable[[], Logger] | None]
     paths: Paths
@@ -73,6 +65,15 @@ class TrainConfig:
 
     @cached_property
     def meta_model(self) -> LanguageModel:
-        """The model without weights, for a vocabulary of one token."""
-        with torch.device("meta"):
-            return self.model(1)
+        """The model without weights, for a vocabulary of one token and with at most `SAMPLED` layers."""
+        return self.without_weights(SAMPLED)
+
+    def without_weights(self, layers: int, vocab_size: int = 1) -> LanguageModel:
+        """Returns the model without weights, with at most this many layers."""
+        options = self.model.keywords if isinstance(self.model, partial) else {}
+        fewer = {"n_layers": min(options["n_layers"], layers)} if "n_layers" in options else {}
+        try:
+            with torch.device("meta"):
+                return self.model(vocab_size, **fewer)
+        except RuntimeError as e:  # torch refuses a tensor whose size in bytes is no 64-bit integer
+            raise UserError(f"the model cannot be built: {str(e).splitlines()[0]}; lower the sizes in model.*") from e

@@ -6,14 +6,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from headscope.config.composed import compose_with_hydra
-from headscope.config.overrides import flat, is_key
+from headscope.config.composed import known_keys
+from headscope.config.overrides import is_group, is_key, split
 from headscope.installed import CONF, extra
 from headscope.plugins import conf_folders
 from headscope.training.options import TrainerOptions
@@ -24,6 +23,10 @@ def explain(error: BaseException, script: str | None = None, typed: Sequence[str
 
     `script` is "train" or "generate" (None: the running script); `typed` are the overrides (None: the command line).
     """
+    if isinstance(error, ValueError) and str(error).startswith("Unable to configure"):  # raised by Python's logging
+        return f"hydra.job_logging is invalid: {error.__cause__ or error}; leave it out"
+    if isinstance(error, ValueError) and re.match(r"The --resolve flag|Only one of --run", str(error)):
+        return f"{str(error)[0].lower()}{str(error)[1:]}; --help explains the command"
     wrong_type = isinstance(error, ValueError) and "Config group override" in str(error)
     if not (wrong_type or isinstance(error, HydraException | OmegaConfBaseException)):
         return None
@@ -33,9 +36,13 @@ def explain(error: BaseException, script: str | None = None, typed: Sequence[str
         return _no_option(*m.groups())
     if m := re.search(r"Could not override '([\w.]+)'.*Key '\w+' is not in struct", text):
         return _no_key(m[1], script, typed)
+    if m := re.search(r"Could not delete from config. '([\w.]+)' does not exist", text):
+        return _nothing_to_delete(m[1], script, typed)
     if isinstance(error, OverrideParseException):
         if "=" not in error.override:
             return _no_value(error.override, script)
+        if m := re.fullmatch(r"(.*)=np\.\w+\((.*)\)", error.override):
+            return f"{error.override} is how Python shows a numpy value; write {m[1]}={m[2]}"
         return f"cannot read {error.override!r}; check its brackets, and put quotes inside quotes: \"key='a, b'\""
     if m := re.search(r"Ambiguous value for argument '(.*?)' 1\.", text):
         return f"the value of {m[1]} has a comma: add -m to sweep over several values, or write a list as [a, b]"
@@ -74,9 +81,33 @@ def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
         return f"{key} is not in conf/trainer; add it with +, as in +{key}=…"
     if reason := TrainerOptions.REFUSED.get(key.removeprefix("trainer.")) if key.startswith("trainer.") else None:
         return f"{key} cannot be set: {reason}"
-    groups = [a for a in typed if re.fullmatch(r"\+*[\w/]+=[^,]*", a) and not a.startswith(f"{key}=")]
-    tree = cast(dict[str, Any], OmegaConf.to_container(compose_with_hydra(script, groups)))
-    known = [k for k in flat(tree) if not k.startswith("hydra.")]
+    known = _known(script, typed)
     if key in known:  # the config has the key, so only some options of a sweep lack it
         return f"some of the swept options do not have the key {key}; use a separate sweep for the options that have it"
-    return str(unknown_key(key, [*known, *addable, "prompt", "resume"]))
+    parents = dict.fromkeys(k.rpartition(".")[0] for k in known if "." in k)
+    groups = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "hydra"]
+    groups = groups if script == "train" else []
+    return str(unknown_key(key, [*groups, *parents, *known, *addable, "prompt", "resume"]))
+
+
+def _nothing_to_delete(key: str, script: str, typed: Sequence[str]) -> str:
+    """Returns the message for `~key` if the key has no value or does not exist."""
+    if key in _known(script, typed):
+        return f"{key} is null, so that there is nothing to remove; leave ~{key} out"
+    return _no_key(key, script, typed)
+
+
+def _known(script: str, typed: Sequence[str]) -> dict[str, Any]:
+    """Returns the keys of a script's config with the typed options of groups, and their values."""
+    if script != "train":
+        return known_keys(script, [])
+    chosen = [word for word in typed if word.startswith("--config-dir=") or _chooses_option(word)]
+    try:
+        return known_keys(script, chosen)
+    except HydraException:  # an option does not exist either
+        return known_keys(script, [])
+
+
+def _chooses_option(word: str) -> bool:
+    key, value = split(word)
+    return is_group(key) and not key.startswith("hydra/") and value != "" and "," not in value

@@ -7,11 +7,13 @@ If a resume changes a key, the new value either takes effect from that step on a
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from headscope.errors import UserError
 from headscope.installed import CONF
+from headscope.plugins import conf_folders
 
 #: Keys whose values are paths.
 PATHS = {"checkpoint", "data.path", "hydra.run.dir", "hydra.sweep.dir", "init", "out", "prompt_file"}
@@ -36,6 +38,9 @@ REFUSED = {"data.tokenizer", "data.vocab_size", "feedforward", "init", "model", 
 REFUSED |= {"data.split", "qk_norm", "seed", "task"}
 REFUSED |= {"callbacks.early_stopping.patience"}  # Lightning restores it
 
+MOST_DIGITS = 400  #: the largest float has 309; Python reads an integer of at most 4,300
+DEEPEST = 20  #: Hydra's parser calls itself for each level
+
 Changes = Mapping[str, tuple[str, str]]  #: the old and the new value of each changed key, as text
 
 
@@ -50,19 +55,42 @@ def is_key(word: str, script: str) -> bool:
     return f"\n{word}:" in (CONF / f"{script}.yaml").read_text(encoding="utf-8")
 
 
+def is_group(key: str) -> bool:
+    """Whether a key is a config group, such as `position`."""
+    group = key.partition("@")[0]
+    folders = (CONF, *conf_folders())
+    return bool(re.fullmatch(r"[\w/-]{1,200}", group)) and any((conf / group).is_dir() for conf in folders)
+
+
 def quote(text: str) -> str:
     """Quotes any text for Hydra's grammar, in which a backslash is special only before a quote."""
     inside = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), text)
     return f"'{inside}'"
 
 
-def refuse_dashes(arguments: Sequence[str]) -> None:
-    """Raises `UserError` if a key was typed with dashes."""
+def refuse_malformed(arguments: Sequence[str]) -> None:
+    """Raises `UserError` for a key with dashes, for a word without a key, and for a value that Hydra cannot parse."""
     for argument in arguments:
-        flag, _, value = argument.partition("=")
-        if flag.startswith("-") and flag not in FLAGS:
-            key = flag.lstrip("-").replace("-", "_")
-            raise UserError(f"there is no option {flag}; keys have no dashes: {key}={value or '…'}")
+        word, _, value = argument.partition("=")
+        if word.startswith("-") and word not in FLAGS:
+            key = word.lstrip("-").replace("-", "_")
+            raise UserError(f"there is no option {word}; keys have no dashes: {key}={value or '…'}")
+        key = word.strip("+~")
+        if not key:
+            raise UserError(f"{argument!r} has no key; write KEY=VALUE, as --help shows")
+        if word.endswith("+") and "=" in argument:
+            raise UserError(f"{word}= is not possible; write {key}=VALUE, or +{key}=VALUE to add a key")
+        if key in TEXTS:
+            continue
+        if max(map(len, re.findall(r"\d+", value)), default=0) > MOST_DIGITS:
+            raise UserError(f"{key} has a number of more than {MOST_DIGITS} digits; use a smaller number")
+        if _depth(value) > DEEPEST:
+            raise UserError(f"{key} has brackets inside brackets, more than {DEEPEST} levels deep; use fewer")
+
+
+def _depth(value: str) -> int:
+    """Returns how many brackets are open at once."""
+    return max(accumulate((c in "[{(") - (c in "]})") for c in value), default=0)
 
 
 def as_text(arguments: Sequence[str]) -> list[str]:
@@ -74,7 +102,7 @@ def as_text(arguments: Sequence[str]) -> list[str]:
         key = typed.lstrip("+")
         is_swept = in_sweep and "," in value and not key.startswith("hydra.")
         is_literal = value in ("", "null", "???") or re.fullmatch(r"'.*'|\".*\"", value, re.S)
-        if (CONF / key).is_dir() and (value.isdigit() or value == "null"):
+        if (value.isdigit() or value == "null") and is_group(key):
             argument = f"{typed}={quote(value)}"  # makes Hydra's error list the options
         if key in TEXTS and not is_swept and not is_literal:
             if key in PATHS:
@@ -101,12 +129,15 @@ def may_change(key: str) -> bool:
 def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[str]) -> Changes:
     """Returns the changes that a resume makes to a config; raises `UserError` if one of them cannot take effect.
 
-    A key that is new in this version of Headscope counts as a change only if it was typed.
+    A key that is new in this version of Headscope, or gone, counts as a change only if it was typed.
     """
     found = {}
+
+    def is_typed(key: str) -> bool:
+        return any(f"{key}.".startswith(f"{t}.") for t in typed)
+
     for key, value in now.items():
-        is_typed = any(key == t or key.startswith(f"{t}.") for t in typed)
-        old = before.get(key, "unset" if is_typed else value)
+        old = before.get(key, "unset" if is_typed(key) else value)
         if key.endswith("_target_"):  # a class may move to another module from one version to the next
             old, value = old.rpartition(".")[2], value.rpartition(".")[2]
         if old == value or key == "paths.run_dir":
@@ -115,6 +146,9 @@ def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[s
             refused = f"{key} cannot change from {old} to {value} when a run is resumed"
             raise UserError(f"{refused}; start a new run from its weights: init=outputs/…/checkpoints/last.ckpt")
         found[key] = old, value
+    for key in sorted(before.keys() - now.keys()):
+        if is_typed(key) and may_change(key.partition(".")[0]):
+            found[key] = before[key], "absent"
     return found
 
 

@@ -8,6 +8,7 @@ message is one line that names the key, the given value and the allowed values.
 import difflib
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from functools import partial
@@ -18,6 +19,8 @@ import yaml
 
 from headscope import plugins
 from headscope.annotations import check_value, invalid_value
+from headscope.config.base_classes import not_implemented
+from headscope.config.overrides import flat
 from headscope.errors import UnknownKey, UserError
 from headscope.installed import CONF, command
 
@@ -37,10 +40,19 @@ def parse(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any] = 
     passes its first two arguments. `choices`, the chosen option of each group, is for the message about incompatible
     options. Raises `UserError`, or `TypeError` if an annotation in our own code cannot be checked.
     """
+    for key, value in flat(config).items():
+        _refuse_huge(key, value)
     try:
         return schema(**_arguments(config, schema, ""))
     except UnknownKey as e:
         raise _conflict(e, choices) from e
+
+
+def _refuse_huge(key: str, value: Any) -> None:
+    """Raises `UserError` for an integer that torch could not store."""
+    for element in value if isinstance(value, list) else [value]:
+        if isinstance(element, int) and abs(element) >= 2**63:
+            raise invalid_value(key, element, f"below {2**63} in size")
 
 
 def _arguments(values: Any, cls: type, at: str, passed: int = 0) -> dict[str, Any]:
@@ -92,6 +104,8 @@ def _is_checked(kind: Any) -> bool:
 def _check(value: Any, kind: Any, at: str) -> Any:
     """Checks a value against the annotation `kind` and returns it; `at` is its dotted key."""
     annotation, nullable = kind, NoneType in get_args(kind)
+    if "numpy" in sys.modules and isinstance(value, sys.modules["numpy"].generic):
+        value = value.item()  # a number from a program in Python
     if nullable and value is None:
         return None
     kind = Union[tuple(k for k in get_args(kind) if k is not NoneType)] if nullable else kind  # noqa: UP007
@@ -125,9 +139,11 @@ def _resolve(path: str, base: type, at: str) -> type:
         found = getattr(imported(module), name) if path.startswith(allowed) else None
     except (ImportError, AttributeError) as e:
         raise UserError(f"{at}={path} cannot be imported ({e}); it must be {wanted}") from e
-    if isinstance(found, type) and issubclass(found, base) and f"{found.__module__}.".startswith(allowed):
-        return found
-    raise invalid_value(at, path, wanted)
+    if not (isinstance(found, type) and issubclass(found, base) and f"{found.__module__}.".startswith(allowed)):
+        raise invalid_value(at, path, wanted)
+    if lacks := not_implemented(found):
+        raise UserError(f"{at}={path} is a base class, which does not implement {lacks}; use a class below it")
+    return found
 
 
 PROBES = "every command describes heads on the same texts; leave the key out, also in a run's .hydra/overrides.yaml"

@@ -2,35 +2,30 @@
 
 import logging
 import os
-import random
-import shlex
 import signal
 import threading
 import time
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-import numpy as np
-import torch
 from omegaconf import DictConfig
 
 from headscope.config.composed import compose_with_hydra, split_off_hydra
 from headscope.config.keys import TrainConfig
-from headscope.config.overrides import FLAGS, as_text, expand_home, refuse_dashes, split
+from headscope.config.overrides import FLAGS, as_text, expand_home, refuse_malformed, split
 from headscope.config.schema import parse
 from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.installed import command
 from headscope.python.arguments import absolute_path, with_absolute_path
+from headscope.python.process import process_restored
 from headscope.python.trained import Trained
+from headscope.quoting import shell_command
 from headscope.run.console import ConsoleHandler
 from headscope.run.execute import execute
 from headscope.run.folder import RunFolder
 from headscope.run.processes import outcome
-from headscope.run.signals import handlers_restored
 from headscope.sweep.jobs import MANIFEST
 from headscope.sweep.resume import resume_overrides
 
@@ -75,7 +70,7 @@ class Run(Trained):
         return files
 
 
-def compose(*overrides: str) -> dict[str, Any]:
+def compose(*overrides: str, **keywords: object) -> dict[str, Any]:
     """Returns the config of a run as nested dicts of plain values, which are resolved and checked.
 
     Downloads, writes and trains nothing; `paths.run_dir` is empty. Other uses of Hydra in this process are not
@@ -92,13 +87,14 @@ def compose(*overrides: str) -> dict[str, Any]:
     Raises:
         UserError: the command line would refuse the overrides, with the same message.
     """
+    _refuse_keywords("compose", keywords)
     with _errors_of_command_line(overrides):
         composed = split_off_hydra(_compose(overrides))
         parse(composed.config, TrainConfig, composed.choices)
         return composed.config
 
 
-def train(*overrides: str) -> Run:
+def train(*overrides: str, **keywords: object) -> Run:
     """Trains a model in this process on one device, and returns its run.
 
     As on the command line, the run's folder is `outputs/DAY/TIME-NAME` or `hydra.run.dir=…`, and `resume=DIR` resumes
@@ -115,10 +111,11 @@ def train(*overrides: str) -> Run:
         KeyboardInterrupt: Ctrl-C or a notebook's stop button; the checkpoint is saved.
     """
     started = time.monotonic()
+    _refuse_keywords("train", keywords)
     if not _training.acquire(blocking=False):
         raise UserError("another run trains in this process; wait until it ends")
     try:
-        with _errors_of_command_line(overrides), _process_restored():
+        with process_restored():
             return Run(_train(overrides, started))
     except Interrupted as e:
         if e.signum == signal.SIGINT:
@@ -128,27 +125,43 @@ def train(*overrides: str) -> Run:
         _training.release()
 
 
+def _refuse_keywords(function: str, keywords: Mapping[str, object]) -> None:
+    """Raises `UserError` for keyword arguments, which cannot name keys with dots."""
+    if keywords:
+        words = ", ".join(repr(f"{key}={value}") for key, value in keywords.items())
+        raise UserError(f"overrides are strings: write headscope.{function}({words})")
+
+
 def _train(typed: Sequence[str], started: float) -> Path:
     """Trains, and returns the folder of the completed run."""
-    overrides, shell_command = typed, _shell_command([str(o) for o in typed])
+    typed_command = _shell_command([str(o) for o in typed])
+    with _errors_of_command_line(typed):
+        overrides = _with_recorded(typed, typed_command)
+    if isinstance(overrides, Path):
+        return overrides
+    with _errors_of_command_line(overrides):
+        cfg = _compose(overrides)
+        if cfg.task == "validate":
+            raise UserError(f"task=validate is for the command line: {typed_command}; in Python, use load(…).loss(…)")
+        folder = absolute_path(cfg.hydra.run.dir)
+        os.environ.update(cfg.hydra.job.env_set)  # as Hydra does for a job
+        with _logged(folder / "train.log"):
+            execute(split_off_hydra(cfg, str(folder), started, typed_command))
+    return folder
+
+
+def _with_recorded(typed: Sequence[str], typed_command: str) -> Sequence[str] | Path:
+    """Returns the overrides of a run, with those recorded in the folder in `resume=DIR`; the folder if it completed."""
     known = dict(split(o) for o in typed if isinstance(o, str))
-    if "resume" in known:
-        earlier = expand_home(known["resume"])
-        if (Path(earlier) / MANIFEST).exists():
-            raise UserError(f"{earlier} contains a sweep, which only the command line resumes: {shell_command}")
-        resumed = resume_overrides(earlier, as_text([o for o in typed if split(o)[0] != "resume"]))
-        if resumed is None:
-            return absolute_path(earlier)
-        overrides = resumed
     if "paths.run_dir" in known:
         raise UserError("paths.run_dir cannot be set; use hydra.run.dir=…")
-    cfg = _compose(overrides)
-    if cfg.task == "validate":
-        raise UserError(f"task=validate is for the command line: {shell_command}; in Python, use load(…).loss(…)")
-    folder = absolute_path(cfg.hydra.run.dir)
-    with _logged(folder / "train.log"):
-        execute(split_off_hydra(cfg, str(folder), started, shell_command))
-    return folder
+    if "resume" not in known:
+        return typed
+    earlier = expand_home(known["resume"])
+    if (Path(earlier) / MANIFEST).exists():
+        raise UserError(f"{earlier} contains a sweep, which only the command line resumes: {typed_command}")
+    resumed = resume_overrides(earlier, as_text([o for o in typed if split(o)[0] != "resume"]))
+    return absolute_path(earlier) if resumed is None else resumed
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
@@ -156,8 +169,10 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     for override in overrides:
         if not isinstance(override, str):
             raise UserError(f"{override!r} is not an override; use a string, as in 'seed=1'")
-    refuse_dashes(overrides)
+    refuse_malformed(overrides)
     keys = dict(split(o) for o in overrides)
+    if "resume" in keys:
+        raise UserError(f"resume={keys['resume']} is for headscope.train; compose returns the config of a new run")
     many = keys.get("sweep", "null") != "null" or keys.get("hydra.mode", "RUN") != "RUN"
     if many or {"-m", "--multirun"} & set(overrides):
         raise UserError(f"Python trains one run at a time; {_shell_command(overrides)} trains several")
@@ -168,7 +183,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
 
 def _shell_command(overrides: Sequence[str]) -> str:
     """Returns the shell command that trains with these overrides."""
-    return f"{command('train')} {shlex.join(overrides)}"
+    return f"{command('train')} {shell_command(overrides)}"
 
 
 @contextmanager
@@ -181,28 +196,6 @@ def _errors_of_command_line(overrides: Sequence[str]) -> Iterator[None]:
         if code == 1 or isinstance(e, UserError | RunFailed):
             raise
         raise (UserError if code == 2 else RunFailed)(message) from e
-
-
-@contextmanager
-def _process_restored() -> Iterator[None]:
-    """Restores everything that a run sets for the whole process."""
-    loggers = [logging.getLogger(name) for name in ("", "lightning.pytorch", "lightning.fabric")]
-    levels, raising = [logger.level for logger in loggers], logging.raiseExceptions
-    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    generators = random.getstate(), np.random.get_state()
-    try:
-        with patch.dict(os.environ), warnings.catch_warnings(), torch.random.fork_rng(), handlers_restored():
-            yield
-    finally:
-        random.setstate(generators[0])
-        np.random.set_state(generators[1])
-        torch.use_deterministic_algorithms(deterministic)
-        torch.set_num_threads(threads)
-        torch.set_float32_matmul_precision(precision)
-        logging.raiseExceptions = raising
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 @contextmanager

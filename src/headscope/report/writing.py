@@ -9,7 +9,7 @@ import numpy as np
 
 from headscope.files import write_atomically
 from headscope.installed import command
-from headscope.quoting import command_line
+from headscope.quoting import shell_command
 from headscope.render.figures import save, svg
 from headscope.render.pages import render_page
 from headscope.report import tables
@@ -60,7 +60,7 @@ def write_report(folder: Path) -> str:
         "assumptions": assumptions(sweep),
         "figures": [svg(figure) for figure in figures.values()],
         "sections": [section for section in sections if len(section[2]) > 1],
-        "command": f"{command('train')} {command_line(sweep.command)}" if sweep.command else UNKNOWN_COMMAND,
+        "command": f"{command('train')} {shell_command(sweep.command)}" if sweep.command else UNKNOWN_COMMAND,
         "fixed": list(sweep.fixed_settings().items()),
     }
     for name in ("report.html", "report.md", "report.tex"):

@@ -1,10 +1,8 @@
 """Executes one run, from its composed config to its summary. The command line and Python both call `execute`."""
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,43 +14,28 @@ from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
 from headscope.config.overrides import Changes
 from headscope.config.schema import parse
-from headscope.data.datamodule import CorpusData
 from headscope.data.windows import check_divisible
 from headscope.errors import Interrupted, RunFailed, UserError
-from headscope.files import naming, remove_incomplete, write_json
+from headscope.files import naming, remove_incomplete
 from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
-from headscope.run.folder import RunFolder, State, cleaned_up
+from headscope.run.folder import RunFolder, cleaned_up
 from headscope.run.history import History
 from headscope.run.measured import measured_text, with_own_data
+from headscope.run.memory import refuse_too_large
 from headscope.run.needs import Loggers, checked_loggers
 from headscope.run.plausible import why_implausible
 from headscope.run.processes import outcome, replace_observer
 from headscope.run.quiet import hide_needless
-from headscope.run.recorder import SummaryCallback, recorders
+from headscope.run.recorder import recorders
 from headscope.run.signals import handlers_restored
 from headscope.run.split_check import SplitCheck
-from headscope.run.start import SameStart, Start, start
+from headscope.run.start import SameStart, start
+from headscope.run.summary import Run, write_summary
 from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
-from headscope.training.module import LanguageModule
-from headscope.training.trainer import build_trainer, convert_errors, ended_by, launcher_plugins
+from headscope.training.trainer import build_trainer, convert_errors, launcher_plugins
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Run:
-    """The parts of a run."""
-
-    config: TrainConfig
-    folder: RunFolder
-    data: CorpusData
-    module: LanguageModule
-    trainer: Trainer
-    history: History
-    machine: Machine
-    choice: Choice
-    start: Start
 
 
 def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | None = None) -> dict[str, Any]:
@@ -106,11 +89,12 @@ def prepared(composed: Composed) -> Iterator[Run]:
 
     Raises `UserError` if the config is invalid, or does not fit this machine, the text, an earlier model or the folder.
     """
-    folder = RunFolder(composed.config["paths"]["run_dir"])
+    folder = RunFolder(composed.run_dir)
     with cleaned_up(folder, composed.started):
         config, machine = parse(composed.config, TrainConfig, composed.choices), Machine.here()
         choice = choose(machine, config.trainer)
         _check_processes(composed, config, choice)
+        refuse_too_large(config, choice)
         plugins = launcher_plugins(choice.devices, config.trainer.num_nodes)
         _set_up_process(config, choice)
         first = not rank_zero_only.rank  # type: ignore[attr-defined]
@@ -120,6 +104,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         run_start = start(config, folder, resumed)
         config = with_own_data(config, composed, run_start)
         data = run_start.data(config)
+        refuse_too_large(config, choice, len(data.corpus.tokenizer))
         module = run_start.module(composed, config, choice, data.corpus)
         history = History(composed.started, folder)
         own = [SameStart(run_start), history]
@@ -180,74 +165,4 @@ def _record(run: Run, composed: Composed, changed: Changes, resumed: bool) -> No
         for logger in recorders(run.trainer):
             logger.resume_at(run.start.step)  # before the folder's own path is recorded, which a copy does not have yet
     if run.config.task == "fit":
-        run.folder.record(composed.config, composed.overrides, run.start.step, changed)
-
-
-def write_summary(run: Run, status: State) -> dict[str, Any]:
-    """Returns the summary; rank 0 also writes it to `summary.json` in the run's folder."""
-    summary = summarise(run, status)
-    if run.trainer.is_global_zero:
-        try:
-            if run.folder.started:  # otherwise the folder was removed, which `History` has reported
-                write_json(run.folder.summary_file, summary)
-        except (RunFailed, UserError) as e:
-            if status != "failed":
-                raise
-            log.warning("%s", e)  # the command reports the run's own failure instead
-    return summary
-
-
-def summarise(run: Run, status: State) -> dict[str, Any]:
-    """Returns the summary: losses in nats per token, times in seconds, and the origin of the run."""
-    about, corpus = run.module.card["about"], run.data.corpus
-    history, seconds = run.history.history, run.history.train_seconds
-    losses = [h["val_loss"] for h in history]
-    last = losses[-1] if losses else None
-    x, _ = corpus.train.stream(0, range(1), run.data.block_size)  # (1, length of a window)
-    tokens = run.trainer.global_step * run.config.trainer.accumulate_grad_batches * run.config.batch_size * x.shape[1]
-    summary = {
-        "name": about["name"],
-        "status": status,
-        "ended_by": ended_by(run.trainer, run.config.trainer, run.config.callbacks) if status == "completed" else None,
-        "val_loss": last,
-        "best_val_loss": min(losses, default=None),
-        "val_accuracy": run.history.accuracy,
-        "optimum": corpus.optimum,
-        "val_regret": None if last is None or corpus.optimum is None else last - corpus.optimum,
-        "val_bits_per_character": None if last is None else last / math.log(2) / corpus.characters,
-        "train_loss": run.history.train_loss if math.isfinite(run.history.train_loss) else None,
-        "steps": run.trainer.global_step,
-        "parameters": sum(p.numel() for p in run.module.model.parameters()),
-        "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
-        "train_seconds": round(seconds, 3),
-        "wall_seconds": round(run.history.wall_seconds(), 3),
-        "hardware": {
-            "cpu": run.machine.cpu,
-            "cores": run.machine.cores,
-            "gpus": list(run.machine.gpus),
-            "accelerator": run.choice.accelerator,
-            "devices": run.trainer.world_size,
-            "precision": run.choice.precision,
-        },
-        "threads": torch.get_num_threads(),
-        "data": {
-            "name": corpus.name,
-            "sha256": corpus.sha256,
-            "tokens": corpus.tokens,
-            "tokenizer": corpus.tokenizer.unit,
-            "vocab_size": len(corpus.tokenizer),
-            "block_size": run.data.block_size,
-            "note": corpus.note,
-        },
-        "position": about["position"],
-        "overrides": about["overrides"],
-        "changes": run.folder.changes(),
-        "seed": run.config.seed,
-        "commit": about["commit"],
-        "versions": {"headscope": about["version"], "torch": about["torch"]},
-        "history": history,
-    }
-    for callback in run.trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, SummaryCallback):
-            summary |= callback.facts(history)
-    return summary
+        run.folder.record(composed.config, composed.recorded, run.start.step, changed)

@@ -134,9 +134,8 @@ class RunFolder:
 
     def compare(self, config: Mapping[str, Any], overrides: Sequence[str]) -> Changes:
         """Returns the changes that a resume with this config makes; raises `UserError` if one cannot take effect."""
-        known, before = set(self.overrides()), self.config()
-        typed = [split(o)[0] for o in overrides if o not in known]
-        return changes(before, as_typed(config), typed)
+        typed = [split(o)[0] for o in set(self.overrides()).symmetric_difference(overrides)]
+        return changes(self.config(), as_typed(config), typed)
 
     def record(
         self, config: Mapping[str, Any], overrides: Sequence[str], step: int = 0, changed: Changes | None = None

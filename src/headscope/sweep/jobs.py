@@ -85,7 +85,9 @@ class Manifest:
         try:
             content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             jobs = tuple(Job(j["name"], tuple(j["overrides"]), j.get("trial", False)) for j in content["jobs"])
-            return Manifest(tuple(content["command"]), jobs, tuple(content["swept"]))
+            if any(Path(job.name).name != job.name for job in jobs):
+                raise ValueError("a job's folder is outside the sweep's folder")
+            return Manifest(tuple(map(str, content["command"])), jobs, tuple(content["swept"]))
         except FileNotFoundError:
             runs = [RunFolder(p) for p in sorted(folder.glob("*/"), key=lambda p: (len(p.name), p.name))]
             jobs = tuple(Job(run.path.name, tuple(run.overrides())) for run in runs if run.started)

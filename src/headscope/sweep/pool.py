@@ -128,14 +128,15 @@ class Pool:
     """Runs the jobs of a plan, at most `n_jobs` at once (None: as many as the GPUs allow, or one without GPUs).
 
     The first signal is forwarded to the jobs, and the pool waits until they have saved their checkpoints. A second
-    signal kills them. If this process is killed, its jobs end themselves; see `headscope.run.processes`.
+    signal kills them. If this process is killed, its jobs end themselves; see `headscope.run.processes`. Each job gets
+    the words in `context`; see `headscope.config.context`.
     """
 
-    def __init__(self, folder: Path, n_jobs: int | None, gpus_per_job: int) -> None:
+    def __init__(self, folder: Path, n_jobs: int | None, gpus_per_job: int, context: Sequence[str] = ()) -> None:
         check_integer("hydra.launcher.gpus_per_job", gpus_per_job)
         if n_jobs is not None:
             check_integer("hydra.launcher.n_jobs", n_jobs)
-        self.folder, self.gpus_per_job, self.gpus = folder, gpus_per_job, visible_gpus()
+        self.folder, self.context, self.gpus_per_job, self.gpus = folder, context, gpus_per_job, visible_gpus()
         self.n_jobs = n_jobs or max(len(self.gpus) // gpus_per_job, 1)
         if self.gpus and gpus_per_job > 1 and self.n_jobs * gpus_per_job > len(self.gpus):
             needed = f"{self.n_jobs} jobs of {gpus_per_job} GPUs each"
@@ -199,7 +200,8 @@ class Pool:
         if run.started:
             before = set(run.overrides())
             arguments = [f"resume={run.path}", *(o for o in job.overrides if o not in before)]
-        line = [sys.executable, str(Path(sys.argv[0]).resolve()), *arguments]  # the same script as in this process
+        script = str(Path(sys.argv[0]).resolve())
+        line = [sys.executable, script, *self.context, *arguments]  # the same script as in this process
         append_to_log(run, f"{STARTED}{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(line[1:])}")
         environment = dict(os.environ)  # contains HEADSCOPE_PARENT, which names this process
         if self.n_jobs > 1:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from headscope.errors import UserError
 
 Count = Annotated[int, Ge(1)]
+Threads = Annotated[int, Ge(1), Le(1024)]  #: OpenMP ends the process if it cannot start them all
 Unit = Literal["weeks", "days", "hours", "minutes", "seconds"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true", "bf16", 16, 32, 64]
 #: Lightning's short names of precisions, which recorded configs may have.
@@ -41,7 +42,7 @@ class TrainerOptions:
     precision: Precision
     fused: bool | None
     compile: bool | None
-    threads: Count | None
+    threads: Threads | None
     profiler: Literal["simple", "advanced", "pytorch"] | None
     min_steps: Count | None = None
     max_epochs: Count | None = None
