@@ -92,8 +92,7 @@ def draft(model: "LanguageModel") -> "LanguageModel | None":
     time. Only the linear layers differ: their weights have 8 bits, unless the kernel cannot compute their shape.
     """
     weights = list(model.parameters())
-    fits = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in weights)
+    fits = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in weights) and not is_modified(model)
     if not fits or not hasattr(model, "new_cache") or sum(p.numel() for p in weights) < LARGE:
         return None
-    eight_bits = {nn.Linear: lambda layer: layer if layer.in_features % MULTIPLE else EightBitLinear(layer)}
-    return None if is_modified(model) else fast_copy(model, eight_bits)
+    return fast_copy(model, {nn.Linear: lambda layer: layer if layer.in_features % MULTIPLE else EightBitLinear(layer)})
