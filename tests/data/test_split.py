@@ -1,94 +1,40 @@
 """An interleaved split takes its validation text from the whole text; the default split stays as it was."""
 
+import re
+
 import pytest
 import torch
 
-from headscope.data.corpus import TextSource
+from headscope.data.corpus import TextSource, split_sections
 from headscope.data.pydoc import PyDoc
-from headscope.data.split import PieceWindows, difference, sections
 from headscope.data.textfiles import TextFiles
 from headscope.data.tokenizers import CharTokenizer, WordTokenizer
-from headscope.data.windows import IGNORE, TextWindows, TrainBatches
+from headscope.data.windows import TextWindows
+from headscope.run.split_check import difference
 
-SIZES = [(41, 4), (300, 4), (1000, 8), (5003, 7), (100_000, 16), (641, 64), (30_000_000, 64)]
-each_size = pytest.mark.parametrize(("n", "block_size"), SIZES)
-
-
-@each_size
-def test_the_pieces_are_the_whole_text_and_a_tenth_of_it_validates(n, block_size):
-    border = max(n * 9 // 10, n - 2_000_000)
-    train, val = sections(n, border, block_size)
-    assert [i for pair in zip(train, val, strict=True) for piece in pair for i in (piece.start, piece.stop)] == sorted(
-        i for piece in (*train, *val) for i in (piece.start, piece.stop)
-    )
-    assert train[0].start == 0
-    assert val[-1].stop == n
-    assert all(a.stop == b.start for a, b in zip(train, val, strict=True))
-    assert all(b.stop == a.start for a, b in zip(train[1:], val[:-1], strict=True))
-    assert min(map(len, (*train, *val))) > block_size
-    wanted = n - border
-    assert wanted - len(val) < sum(map(len, val)) <= wanted
-    assert len(val) <= 100
-
-
-def windows(n=1000, block_size=8, part=0):
-    """Windows of a text whose tokens are their own positions."""
-    pieces = sections(n, n * 9 // 10, block_size)
-    return PieceWindows(torch.arange(n), pieces[part], block_size), pieces[part]
+each_size = pytest.mark.parametrize("n", [70, 301, 5003])
 
 
 @each_size
-@pytest.mark.parametrize("part", [0, 1])
-def test_no_training_window_crosses_a_border(n, block_size, part):
-    n = min(n, 100_000)
-    found, pieces = windows(n, block_size, part)
-    inside = {i: number for number, piece in enumerate(pieces) for i in piece}
-    for epoch in range(2):
-        x, y = found.stream(epoch, range(epoch * len(found), epoch * len(found) + min(len(found), 3000)), block_size)
-        assert x.shape[1] == block_size
-        assert torch.equal(y, x + 1)
-        for row in torch.cat((x, y[:, -1:]), 1).tolist():
-            assert len({inside[i] for i in row}) == 1
+@pytest.mark.parametrize("sections", [1, 2, 7])
+def test_the_two_texts_have_every_token_once_and_in_order(n, sections):
+    validation = n // 10
+    train, val = split_sections(torch.arange(n), validation, sections)
+    assert torch.equal(torch.cat((train, val)).sort().values, torch.arange(n))
+    for part in (train, val):
+        assert torch.equal(part.sort().values, part)
+        assert (part.diff() > 1).sum() <= sections - 1
+    assert validation - sections < len(val) <= validation
+    assert val[-1] == n - 1
 
 
-@each_size
-@pytest.mark.parametrize("world", [1, 3])
-def test_validation_counts_every_target_once(n, block_size, world):
-    n = min(n, 100_000)
-    found, pieces = windows(n, block_size, 1)
-    seen = []
-    for rank in range(world):
-        for x, y in found.once(4, rank, world):
-            assert torch.equal(y[y != IGNORE], x[y != IGNORE] + 1)
-            seen += y[y != IGNORE].tolist()
-    assert sorted(seen) == [i for piece in pieces for i in piece[1:]]
-    assert found.ids.tolist() == [i for piece in pieces for i in piece]
-
-
-def test_the_first_validation_windows_are_complete():
-    found, _ = windows(10_000, 8, 1)
-    x, y = next(found.once(200))
-    assert (y != IGNORE).all()
-    assert torch.equal(y, x + 1)
-
-
-def test_an_epoch_visits_each_window_once_and_ranks_share_it():
-    found, _ = windows()
-    x, _ = found.stream(3, range(len(found)), 8)
-    assert len({int(i) for i in x[:, 0]}) == len(found)
-    whole = TrainBatches(found, 8, 3, 4).batch(6)[0]
-    shares = [TrainBatches(found, 8, 3, 4, rank=rank, world=2).batch(6)[0] for rank in range(2)]
-    assert torch.equal(torch.cat(shares).sort(0).values, whole.sort(0).values)
-
-
-@pytest.mark.parametrize("n", [20, 103, 1000])
-def test_one_piece_is_read_as_text_is(n):
-    ids = torch.arange(n, dtype=torch.int16)
-    one, text = PieceWindows(ids, [range(n)], 8), TextWindows(ids, 8)
-    assert len(one) == len(text)
-    for ours, theirs in zip((*one.once(4), one.stream(5, range(40), 8)), (*text.once(4), text.stream(5, range(40), 8)),
-                            strict=True):  # fmt: skip
-        assert all(map(torch.equal, ours, theirs))
+@pytest.mark.parametrize(("n", "block_size"), [(41, 4), (81, 4), (300, 4), (1000, 8), (5003, 7), (20, 1), (50_000, 16)])
+def test_a_short_text_has_few_sections(n, block_size):
+    corpus = Text("ab" * (n // 2) + "c" * (n % 2), split="interleaved").load(block_size)
+    sections = int(re.search(r"of each of (\d+) section", corpus.note)[1])
+    assert sections == min(max((n - n * 9 // 10) // (4 * block_size), 1), 100)
+    assert len(corpus.val.ids) > block_size
+    assert len(corpus.train.ids) + len(corpus.val.ids) == n
 
 
 def test_the_default_split_is_the_last_tenth_bit_for_bit():
@@ -107,7 +53,7 @@ def test_an_interleaved_text_validates_on_every_part(source, tmp_path):
     arguments = [str(tmp_path)] if source is TextFiles else []
     corpus = source(*arguments, split="interleaved").load(16)
     assert corpus.sha256 == source(*arguments).load(16).sha256
-    assert corpus.note == f"validates on the last tenth of each of {len(corpus.val.pieces)} sections"
+    assert re.fullmatch(r"validates on the last tenth of each of \d+ sections", corpus.note)
     assert corpus.passages(5, 16).shape == (5, 16)
     text = corpus.tokenizer.decode(corpus.val.ids)
     if source is TextFiles:
@@ -122,8 +68,8 @@ GERMAN = "Der schnelle braune Fuchs springt über den faulen Hund und läuft zur
 class Text(TextSource):
     name = "a text"
 
-    def __init__(self, text, tokenizer="char"):
-        super().__init__(tokenizer)
+    def __init__(self, text, tokenizer="char", split="last"):
+        super().__init__(tokenizer, split=split)
         self.text = text
 
     def read(self):

@@ -174,11 +174,11 @@ def test_every_byte_pair_token_is_shown_as_itself():
 @pytest.mark.parametrize(
     ("token", "shown"),
     [
-        ("\u0301", r"'\u0301' (COMBINING ACUTE ACCENT)"),
-        ("\u20dd", r"'\u20dd' (COMBINING ENCLOSING CIRCLE)"),
-        ("\ufe0f", r"'\ufe0f' (VARIATION SELECTOR-16)"),
-        ("\u200d", r"'\u200d' (ZERO WIDTH JOINER)"),
-        ("\u00a0", r"'\xa0' (NO-BREAK SPACE)"),
+        ("\u0301", r"'\u0301'"),
+        ("\u20dd", r"'\u20dd'"),
+        ("\ufe0f", r"'\ufe0f'"),
+        ("\u200d", r"'\u200d'"),
+        ("\u00a0", r"'\xa0'"),
         ("\r", r"'\r'"),
         ("\udce9", r"'\udce9'"),
         ("\u00e9", "'\u00e9'"),

@@ -32,7 +32,7 @@ def test_one_row_adds_a_tokenizer(tmp_path, monkeypatch):
     text = "To be, or not to BE. " * 20
     (tmp_path / "text.txt").write_text(text)
     made = TextFiles(str(tmp_path / "text.txt"), "lowercase").load(8).tokenizer
-    again = constructor(describe(made), Tokenizer)()
+    again = constructor(describe(made), Tokenizer, "tokenizer")()
     assert type(again) is LowerCase
     assert again.decode(again.encode(text)) == text.lower()
 

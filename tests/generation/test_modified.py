@@ -2,7 +2,6 @@
 
 import copy
 from contextlib import contextmanager
-from itertools import islice
 
 import pytest
 import torch
@@ -12,8 +11,7 @@ from torch.nn.utils import parametrize, prune
 
 from headscope.generation import fast_copies
 from headscope.generation.decode import decode
-from headscope.generation.fast_copies import draft, fast_copy
-from headscope.generation.modified import is_modified
+from headscope.generation.fast_copies import draft, fast_copy, is_modified
 from headscope.generation.sampling import Sampling
 from headscope.model.transformer import TransformerLM
 from tests.generation.test_decode import generators, of, slowly
@@ -100,21 +98,6 @@ def test_a_modified_model_writes_what_it_predicts(modify, large, monkeypatch):
     expected = slowly(model, PROMPT, 30, Sampling(1.0), *generators(5))
     assert expected != before
     assert written(model) == expected
-
-
-@each_way
-@pytest.mark.parametrize("large", [0, fast_copies.LARGE], ids=["draft", "no draft"])
-def test_a_change_between_two_tokens_takes_effect_at_once(modify, large, monkeypatch):
-    monkeypatch.setattr(fast_copies, "LARGE", large)
-    model, n = of(), 7
-    tokens = decode(model, PROMPT[None], 30, Sampling(1.0), generators(5), draft(model))
-    first = [t for (t,) in islice(tokens, n)]
-    modify(model)
-    generator, sampling = generators(5)[0], Sampling(1.0)
-    for _ in first:
-        sampling.noise([generator], 11)
-    expected = slowly(model, torch.cat((PROMPT, torch.tensor(first))), 30 - n, sampling, generator)
-    assert [t for (t,) in tokens] == expected
 
 
 @contextmanager

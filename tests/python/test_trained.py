@@ -111,9 +111,3 @@ def test_a_lost_file_is_one_line(tmp_path):
         headscope.load(tmp_path / "none.ckpt")
     with pytest.raises(headscope.UserError, match="no run was started in"):
         headscope.Run(tmp_path)
-
-
-@pytest.mark.parametrize("use", ["generate", "next", "loss", "heads", "page"])
-def test_an_unknown_character_names_the_checkpoint(use, trained):
-    with pytest.raises(headscope.UserError, match=f"or use another checkpoint than {trained.checkpoint}$"):
-        getattr(trained, use)("the \u4e00")

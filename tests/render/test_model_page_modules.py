@@ -101,8 +101,7 @@ def test_a_link_restores_the_state(tab):
         " const allowed = { sizes: { layers: 2, heads: 3 }, frames: 4, replacements: ['mean', 'zero'] };"
         " return modules.state.fromFragment('#' + link, allowed); })()"
     )
-    assert found["ignored"] == []
-    assert found["values"] == {
+    assert found == {
         "text": text,
         "at": 3,
         "layer": 1,

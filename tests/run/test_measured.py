@@ -74,12 +74,12 @@ def test_data_of_a_typed_experiment_are_used(run, place):
     assert "nats per character on markov; the model was trained on pydoc" in printed
 
 
-def test_data_that_do_not_fit_are_one_line_with_the_checkpoint(run, place):
+def test_data_that_do_not_fit_are_one_line(run, place):
     code, printed = validate(place, run("lines"), "data=pydoc")
     assert code == 2
-    line = printed.splitlines()[-1]
-    assert line.startswith("error: pydoc does not fit the checkpoint's tokenizer: unknown character")
-    assert line.endswith(f"or use another checkpoint than {place}/lines/checkpoints/best.ckpt")
+    assert printed.splitlines()[-1].startswith(
+        "error: pydoc does not fit the checkpoint's tokenizer: unknown character"
+    )
 
 
 def test_a_changed_or_missing_text_is_noticed(run, place):

@@ -68,31 +68,28 @@ def typed(tab):
     return tab.run("document.querySelector('#typed').value")
 
 
-WHOLE = "a whole number of at least 0"
-
-
 @pytest.mark.parametrize(
-    ("field", "given", "message"),
+    ("field", "given", "allowed"),
     [
-        ("temperature", "-3", "The temperature is −3; it must be a number from 0 to 5."),
-        ("temperature", "1e9", "The temperature is 1000000000; it must be a number from 0 to 5."),
-        ("temperature", "", "The temperature is not a number; it must be a number from 0 to 5."),
-        ("top-k", "-1", f"The number of most likely tokens is −1; it must be {WHOLE}."),
-        ("top-k", "2.5", f"The number of most likely tokens is 2.5; it must be {WHOLE}."),
+        ("temperature", "-3", "0.85"),
+        ("temperature", "1e9", "5"),
+        ("temperature", "", "0"),
+        ("top-k", "-1", "0"),
+        ("top-k", "2.5", "3"),
     ],
 )
-def test_a_number_that_is_not_allowed_writes_nothing_and_says_what_is_allowed(tab, opened, field, given, message):
+def test_a_number_that_is_not_allowed_writes_nothing_and_the_browser_says_why(tab, opened, field, given, allowed):
     opened()
     enter(tab, f"#{field}", given)
-    assert text_of(tab, f"#{field}-problem") == message
     for button in ("#write-one", "#write-on"):
         tab.click(button)
         tab.run("new Promise((r) => setTimeout(r, 100))")
         settle(tab)
         assert typed(tab) == SENTENCE
     assert text_of(tab, "#write-on") == "Keep writing"
-    enter(tab, f"#{field}", "1")
-    assert is_hidden(tab, f"#{field}-problem")
+    assert tab.run("document.activeElement.id") == field
+    assert tab.run("document.activeElement.validationMessage")
+    enter(tab, f"#{field}", allowed)
     tab.click("#write-one")
     tab.run("new Promise((r) => setTimeout(r, 100))")
     settle(tab)
@@ -101,26 +98,26 @@ def test_a_number_that_is_not_allowed_writes_nothing_and_says_what_is_allowed(ta
 
 @pytest.mark.parametrize(
     "part",
-    ["at=-1", "at=0x5", "at=", "frame=1e1", "head=L00H0", "head=L2H0", "view=x", "direction=up", "by=", "heat=3"],
+    ["at=-1", "at=0x5", "at=", "frame=1e1", "head=L00H0", "head=L2H0", "view=x", "direction=up", "by=x", "heat=3"],
 )
-def test_a_part_of_a_link_that_is_not_allowed_is_ignored_and_named(tab, opened, part):
+def test_a_part_of_a_link_that_is_not_allowed_is_ignored(tab, opened, part):
+    kept = ("frame", "layer", "head", "view", "direction", "by", "off")
+    opened(fragment="#text=the%20fox")
+    before = tab.run(f"{list(kept)}.map((name) => modules.page.state[name])")
     opened(fragment=f"#text=the%20fox&{part}")
-    assert text_of(tab, "#ignored") == f"Ignored in the link, because this model has no such value: {part}"
     assert text_of(tab, "#tokens") == "the·fox"
     assert tab.run("modules.page.state.at") == 6
-    assert is_hidden(tab, "#ignored") is False
+    assert tab.run(f"{list(kept)}.map((name) => modules.page.state[name])") == before
 
 
 def test_every_head_of_a_link_is_checked(tab, opened):
     opened(fragment="#off=L0H1,L00H1,L0H3,,x,L1H2")
     assert tab.run("modules.page.state.off") == [[0, 1], [1, 2]]
-    assert text_of(tab, "#ignored").endswith(": off=L00H1off=L0H3off=x")
 
 
-def test_the_link_of_a_view_has_no_part_that_is_ignored(tab, opened):
+def test_the_link_of_a_view_has_its_parts(tab, opened):
     opened(fragment="#text=the%20fox&at=3&head=L1H2&off=L0H1&by=mean&view=rollout&direction=to")
     tab.run("new Promise((r) => setTimeout(r, 400))")
-    assert is_hidden(tab, "#ignored")
     found = dict(urllib.parse.parse_qsl(tab.run("location.hash")[1:]))
     assert found.keys() == {"text", "at", "head", "off", "by", "view", "direction"}
 
@@ -156,7 +153,7 @@ def test_the_model_reads_its_opening_token_if_the_text_is_empty(tab, opened):
     [
         ("e\u0301", "U+0301"),
         ("a\u200bb\u00a0c\t", "U+200BU+00A0U+0009"),
-        ("ABCDEFGHIJKLMNOP", "ABCDEFGHIJKL and 4 more"),
+        ("ABCDEFGHIJKLMNOP", "ABCDEFGHIJKL"),
     ],
 )
 def test_an_unknown_character_is_named_visibly(tab, opened, text, shown):

@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import re
 
 import pytest
 import torch
@@ -33,7 +32,7 @@ def answers(caplog, **options):
 
 def test_a_model_that_learns_its_batch_is_a_yes(caplog):
     answer, advice, facts = answers(caplog, steps=150, lr=1e-2)
-    assert answer.startswith("can the model memorise one batch? yes: its loss went from ")
+    assert answer.startswith("can the model memorise one batch? yes: its loss is ")
     assert (
         advice
         == "look next at the data, the regularisation and the number of steps, because the model itself can learn"
@@ -42,18 +41,12 @@ def test_a_model_that_learns_its_batch_is_a_yes(caplog):
     assert facts["batch_loss"] < 0.2
 
 
-def test_a_loss_that_still_falls_needs_more_steps(caplog):
-    answer, advice, facts = answers(caplog, steps=20, lr=3e-3)
+@pytest.mark.parametrize(("steps", "lr"), [(20, 3e-3), (10, 1e-9)])
+def test_a_batch_that_is_not_learnt_needs_steps_or_another_rate(steps, lr, caplog):
+    answer, advice, facts = answers(caplog, steps=steps, lr=lr)
     assert answer.startswith("can the model memorise one batch? no: ")
-    assert advice == "look next at more steps, because the loss still falls: trainer.max_steps=80"
+    assert advice.startswith(f"look next at trainer.max_steps={4 * steps}, optimizer.lr={lr:g} 10 times lower and ")
     assert facts["memorised_batch"] is False
-
-
-def test_a_loss_that_does_not_move_asks_for_another_rate(caplog):
-    answer, advice, _ = answers(caplog, steps=20, lr=1e-9)
-    first, last = re.findall(r"\d\.\d+", answer)[:2]
-    assert first == last
-    assert advice.startswith("look next at optimizer.lr=1e-09: try values 10 times lower and higher")
 
 
 class Cut(TransformerLM):
@@ -114,7 +107,7 @@ def test_the_command_prints_the_answer(steps, said, tmp_path):
     limits = (f"trainer.max_steps={steps}", f"trainer.val_check_interval={steps}", f"hydra.run.dir={tmp_path}/run")
     code, printed = train(*DEBUG, *limits, cwd=tmp_path)
     assert code == 0, printed
-    assert f"can the model memorise one batch? {said}: its loss went from " in printed
+    assert f"can the model memorise one batch? {said}: its loss is " in printed
     assert "\nlook next at " in printed
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["memorised_batch"] is (said == "yes")
@@ -126,11 +119,3 @@ def test_it_changes_no_weight():
     _, with_it = fit(**options, callbacks=[Overfit()])
     for ours, theirs in zip(without.model.parameters(), with_it.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-
-
-def test_a_resumed_run_remembers_its_first_loss():
-    overfit = Overfit()
-    overfit.first, overfit.middle = 4.5, 3.0
-    other = Overfit()
-    other.load_state_dict(overfit.state_dict())
-    assert (other.first, other.middle) == (4.5, 3.0)

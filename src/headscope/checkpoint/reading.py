@@ -55,9 +55,7 @@ def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
     try:
         for recognises, read in FORMATS:
             if recognises(source):
-                loaded = _build(*read(source))
-                loaded.tokenizer.checkpoint = str(path)
-                return loaded
+                return _build(*read(source))
     except UnsupportedModel as e:
         raise UserError(f"{path} cannot be used: {e}") from e
     except UserError:

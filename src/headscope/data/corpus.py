@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from headscope.data.split import PieceWindows, Split, sections
 from headscope.data.tokenizers import TOKENIZERS, CharTokenizer, LineTokenizer, Tokenizer, UnknownToken
 from headscope.data.tokenizers.base import count, tokenize
 from headscope.data.windows import TextWindows, Windows
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     TokenizerName = str
 else:
     TokenizerName = Literal[tuple(TOKENIZERS)]  #: a config accepts the registered names only
+#: `last`: the last tenth of the text is for validation; `interleaved`: the last tenth of each of many sections is.
+Split = Literal["last", "interleaved"]
 VocabSize = Annotated[int, Ge(256), Le(65536)]  #: maximum vocabulary size; only the byte-pair tokenizer uses it
+SECTIONS = 100  #: maximum number of sections of an interleaved split
+SHORTEST = 4  #: minimum number of validation windows per section
 MAX_VALIDATION = 2_000_000  #: maximum number of validation tokens; more would take hours and gain little precision
 
 
@@ -59,8 +63,9 @@ class Source:
 class TextSource(Source):
     """Running text, split by position: the last 10%, at most 2 million tokens, is for validation.
 
-    With `split` interleaved, the text is first cut into many sections, and each section is split in this way. No window
-    crosses a border. The vocabulary covers the whole text, and therefore includes characters that occur only in the
+    With `split` interleaved, the text is first cut into sections, and each section is split in this way. The training
+    parts of all sections, one after the other, are then the training text; likewise for validation. No window is in
+    both texts. The vocabulary covers the whole text, and therefore includes characters that occur only in the
     validation split.
     """
 
@@ -75,7 +80,7 @@ class TextSource(Source):
 
     def load(self, block_size: int, tokenizer: Tokenizer | None = None) -> Corpus:
         if isinstance(tokenizer, LineTokenizer):  # in running text, a newline is an ordinary character
-            tokenizer = tokenizer.as_kind(CharTokenizer)
+            tokenizer = CharTokenizer(vocab=tokenizer.vocab)
         (tokenizer or self.kind).ready()
         with name_text_in_errors(self.name):
             tokenizer, ids, sha256 = self.encode(tokenizer or self.kind)
@@ -88,14 +93,11 @@ class TextSource(Source):
                 f"{self.name} is too short: it has {count(n, tokenizer.unit)}, and model.block_size={block_size} needs"
                 f" at least {10 * block_size + 1:,}; use more text{shorter}"
             )
-        train: TextWindows | PieceWindows
-        val: TextWindows | PieceWindows
-        if self.split == "last":
-            (train, val), note = (TextWindows(part, block_size) for part in (ids[:border], ids[border:])), ""
-        else:
-            pieces = sections(n, border, block_size)
-            train, val = (PieceWindows(ids, part, block_size) for part in pieces)
-            note = f"validates on the last tenth of each of {count(len(pieces[1]), 'section')}"
+        sections = 1
+        if self.split == "interleaved":
+            sections = min(max((n - border) // (SHORTEST * block_size), 1), SECTIONS)
+        train, val = (TextWindows(part, block_size) for part in split_sections(ids, n - border, sections))
+        note = "" if self.split == "last" else f"validates on the last tenth of each of {count(sections, 'section')}"
         characters = len(tokenizer.decode(val.ids.tolist())) / len(val.ids)
         return Corpus(self.name, sha256, n, tokenizer, train, val, characters, note)
 
@@ -103,6 +105,12 @@ class TextSource(Source):
         """Returns the tokenizer (built from the text if a class is given), and the ids (N,) and sha256 of the text."""
         text = self.read()
         return *tokenize(text, tokenizer, self.vocab_size), hashlib.sha256(text.encode()).hexdigest()
+
+
+def split_sections(ids: Tensor, validation: int, sections: int) -> tuple[Tensor, Tensor]:
+    """Returns the training text and the validation text, which has about `validation` tokens: the ends of sections."""
+    parts, length = ids.tensor_split(sections), validation // sections
+    return torch.cat([part[:-length] for part in parts]), torch.cat([part[-length:] for part in parts])
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Lines(Source):
                 f" use a checkpoint that was trained on characters, or train on {self.name} without one"
             )
         with name_text_in_errors(self.name):
-            tokenizer, ids = tokenize(text, tokenizer.as_kind(LineTokenizer) if tokenizer else LineTokenizer)
+            tokenizer, ids = tokenize(text, LineTokenizer(vocab=tokenizer.vocab) if tokenizer else LineTokenizer)
         newlines = (ids == tokenizer.encode("\n")).nonzero().flatten()  # (L + 1,) for L lines
         order = torch.randperm(len(lines), generator=torch.Generator().manual_seed(0))
         border = len(lines) - max(len(lines) // 10, 1)

@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from headscope.data.corpus import Corpus, TextSource, TokenizerName, VocabSize
+from headscope.data.corpus import Corpus, Split, TextSource, TokenizerName, VocabSize
 from headscope.data.pydoc import PyDoc
-from headscope.data.split import Split
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.files import write_atomically

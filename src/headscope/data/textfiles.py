@@ -18,9 +18,8 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from headscope.data.corpus import TextSource, TokenizerName, VocabSize
+from headscope.data.corpus import Split, TextSource, TokenizerName, VocabSize
 from headscope.data.decoding import NotText, Unreadable, file_pieces, printable, read_text
-from headscope.data.split import Split
 from headscope.data.tokenizers import Tokenizer
 from headscope.data.tokenizers.base import between_tokens, count, smallest_dtype
 from headscope.errors import UserError, not_written

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from headscope.generation.fast_copies import fast_copy
-from headscope.generation.modified import Fingerprint
 from headscope.generation.sampling import Draws, Sampling
 
 if TYPE_CHECKING:
@@ -47,8 +46,7 @@ def decode(
     """Draws tokens, and yields the next tokens of the B texts as soon as they are known.
 
     The tokens of a text depend only on the model, the prompt and the generator of this text, up to rounding of sums.
-    They do not depend on the other texts or on the draft. If the caller modifies the model between two tokens, later
-    tokens come from the modified model, which reads the whole context again.
+    They do not depend on the other texts or on the draft.
 
     Args:
         model: in eval mode; reads each token once if it has a method `new_cache`, else the whole context each time.
@@ -61,23 +59,19 @@ def decode(
     Raises:
         UserError: on iteration, if the logits are not finite.
     """
-    seen = Fingerprint(model)
     read = fast_copy(model)
+    guess = draft or read
     new_cache = getattr(model, "new_cache", None)
     cache = [new_cache()] if new_cache else []  # the second argument of `forward`, if there is one
     draw = Draws(sampling, generators)
     length, end = prompts.shape[1], prompts.shape[1] + max_new_tokens
     ids = torch.cat((prompts, prompts.new_zeros(len(prompts), max_new_tokens)), 1)  # (B, N + max_new_tokens)
     cached_from = -1  # the position at which the context in the cache starts
-    outdated = False  # whether the caller has modified the model since the last token
     while length < end:
-        if outdated:
-            seen, read, draft, cached_from = Fingerprint(model), fast_copy(model), None, -1
         begin = context_start(length, model.block_size)
         rebuild, cached_from = begin != cached_from or not cache, begin
         first = begin if rebuild else length - 1  # earlier tokens of the context are in the cache
         stop = length if rebuild or not draft else min(length + MAX_GUESSES, end - 1, begin + model.block_size)
-        guess = draft or read
         for at in range(length, stop):
             ids[:, at : at + 1] = draw(guess(ids[:, at - 1 : at], *cache), at - length)
         _truncate(cache, first - begin)
@@ -86,13 +80,10 @@ def decode(
         correct = drawn[:, :-1] == ids[:, length:stop].to(drawn)
         new = drawn[:, : int(correct.all(0).cumprod(0).sum()) + 1]  # up to the first wrong guess in any text
         ids[:, length : length + new.shape[1]] = new
-        for tokens in new.T.tolist():
-            length += 1
-            draw.advance(1)
-            yield tokens
-            if outdated := seen.is_outdated():
-                break  # the remaining tokens are drawn again
+        length += new.shape[1]
+        draw.advance(new.shape[1])
         _truncate(cache, length - 1 - begin)
+        yield from new.T.tolist()
 
 
 def _truncate(cache: list[Any], length: int) -> None:

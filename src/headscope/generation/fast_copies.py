@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
-
-from headscope.generation.modified import is_modified
+from torch.nn.modules import module as torch_module
 
 if TYPE_CHECKING:
     from headscope.model.transformer import LanguageModel
@@ -28,12 +27,27 @@ def fast_copy(model: M, replace: Mapping[type[nn.Module], Callable[[Any], nn.Mod
     directly, and weights and submodules are plain attributes.
 
     The copy of a model in eval mode has no dropout layers and stays in eval mode. Compiled modules run uncompiled. A
-    modified model (`is_modified`) is returned unchanged, so that its hooks and replaced parts are called. `replace`
-    maps the class of a submodule to a function that returns its replacement.
+    modified model (`is_modified`) is returned unchanged. `replace` maps the class of a submodule to a function that
+    returns its replacement.
     """
     if is_modified(model):
         return model
     return cast(M, _copy(model, replace or {}))
+
+
+def is_modified(model: nn.Module) -> bool:
+    """Whether calling a part of the model does more than run the `forward` of its class.
+
+    This is so if there are hooks, of a part or of all modules, or if a part has a `forward` of its own
+    (`model.head.forward = patched`) or a class with its own `__call__`.
+    """
+    return torch_module._has_any_global_hook() or any(  # type: ignore[no-untyped-call]
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or "forward" in vars(module)
+        or type(module).__call__ is not nn.Module.__call__
+        for module in model.modules()
+    )
 
 
 def _copy(module: Any, replace: Mapping[type[nn.Module], Callable[[Any], nn.Module]]) -> Any:
@@ -78,9 +92,7 @@ def draft(model: "LanguageModel") -> "LanguageModel | None":
     time. Only the linear layers differ: their weights have 8 bits, unless the kernel cannot compute their shape.
     """
     weights = list(model.parameters())
-    fits = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in weights)
+    fits = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in weights) and not is_modified(model)
     if not fits or not hasattr(model, "new_cache") or sum(p.numel() for p in weights) < LARGE:
-        return None
-    if is_modified(model):
         return None
     return fast_copy(model, {nn.Linear: lambda layer: layer if layer.in_features % MULTIPLE else EightBitLinear(layer)})

@@ -1,17 +1,22 @@
-"""Warns at a validation if the validation text is of another kind than the training text."""
+"""Warns at a validation if the validation text is of another kind than the training text.
+
+Shapes: N tokens.
+"""
 
 import logging
 
+import torch
 from lightning import Trainer
+from torch import Tensor
 
-from headscope.data.datamodule import CorpusData
-from headscope.data.split import difference
 from headscope.data.windows import TextWindows
 from headscope.training.module import Callback, LanguageModule
 
 log = logging.getLogger(__name__)
 
 LARGE = 0.25  #: nats per token; a smaller difference does not matter, and occurs between chapters of one text
+BUCKETS = 2048  #: number of classes into which `difference` sorts pairs of tokens
+SAMPLE = 1_000_000  #: maximum number of tokens that `difference` counts in each part of a text
 
 
 class SplitCheck(Callback):
@@ -21,17 +26,41 @@ class SplitCheck(Callback):
         self._is_done = False
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if trainer.state.fn != "fit" or not trainer.is_global_zero or self._is_done or not isinstance(data, CorpusData):
+        if self._is_done or trainer.state.fn != "fit" or not trainer.is_global_zero:
             return
-        self._is_done, corpus = True, data.corpus
+        self._is_done, corpus = True, trainer.datamodule.corpus  # type: ignore[attr-defined]
         if not isinstance(corpus.train, TextWindows) or not isinstance(corpus.val, TextWindows):
             return
-        nats = difference(corpus.train.ids, corpus.val.ids)
-        if nats > LARGE:
+        if (nats := difference(corpus.train.ids, corpus.val.ids)) > LARGE:
             train, val = module.step_loss.item(), trainer.callback_metrics["val/loss"].item()
             log.warning(
                 f"train/loss {train:.4f} and val/loss {val:.4f} are for different kinds of text: the last tenth of"
                 f" {corpus.name}, which is for validation, differs from the rest by about {nats:.2f} nats per"
                 f" {corpus.tokenizer.unit}; to check, compare with a new run with data.split=interleaved"
             )
+
+
+def difference(train: Tensor, val: Tensor) -> float:
+    """Returns by how much a validation text (N,) differs from the training text, in nats per token; 0 if it does not.
+
+    Compares the frequencies of pairs of tokens by their relative entropy: of the validation text and the training text,
+    and, as a baseline, of each ninth of the training text and its other ninths. The result is the first minus the
+    median of the baseline if it is at least twice the median. Random differences between small texts therefore cancel.
+    """
+    *ninths, last = (_pairs(part) for part in (*train.tensor_split(9), val))
+    whole = torch.stack(ninths).sum(0)
+    baseline = torch.stack([_relative_entropy(part, whole - part) for part in ninths]).median().item()
+    found = _relative_entropy(last, whole).item()
+    return found - baseline if found >= 2 * baseline else 0.0
+
+
+def _pairs(ids: Tensor) -> Tensor:
+    """Returns how often each class of pairs of successive tokens occurs, (BUCKETS,)."""
+    ids = ids[:SAMPLE].long()
+    return torch.bincount((ids[:-1] * 1_000_003 + ids[1:] * 7919) % BUCKETS, minlength=BUCKETS).double()
+
+
+def _relative_entropy(counts: Tensor, reference: Tensor) -> Tensor:
+    """Returns the relative entropy of two distributions in nats, with one added to each count of the reference."""
+    p, q = counts / counts.sum().clamp(min=1), (reference + 1) / (reference + 1).sum()
+    return torch.xlogy(p, p / q).sum()

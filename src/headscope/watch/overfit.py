@@ -4,6 +4,7 @@ Shapes: B batch, T positions.
 """
 
 import logging
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,75 +13,54 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from headscope.data.datamodule import CorpusData
-from headscope.data.windows import IGNORE, Batch
-from headscope.model.transformer import LanguageModel
+from headscope.data.windows import IGNORE
 from headscope.run.recorder import SummaryCallback
 from headscope.training.module import LanguageModule, token_loss
 
 log = logging.getLogger(__name__)
 
-NEAR = 0.05  #: part of the distance from the first loss to the lowest possible one that may remain
-FALLING = 0.9  #: a loss below this fraction of the loss after half of the steps is still falling
+NEAR = 0.05  #: part of the distance from the loss of a uniform guess to the lowest possible loss that may remain
 LISTED = 3  #: names of weights in a message
 
 
 class Overfit(SummaryCallback):
-    """Measures the loss on the batch on which the run trains, and says at the end whether the model has memorised it.
+    """Says at the end of the run whether the model has memorised the batch on which every step trains.
 
-    The losses are measured without dropout. The lowest possible loss is above 0 if a context in the batch has several
+    The loss is measured without dropout. The lowest possible loss is above 0 if a context in the batch has several
     continuations.
     """
 
     def __init__(self) -> None:
-        self.first: float | None = None  #: the loss before the first step, in nats per token
-        self.middle: float | None = None  #: the loss after half of the steps
         self.found: dict[str, Any] = {}
 
-    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        if self.first is None:
-            self.first = self._measure(trainer, module)
-
-    def on_train_batch_end(
-        self, trainer: Trainer, module: LanguageModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if module.step_ended and module.step_ended == trainer.max_steps // 2:
-            self.middle = self._measure(trainer, module)
-
     def on_train_end(self, trainer: Trainer, module: LanguageModule) -> None:
-        x, y = _batch(trainer, module)
-        loss, floor = self._measure(trainer, module), lowest_loss(x, y, getattr(module.model, "context", x.shape[1]))
-        first = self.first or loss
-        memorised = loss - floor <= NEAR * max(first - floor, 0.0)
+        batch = trainer.datamodule.train_dataloader().batch(0)  # type: ignore[attr-defined]
+        x, y = (part.to(module.device) for part in batch)  # (B, T) each, this process's part of the batch
+        logits = module.model.eval()(x)
+        nats = token_loss(logits, y)
+        loss, guess = nats.item(), math.log(logits.shape[-1])
+        floor = lowest_loss(x, y, getattr(module.model, "context", x.shape[1]))
+        memorised = loss - floor <= NEAR * (guess - floor)
         self.found = {"memorised_batch": memorised, "batch_loss": loss, "lowest_batch_loss": floor}
-        losses = f"its loss went from {first:.4f} to {loss:.4f}, and the lowest possible loss is {floor:.4f} nats"
-        log.info(f"can the model memorise one batch? {'yes' if memorised else 'no'}: {losses}")
-        log.info(f"look next at {self._advice(trainer, module, memorised, loss)}")
-
-    def _advice(self, trainer: Trainer, module: LanguageModule, memorised: bool, loss: float) -> str:
-        if memorised:
-            return "the data, the regularisation and the number of steps, because the model itself can learn"
-        idle = _without_gradient(module.model, _batch(trainer, module))
-        if idle:
-            names = ", ".join(idle[:LISTED]) + ", …" * (len(idle) > LISTED)
-            return f"the weights that no gradient reaches, which do not learn: {names}"
+        weights = {name: p for name, p in module.model.named_parameters() if p.requires_grad}
+        gradients = torch.autograd.grad(nats, [*weights.values()], allow_unused=True)
+        learning = {name for name, g in zip(weights, gradients, strict=True) if g is not None and g.any()}
+        idle = [name for name, _ in module.model.named_parameters() if name not in learning]
         lr = trainer.optimizers[0].param_groups[0]["initial_lr"]
-        if self.middle is not None and loss < FALLING * self.middle:
-            return f"more steps, because the loss still falls: trainer.max_steps={4 * trainer.max_steps}"
-        return f"optimizer.lr={lr:g}: try values 10 times lower and higher, then a larger model, then the model's code"
-
-    @torch.no_grad()
-    def _measure(self, trainer: Trainer, module: LanguageModule) -> float:
-        return _loss(module.model, _batch(trainer, module)).item()
+        if memorised:
+            advice = "the data, the regularisation and the number of steps, because the model itself can learn"
+        elif idle:
+            names = ", ".join(idle[:LISTED]) + ", …" * (len(idle) > LISTED)
+            advice = f"the weights that no gradient reaches, which do not learn: {names}"
+        else:
+            steps = f"trainer.max_steps={4 * trainer.max_steps}"
+            advice = f"{steps}, optimizer.lr={lr:g} 10 times lower and higher, a larger model, then the model's code"
+        losses = f"its loss is {loss:.4f}, the lowest possible is {floor:.4f}, and a uniform guess has {guess:.4f} nats"
+        log.info(f"can the model memorise one batch? {'yes' if memorised else 'no'}: {losses}")
+        log.info(f"look next at {advice}")
 
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
         return self.found
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"first": self.first, "middle": self.middle}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.first, self.middle = state_dict["first"], state_dict["middle"]
 
 
 def lowest_loss(x: Tensor, y: Tensor, context: int) -> float:
@@ -88,34 +68,11 @@ def lowest_loss(x: Tensor, y: Tensor, context: int) -> float:
 
     It is the mean entropy of the next token, given the tokens that the model reads before it.
     """
-    following: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    following: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
     for inputs, targets in zip(x.tolist(), y.tolist(), strict=True):
         for t, target in enumerate(targets):
             if target != IGNORE:
-                following[tuple([-1] * (context - t - 1) + inputs[max(t + 1 - context, 0) : t + 1])].append(target)
-    counts = [Counter(targets) for targets in following.values()]
-    nats = -sum(n * torch.tensor(n / c.total()).log().item() for c in counts for n in c.values())
-    return abs(nats) / sum(c.total() for c in counts)
-
-
-def _batch(trainer: Trainer, module: LanguageModule) -> Batch:
-    """Returns this process's part of the batch on which every step trains."""
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    assert isinstance(data, CorpusData)
-    x, y = data.train_dataloader().batch(0)
-    return x.to(module.device), y.to(module.device)
-
-
-def _loss(model: LanguageModel, batch: Batch) -> Tensor:
-    """Returns the loss on a batch without dropout, in nats per token."""
-    training = model.training
-    loss = token_loss(model.eval()(batch[0]), batch[1])
-    model.train(training)
-    return loss
-
-
-def _without_gradient(model: LanguageModel, batch: Batch) -> list[str]:
-    """Returns the names of the weights whose gradient is zero on a batch, including frozen weights."""
-    names, weights = zip(*((name, p) for name, p in model.named_parameters() if p.requires_grad), strict=True)
-    gradients = dict(zip(names, torch.autograd.grad(_loss(model, batch), weights, allow_unused=True), strict=True))
-    return [name for name, _ in model.named_parameters() if (g := gradients.get(name)) is None or not g.any()]
+                start = t + 1 - context  # negative at the beginning, where the model reads fewer tokens
+                following[(min(start, 0), *inputs[max(start, 0) : t + 1])][target] += 1
+    nats = sum(n * math.log(c.total() / n) for c in following.values() for n in c.values())
+    return nats / sum(c.total() for c in following.values())

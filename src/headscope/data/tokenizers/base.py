@@ -7,7 +7,6 @@ import re
 import reprlib
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import torch
@@ -33,7 +32,6 @@ class Tokenizer:
 
     unit = "token"
     split_rule: ClassVar[str | None] = None
-    checkpoint = ""  #: the path of the file that the tokenizer was loaded from, for messages
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -115,13 +113,9 @@ class Tokenizer:
         by_use = sorted(self.vocab, key=lambda t: (not t.isalnum(), not t.islower()))  # letters and digits come first
         shown = self.vocab if len(self) <= 12 else by_use[:5]
         examples = ("" if shown is self.vocab else "such as ") + " ".join(map(readable, shown))
-        escaped = len(token) == 1 and readable(token)[1:-1] != token
-        name = unicodedata.name(token, "") if escaped else ""
-        given = f"{readable(token)} ({name})" if name else readable(token)
-        other = f", or use another checkpoint than {self.checkpoint}" if self.checkpoint else ""
         return UnknownToken(
-            f"unknown {self.unit} {given}: the model's vocabulary has {count(len(self), self.unit)}"
-            f" ({examples}); write the text without it{other}"
+            f"unknown {self.unit} {readable(token)}: the model's vocabulary has {count(len(self), self.unit)}"
+            f" ({examples}); write the text without it"
         )
 
     def __len__(self) -> int:
@@ -129,10 +123,9 @@ class Tokenizer:
 
 
 def readable(token: str) -> str:
-    """Returns a token in quotes, shortened if it is long; a mark without a letter to combine with is escaped."""
-    shown = reprlib.repr(token)
-    marks = {c for before, c in pairwise(shown) if unicodedata.category(c)[0] == "M" and not before.isalnum()}
-    return "".join(ascii(c)[1:-1] if c in marks else c for c in shown)
+    """Returns a token in quotes, shortened if it is long; escaped if it starts with a combining mark."""
+    is_mark = token != "" and unicodedata.category(token[0]).startswith("M")
+    return ascii(token) if is_mark else reprlib.repr(token)
 
 
 def count(n: int, unit: str) -> str:

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Self, TypeVar
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from headscope.data.tokenizers.base import Tokenizer
+from headscope.data.tokenizers.base import EOS, Tokenizer
 
-T = TypeVar("T", bound="CharTokenizer")
 CODES = 0x110000  #: number of code points in Unicode
 LINE_END = re.compile(r"\r\n|\n|\r")  #: other Unicode line separators are ordinary characters
 BORDER = "\n"  #: comes before and after every line of a `LineTokenizer`; no line contains it
@@ -33,12 +32,6 @@ class CharTokenizer(Tokenizer):
         for piece in pieces:
             seen[code_points(piece)] = True
         return cls(vocab=[chr(c) for c in seen.nonzero().flatten().tolist()])
-
-    def as_kind(self, kind: type[T]) -> T:
-        """Returns the same vocabulary as another class of tokenizers of characters."""
-        other = kind(vocab=self.vocab)
-        other.checkpoint = self.checkpoint
-        return other
 
     @cached_property
     def _table(self) -> Tensor:
@@ -114,9 +107,7 @@ class WordTokenizer(Tokenizer):
         """
         if self.pad is None or self.end is None:
             return super().examples(text)
-        lines = [text] if BORDER in self._id else text.splitlines()
-        sentences = [line for line in lines if line.strip()]
-        return [torch.cat((self.encode(sentence), torch.tensor([self.end]))) for sentence in sentences]
+        return [self.encode(f"{line} {EOS}") for line in text.splitlines() if line.strip()]
 
     def stream(self, ids: Iterable[int]) -> Iterator[str]:
         """Yields each word, with a space before it unless it is the first word of its line. Newlines get no space."""

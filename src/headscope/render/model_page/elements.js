@@ -1,5 +1,9 @@
 // Helpers for elements and keys. Text from a vocabulary or from the user is inserted as text, never as HTML.
 
+const LONGEST_SHOWN = 40; // characters
+/** Matches a character that cannot be seen on its own: white space, control characters, accents without a letter. */
+const INVISIBLE = /[\p{C}\p{Z}\p{M}\p{Default_Ignorable_Code_Point}]/gu;
+
 export const $ = (id) => document.getElementById(id);
 
 /** Creates an element with properties, attributes such as `data-…` and `aria-…`, and children: elements or text. */
@@ -26,6 +30,13 @@ export const percent = (p) => (p >= 0.0995 ? `${Math.round(p * 100)}%` : `${(p *
 
 /** Formats a number with its sign. */
 export const signed = (x, digits = 3) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(digits)}`;
+
+/** A token as a visible label: invisible characters are shown as code points, such as U+200B, and a long token is cut. */
+export function visible(token) {
+  const short = token.length > LONGEST_SHOWN ? `${Array.from(token).slice(0, LONGEST_SHOWN - 1).join("")}…` : token;
+  const codePoint = (c) => `U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+  return short.replace(INVISIBLE, (c) => (c === token ? codePoint(c) : `<${codePoint(c)}>`));
+}
 
 /** Whether Alt, Ctrl or Meta is down: such key combinations are shortcuts of the browser. */
 export const hasModifier = (event) => event.altKey || event.ctrlKey || event.metaKey;

@@ -8,12 +8,13 @@
 // names of the changed values in the state. It also has "text" if the worker has computed the text again, and
 // "position" if `page.position()` has a new answer. `look(page, at)` shows the attention from or to position `at`.
 // It needs no new answer from the worker.
-import { $, element, reportFailure } from "./elements.js";
-import { showIgnored } from "./input.js";
+import { $, element, reportFailure, visible } from "./elements.js";
 import { linkWith } from "./link.js";
 import { request, startWorker } from "./request.js";
 import { State } from "./state.js";
 import { tokenizerOf } from "./tokens.js";
+
+const MOST_SHOWN = 12; // unknown tokens
 
 const description = JSON.parse($("described").textContent);
 const { model, vocabulary, film } = description;
@@ -79,13 +80,14 @@ let position = null; // a promise, null after a change
 /** The ids of a text, at least one. Explains which tokens are ignored, and what the model reads if none is left. */
 function idsOf(text) {
   const { ids, unknown } = page.tokenizer.encode(text);
-  showIgnored($("unknown"), "Not in the model's vocabulary, and therefore ignored: ", unknown);
   const { start, opening } = vocabulary;
-  const first = start ?? opening;
+  const label = (text) => element("bdi", { className: "token" }, text);
+  $("unknown").hidden = !unknown.length;
+  const named = unknown.slice(0, MOST_SHOWN).map((token) => label(visible(token)));
+  $("unknown").replaceChildren("Not in the model's vocabulary, and therefore ignored: ", ...named);
   $("opening").hidden = ids.length > 0;
-  const token = element("bdi", { className: "token" }, page.shown[first]);
   const why = "The text has no token of the model's vocabulary. The model therefore reads ";
-  $("opening").replaceChildren(why, token, ", as it does without a prompt.");
+  $("opening").replaceChildren(why, label(page.shown[start ?? opening]), ", as it does without a prompt.");
   if (Number.isInteger(start) && ids[0] !== start) return [start, ...ids];
   return ids.length ? ids : [opening];
 }

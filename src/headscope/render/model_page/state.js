@@ -1,5 +1,4 @@
 // The state of the page, which holds the user's choices, and its conversion to and from a link.
-import { headNamed, oneOf, wholeNumber } from "./input.js";
 
 /**
  * The chosen values, and the listeners to call after a change.
@@ -46,7 +45,6 @@ export class State {
 export const nameOf = (layer, head) => `L${layer}H${head}`;
 
 const VIEWS = ["weights", "normWeighted", "rollout"];
-const DIRECTIONS = ["from", "to"];
 
 /** The state as the fragment of a link, without #. A model without heads has no head in it; a null `text` is left out. */
 export function toFragment(state, text, hasHeads) {
@@ -62,8 +60,7 @@ export function toFragment(state, text, hasHeads) {
 }
 
 /**
- * Reads a fragment. Returns the `values` of the state, which include the `text`, and the list `ignored` of the parts of
- * the fragment that are not valid for the model.
+ * The values of the state, and the `text`, from a fragment. Parts that are not valid for the model are ignored.
  *
  * @param sizes - the numbers of `layers` and of `heads` per layer.
  * @param frames - the number of recorded training steps.
@@ -71,30 +68,26 @@ export function toFragment(state, text, hasHeads) {
  */
 export function fromFragment(fragment, { sizes, frames, replacements }) {
   const given = new URLSearchParams(fragment.replace(/^#/, "").replaceAll("+", "%2B"));
-  const ignored = [];
-  const head = (name) => headNamed(name, sizes);
-  const heads = (text) => {
-    const names = [...new Set(text.split(","))].filter(Boolean);
-    ignored.push(...names.filter((name) => !head(name)).map((name) => `off=${name}`));
-    return names.map(head).filter(Boolean);
+  const number = (key, end) => {
+    const value = /^\d{1,15}$/.test(given.get(key)) ? Number(given.get(key)) : Infinity;
+    return value < end ? value : null;
   };
-  const read = {
-    text: (text) => text,
-    at: (text) => wholeNumber(text, Infinity),
-    frame: (text) => wholeNumber(text, Math.max(1, frames)),
-    head,
-    view: (name) => oneOf(name, VIEWS),
-    direction: (name) => oneOf(name, DIRECTIONS),
-    by: (name) => oneOf(name, replacements),
-    off: heads,
+  const head = (name) => {
+    const match = /^L(\d+)H(\d+)$/.exec(name);
+    const pair = match && [Number(match[1]), Number(match[2])];
+    return pair && pair[0] < sizes.layers && pair[1] < sizes.heads && name === nameOf(...pair) ? pair : null;
   };
-  const found = { frame: Math.max(0, frames - 1), direction: "from", off: [] };
-  for (const [key, text] of given) {
-    const value = Object.hasOwn(read, key) ? read[key](text) : null;
-    if (value !== null) found[key] = value;
-    else if (text || Object.hasOwn(read, key)) ignored.push(`${key}=${text}`); // `#map` only scrolls to an element
-  }
-  const { head: chosen, ...values } = found;
-  if (chosen) [values.layer, values.head] = chosen;
-  return { values, ignored };
+  const found = {
+    frame: number("frame", frames) ?? Math.max(0, frames - 1),
+    direction: given.get("direction") === "to" ? "to" : "from",
+    off: [...new Set((given.get("off") ?? "").split(","))].map(head).filter(Boolean),
+  };
+  if (given.has("text")) found.text = given.get("text");
+  const at = number("at", Infinity);
+  if (at !== null) found.at = at;
+  const chosen = head(given.get("head"));
+  if (chosen) [found.layer, found.head] = chosen;
+  if (VIEWS.includes(given.get("view"))) found.view = given.get("view");
+  if (replacements.includes(given.get("by"))) found.by = given.get("by");
+  return found;
 }

@@ -1,6 +1,5 @@
 // The buttons that let the model continue the text: by one token, or until the user stops it or the text ends.
 import { $ } from "./elements.js";
-import { numberIn } from "./input.js";
 import { request } from "./request.js";
 
 const PAUSE = 20; // milliseconds between tokens, so that the page shows every token
@@ -17,19 +16,14 @@ function writeWith({ state, tokenizer, vocabulary, settled }) {
     return queue;
   }
 
-  /** The numbers in the fields `temperature` and `top-k`; null and a message if one of them is not allowed. */
-  function sampling() {
-    const [temperature, topK] = ["temperature", "top-k"].map((name) => numberIn($(name), $(`${name}-problem`)));
-    return temperature === null || topK === null ? null : { temperature, topK };
-  }
-
   /** Writes a token. Resolves to whether the text can be continued. */
   async function write(isWanted) {
     await settled();
     const { ids, off, by } = state;
-    const numbers = sampling();
-    if (!numbers) return false;
-    const { id } = await request("next", { ids, off, by, ...numbers, u: Math.random() });
+    const fields = [$("temperature"), $("top-k")];
+    if (!fields.every((field) => field.reportValidity())) return false; // the browser says which numbers are allowed
+    const [temperature, topK] = fields.map((field) => field.valueAsNumber);
+    const { id } = await request("next", { ids, off, by, temperature, topK, u: Math.random() });
     if (state.ids !== ids) return true; // the user has changed the text in the meantime, so the drawn token is dropped
     if (!isWanted() || id === vocabulary.end) return false;
     const longer = [...ids, id];
@@ -58,7 +52,6 @@ function writeWith({ state, tokenizer, vocabulary, settled }) {
     }
   }
 
-  for (const name of ["temperature", "top-k"]) $(name).addEventListener("input", sampling);
   $("write-one").addEventListener("click", () => writeOne());
   $("write-on").addEventListener("click", startOrStop);
   addEventListener("keydown", (event) => {
