@@ -118,10 +118,7 @@ def test_a_wrong_name_suggests_the_nearest_and_not_null():
         (["positon=rope"], "there is no key positon; did you mean position?"),
         (["experimant=toy"], "there is no key experimant; did you mean experiment?"),
         (["optimiser.lr=1"], "did you mean optimizer.lr?"),
-        (
-            ["~trainer.threads"],
-            "trainer.threads is null, so that there is nothing to remove; leave ~trainer.threads out",
-        ),
+        (["~trainer.threads"], "trainer.threads is null; leave ~trainer.threads out"),
         (["~trainer.thread"], "there is no key trainer.thread; did you mean trainer.threads?"),
         (["--config-name", "generate"], "so it is not the config of a run"),
         (["--cfg", "hydra", "--resolve"], "use --cfg all --resolve -p hydra"),
