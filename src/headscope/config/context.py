@@ -15,7 +15,7 @@ from typing import Any
 from headscope.config.overrides import TEXTS, expand_home, is_below, is_key, split
 from headscope.errors import UserError
 from headscope.installed import CONF
-from headscope.quoting import shell_command
+from headscope.shell import shell_command
 
 #: The names of Hydra's flags that take a value.
 VALUED = {"-cp": "--config-path", "-cn": "--config-name", "-cd": "--config-dir", "-p": "--package", "-c": "--cfg"}
