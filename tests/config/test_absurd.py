@@ -26,7 +26,7 @@ from tests.inside import train
         ("model.n_layers=10000000", "lower model.d_model or model.n_layers"),
         ("model.d_model=1000000000000", "the model cannot be built"),
         ("model.d_model=" + "9" * 30, "must be below 9223372036854775808 in size"),
-        ("batch_size=" + "9" * 350, "… must be below 9223372036854775808 in size"),
+        ("batch_size=" + "9" * 350, "=350 digits must be below 9223372036854775808 in size"),
         ("seed=" + "9" * 5000, "seed has a number of more than 400 digits"),
         ("trainer.threads=100000000", "trainer.threads=100000000 must be at most 1024"),
         ("optimizer.betas=" + "[" * 300 + "]" * 300, "more than 20 levels deep"),

@@ -86,8 +86,8 @@ def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
     if key in known:  # the config has the key, so only some options of a sweep lack it
         return f"some of the swept options do not have the key {key}; use a separate sweep for the options that have it"
     parents = dict.fromkeys(k.rpartition(".")[0] for k in known if "." in k)
-    groups = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "hydra"]
-    groups = groups if script == "train" else []
+    folders = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+    groups = [folder.name for folder in folders if script == "train"]
     return str(unknown_key(key, [*groups, *parents, *known, *addable, "prompt", "resume"]))
 
 
