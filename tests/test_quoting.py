@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headscope.config.overrides import as_text
-from headscope.quoting import shell_command
+from headscope.shell import shell_command
 
 
 @pytest.mark.parametrize(

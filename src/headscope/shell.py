@@ -1,20 +1,29 @@
-"""Runs a command: makes its streams accept any text, and turns errors into one line and an exit code."""
+"""Runs a command: makes its streams accept any text, and turns errors into one line and an exit code.
+
+Also prints commands as a person would type them in a shell.
+"""
 
 import argparse
 import errno
 import io
 import os
+import re
+import shlex
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
+from headscope.config.overrides import TEXTS
 from headscope.errors import FULL, Interrupted, RunFailed, UserError, not_written
-from headscope.quoting import shell_command
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+#: A path or a name in the quotes of `headscope.config.overrides.as_text`, which adds them again to the typed word.
+_QUOTED_TEXT = re.compile(rf"""(\+*(?:{"|".join(map(re.escape, sorted(TEXTS)))})=)'(?!null'|\?\?\?')([^'",\\]+)'""")
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,6 +42,17 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(markup=False, emoji=False, highlight=False)
+
+
+def shell_command(words: Sequence[str]) -> str:
+    """Returns the words as one line, which a shell splits into words with the same meaning."""
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    word = _QUOTED_TEXT.sub(r"\1\2", word) if _QUOTED_TEXT.fullmatch(word) else word
+    can_be_in_double_quotes = not re.search(r'["$`\\!]', word)
+    return f'"{word}"' if "'" in word and can_be_in_double_quotes else shlex.quote(word)
 
 
 def argument(before: str, path: object) -> str:

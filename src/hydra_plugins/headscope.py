@@ -129,17 +129,10 @@ class Search(OurSweeper):
         try:
             from headscope.sweep.search import search
         except (ImportError, AttributeError) as e:
-            from importlib.metadata import PackageNotFoundError, version
-
             from headscope.errors import UserError
             from headscope.installed import extra
 
-            missing = e.name if isinstance(e, ModuleNotFoundError) else "another version of optuna"
-            try:
-                found = f", and optuna {version('optuna')} is installed"
-            except PackageNotFoundError:
-                missing, found = "optuna", ""
-            raise UserError(f"a search needs {missing}{found}: {extra('search')}") from e
+            raise UserError(f"a search needs optuna, in the version that this installs: {extra('search')}") from e
         search(self, arguments, self.runner())
 
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import headscope
+from headscope.config.context import HARMLESS as HARMLESS_KEYS
+from headscope.config.context import own_words
 from headscope.config.overrides import RESUME
-from headscope.config.recorded import HARMLESS as HARMLESS_KEYS
-from headscope.config.recorded import own_words
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import Manifest

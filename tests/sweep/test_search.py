@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -64,13 +63,13 @@ def test_a_tag_a_cast_and_a_falling_range_are_searched_as_they_were_typed():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("x=tag(log, choice(1, 2))", "the tag log has an effect only on an interval or a range of sweep=search"),
-        ("x=tag(log, range(1, 9, 2))", "needs a range whose step is 1"),
+        ("x=tag(log, choice(1, 2))", "a tag has an effect only on an interval or a range of sweep=search"),
+        ("x=tag(log, range(1, 9, 2))", "cannot be searched: Samplers .* only accept step is 1"),
         ("x=tag(log, range(0, 9))", "cannot be searched"),
-        ("x=tag(logarithmic, interval(1, 9))", "logarithmic is not a tag; the only tag is log"),
-        ("x=tag(fast, choice(1, 2))", "fast is not a tag"),
-        ("x=range(1, 10, 1.5)", "a range needs integers"),
-        ("x=float(range(1, 5))", "a range needs integers"),
+        ("x=tag(logarithmic, interval(1, 9))", "the only tag is log"),
+        ("x=tag(fast, choice(1, 2))", "the only tag is log"),
+        ("x=range(1, 10, 1.5)", "use a,b or range.* of integers"),
+        ("x=float(range(1, 5))", "use a,b or range.* of integers"),
         ("x=range(1, 5, 0)", "cannot be searched: range.. arg 3 must not be zero"),
     ],
 )
@@ -82,8 +81,8 @@ def test_what_would_be_searched_otherwise_is_refused(text, reason):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("x=tag(log, range(1, 9))", "the tag log has an effect only on an interval or a range of sweep=search"),
-        ("x=tag(fast, choice(1, 2))", "fast is not a tag"),
+        ("x=tag(log, range(1, 9))", "a tag has an effect only on an interval or a range of sweep=search"),
+        ("x=tag(fast, choice(1, 2))", "a tag has an effect only"),
         ("x=range(1, 5, 0)", "has no values"),
         ("x=sort(range(0, 9, 4), reverse=true)", "Hydra sorts ranges wrongly; write the values in order"),
         ("x=sort(range(10, 0, -3))", "Hydra sorts ranges wrongly"),
@@ -309,7 +308,7 @@ def test_a_search_can_be_extended_by_steps_and_by_trials(steps, tmp_path, next_p
 def test_a_search_is_not_extended_by_fewer_steps_and_a_pruned_trial_stays_pruned(tmp_path, next_process):
     first = launched(tmp_path, next_process, "trainer.max_steps=40")
     assert launched(tmp_path, next_process, "trainer.max_steps=40") == []
-    with pytest.raises(UserError, match=r"without trainer\.max_steps=30; they have done 40 steps, so use more"):
+    with pytest.raises(UserError, match=r"without trainer\.max_steps=30; .* use a larger trainer\.max_steps"):
         launched(tmp_path, next_process, "trainer.max_steps=30")
     write_json(RunFolder(tmp_path / first[0]).pruned_file, {})
     assert launched(tmp_path, next_process, "trainer.max_steps=60") == first[1:]
@@ -418,15 +417,15 @@ def test_a_search_that_cannot_build_anything_starts_nothing(space, message, tmp_
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "message"),
+    ("module", "name"),
     [
-        ("optuna.distributions", "FloatDistribution", "a search needs another version of optuna, and"),  # 2.10
-        ("optuna.trial", "create_trial", "a search needs another version of optuna, and"),
-        ("optuna.trial", None, "a search needs optuna.trial, and"),
-        ("optuna", None, "a search needs optuna, and"),
+        ("optuna.distributions", "FloatDistribution"),  # 2.10
+        ("optuna.trial", "create_trial"),
+        ("optuna.trial", None),
+        ("optuna", None),
     ],
 )
-def test_a_missing_or_old_optuna_is_one_line(module, name, message, tmp_path, monkeypatch):
+def test_a_missing_or_old_optuna_is_one_line(module, name, tmp_path, monkeypatch):
     for ours in ("search", "space"):
         monkeypatch.delitem(sys.modules, f"headscope.sweep.{ours}", raising=False)
     if name:
@@ -435,7 +434,7 @@ def test_a_missing_or_old_optuna_is_one_line(module, name, message, tmp_path, mo
         monkeypatch.setitem(sys.modules, module, None)
     code, output = train("sweep=search", *ALONE, "seed=1,2", f"hydra.sweep.dir={tmp_path}/s")
     assert code == 2, output
-    assert f"error: {message} optuna {version('optuna')} is installed: pip install" in output.splitlines()[-1]
+    assert "error: a search needs optuna, in the version that this installs: pip install" in output.splitlines()[-1]
 
 
 def test_a_search_names_what_will_fail_before_its_first_trial(tmp_path):

@@ -17,11 +17,10 @@ from headscope.config.composed import as_data
 from headscope.config.overrides import split
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import write_texts
-from headscope.quoting import shell_command
 from headscope.run.execute import execute
 from headscope.run.limits import MAX_STEPS, continued_by, reason
 from headscope.run.summary import Run
-from headscope.shell import argument
+from headscope.shell import argument, shell_command
 
 log = logging.getLogger(__name__)
 

@@ -62,14 +62,14 @@ def compose_with_hydra(name: str, overrides: Sequence[str]) -> DictConfig:
     """
     if not OmegaConf.has_resolver("now"):
         setup_globals()
-    flags = [o.partition("=") for o in overrides if o.startswith("-")]
+    folders = [o.partition("=")[2] for o in overrides if o.startswith("--config-dir=")]
     overrides = [o for o in overrides if not o.startswith("-")]
     base = version.VersionBase.instance()
     before = base.version_base
     version.setbase("1.3")
     try:
         search_path = create_config_search_path(str(CONF))
-        for folder in (value for flag, _, value in flags if flag == "--config-dir"):
+        for folder in folders:
             search_path.append("command-line", f"file://{folder}")
         loader = ConfigLoaderImpl(search_path)
         return loader.load_configuration(name, [f"hydra.job.name={name}", *overrides], RunMode.RUN)

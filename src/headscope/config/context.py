@@ -1,27 +1,41 @@
-"""The context of a run: what a command gives to Hydra itself, such as `--config-dir` and `hydra.job.env_set`.
+"""The words of a command that are for Hydra itself: its flags, and keys such as `hydra.job.env_set`.
 
-Hydra records none of it with the overrides of a job. Headscope passes it to the jobs of a sweep and records it with the
-overrides, because the same overrides can mean something else in another context.
+Hydra records none of them with the overrides of a job. Headscope passes them to the jobs of a sweep and records them
+with the overrides, because the same overrides can mean something else without them.
+
+They can name code to run and further config files, and a folder may come from somebody else. A resume therefore uses a
+recorded word of this kind only if it is in the short list here. Every other one must be typed again.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from headscope.config.overrides import expand_home, split
+from headscope.config.overrides import TEXTS, expand_home, is_below, is_key, split
 from headscope.errors import UserError
 from headscope.installed import CONF
+from headscope.shell import shell_command
 
-#: Hydra's flags that take a value, by each of their names.
+#: The names of Hydra's flags that take a value.
 VALUED = {"-cp": "--config-path", "-cn": "--config-name", "-cd": "--config-dir", "-p": "--package", "-c": "--cfg"}
-VALUED |= {name: name for name in VALUED.values()}
 FOLDERS = {"--config-dir", "--config-path"}
 CONFIGS = {*FOLDERS, "--config-name"}  #: flags that choose config files; the others print something
-#: Keys of Hydra that belong to one command or to a sweep, not to each of its jobs.
-OF_A_COMMAND = (
-    *("hydra.run", "hydra.sweep", "hydra.mode", "hydra.sweeper", "hydra.launcher", "hydra.callbacks.record"),
-    *("hydra.job.name", "hydra.help", "hydra.hydra_help", "hydra.overrides", "hydra.runtime"),
+
+#: Keys that belong to one command or to a sweep, not to each of its jobs.
+OF_A_COMMAND = {"hydra.run", "hydra.sweep", "hydra.mode", "hydra.sweeper", "hydra.launcher", "hydra.job.name"}
+OF_A_COMMAND |= {"hydra.callbacks.record"}
+
+_SWEEPER = "n_trials seed warmup_steps batch_size tune tuning_seed"
+_LAUNCHER = (
+    "n_jobs gpus_per_job name partition account timeout_min max_num_timeout nodes tasks_per_node cpus_per_task"
+    " gpus_per_node mem_gb array_parallelism"
 )
+#: Flags and keys that a resume takes from a folder, if the value is a plain word or number.
+HARMLESS = {"-m", "--multirun", "hydra.mode", "hydra.verbose", "hydra.job_logging.root.level"}
+HARMLESS |= {f"hydra/{group}" for group in ("job_logging", "hydra_logging", "launcher", "sweeper")}
+HARMLESS |= {f"hydra.sweeper.{key}" for key in _SWEEPER.split()}
+HARMLESS |= {f"hydra.launcher.{key}" for key in _LAUNCHER.split()}
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:
@@ -32,22 +46,17 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
     """
     flags, others, rest = [], [], iter(arguments)
     for word in rest:
-        name, equals, value = word.partition("=")
+        name, _, value = word.partition("=")
+        name = VALUED.get(name, name)
         if not word.startswith("-"):
             others.append(word)
-            continue
-        if name in VALUED and not equals:
-            value, equals = next(rest, ""), "="
-        name = VALUED.get(name, name)
-        if equals and not value:
+        elif name not in VALUED.values():
+            flags.append(word)
+        elif not (value := value or ("" if "=" in word else next(rest, ""))):
             raise UserError(f"{name} has no value; write {name}=…")
-        if name in FOLDERS and equals:
-            value = str(Path(expand_home(value)).absolute())
-        flags.append(f"{name}{equals}{value}")
-    return [
-        *sorted(flags, key=lambda flag: flag in ("-i", "--info")),
-        *others,
-    ]  # its value may be the first of `others`
+        else:
+            flags.append(f"{name}={Path(expand_home(value)).absolute() if name in FOLDERS else value}")
+    return [*flags, *others]
 
 
 def context(hydra: Any) -> list[str]:
@@ -60,8 +69,30 @@ def context(hydra: Any) -> list[str]:
             found.append(f"--config-path={source.path}")
     if hydra.job.config_name not in ("train", "generate"):
         found.append(f"--config-name={hydra.job.config_name}")
-    return [*found, *(o for o in hydra.overrides.hydra if not _is_of_a_command(split(o)[0]))]
+    of_jobs = (o for o in hydra.overrides.hydra if not is_below(split(o)[0].replace("/", "."), OF_A_COMMAND))
+    return [*found, *of_jobs]
 
 
-def _is_of_a_command(key: str) -> bool:
-    return any(f"{key.replace('/', '.')}.".startswith(f"{name}.") for name in OF_A_COMMAND)
+def own_words(folder: Path, recorded: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """Returns the recorded words that a resume of `folder` may use, without those that were `typed` again.
+
+    Raises `UserError` if a recorded word could name code or a config file, and was not typed again.
+    """
+    names = {split(word)[0] for word in typed}
+    if "hydra.searchpath" in names:  # replaces the flag in Python
+        names.add("--config-dir")
+    risky = [word for word in recorded if _can_name_code(word)]
+    if missing := [word for word in risky if not is_below(split(word)[0], names)]:
+        words = "words that can name" if len(missing) > 1 else "a word that can name"
+        rule = "a resume uses only what you type yourself, so check it and add it to the command"
+        raise UserError(f"{folder} records {words} code to run; {rule}: {shell_command(missing)}")
+    return [word for word in recorded if word not in risky]
+
+
+def _can_name_code(word: str) -> bool:
+    key, value = split(word)
+    if word.startswith("-") or "hydra" in re.split(r"[@/.]", key):
+        return key not in HARMLESS or not re.fullmatch(r"[\w-]*(\.[\w-]+)*", value)
+    # The option of a group is the name of a file; with `..` it can be a file outside the config folders.
+    is_group = "." not in key.partition("@")[0] and key not in TEXTS and not is_key(key, "train")
+    return is_group and (".." in value or "${" in value)

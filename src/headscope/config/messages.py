@@ -37,7 +37,8 @@ def explain(error: BaseException, script: str | None = None, typed: Sequence[str
     if m := re.search(r"Could not override '([\w.]+)'.*Key '\w+' is not in struct", text):
         return _no_key(m[1], script, typed)
     if m := re.search(r"Could not delete from config. '([\w.]+)' does not exist", text):
-        return _nothing_to_delete(m[1], script, typed)
+        is_null = m[1] in _known(script, typed)
+        return f"{m[1]} is null; leave ~{m[1]} out" if is_null else _no_key(m[1], script, typed)
     if isinstance(error, OverrideParseException):
         if "=" not in error.override:
             return _no_value(error.override, script)
@@ -85,29 +86,13 @@ def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
     if key in known:  # the config has the key, so only some options of a sweep lack it
         return f"some of the swept options do not have the key {key}; use a separate sweep for the options that have it"
     parents = dict.fromkeys(k.rpartition(".")[0] for k in known if "." in k)
-    groups = [folder.name for folder in sorted(CONF.iterdir()) if folder.is_dir() and folder.name != "hydra"]
-    groups = groups if script == "train" else []
+    folders = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+    groups = [folder.name for folder in folders if script == "train"]
     return str(unknown_key(key, [*groups, *parents, *known, *addable, "prompt", "resume"]))
-
-
-def _nothing_to_delete(key: str, script: str, typed: Sequence[str]) -> str:
-    """Returns the message for `~key` if the key has no value or does not exist."""
-    if key in _known(script, typed):
-        return f"{key} is null, so that there is nothing to remove; leave ~{key} out"
-    return _no_key(key, script, typed)
 
 
 def _known(script: str, typed: Sequence[str]) -> dict[str, Any]:
     """Returns the keys of a script's config with the typed options of groups, and their values."""
-    if script != "train":
-        return known_keys(script, [])
-    chosen = [word for word in typed if word.startswith("--config-dir=") or _chooses_option(word)]
-    try:
-        return known_keys(script, chosen)
-    except HydraException:  # an option does not exist either
-        return known_keys(script, [])
-
-
-def _chooses_option(word: str) -> bool:
-    key, value = split(word)
-    return is_group(key) and not key.startswith("hydra/") and value != "" and "," not in value
+    options = [word for word in typed if is_group(split(word)[0]) and split(word)[1] and "," not in word]
+    options += [word for word in typed if word.startswith("--config-dir=")]
+    return known_keys(script, options if script == "train" else [])

@@ -6,7 +6,7 @@ If a resume changes a key, the new value either takes effect from that step on a
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,9 @@ FLAGS |= {"-m", "--multirun", "-sc", "--shell-completion", "-cp", "--config-path
 FLAGS |= {"-cd", "--config-dir", "-i", "--info"}
 
 #: Keys that a resume may change. A key stands for all keys under it, except those under a longer key in these sets.
+#: `data.path` may change, because the hash of the text is compared.
 CHANGEABLE = {"batch_size", "callbacks", "checkpoint", "data", "logger", "model.dropout", "name", "optimizer", "paths"}
-CHANGEABLE |= {
-    "same_batch",
-    "schedule",
-    "trainer",
-}  # `data.path` may change, because the hash of the text is compared
+CHANGEABLE |= {"same_batch", "schedule", "trainer"}
 REFUSED = {"data.tokenizer", "data.vocab_size", "feedforward", "init", "model", "optimizer._target_", "position"}
 REFUSED |= {"data.split", "qk_norm", "seed", "task"}
 REFUSED |= {"callbacks.early_stopping.patience"}  # Lightning restores it
@@ -48,6 +45,11 @@ def split(override: str) -> tuple[str, str]:
     """Returns the key and the value of `+key=value`."""
     key, _, value = override.partition("=")
     return key.lstrip("+~"), value
+
+
+def is_below(key: str, keys: Iterable[str]) -> bool:
+    """Whether a key is one of `keys`, or below one."""
+    return any(f"{key}.".startswith(f"{above}.") for above in keys)
 
 
 def is_key(word: str, script: str) -> bool:
@@ -84,13 +86,9 @@ def refuse_malformed(arguments: Sequence[str]) -> None:
             continue
         if max(map(len, re.findall(r"\d+", value)), default=0) > MOST_DIGITS:
             raise UserError(f"{key} has a number of more than {MOST_DIGITS} digits; use a smaller number")
-        if _depth(value) > DEEPEST:
+        open_brackets = accumulate((c in "[{(") - (c in "]})") for c in value)
+        if max(open_brackets, default=0) > DEEPEST:
             raise UserError(f"{key} has brackets inside brackets, more than {DEEPEST} levels deep; use fewer")
-
-
-def _depth(value: str) -> int:
-    """Returns how many brackets are open at once."""
-    return max(accumulate((c in "[{(") - (c in "]})") for c in value), default=0)
 
 
 def as_text(arguments: Sequence[str]) -> list[str]:
@@ -132,12 +130,8 @@ def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[s
     A key that is new in this version of Headscope, or gone, counts as a change only if it was typed.
     """
     found = {}
-
-    def is_typed(key: str) -> bool:
-        return any(f"{key}.".startswith(f"{t}.") for t in typed)
-
     for key, value in now.items():
-        old = before.get(key, "unset" if is_typed(key) else value)
+        old = before.get(key, "unset" if is_below(key, typed) else value)
         if key.endswith("_target_"):  # a class may move to another module from one version to the next
             old, value = old.rpartition(".")[2], value.rpartition(".")[2]
         if old == value or key == "paths.run_dir":
@@ -147,7 +141,7 @@ def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[s
             raise UserError(f"{refused}; start a new run from its weights: init=outputs/…/checkpoints/last.ckpt")
         found[key] = old, value
     for key in sorted(before.keys() - now.keys()):
-        if is_typed(key) and may_change(key.partition(".")[0]):
+        if is_below(key, typed) and may_change(key.partition(".")[0]):
             found[key] = before[key], "absent"
     return found
 

@@ -21,11 +21,11 @@ from headscope.installed import command
 from headscope.python.arguments import absolute_path, with_absolute_path
 from headscope.python.process import process_restored
 from headscope.python.trained import Trained
-from headscope.quoting import shell_command
 from headscope.run.console import ConsoleHandler
 from headscope.run.execute import execute
 from headscope.run.folder import RunFolder
 from headscope.run.processes import outcome
+from headscope.shell import shell_command
 from headscope.sweep.jobs import MANIFEST
 from headscope.sweep.resume import resume_overrides
 

@@ -90,7 +90,8 @@ class Sweep:
         self.trials = [r for r in self.results if r.job.trial]
         ended = [r for r in self.results if r.status.state == "completed" and not r.job.trial]
         self.implausible = [r for r in ended if r.why_implausible]
-        self.completed = [r for r in ended if _is_finite(r.summary.get("val_loss")) and not r.why_implausible]
+        losses = [(r, r.summary.get("val_loss")) for r in ended if not r.why_implausible]
+        self.completed = [r for r, loss in losses if loss is not None and math.isfinite(loss)]
         first = {r.sample: r for r in reversed(self.completed)}  # of several copies, the first run counts
         self.samples = [r for r in self.completed if first[r.sample] is r]
         self.ranked = self.combinations(self.keys)
@@ -163,7 +164,3 @@ class Sweep:
         """Returns the config keys whose values are the same in all runs, with these values."""
         first, *others = [c for r in self.completed if (c := r.job.run(self.folder).config())] or [{}]
         return {k: v for k, v in first.items() if all(c.get(k) == v for c in others) and not k.startswith("paths.")}
-
-
-def _is_finite(loss: float | None) -> bool:
-    return loss is not None and math.isfinite(loss)

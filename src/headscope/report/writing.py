@@ -9,13 +9,13 @@ import numpy as np
 
 from headscope.files import write_atomically
 from headscope.installed import command
-from headscope.quoting import shell_command
 from headscope.render.figures import save, svg
 from headscope.render.pages import render_page
 from headscope.report import tables
 from headscope.report.charts import charts
 from headscope.report.results import Combination, Sweep
 from headscope.report.statistics import MAX_SEEDS, differences, seeds_needed
+from headscope.shell import shell_command
 
 LONGER_CONTEXTS_NOTE = (
     "Each column gives the loss on the same targets with that number of context tokens: mean ± standard deviation over"

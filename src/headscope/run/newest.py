@@ -49,8 +49,6 @@ def _is_locked(file: Path) -> bool:
 
         with file.open("rb") as f:
             fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except (ImportError, OSError):
-        return False
+    except (ImportError, OSError) as e:
+        return isinstance(e, BlockingIOError)
     return False

@@ -9,16 +9,14 @@ from pathlib import Path
 
 from headscope.config.overrides import split
 from headscope.errors import UserError
-from headscope.run.folder import Status
+from headscope.run.limits import MAX_STEPS
 from headscope.sweep.jobs import Job
-
-STEPS = "trainer.max_steps"  #: the key with which a completed job is trained further
 
 
 def split_by_progress(
     jobs: Sequence[Job], earlier: Sequence[Job], folder: Path, adds_jobs: bool = False
 ) -> tuple[list[Job], list[Job]]:
-    """Returns the jobs to run, and those that are done; both keep their order.
+    """Returns all jobs, and those of them to run.
 
     A job is done if a search pruned it, or if it has completed and its overrides ask for no further steps. Jobs that
     failed or were killed run again. `earlier` are the jobs in the manifest: a job that is done keeps the overrides that
@@ -26,26 +24,22 @@ def split_by_progress(
     the sweep does not add jobs (`adds_jobs`).
     """
     trained = {job.name: job for job in earlier}
-    left, done, ended = [], [], True
-    for job in jobs:
-        status = job.run(folder).status()
-        if is_done(job, status, folder):
-            done.append(_as_trained(job, trained.get(job.name, job), folder))
-        else:
-            left.append(job)
-            ended &= status.state == "failed"
-    if ended and done and not adds_jobs:
-        _refuse_unused(folder, jobs, [*earlier, *done])
-    return left, done
+    left = [job for job in jobs if not _is_done(job, folder)]
+    found = [job if job in left else _as_trained(job, trained.get(job.name, job), folder) for job in jobs]
+    failed = all(job.run(folder).status().state == "failed" for job in left)
+    if failed and len(left) < len(jobs) and not adds_jobs:
+        _refuse_unused(folder, jobs, [*earlier, *(job for job in found if job not in left)])
+    return found, left
 
 
-def is_done(job: Job, status: Status, folder: Path) -> bool:
+def _is_done(job: Job, folder: Path) -> bool:
     """Whether a job needs no further training."""
+    status = job.run(folder).status()
     if status.state != "completed":
         return status.state == "pruned"
     # A run that stopped early has done fewer steps than its config allows.
-    allowed = max(status.steps[0], _integer(job.run(folder).config().get(STEPS)))
-    return _integer(job.values.get(STEPS)) <= allowed
+    allowed = max(status.steps[0], _integer(job.run(folder).config().get(MAX_STEPS)))
+    return _integer(job.values.get(MAX_STEPS)) <= allowed
 
 
 def _integer(text: str | None) -> int:
@@ -66,11 +60,6 @@ def _as_trained(job: Job, earlier: Job, folder: Path) -> Job:
 def _refuse_unused(folder: Path, jobs: Sequence[Job], trained: Sequence[Job]) -> None:
     """Raises `UserError` for the first override of `jobs` that no job was trained with."""
     used = {o for job in trained for o in job.overrides}
-    new = next((o for job in jobs for o in job.overrides if o not in used), None)
-    if new is None:
-        return
-    ended = f"all jobs in {folder} have ended without {new}"
-    if split(new)[0] == STEPS:
-        most = max(job.run(folder).status().steps[0] for job in trained)
-        raise UserError(f"{ended}; they have done {most} steps, so use more to train them further")
-    raise UserError(f"{ended}; sweep over its values, train further with {STEPS}=…, or start a new sweep")
+    if new := next((o for job in jobs for o in job.overrides if o not in used), None):
+        instead = f"sweep over its values, use a larger {MAX_STEPS} to train further, or start a new sweep"
+        raise UserError(f"all jobs in {folder} have ended without {new}; {instead}")

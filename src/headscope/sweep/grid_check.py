@@ -3,17 +3,14 @@
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from headscope.config.composed import Composed, split_off_hydra
 from headscope.config.overrides import split
 from headscope.errors import UserError
 from headscope.sweep import jobs as sweep_jobs
-
-SUBDIR = "${hydra.job.num}"  #: Hydra's own value of hydra.sweep.subdir
 
 
 def refuse_ignored(hydra: DictConfig) -> None:
@@ -22,10 +19,7 @@ def refuse_ignored(hydra: DictConfig) -> None:
     `hydra` is Hydra's own node. A resumed sweep may repeat a key that an earlier version ignored.
     """
     typed = {split(o)[0] for o in (*hydra.overrides.hydra, *hydra.overrides.task)}
-    ignored = {"hydra.run.dir", "paths.run_dir"} & typed
-    sweep: Any = OmegaConf.to_container(hydra.sweep, resolve=False)
-    if sweep["subdir"] != SUBDIR:
-        ignored.add("hydra.sweep.subdir")
+    ignored = {"hydra.run.dir", "hydra.sweep.subdir", "paths.run_dir"} & typed
     if ignored and not sweep_jobs.resumed:
         names = "a sweep names the folders of its jobs by their values"
         raise UserError(f"{min(ignored)} has no effect, because {names}; use hydra.sweep.dir=… for the sweep's folder")

@@ -90,7 +90,10 @@ class Manifest:
             return Manifest(tuple(map(str, content["command"])), jobs, tuple(content["swept"]))
         except FileNotFoundError:
             runs = [RunFolder(p) for p in sorted(folder.glob("*/"), key=lambda p: (len(p.name), p.name))]
-            jobs = tuple(Job(run.path.name, tuple(run.overrides())) for run in runs if run.started)
+            started = {run.path.name: run.overrides() for run in runs if run.started}
+            # A job that failed early did not record the words for Hydra, which would therefore seem to be swept.
+            own = {name: [o for o in words if not re.match(r"-|[+~]*hydra", o)] for name, words in started.items()}
+            jobs = tuple(Job(name, tuple(overrides)) for name, overrides in own.items())
             if not jobs:
                 raise UserError(f"{folder} contains no sweep; use the folder of a sweep (hydra.sweep.dir)") from None
             return Manifest((), jobs, tuple(swept_keys(jobs)))

@@ -62,16 +62,14 @@ def launch(
     """
     launched, before = claim_folder(folder), Manifest.so_far(folder)
     manifest = named_jobs([Job("", tuple(o), trial) for o in overrides], before, folder, first, launched)
-    left, done = split_by_progress(manifest.jobs, before.jobs, folder)
-    by_name = {job.name: job for job in (*left, *done)}
-    jobs = [by_name[job.name] for job in manifest.jobs]
+    jobs, left = split_by_progress(manifest.jobs, before.jobs, folder)
     # Earlier jobs stay in the manifest if this process launched them or if they have started.
     names = {job.name for job in jobs}
     others = [job for job in before.jobs if job.name not in names]
     kept = [job for job in others if job in launched or job.run(folder).status().state != "waiting"]
     replace(manifest, jobs=(*kept, *jobs)).write(folder)
     launched += jobs
-    run_plan(Plan(left, done), runner, folder)
+    run_plan(Plan(left, [job for job in jobs if job not in left]), runner, folder)
     return [_job_return(folder, job) for job in jobs]
 
 

@@ -1,15 +1,14 @@
 """`resume=DIR`: the overrides that continue a run or a sweep."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from headscope.config.composed import known_keys
-from headscope.config.overrides import RESUME, is_group, quote, split
-from headscope.config.recorded import own_words
+from headscope.config.composed import compose_with_hydra
+from headscope.config.context import own_words
+from headscope.config.overrides import RESUME, is_below, is_group, quote, split
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder
 from headscope.run.limits import check_completed
@@ -48,39 +47,36 @@ def replace_overrides(before: Sequence[str], new: Sequence[str]) -> list[str]:
     An override is replaced by one of the same key. `~key` also cancels `+key=value` and `+key.other=value`, and a new
     option of a group cancels the earlier values of keys that the option does not have.
     """
-    keys = [split(o)[0] for o in new]
-    kept = [o for o in before if split(o)[0] not in keys or "=" not in o]
-    removed = [key for key, o in zip(keys, new, strict=True) if o.startswith("~")]
-    added = [o for o in before if o.startswith("+") and any(f"{split(o)[0]}.".startswith(f"{r}.") for r in removed)]
-    new = [o for o in new if "=" in o or o not in kept]
-    if not added and not any(map(is_group, keys)):
-        return [*kept, *new]
-    kept = [o for o in kept if o not in added]
+    keys, removed = [split(o)[0] for o in new], [split(o)[0] for o in new if o.startswith("~")]
+    cancelled = [o for o in before if o.startswith("+") and is_below(split(o)[0], removed)]
+    kept = [o for o in before if o not in cancelled and (split(o)[0] not in keys or "=" not in o)]
+    words = [*kept, *(o for o in new if "=" in o or o not in kept)]
+    if not cancelled and not any(map(is_group, keys)):
+        return words
+    droppable = [*kept, *(o for o in new if cancelled and o.startswith("~"))]
+    while problem := _problem(words):
+        action, key = problem
+        word = next((o for o in droppable if o in words and split(o)[0] == key), None)
+        if word is None:
+            break  # the run reports which override is invalid
+        at = words.index(word)
+        words[at : at + 1] = [f"+{word}"] if action == "append" else []
+    return words
+
+
+def _problem(words: Sequence[str]) -> tuple[str, str] | None:
+    """Returns what Hydra cannot do with one of these overrides (override, delete or append), and its key."""
     try:
-        known = _keys_of_options([*kept, *new])
-    except (HydraException, OmegaConfBaseException, ValueError):
-        return [*kept, *new]  # the run reports which override is invalid
-    kept = [adapted for o in kept if (adapted := _adapted(o, known))]
-    return [*kept, *(o for o in new if not o.startswith("~") or _adapted(o, known))]
+        compose_with_hydra("train", list(map(_one_value, words)))
+    except (HydraException, OmegaConfBaseException, ValueError) as e:
+        m = re.search(r"Could not (override|delete|append).*? '([\w.]+)'", str(e).splitlines()[0])
+        return (m[1], m[2]) if m else None
+    return None
 
 
-def _keys_of_options(overrides: Sequence[str]) -> dict[str, Any]:
-    """Returns the keys of the config with the last option of each group, and the keys that `+` adds, with values."""
-    options = {split(o)[0]: o for o in overrides if is_group(split(o)[0])}
-    words = [o for o in overrides if o.startswith("--config-dir=")]
-    words += [o if "[" in o else o.partition(",")[0] for o in options.values()]  # the first option of a sweep
-    known = known_keys("train", words)
-    return {split(o)[0]: "added" for o in overrides if o.startswith("+")} | known
-
-
-def _adapted(override: str, known: Mapping[str, Any]) -> str | None:
-    """Returns an override for a config with the keys `known`; None if it is for a key that the config does not have."""
-    key, _ = split(override)
-    if override.startswith("-") or is_group(key) or "hydra" in re.split(r"[./@]", key):
-        return override
-    value = known.get(key, "a mapping" if any(k.startswith(f"{key}.") for k in known) else "absent")
-    if override.startswith("+"):
-        return override if value in ("added", "absent", None) else f"++{override.lstrip('+')}"
-    above = any(key.startswith(f"{k}.") and v == "added" for k, v in known.items())
-    lost = (value == "absent" and not above) or (value is None and override.startswith("~"))
-    return None if lost else override
+def _one_value(word: str) -> str:
+    """Returns a word with one of its values, because only a sweep may have several."""
+    key, _, value = word.partition("=")
+    if re.match(r"\w+\(", value):
+        return f"{key}=null"
+    return word if re.search(r"[\[{'\"]", value) else word.partition(",")[0]

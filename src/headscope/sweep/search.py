@@ -5,6 +5,7 @@ rebuilt from the manifest and the folders of the jobs. A job is identified by it
 values again, no new run is trained; Optuna receives the known loss.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from headscope.sweep.continuing import split_by_progress
 from headscope.sweep.jobs import Job, Manifest, claim_folder, folder_name
 from headscope.sweep.launcher import parse_overrides, run_plan, typed_command
 from headscope.sweep.pool import Plan, Pool, check_integer
-from headscope.sweep.space import corners, distribution, size, untried
+from headscope.sweep.space import all_values, corners, distribution, size
 
 if TYPE_CHECKING:
     from hydra_plugins.headscope import Search
@@ -64,10 +65,7 @@ def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optu
 
 
 def _result(status: Status) -> dict[str, Any]:
-    """Returns the result of a job for Optuna. A job with an implausible loss counts as failed.
-
-    So does an interrupted job, which gets a new trial at a resume.
-    """
+    """Returns the result of a job for Optuna. An implausible loss and an interrupted job count as failed."""
     if status.state != "completed" or status.val_loss is None or why_implausible(status.summary):
         return {"state": TrialState.PRUNED if status.state == "pruned" else TrialState.FAIL, "values": None}
     return {"state": TrialState.COMPLETE, "values": [status.val_loss]}
@@ -94,10 +92,10 @@ class SearchPlan(Plan):
     def _add_earlier(self, earlier: Sequence[Job]) -> None:
         """Adds the jobs of a stopped or completed search. Optuna will supply unfinished jobs first, then new ones."""
         params = {job.name: self._params(job) for job in earlier}
-        jobs = [self._job(name, values) for name, values in params.items()]
-        left, self.done = split_by_progress(jobs, earlier, self.folder, adds_jobs=len(jobs) < self.total)
-        by_name = {job.name: job for job in (*self.done, *left)}
-        for job in (by_name[name] for name in params):  # in the order of the manifest
+        named = [self._job(name, values) for name, values in params.items()]
+        jobs, left = split_by_progress(named, earlier, self.folder, adds_jobs=len(named) < self.total)
+        self.done = [job for job in jobs if job not in left]
+        for job in jobs:
             status, is_left = job.run(self.folder).status(), job in left
             if is_left and status.state == "completed":
                 self.extended.add(job.name)
@@ -118,8 +116,7 @@ class SearchPlan(Plan):
             params = {k: type(d.low)(texts[k]) if hasattr(d, "low") else texts[k] for k, d in self.space.items()}
             create_trial(params=params, distributions=self.space, state=TrialState.WAITING)
         except (KeyError, ValueError) as e:
-            different = "has a different set of values"
-            raise UserError(f"the search in {self.folder} {different}; use another folder") from e
+            raise UserError(f"the search in {self.folder} has a different set of values; use another folder") from e
         return params
 
     def _values(self, params: dict[str, Any]) -> tuple[str, ...]:
@@ -143,8 +140,9 @@ class SearchPlan(Plan):
                 return self._start(trial, values)
             # Optuna repeats combinations in a small space.
             self.study.tell(trial, **_result(self.jobs[values].run(self.folder).status()))
-            if combination := untried(self.space, self.jobs, len(self.jobs) + 1):
-                self.study.enqueue_trial(combination)  # becomes the next trial
+            combinations = itertools.product(*map(all_values, self.space.values()))
+            if untried := next((c for c in combinations if tuple(map(str, c)) not in self.jobs), None):
+                self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))  # becomes the next trial
         return None
 
     def _start(self, trial: Trial, values: tuple[str, ...]) -> Job:

@@ -2,14 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from headscope.errors import UserError
-from headscope.sweep.values import distinct_values
+from headscope.sweep.values import MAX_VALUES, distinct_values
 
 MAX_CORNERS = 32  #: maximum number of combinations to check before the first trial
 
@@ -22,35 +22,25 @@ def distribution(override: Override) -> BaseDistribution:
     Raises `UserError` for anything that Optuna cannot search as it was typed.
     """
     value: Any = override.value()
-    if isinstance(value, ChoiceSweep):
-        return CategoricalDistribution(distinct_values(override))
     tags: set[str] = getattr(value, "tags", set())
+    log = "log" in tags
     try:
-        if unknown := tags - {"log"}:
-            raise ValueError(f"{min(unknown)} is not a tag; the only tag is log")
-        if isinstance(value, IntervalSweep) and value.start is not None and value.end is not None:
-            if isinstance(value.start, int) and isinstance(value.end, int):  # int(interval(…)); others have floats
-                return IntDistribution(value.start, value.end, log="log" in tags)
-            return FloatDistribution(float(value.start), float(value.end), log="log" in tags)
-        if isinstance(value, RangeSweep):
-            return _from_range(value, log="log" in tags)
+        if tags - {"log"}:
+            raise ValueError("the only tag is log")
+        match value:
+            case ChoiceSweep():
+                return CategoricalDistribution(distinct_values(override))
+            case IntervalSweep(start=int(low), end=int(high)):  # int(interval(…)); others have floats
+                return IntDistribution(low, high, log=log)
+            case IntervalSweep(start=float(low), end=float(high)):
+                return FloatDistribution(low, high, log=log)
+            case RangeSweep(start=int(start), stop=int(stop), step=int(step)) if numbers := range(start, stop, step):
+                low, high = sorted((numbers[0], numbers[-1]))
+                return IntDistribution(low, high, log=log, step=abs(step))
     except ValueError as e:
         raise UserError(f"{override.input_line} cannot be searched: {' '.join(str(e).split())}") from e
-    raise UserError(f"{override.input_line} cannot be searched; use a,b or range(…) or interval(…) or tag(log, …)")
-
-
-def _from_range(value: RangeSweep, log: bool) -> IntDistribution:
-    """Returns the distribution of a range; raises ValueError if the range is empty, or if its numbers do not fit."""
-    limits = (value.start, value.stop, value.step)
-    if not all(isinstance(x, int) for x in limits):
-        raise ValueError("a range needs integers; use interval(…), or list the values: 0.1,0.2")
-    numbers = range(*limits)  # type: ignore[arg-type]
-    if not numbers:
-        raise ValueError("the range is empty")
-    step = abs(numbers.step)
-    if log and step != 1:
-        raise ValueError("tag(log, …) needs a range whose step is 1")
-    return IntDistribution(min(numbers[0], numbers[-1]), max(numbers[0], numbers[-1]), log=log, step=step)
+    allowed = "a,b or range(…) of integers, interval(…) or tag(log, …)"
+    raise UserError(f"{override.input_line} cannot be searched; use {allowed}")
 
 
 def corners(space: Space) -> list[tuple[Any, ...]]:
@@ -65,32 +55,14 @@ def corners(space: Space) -> list[tuple[Any, ...]]:
 
 
 def size(space: Space) -> float:
-    """Returns the number of combinations in a space; infinity if a key has continuous values."""
-    return math.prod(len(_all_values(d)) or math.inf for d in space.values())
+    """Returns the number of combinations in a space; infinity if `all_values` of a key are unknown."""
+    return math.prod(len(all_values(d)) or math.inf for d in space.values())
 
 
-def untried(space: Space, tried: Container[tuple[str, ...]], limit: int) -> dict[str, Any] | None:
-    """Returns a combination whose values, as text, are not in `tried`; looks at no more than `limit` combinations.
-
-    Returns None if there is none, or if the space has continuous values.
-    """
-    lists = [_all_values(d) for d in space.values()]
-    for number in range(int(min(size(space), limit)) if all(lists) else 0):
-        combination, rest = [], number
-        for values in reversed(lists):  # the last key varies fastest
-            rest, index = divmod(rest, len(values))
-            combination.append(values[index])
-        combination.reverse()
-        if tuple(map(str, combination)) not in tried:
-            return dict(zip(space, combination, strict=True))
-    return None
-
-
-def _all_values(d: Any) -> Sequence[Any]:
-    """Returns all values of a distribution, or an empty sequence if it is continuous."""
+def all_values(d: Any) -> Sequence[Any]:
+    """Returns all values of a distribution, or an empty sequence if they are continuous or more than `MAX_VALUES`."""
     if hasattr(d, "choices"):
         return list(d.choices)
     if isinstance(d.low, int):
-        # A list would take gigabytes for a large range; Python cannot index a range of 2**63 numbers.
-        return range(d.low, d.high + 1, d.step) if d.high - d.low < 2**53 else []
+        return range(d.low, d.high + 1, d.step) if d.high - d.low < MAX_VALUES else []
     return [d.low] if d.low == d.high else []

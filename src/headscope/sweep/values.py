@@ -17,9 +17,8 @@ def distinct_values(override: Override) -> list[str]:
     there are too many, if a tag would have no effect, or if Hydra would compute other values.
     """
     typed = str(override.input_line)
-    if tags := getattr(override.value(), "tags", ()):
-        reason = "the tag log has an effect only on an interval or a range of sweep=search"
-        raise UserError(f"{typed} cannot be used, because {reason if 'log' in tags else f'{min(tags)} is not a tag'}")
+    if getattr(override.value(), "tags", ()):
+        raise UserError(f"{typed}: a tag has an effect only on an interval or a range of sweep=search")
     if isinstance(override.value(), RangeSweep) and "sort(" in typed:  # findings/hydra_sorted_range.sh
         raise UserError(
             f"{typed} would have other values, because Hydra sorts ranges wrongly; write the values in order"
@@ -39,7 +38,7 @@ def distinct_values(override: Override) -> list[str]:
 
 
 def _identity(value: Any, text: str) -> Any:
-    """Returns an object that is equal for two spellings of one value; numbers differ from text and from true."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return "nan" if value != value else ("number", value)
-    return "text", (value.text if isinstance(value, QuotedString) else value if isinstance(value, str) else ("", text))
+    """Returns an object that is equal for two spellings of one value; `true` differs from 1, and text from numbers."""
+    value = value.text if isinstance(value, QuotedString) else value
+    is_comparable = isinstance(value, str | int | float) and value == value  # nan differs from itself
+    return type(value) is bool, value if is_comparable else ("", text)
