@@ -176,12 +176,12 @@ def _explained(error: ValidationError, value: Any, members: Sequence[Any], at: s
     errors = error.errors(include_url=False)  # one per member of a union; the deepest is from the best-fitting member
     loc, given = max(((e["loc"], e["input"]) for e in errors), key=lambda pair: len(pair[0]))
     allowed = [*dict.fromkeys(must_be(e) for e in errors if e["input"] is given)]
-    allowed += ["null"] * (NoneType in members and given is value)
-    names = [name for member in members for name in get_args(member) if isinstance(name, str)]
-    meant = difflib.get_close_matches(str(given), names, n=1)
-    advice = f"; did you mean {at}={meant[0]}?" if meant else ""
     index = "".join(f"[{i}]" for i in loc if isinstance(i, int))
-    return invalid_value(at + index, given, f"{' or '.join(allowed)}{advice}")
+    names = [name for member in members for name in get_args(member) if isinstance(name, str)]
+    if meant := difflib.get_close_matches(str(given), names, n=1):
+        return invalid_value(at + index, given, f"{' or '.join(allowed)}; did you mean {at}={meant[0]}?")
+    allowed += ["null"] * (NoneType in members and given is value)
+    return invalid_value(at + index, given, " or ".join(allowed))
 
 
 def must_be(error: Any) -> str:
