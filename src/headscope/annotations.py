@@ -1,20 +1,35 @@
-"""Checks a value against a type annotation, with an error message in plain words.
+"""Checks values and the options of constructors against type annotations, with error messages in plain words.
 
-Configs and checkpoints use the same check, so that a file cannot contain a value that a config cannot set.
+Configs and checkpoints use the same check, so that a file cannot contain a value that a config cannot set. pydantic
+checks each value in strict mode. A mapping with a `_target_` becomes a `functools.partial` of that class with its
+options, which other code calls later. Each message is one line that names the key, the given value and the allowed
+values.
 """
 
 import difflib
+import importlib
+import inspect
 import json
-from functools import cache
-from types import NoneType
-from typing import Any, Union, get_args
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import is_dataclass
+from functools import cache, partial
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from headscope.errors import UserError
+from headscope import plugins
+from headscope.errors import MissingKey, UnknownKey, UserError
 
 LONGEST = 200  #: number of characters of an invalid value that a message shows
 LARGEST = 2**63  #: integers must be smaller in magnitude, because tensors cannot hold larger ones
+
+#: Modules, besides plugins, whose classes a `_target_` may name; a class must be defined there, not only imported.
+ALLOWED = (
+    *("headscope.model.", "headscope.data.", "headscope.training.", "headscope.watch."),
+    *("lightning.pytorch.callbacks.", "lightning.pytorch.loggers."),
+)
 
 #: What a value must be, by the type of pydantic's error.
 MUST_BE = {
@@ -35,26 +50,32 @@ MUST_BE = {
 }
 
 
-def check_value(value: Any, kind: Any, at: str) -> Any:
-    """Checks a value against the annotation `kind` and returns it; `at` is its name in the `UserError`."""
-    nullable = NoneType in get_args(kind)
-    if nullable and value is None:
+def check_value(value: Any, annotation: Any, at: str) -> Any:
+    """Checks a value against an annotation and returns it; `at` is its dotted key in the `UserError`.
+
+    `Callable[[A, B], Base]` accepts a mapping with a `_target_`, a subclass of `Base`; the caller of the resulting
+    constructor passes its first two arguments.
+    """
+    if "numpy" in sys.modules and isinstance(value, sys.modules["numpy"].generic):
+        value = value.item()  # a number from a program in Python
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    if value is None and NoneType in members:
         return None
-    if isinstance(value, int) and abs(value) >= LARGEST:
-        raise invalid_value(at, value, "between -2^63 and 2^63")
-    kind = Union[tuple(k for k in get_args(kind) if k is not NoneType)] if nullable else kind  # noqa: UP007
+    kind: Any = Union[tuple(member for member in members if member is not NoneType)]  # noqa: UP007
+    origin, args = get_origin(kind), get_args(kind)
+    if isinstance(kind, type) and is_dataclass(kind):
+        return kind(**check_options(value, kind, at))
+    if origin is Callable and args and args[0] is not ...:
+        return _constructor(value, len(args[0]), args[1], at)
+    if origin is dict and isinstance(value, dict):
+        return {check_value(k, args[0], at): check_value(v, args[1], f"{at}.{k}") for k, v in value.items()}
+    for element in value if isinstance(value, list) else [value]:
+        if isinstance(element, int) and abs(element) >= LARGEST:
+            raise invalid_value(at, element, "between -2^63 and 2^63")
     try:
         return _adapter(kind).validate_python(value)
     except ValidationError as e:
-        errors = e.errors(include_url=False)  # one per member of a union; the deepest is from the best-fitting member
-        loc, given = max(((error["loc"], error["input"]) for error in errors), key=lambda error: len(error[0]))
-        allowed = dict.fromkeys(must_be(error) for error in errors if error["input"] is given)
-        index = "".join(f"[{i}]" for i in loc if isinstance(i, int))
-        names = [name for k in (kind, *get_args(kind)) for name in (get_args(k) or [k]) if isinstance(name, str)]
-        if meant := difflib.get_close_matches(str(given), names, n=1):
-            raise invalid_value(at + index, given, f"{' or '.join(allowed)}; did you mean {at}={meant[0]}?") from None
-        either = " or ".join([*allowed, *["null"] * (nullable and given is value)])
-        raise invalid_value(at + index, given, either) from None
+        raise _explained(e, value, members, at) from None
 
 
 @cache
@@ -62,6 +83,105 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     adapter = TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True))
     # An annotation in Lightning may name a class from a package that is not installed.
     return adapter if adapter.pydantic_complete else TypeAdapter(Any)
+
+
+def check_options(values: Any, cls: type, at: str, passed: int = 0) -> dict[str, Any]:
+    """Checks named values against the parameters of a class, except its first `passed` parameters; returns them."""
+    if not isinstance(values, dict):
+        raise invalid_value(at, values, "a mapping")
+    prefix, options = at and f"{at}.", _options(cls, passed, values)
+    for name in values:
+        if reason := getattr(cls, "REFUSED", {}).get(name):
+            raise UserError(f"{prefix}{name} cannot be set: {reason}")
+        if name not in options:
+            raise UnknownKey(f"{prefix}{name}", [f"{prefix}{option}" for option in options])
+    for name, option in options.items():
+        if option.default is option.empty and name not in values:
+            raise MissingKey(f"{prefix}{name}")
+    annotations = {n: Any if o.annotation is o.empty else o.annotation for n, o in options.items() if n in values}
+    return {name: check_value(values[name], annotation, f"{prefix}{name}") for name, annotation in annotations.items()}
+
+
+def _options(cls: type, passed: int, names: Iterable[str]) -> dict[str, inspect.Parameter]:
+    """Returns the parameters that may be set; if the class has `**others`, these include all of `names`."""
+    of_lightning = getattr(cls.__init__, "__module__", "").startswith("lightning.")  # type: ignore[misc]
+    mistake = UserError if plugins.belongs(cls.__module__) else TypeError
+    try:
+        parameters = list(inspect.signature(cls, eval_str=not of_lightning).parameters.values())
+    except NameError as e:
+        raise mistake(f"{cls.__qualname__}: an annotation cannot be evaluated: {e}") from e
+    parameters = [p for i, p in enumerate(parameters) if i >= passed or p.kind is p.KEYWORD_ONLY]
+    for p in parameters:
+        is_foreign = of_lightning or (p.annotation is p.empty and not cls.__module__.startswith("headscope."))
+        if not is_foreign and not _is_checked(p.annotation):
+            raise mistake(f"{cls.__qualname__}: {p.name}: the annotation {p.annotation!r} cannot be checked")
+    options = {p.name: p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    others = {name: p for p in parameters if p.kind is p.VAR_KEYWORD for name in names}
+    return others | options
+
+
+def _is_checked(kind: Any) -> bool:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _is_checked(args[0])
+    if origin is Callable:
+        return len(args) == 2 and args[0] is not ... and isinstance(args[1], type)
+    if origin in (Union, UnionType, Sequence, dict):
+        return all(map(_is_checked, args))
+    return origin is Literal or is_dataclass(kind) or kind in (int, float, bool, str, NoneType)
+
+
+def _constructor(value: Any, passed: int, base: type, at: str) -> partial[Any]:
+    """Returns a `partial` of a class with its options; `_target_` is its path or, from a checkpoint, the class."""
+    target = value.get("_target_") if isinstance(value, dict) else None
+    if not isinstance(target, str | type):
+        raise invalid_value(at, value, f"a mapping with a _target_, a subclass of {base.__name__}")
+    cls = target if isinstance(target, type) else _resolve(target, base, f"{at}._target_")
+    if lacks := not_implemented(cls):
+        raise UserError(f"{at}: {cls.__name__} is a base class, which does not implement {lacks}; use a subclass of it")
+    options = {name: option for name, option in value.items() if name != "_target_"}
+    return partial(cls, **check_options(options, cls, at, passed))
+
+
+def _resolve(path: str, base: type, at: str) -> type:
+    """Imports and returns the class at a dotted path, which must be a subclass of `base` in an allowed module."""
+    allowed = (*ALLOWED, *(f"{name}." for name in plugins.names()))
+    places = ", ".join(module.rstrip(".") for module in allowed)
+    wanted = f"a subclass of {base.__name__}, defined in one of {places}, or in a package that {plugins.NAMED} names"
+    module, _, name = path.rpartition(".")
+    try:
+        imported = plugins.imported if plugins.belongs(module) else importlib.import_module
+        found = getattr(imported(module), name) if path.startswith(allowed) else None
+    except (ImportError, AttributeError) as e:
+        raise UserError(f"{at}={path} cannot be imported ({e}); it must be {wanted}") from e
+    if not (isinstance(found, type) and issubclass(found, base) and f"{found.__module__}.".startswith(allowed)):
+        raise invalid_value(at, path, wanted)
+    return found
+
+
+def not_implemented(cls: type) -> str | None:
+    """Returns the name of a method that is abstract or only raises `NotImplementedError`; None if there is none."""
+    if getattr(cls.__init__, "__module__", "").startswith("torch.nn."):  # type: ignore[misc]
+        return "__init__"
+    for name in dir(cls):
+        method = inspect.getattr_static(cls, name)
+        raises = getattr(getattr(method, "__code__", None), "co_names", ())[:1] == ("NotImplementedError",)
+        if getattr(method, "__isabstractmethod__", False) or (raises and method.__name__ == name):
+            return name
+    return None
+
+
+def _explained(error: ValidationError, value: Any, members: Sequence[Any], at: str) -> UserError:
+    """Returns pydantic's error about a value as one line; `members` are the annotations that the value may have."""
+    errors = error.errors(include_url=False)  # one per member of a union; the deepest is from the best-fitting member
+    loc, given = max(((e["loc"], e["input"]) for e in errors), key=lambda pair: len(pair[0]))
+    allowed = [*dict.fromkeys(must_be(e) for e in errors if e["input"] is given)]
+    index = "".join(f"[{i}]" for i in loc if isinstance(i, int))
+    names = [name for member in members for name in get_args(member) if isinstance(name, str)]
+    if meant := difflib.get_close_matches(str(given), names, n=1):
+        return invalid_value(at + index, given, f"{' or '.join(allowed)}; did you mean {at}={meant[0]}?")
+    allowed += ["null"] * (NoneType in members and given is value)
+    return invalid_value(at + index, given, " or ".join(allowed))
 
 
 def must_be(error: Any) -> str:
@@ -75,15 +195,10 @@ def must_be(error: Any) -> str:
 
 def invalid_value(key: str, value: Any, allowed: str) -> UserError:
     """Returns the error for a value that is not allowed for a key; the message shows the beginning of a long value."""
-    if isinstance(value, str):
-        given = value
-    elif isinstance(value, int) and abs(value) >= LARGEST:  # Python refuses to print integers of 4,301 digits
-        given = f"{'-' * (value < 0)}{value.bit_length() * 0.30103:.0f} digits"
-    else:
-        try:
-            given = json.dumps(value, default=str)
-        except (ValueError, RecursionError):  # a huge integer in a list, or lists nested too deeply
-            given = f"a {type(value).__name__}"
+    try:
+        given = value if isinstance(value, str) else json.dumps(value, default=str)
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits, or lists nested too deeply
+        given = f"a value of type {type(value).__name__}"
     given = " ".join(given.split())
     given = given if len(given) <= LONGEST else f"{given[:LONGEST]}…"
     return UserError(f"{key}={given} must be {allowed}")

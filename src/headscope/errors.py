@@ -2,6 +2,7 @@
 
 import errno
 import signal
+from collections.abc import Sequence
 
 #: Error numbers for a full disk: no space left, quota exceeded, file size limit exceeded.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -15,10 +16,18 @@ class UserError(ValueError):
 
 
 class UnknownKey(UserError):
-    """A key that is not in the config; the message names the nearest known key."""
+    """A key that does not exist; `known` are the keys in its place."""
 
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, key: str, known: Sequence[str]) -> None:
+        super().__init__(f"there is no key {key}")
+        self.key, self.known = key, known
+
+
+class MissingKey(UserError):
+    """A required key that has no value."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} is missing")
         self.key = key
 
 

@@ -23,20 +23,19 @@ def write_atomically(path: Path, content: bytes, flush: bool = True) -> None:
     temporary = beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as f:
-                f.write(content)
-                f.flush()
-                if flush:
-                    os.fsync(f.fileno())
-            temporary.replace(path)
+        with temporary.open("xb") as f:
+            f.write(content)
+            f.flush()
             if flush:
-                sync_folder(path.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+                os.fsync(f.fileno())
+        temporary.replace(path)
+        if flush:
+            sync_folder(path.parent)
     except OSError as e:
         raise not_written(e, path) from e
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()  # exists only after an error
 
 
 def beside(path: Path) -> Path:

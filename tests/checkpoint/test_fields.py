@@ -45,13 +45,13 @@ def refusal(path):
         ({"n_heads": 2.0}, "model.n_heads=2.0 must be an integer"),
         ({"n_heads": True}, "model.n_heads=true must be an integer"),
         ({"block_size": 0}, "model.block_size=0 must be at least 1"),
-        ({"block_size": 2**64}, "model.block_size=20 digits must be between -2^63 and 2^63"),
+        ({"block_size": 2**64}, "model.block_size=18446744073709551616 must be between -2^63 and 2^63"),
         ({"dropout": float("nan")}, "model.dropout=NaN must be a finite number"),
         ({"dropout": 1.0}, "model.dropout=1.0 must be below 1"),
         ({"dropout": "0.1"}, "model.dropout=0.1 must be a number"),
         ({"vocab_size": None}, "model.vocab_size=null must be an integer"),
         ({"n_layers": [2]}, "model.n_layers=[2] must be an integer"),
-        ({"width": 2}, "the file sets model.width, which TransformerLM does not have"),
+        ({"width": 2}, "there is no key model.width"),
         ({"position": {"class": "Rotary", "base": 0}}, "model.position.base=0 must be above 0"),
         ({"position": {"class": "Rotary", "base": float("inf")}}, "model.position.base=Infinity must be a finite"),
     ],
@@ -69,10 +69,10 @@ def test_an_option_of_a_scheme_is_checked(distance, tmp_path):
 @pytest.mark.parametrize(
     ("tokenizer", "message"),
     [
-        ({"class": "Tokenizer"}, "needs a Tokenizer called 'Tokenizer', which this version does not have"),
+        ({"class": "Tokenizer"}, "tokenizer: Tokenizer is a base class, which does not implement"),
         ({"vocab": "abcdefghijk"}, "tokenizer.vocab=abcdefghijk must be a list"),
         ({"vocab": [1, *"abcdefghij"]}, "tokenizer.vocab[0]=1 must be text"),
-        ({"merges": ["a b"]}, "the file sets tokenizer.merges, which CharTokenizer does not have"),
+        ({"merges": ["a b"]}, "there is no key tokenizer.merges"),
     ],
 )
 def test_a_field_of_the_tokenizer_is_checked(tokenizer, message, tmp_path):
@@ -80,7 +80,7 @@ def test_a_field_of_the_tokenizer_is_checked(tokenizer, message, tmp_path):
 
 
 def test_a_base_class_is_not_a_feed_forward(tmp_path):
-    assert "FeedForward called 'FeedForward'" in refusal(
+    assert "model.feedforward: FeedForward is a base class, which does not implement activation" in refusal(
         save(tmp_path / "a.ckpt", feedforward={"class": "FeedForward"})
     )
 
@@ -129,11 +129,11 @@ CONFIGS = [
     ({"num_attention_heads": 0}, "num_attention_heads=0 must be at least 1"),
     ({"num_hidden_layers": "2"}, "num_hidden_layers=2 must be an integer"),
     ({"hidden_size": None}, "hidden_size=null must be an integer"),
-    ({"max_position_embeddings": 10**300}, "max_position_embeddings=300 digits must be between"),
+    ({"max_position_embeddings": 10**300}, "max_position_embeddings=1000"),
     ({"hidden_dropout": float("nan")}, "model.dropout=NaN must be a finite number"),
     ({"hidden_dropout": "0.1"}, "model.dropout=0.1 must be a number"),
     ({"rope_parameters": {"rope_theta": -1.0, "partial_rotary_factor": 1.0}}, "model.position.base=-1.0 must be above"),
-    ({"rope_parameters": {"rope_theta": 10**400, "partial_rotary_factor": 1.0}}, "model.position.base=400 digits must"),
+    ({"rope_parameters": {"rope_theta": 10**400, "partial_rotary_factor": 1.0}}, "model.position.base=1000"),
     ({"model_type": ["gpt2"]}, "the model_type is ['gpt2']"),
     ({"hidden_act": ["gelu"] * 10**5}, "the config has hidden_act=['gelu', 'gelu'"),
 ]
@@ -163,7 +163,7 @@ def test_a_record_in_a_transformers_folder_is_checked(tmp_path):
         ({"n_head": -1}, "n_head=-1 must be at least 1"),
         ({"n_head": 2.0}, "n_head=2.0 must be an integer"),
         ({"block_size": 0}, "block_size=0 must be at least 1"),
-        ({"n_layer": 10**400}, "n_layer=400 digits must be between"),
+        ({"n_layer": 10**400}, "n_layer=1000"),
         ({"dropout": float("nan")}, "model.dropout=NaN must be a finite number"),
         ({"dropout": "0.1"}, "model.dropout=0.1 must be a number"),
     ],

@@ -52,21 +52,19 @@ def export_folder(path: str | Path, out: Path) -> str:
     """
     loaded = load(path)
     contents = hf_folder.files(*loaded)
+    temporary = beside(out)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = beside(out)
-        temporary.mkdir()
-        try:
-            for name, content in contents.items():
-                (temporary / name).write_bytes(content)
-                sync_file(temporary / name)
-            report = _check(loaded, temporary)
-            temporary.replace(out)
-            sync_folder(out.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+            sync_file(temporary / name)
+        report = _check(loaded, temporary)
+        temporary.replace(out)
+        sync_folder(out.parent)
     except OSError as e:
         raise not_written(e, out) from e
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     name = family_of(loaded.model).name
     return f"{sum(map(len, contents.values())):,} bytes, a {name} for transformers; {report}"
 

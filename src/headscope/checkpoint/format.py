@@ -10,14 +10,13 @@ A release that changes the output of `card` increases FORMAT by one and adds an 
 
 import inspect
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from headscope import __version__, plugins
-from headscope.checkpoint.source import CardAndWeights, Source, UnsupportedModel, checked
+from headscope.checkpoint.source import CardAndWeights, Source, checked
 from headscope.checkpoint.weights import plain_weights
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
@@ -32,7 +31,6 @@ PREFIX = "model."  #: prefix that a LightningModule adds to the names of its mod
 MODELS = (TransformerLM, FixedContextMLP)  #: imported so that they are among the subclasses of LanguageModel
 #: Arguments of a model that are objects, and the base class of each.
 PARTS: dict[str, type] = {"position": Position, "feedforward": FeedForward, "qk_norm": QKNorm}
-ABSTRACT = (Tokenizer, LanguageModel, FeedForward)  #: base classes that compute nothing themselves
 
 
 def describe(part: Any) -> dict[str, Any]:
@@ -83,8 +81,13 @@ def constructor(description: dict[str, Any], base: type, at: str) -> Any:
     """Returns the described class, a subclass of `base`, as a `partial` with the described arguments.
 
     `at` is the key of the description in messages. Raises UserError if neither this version nor an allowed plugin has
-    such a class, or if an argument does not have the type and the range of its annotation.
+    such a class, if it is a base class, or if an argument does not have the type and the range of its annotation.
     """
+    return checked(_with_classes(description, base), Callable[[], base], at)
+
+
+def _with_classes(description: dict[str, Any], base: type) -> dict[str, Any]:
+    """Returns a description with the class itself under `_target_`, as `annotations.check_value` expects it."""
     options = dict(description)
     name, module = options.pop("class"), options.pop("module", None)
     if module and name not in subclasses(base, module):
@@ -97,26 +100,11 @@ def constructor(description: dict[str, Any], base: type, at: str) -> Any:
             )
         plugins.imported(module)
     known = subclasses(base, module)
-    if name not in known or known[name] in ABSTRACT:
+    if name not in known:
         where = module or "this version"
         raise UserError(f"this checkpoint needs a {base.__name__} called {name!r}, which {where} does not have")
-    for part in PARTS.keys() & options.keys():
-        options[part] = constructor(options[part], PARTS[part], f"{at}.{part}")
-    return partial(known[name], **_checked_options(known[name], options, at))
-
-
-def _checked_options(cls: type, options: dict[str, Any], at: str) -> dict[str, Any]:
-    """Returns the options of a class, checked against its annotations; a plugin's class may lack annotations."""
-    parameters = inspect.signature(cls, eval_str=not cls.__module__.startswith("headscope.")).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    values = {}
-    for option, value in options.items():
-        if option not in parameters and not takes_any:
-            raise UnsupportedModel(f"the file sets {at}.{option}, which {cls.__name__} does not have")
-        annotation = parameters[option].annotation if option in parameters else inspect.Parameter.empty
-        is_plain = annotation is not inspect.Parameter.empty and option not in PARTS
-        values[option] = checked(value, annotation, f"{at}.{option}") if is_plain else value
-    return values
+    parts = {part: _with_classes(options[part], PARTS[part]) for part in PARTS.keys() & options.keys()}
+    return options | parts | {"_target_": known[name]}
 
 
 def card(model: LanguageModel, tokenizer: Tokenizer, **about: Any) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from torch import Tensor
 from headscope.checkpoint import hf_layout, hf_tokenizer
 from headscope.checkpoint.format import describe
 from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source, UnsupportedModel
-from headscope.checkpoint.weights import plain_weights
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
@@ -75,7 +74,7 @@ def read(source: Source) -> CardAndWeights:
     if isinstance(about, dict):
         about = {"name": folder.resolve().name, "data": {"name": UNNAMED}} | about
     config, saved_tokenizer = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (CONFIG, TOKENIZER))
-    model, weights = hf_layout.read(config, plain_weights(load_file(folder / WEIGHTS)))
+    model, weights = hf_layout.read(config, load_file(folder / WEIGHTS))
     end = config.get("eos_token_id")
     tokenizer = hf_tokenizer.read(saved_tokenizer, end if isinstance(end, int) else None)
     if model["vocab_size"] != len(tokenizer):

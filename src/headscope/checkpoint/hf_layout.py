@@ -17,7 +17,7 @@ from torch import Tensor
 
 from headscope.checkpoint.hf_families import ACTIVATIONS, FAMILIES, ROPE, Family, family_of, options_of, sizes_of
 from headscope.checkpoint.source import SIZES, UnsupportedModel, module_names, rename
-from headscope.checkpoint.weights import require_floats
+from headscope.checkpoint.weights import plain_weights
 from headscope.errors import UserError
 from headscope.model.qk_norm import QKNorm
 from headscope.model.transformer import LanguageModel, TransformerLM
@@ -145,8 +145,7 @@ def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, 
     """Returns a family's weights under our names and in our arrangement, still with the attention biases."""
     modules = module_names(family.outer, family.blocks, family.inner, min(sizes["n_layers"], len(weights)))
     ours_of = {theirs: ours for ours, theirs in modules.items()} | {"lm_head": "head"}  # name in newer versions
-    weights = {name: weight for name, weight in weights.items() if not BUFFERS.fullmatch(name)}
-    require_floats(weights)
+    weights = plain_weights({name: weight for name, weight in weights.items() if not BUFFERS.fullmatch(name)})
     ours = rename({name: weight.float() for name, weight in weights.items()}, ours_of)
     ours = {name: _rearrange_back(family, name, weight, sizes["n_heads"]) for name, weight in ours.items()}
     if family.qk_norm is not QKNorm:

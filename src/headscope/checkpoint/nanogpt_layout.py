@@ -17,7 +17,6 @@ import torch
 from headscope.checkpoint.hf_families import GPT2, sizes_of
 from headscope.checkpoint.hf_layout import fold_attention_biases, rename_weights
 from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source, UnsupportedModel
-from headscope.checkpoint.weights import plain_weights
 from headscope.data.decoding import read_text
 
 #: GPT-2 with PyTorch's linear layers, whose matrices are (out, in).
@@ -41,7 +40,7 @@ def read(source: Source) -> CardAndWeights:
     options, config = saved["model_args"], saved.get("config")
     sizes = sizes_of(NANOGPT, options)
     dataset = str(config.get("dataset", "")) if isinstance(config, dict) else ""
-    weights = {name.removeprefix(COMPILED): weight for name, weight in plain_weights(saved["model"]).items()}
+    weights = {name.removeprefix(COMPILED): weight for name, weight in saved["model"].items()}
     ours = rename_weights(NANOGPT, weights, sizes)
     for name in [name for name in ours if name.endswith(".weight")]:  # nanoGPT's bias=False omits these biases
         module = name.removesuffix(".weight")

@@ -45,35 +45,22 @@ def safe_load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)  # torch warns about pickles that it then refuses
 
 
-def unpacked_size(path: Path) -> int:
-    """Returns the size of all files in a zip archive; 0 if its directory is damaged."""
+def in_archive(path: Path) -> tuple[int, bytes]:
+    """Returns the size of all files in a zip archive and the start of its pickle; zero and empty if it is damaged."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
-        return 0
+            files = archive.infolist()
+            name = next(file.filename for file in files if file.filename.endswith("data.pkl"))
+            return sum(file.file_size for file in files), archive.open(name).read(2)
+    except (zipfile.BadZipFile, StopIteration, ValueError, NotImplementedError, OSError):
+        return 0, b""
 
 
-def not_data(path: Path, error: str) -> str:
-    """Returns the reason why a file was not loaded, for a message that begins with its path."""
-    protocol = _protocol(path)
-    if protocol > PROTOCOL:
-        unread = f"was saved with pickle_protocol={protocol} and was not loaded, because reading it could execute code"
+def not_data(start: bytes, error: str) -> str:
+    """Returns the reason why a file was not loaded, from the start of its pickle and the error of `safe_load`."""
+    if start[:1] == PICKLE and start[1] > PROTOCOL:
+        unread = f"was saved with pickle_protocol={start[1]} and was not loaded, because reading it could execute code"
         return f"{unread}; {RESAVE}"
     if "GLOBAL" in error or "reduce" in error:
         return f"holds code, not only data, and was not loaded; {RESAVE}, with tensors, numbers and texts only"
     return "is damaged and was not loaded; use another file"
-
-
-def _protocol(path: Path) -> int:
-    """Returns the version of pickle that a file of `torch.save` uses; 0 if this cannot be found."""
-    with path.open("rb") as f:
-        start = f.read(2)
-    if start == ZIP[:2]:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-                start = archive.open(name).read(2)
-        except (zipfile.BadZipFile, StopIteration, ValueError, NotImplementedError, OSError):
-            return 0
-    return start[1] if start[:1] == PICKLE else 0

@@ -8,7 +8,7 @@ from headscope.checkpoint import format as own_format
 from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
 from headscope.checkpoint.about import checked_about
 from headscope.checkpoint.source import USABLE, CardAndWeights, Source, UnsupportedModel
-from headscope.checkpoint.weights import check_shapes, require_floats
+from headscope.checkpoint.weights import check_shapes
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
@@ -81,7 +81,6 @@ def _build(card: dict[str, Any], weights: dict[str, Any]) -> Loaded:
     build = own_format.constructor(card["model"], LanguageModel, "model")
     if build.keywords["vocab_size"] != len(tokenizer):
         raise ValueError("vocabulary")
-    require_floats(weights)
     check_shapes(build, weights)
     about = checked_about(card.get("about", {}), len(tokenizer))
     model = build()

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from headscope.annotations import check_value
-from headscope.checkpoint.pickles import PICKLE, ZIP, not_data, safe_load, unpacked_size
+from headscope.checkpoint.pickles import PICKLE, ZIP, in_archive, not_data, safe_load
 from headscope.errors import UserError
 
 #: The description of model, tokenizer and run (see `format.card`), and the weights under our names.
@@ -68,11 +68,13 @@ class Source:
                 return self._safetensors()
             if not start.startswith((ZIP, PICKLE)):
                 raise UserError(f"{self.path} is not a checkpoint that Headscope reads; {USABLE}")
-            if start.startswith(ZIP) and unpacked_size(self.path) > self.path.stat().st_size:
-                raise UserError(f"{self.path} is a compressed archive; save the checkpoint again with torch.save()")
+            if start.startswith(ZIP):
+                size, start = in_archive(self.path)
+                if size > self.path.stat().st_size:
+                    raise UserError(f"{self.path} is a compressed archive; save the checkpoint again with torch.save()")
             content = safe_load(self.path)
         except pickle.UnpicklingError as e:
-            raise UserError(f"{self.path} {not_data(self.path, str(e))}") from e
+            raise UserError(f"{self.path} {not_data(start, str(e))}") from e
         except UserError:
             raise
         except Exception as e:

@@ -20,10 +20,10 @@ ADVICE = "save it again with torch.save(), with every weight as an ordinary tens
 
 
 def plain_weights(found: Any) -> dict[str, Tensor]:
-    """Returns the weights in a file, by name; raises UnsupportedModel if the file does not hold all their numbers.
+    """Returns the weights in a file, by name, if they are floating-point numbers and the file holds all of them.
 
     A tensor can be larger than its memory: one stored number with strides of 0 can represent any number of equal
-    weights. Two weights may share memory, as a tied embedding and head do.
+    weights. Two weights may share memory, as a tied embedding and head do. Raises UnsupportedModel otherwise.
     """
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise UnsupportedModel("the weights are not a dictionary from names to tensors")
@@ -31,10 +31,14 @@ def plain_weights(found: Any) -> dict[str, Tensor]:
     for name, weight in found.items():
         if not isinstance(weight, Tensor):
             raise UnsupportedModel(f"the weight {name} is not a tensor")
-        kind = "a meta tensor" if weight.is_meta else "a sparse tensor" if weight.layout is not torch.strided else ""
-        kind = "a quantized tensor" if weight.is_quantized else kind or ("nested" if weight.is_nested else "")
-        if kind or weight.device.type != "cpu":
-            raise UnsupportedModel(f"the weight {name} is {kind or f'on {weight.device}'}; {ADVICE}")
+        is_kind = {"meta": weight.is_meta, "quantized": weight.is_quantized, "nested": weight.is_nested}
+        is_kind["sparse"] = weight.layout is not torch.strided
+        if any(is_kind.values()):
+            kind = next(kind for kind, applies in is_kind.items() if applies)
+            raise UnsupportedModel(f"the weight {name} is a {kind} tensor; {ADVICE}")
+        if weight.dtype not in FLOATS:
+            kind = str(weight.dtype).removeprefix("torch.")
+            raise UnsupportedModel(f"the weight {name} has the type {kind}; save it as float32, float16 or bfloat16")
         size, memory = weight.numel() * weight.element_size(), weight.untyped_storage()
         if size > memory.nbytes():
             repeated = f"repeats {memory.nbytes():,} stored bytes to {size:,}"
@@ -44,14 +48,6 @@ def plain_weights(found: Any) -> dict[str, Tensor]:
     if needed > 2 * sum(stored.values()) + SPARE:
         raise UnsupportedModel(f"the weights share memory: {sum(stored.values()):,} bytes for {needed:,}; {ADVICE}")
     return found
-
-
-def require_floats(weights: Mapping[str, Tensor]) -> None:
-    """Raises UnsupportedModel if a weight does not consist of floating-point numbers of 16 bits or more."""
-    for name, weight in weights.items():
-        if weight.dtype not in FLOATS:
-            kind = str(weight.dtype).removeprefix("torch.")
-            raise UnsupportedModel(f"the weight {name} has the type {kind}; save it as float32, float16 or bfloat16")
 
 
 class WithoutParameters(TorchFunctionMode):

@@ -88,7 +88,7 @@ def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
     parents = dict.fromkeys(k.rpartition(".")[0] for k in known if "." in k)
     folders = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
     groups = [folder.name for folder in folders if script == "train"]
-    return str(unknown_key(key, [*groups, *parents, *known, *addable, "prompt", "resume"]))
+    return unknown_key(key, [*groups, *parents, *known, *addable, "prompt", "resume"])
 
 
 def _known(script: str, typed: Sequence[str]) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """The keys of a run's config whose types need no torch, so that a wrong value is refused before torch is imported."""
 
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
 
-from headscope.config.schema import parse
 from headscope.training.options import TrainerOptions
 
 
@@ -21,10 +20,3 @@ class PlainKeys:
     batch_size: Annotated[int, Ge(1)]
     same_batch: bool
     trainer: TrainerOptions
-
-
-def check_early(config: dict[str, Any]) -> None:
-    """Raises `UserError` if one of these keys has a wrong value. Missing keys and all other keys are checked later."""
-    known = {field.name: config[field.name] for field in fields(PlainKeys) if field.name in config}
-    if len(known) == len(fields(PlainKeys)):
-        parse(known, PlainKeys)
