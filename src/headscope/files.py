@@ -4,11 +4,10 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from headscope.errors import FULL, not_written
+from headscope.errors import not_written
 
 BESIDE = ".beside"  #: suffix of a temporary file, which is in the same folder as the final file
 
@@ -44,17 +43,6 @@ def beside(path: Path) -> Path:
     The caller creates it with an ordinary call: `tempfile` would ignore the umask.
     """
     return path.parent / f"{path.name}.{secrets.token_hex(4)}{BESIDE}"
-
-
-@contextlib.contextmanager
-def naming(folder: object) -> Iterator[None]:
-    """Names a folder in the error for a full disk, if the library that wrote a file there does not name the file."""
-    try:
-        yield
-    except OSError as e:
-        if e.errno not in FULL or e.filename:
-            raise
-        raise not_written(e, f"a file in {folder}") from e
 
 
 def follow_umask(path: Path) -> None:

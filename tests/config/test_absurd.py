@@ -10,7 +10,7 @@ from headscope.config.generate_keys import GenerateConfig
 from headscope.config.keys import TrainConfig
 from headscope.config.schema import parse
 from headscope.errors import UserError
-from headscope.run import memory
+from headscope.run import fits
 from headscope.training.hardware import Choice
 from tests.config.test_recorded import TINY
 from tests.config.test_schema import checked
@@ -61,27 +61,27 @@ CPU = Choice("cpu", 1, "auto", "32-true", False, False, "")
 def test_the_estimate_counts_every_layer(override):
     """Against the model itself, whose layers are all alike."""
     config = checked(override, *([] if "model" in override else ["model.n_layers=20"]))
-    model, layers = config.model(50), config.model.keywords["n_layers"]
+    model, layers = config.model(1), config.model.keywords["n_layers"]
     count = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
-    assert memory.model_bytes(config, CPU, 50) == 3 * 4 * count + layers * memory.LAYER
+    assert fits.needed_memory(config, CPU)[0] == 3 * 4 * count + layers * fits.LAYER
 
 
 def test_what_fits_is_not_refused(monkeypatch):
     config = checked()
-    needed = memory.model_bytes(config, CPU, 70) + memory.batch_bytes(config, CPU, 70)
-    monkeypatch.setattr(memory, "_available", lambda choice: needed)
-    memory.refuse_too_large(config, CPU, 70)
+    needed = sum(fits.needed_memory(config, CPU))
+    monkeypatch.setattr(fits, "_available_memory", lambda choice: needed)
+    fits.check_fits(config, CPU, {}, "")
     with pytest.raises(UserError, match="this run needs at least"):
-        memory.refuse_too_large(config, CPU, 71)
+        fits.check_fits(checked("model.block_size=65"), CPU, {}, "")
 
 
 def test_the_limit_of_a_container_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "GROUP", tmp_path)
-    whole = memory._available(CPU)
+    monkeypatch.setattr(fits, "GROUP_LIMIT", tmp_path / "memory.max")
+    whole = fits._available_memory(CPU)
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory._available(CPU) == whole
+    assert fits._available_memory(CPU) == whole
     (tmp_path / "memory.max").write_text("1000000\n")
-    assert memory._available(CPU) == 1_000_000
+    assert fits._available_memory(CPU) == 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -76,11 +76,6 @@ def test_one_batch_for_ever():
     assert torch.equal(stream.batch(0)[0], stream.batch(7)[0])
 
 
-def test_a_batch_that_the_processes_cannot_share_is_refused():
-    with pytest.raises(UserError, match="batch_size=4 cannot be shared by 3 processes"):
-        batches(world=3)
-
-
 def test_a_batch_is_a_copy_and_the_text_is_not():
     windows = TextWindows(IDS, 8)
     assert windows.views.data_ptr() == IDS.data_ptr()

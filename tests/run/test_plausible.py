@@ -24,7 +24,6 @@ DATA = {"data": {"vocab_size": 64}}
         ),
         ({"val_loss": 1.0, "finite_weights": False}, "some weights are not finite"),
         ({"val_loss": 1.2, "optimum": 1.4}, "it is below 1.4000, the lowest possible loss"),
-        ({"val_loss": 0.5, "train_loss": 5e4} | DATA, "the training loss has exploded to 5e+04"),
         ({"val_loss": 1e-4, "train_loss": 1e-4, "finite_weights": True} | DATA, ""),
         ({"val_loss": 0.0, "finite_weights": True, "largest_weight": 6.0}, ""),  # a sentence memorised in 6,000 steps
         ({"val_loss": 1.37, "optimum": 1.4}, ""),  # within the noise of the validation windows

@@ -10,7 +10,7 @@ import pytest
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
 from headscope.run.checkpoints import SignalCheckpoint
-from headscope.run.signals import RULES, Received, handlers_restored, stop_signals
+from headscope.run.signals import RULES, handlers_restored, stop_signals
 from headscope.training.module import LanguageModule
 from tests.conftest import ROOT
 from tests.inside import train
@@ -115,7 +115,7 @@ def test_lightning_sets_no_handlers(tmp_path, monkeypatch):
     found = {}
     send_at(monkeypatch, 2, lambda: found.update({name: signal.getsignal(getattr(signal, name)) for name in STOP}))
     assert train(*TINY, "trainer.max_steps=4", f"hydra.run.dir={tmp_path}/run")[0] == 0
-    assert {handler.__func__ for handler in found.values()} == {Received._remember}
+    assert {handler.__func__ for handler in found.values()} == {SignalCheckpoint._remember}
 
 
 @pytest.mark.parametrize("name", [name for name in STOP if name not in ("SIGINT", "SIGTERM")])
@@ -129,8 +129,7 @@ def test_other_programs_keep_what_they_ignore_or_handle(name, action):
 
 
 def test_only_the_main_thread_sets_handlers():
-    received = Received()
-    thread = threading.Thread(target=received.listen)
+    thread = threading.Thread(target=SignalCheckpoint(None).setup, args=(None, None, "fit"))
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

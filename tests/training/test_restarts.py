@@ -47,7 +47,6 @@ def torchrun(name, restart, agent=1):
         (slurm("7", "0"), slurm("7", "0"), False, False),
         (slurm("7", "0"), slurm("8", "1"), False, False),
         ({}, slurm("8", "1"), True, True),
-        ({}, {"TORCHELASTIC_RESTART_COUNT": "1"}, True, True),
         ({}, torchrun("none", "1"), False, False),
         (torchrun("none", "0"), torchrun("none", "1"), True, True),
         # A machine whose workers were healthy does not count the restart.

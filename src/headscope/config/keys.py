@@ -65,15 +65,15 @@ class TrainConfig(PlainKeys):
 
     @cached_property
     def meta_model(self) -> LanguageModel:
-        """The model without weights, for a vocabulary of one token and with at most `SAMPLED` layers."""
+        """The model without weights, with at most `SAMPLED` layers."""
         return self.without_weights(SAMPLED)
 
-    def without_weights(self, layers: int, vocab_size: int = 1) -> LanguageModel:
-        """Returns the model without weights, with at most this many layers."""
+    def without_weights(self, layers: int) -> LanguageModel:
+        """Returns the model without weights, for a vocabulary of one token and with at most this many layers."""
         options = self.model.keywords if isinstance(self.model, partial) else {}
         fewer = {"n_layers": min(options["n_layers"], layers)} if "n_layers" in options else {}
         try:
             with torch.device("meta"):
-                return self.model(vocab_size, **fewer)
+                return self.model(1, **fewer)
         except RuntimeError as e:  # torch refuses a tensor whose size in bytes is no 64-bit integer
             raise UserError(f"the model cannot be built: {str(e).splitlines()[0]}; lower the sizes in model.*") from e

@@ -6,7 +6,7 @@ If a resume changes a key, the new value either takes effect from that step on a
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,8 @@ def refuse_malformed(arguments: Sequence[str]) -> None:
             raise UserError(f"{key} has brackets inside brackets, more than {DEEPEST} levels deep; use fewer")
 
 
-def as_text(arguments: Sequence[str]) -> list[str]:
-    """Quotes paths and names for Hydra. In a sweep, commas still separate values."""
+def as_text(arguments: Sequence[str], absolute: Set[str] = STARTED_FROM) -> list[str]:
+    """Quotes paths and names for Hydra; keys in `absolute` get absolute paths. In a sweep, commas separate values."""
     in_sweep = any(a in ("-m", "--multirun") or a.startswith("sweep=") for a in arguments)
     found = []
     for argument in arguments:
@@ -105,7 +105,7 @@ def as_text(arguments: Sequence[str]) -> list[str]:
         if key in TEXTS and not is_swept and not is_literal:
             if key in PATHS:
                 value = expand_home(value)
-            if key in STARTED_FROM and "${" not in value:
+            if key in absolute and "${" not in value:
                 value = str(Path(value).absolute())
             argument = f"{typed}={quote(value)}"
         found.append(argument)

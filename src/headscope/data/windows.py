@@ -134,13 +134,6 @@ def epoch_order(seed: int, epoch: int, n: int) -> tuple[Tensor, int]:
     return torch.randperm(n, generator=generator, dtype=torch.int32), int(torch.randint(2**31, (), generator=generator))
 
 
-def check_divisible(batch_size: int, processes: int) -> None:
-    """Raises `UserError` if the processes cannot divide a batch equally."""
-    if batch_size % processes:
-        sizes = f"batch_size={batch_size} cannot be shared by {processes} processes"
-        raise UserError(f"{sizes}; use a multiple of {processes}")
-
-
 @dataclass(eq=False)
 class TrainBatches:
     """The endless stream of training batches. A batch depends only on the fields, the step and the forward pass."""
@@ -154,9 +147,6 @@ class TrainBatches:
     world: int = 1  #: number of processes
     first_step: Callable[[], int] = lambda: 0  #: returns the step to start at; called when iteration begins
     same_batch: bool = False  #: whether every step trains on the batch of step 0, to overfit it
-
-    def __post_init__(self) -> None:
-        check_divisible(self.batch_size, self.world)
 
     def batch(self, step: int, part: int = 0) -> Batch:
         """Returns the x and y of this process for forward pass `part` of a step, (B / world, T) each."""

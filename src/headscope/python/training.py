@@ -14,11 +14,11 @@ from omegaconf import DictConfig
 
 from headscope.config.composed import compose_with_hydra, split_off_hydra
 from headscope.config.keys import TrainConfig
-from headscope.config.overrides import FLAGS, as_text, expand_home, refuse_malformed, split
+from headscope.config.overrides import FLAGS, PATHS, as_text, expand_home, refuse_malformed, split
 from headscope.config.schema import parse
 from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.installed import command
-from headscope.python.arguments import absolute_path, with_absolute_path
+from headscope.python.arguments import absolute_path
 from headscope.python.process import process_restored
 from headscope.python.trained import Trained
 from headscope.run.console import ConsoleHandler
@@ -178,7 +178,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
         raise UserError(f"Python trains one run at a time; {_shell_command(overrides)} trains several")
     if flags := [o for o in overrides if o.partition("=")[0] in FLAGS]:
         raise UserError(f"{flags[0]} is for the command line: {_shell_command(overrides)}")
-    return compose_with_hydra("train", as_text([with_absolute_path(o) for o in overrides]))
+    return compose_with_hydra("train", as_text(overrides, PATHS))
 
 
 def _shell_command(overrides: Sequence[str]) -> str:

@@ -3,7 +3,10 @@
 import os
 import random
 import shutil
+import signal
+import threading
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import torch
@@ -13,7 +16,7 @@ from lightning import Trainer
 from headscope.errors import Interrupted, not_written
 from headscope.files import BESIDE, follow_umask, sync_file, sync_folder
 from headscope.run.folder import RunFolder
-from headscope.run.signals import Received
+from headscope.run.signals import stop_signals
 from headscope.shell import argument
 from headscope.training.module import Callback, LanguageModule
 
@@ -123,17 +126,21 @@ class SignalCheckpoint(Callback):
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
-        self.received = Received()
+        self.signum = 0  #: the last signal, or 0
 
     def setup(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
         """Starts to listen when all ranks are connected; while they wait for each other, a signal ends them."""
-        if stage == "fit":
-            self.received.listen()
+        if stage == "fit" and threading.current_thread() is threading.main_thread():
+            for signum in stop_signals():
+                signal.signal(signum, self._remember)  # `handlers_restored` restores the handlers
+
+    def _remember(self, signum: int, frame: FrameType | None) -> None:
+        self.signum = signum
 
     def on_train_batch_start(self, trainer: Trainer, module: LanguageModule, batch: Any, batch_idx: int) -> None:
         if batch_idx % trainer.accumulate_grad_batches:
             return  # in the middle of a step, which has several batches
-        signum = self.received.signum
+        signum = self.signum
         if trainer.world_size > 1:
             if trainer.global_step % AGREE_EVERY:
                 return

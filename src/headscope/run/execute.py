@@ -14,15 +14,12 @@ from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
 from headscope.config.overrides import Changes
 from headscope.config.schema import parse
-from headscope.data.windows import check_divisible
 from headscope.errors import Interrupted, RunFailed, UserError
-from headscope.files import naming, remove_incomplete
+from headscope.files import remove_incomplete
 from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
+from headscope.run.fits import Loggers, check_fits
 from headscope.run.folder import RunFolder, cleaned_up
 from headscope.run.history import History
-from headscope.run.measured import measured_text, with_own_data
-from headscope.run.memory import refuse_too_large
-from headscope.run.needs import Loggers, checked_loggers
 from headscope.run.plausible import why_implausible
 from headscope.run.processes import outcome, replace_observer
 from headscope.run.quiet import hide_needless
@@ -48,11 +45,11 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
         RunFailed: an expected failure, such as a full disk.
         Interrupted: a signal stopped the run; its checkpoint is saved.
     """
-    with naming(composed.config["paths"]["run_dir"]), prepared(composed) as run:
+    with prepared(composed) as run:
         if run.config.task == "validate":
             run.trainer.validate(run.module, run.data, verbose=False)
             loss = run.trainer.callback_metrics["val/loss"].item()
-            log.info(f"val/loss {loss:.4f} {measured_text(run.config, run.data.corpus, run.start)}")
+            log.info(f"val/loss {loss:.4f} {run.start.measured_text(run.data.corpus)}")
             return {"val_loss": loss}
         with handlers_restored():  # not earlier, because launchers send a signal twice
             summary = _fit(run)
@@ -93,19 +90,17 @@ def prepared(composed: Composed) -> Iterator[Run]:
     with cleaned_up(folder, composed.started):
         config, machine = parse(composed.config, TrainConfig, composed.choices), Machine.here()
         choice = choose(machine, config.trainer)
-        _check_processes(composed, config, choice)
-        refuse_too_large(config, choice)
         plugins = launcher_plugins(choice.devices, config.trainer.num_nodes)
         _set_up_process(config, choice)
         first = not rank_zero_only.rank  # type: ignore[attr-defined]
-        loggers = checked_loggers(config, folder, first)
+        # A validation in the folder of an earlier run must not replace that run's log.
+        loggers: Loggers = config.logger if config.task == "fit" or not folder.occupied else {}
+        check_fits(config, choice, loggers if first else {}, composed.command)
         resumed = folder.claim(composed.resume, config.task == "fit", first)
         changed = folder.compare(composed.config, composed.overrides) if resumed else {}
-        run_start = start(config, folder, resumed)
-        config = with_own_data(config, composed, run_start)
-        data = run_start.data(config)
-        refuse_too_large(config, choice, len(data.corpus.tokenizer))
-        module = run_start.module(composed, config, choice, data.corpus)
+        run_start = start(config, composed, folder, resumed)
+        config, data = run_start.config, run_start.data()
+        module = run_start.module(composed, choice, data.corpus)
         history = History(composed.started, folder)
         own = [SameStart(run_start), history]
         trainer = _build_trainer(config, choice, folder, own, loggers, len(data.corpus.train), plugins)
@@ -116,15 +111,6 @@ def prepared(composed: Composed) -> Iterator[Run]:
         log.info(f"{module.card['about']['name']}: {corpus.name}, {corpus.tokens:,} {corpus.tokenizer.unit}s")
         log.info(f"on {choice}")
         yield run
-
-
-def _check_processes(composed: Composed, config: TrainConfig, choice: Choice) -> None:
-    """Raises `UserError` if the run needs several processes but cannot start them or divide its batch among them."""
-    processes = choice.devices * config.trainer.num_nodes
-    if composed.command and processes > 1:
-        needed = f"{choice.devices} devices need one process each, and only the command line can start them"
-        raise UserError(f"{needed}: {composed.command}; in Python, add trainer.devices=1")
-    check_divisible(config.batch_size, processes)
 
 
 def _set_up_process(config: TrainConfig, choice: Choice) -> None:

@@ -15,7 +15,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from headscope.config.overrides import Changes, as_typed, changes, split
-from headscope.errors import UserError, not_written
+from headscope.errors import FULL, UserError, not_written
 from headscope.files import read_json, write_atomically
 from headscope.shell import argument
 from headscope.training.restarts import LAUNCHER_FILE, launcher
@@ -135,7 +135,8 @@ class RunFolder:
     def compare(self, config: Mapping[str, Any], overrides: Sequence[str]) -> Changes:
         """Returns the changes that a resume with this config makes; raises `UserError` if one cannot take effect."""
         typed = [split(o)[0] for o in set(self.overrides()).symmetric_difference(overrides)]
-        return changes(self.config(), as_typed(config), typed)
+        before = self.config()
+        return changes(before, as_typed(config), typed)
 
     def record(
         self, config: Mapping[str, Any], overrides: Sequence[str], step: int = 0, changed: Changes | None = None
@@ -170,6 +171,12 @@ class RunFolder:
             return as_typed(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return {}
+
+    @property
+    def original(self) -> "RunFolder | None":
+        """The run that this folder was copied from; None if it was moved, or has been resumed since."""
+        recorded = RunFolder(self.config().get("paths.run_dir") or self.path)
+        return recorded if recorded.started and not recorded.path.samefile(self.path) else None
 
     def summary(self) -> dict[str, Any]:
         """Returns `summary.json`; empty if the run has not ended."""
@@ -218,6 +225,8 @@ class RunFolder:
 def cleaned_up(run: RunFolder, started: float) -> Iterator[None]:
     """Unlocks a run's folder at the end, and deletes the files of a run that is refused before its first step.
 
+    Names the folder in the error for a full disk, if the library that wrote a file does not name the file.
+
     The folder is deleted too if this process created it. Hydra may have created it before this function is called, so a
     folder counts as new if it is empty and was created after `started`, the `time.monotonic()` of the process's start.
     """
@@ -237,5 +246,9 @@ def cleaned_up(run: RunFolder, started: float) -> Iterator[None]:
             with suppress(OSError):
                 run.path.rmdir()
         raise
+    except OSError as e:
+        if e.errno not in FULL or e.filename:
+            raise
+        raise not_written(e, f"a file in {run}") from e
     finally:
         run.lock.release()

@@ -1,6 +1,5 @@
 """Chooses the newest run in a folder, for commands that get no checkpoint."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ def newest(runs: Path) -> Path | None:
     ended = [path for path in found if not _is_locked(path.parents[2] / ".lock")]  # of the sweep, if there is one
     if found and not ended:
         raise UserError(f"{runs} has only jobs of a sweep that is still running; choose a checkpoint, or wait")
-    original = next((path for path in ended if not _is_copy(RunFolder(path.parents[1]))), None)
+    original = next((path for path in ended if not RunFolder(path.parents[1]).original), None)
     return original or next(iter(ended), None)
 
 
@@ -33,13 +32,6 @@ def newest_in_errors(path: Path | None) -> Iterator[None]:
         if path is None:
             raise
         raise UserError(f"{e}; the checkpoint is that of the newest run, {path}") from e
-
-
-def _is_copy(run: RunFolder) -> bool:
-    """Whether a folder was copied from a run that still exists. After a resume, a copy is a run of its own."""
-    recorded = run.config().get("paths.run_dir", "")
-    original = RunFolder(recorded)
-    return bool(recorded) and original.started and original.best.exists() and not os.path.samefile(recorded, run.path)  # noqa: PTH121
 
 
 def _is_locked(file: Path) -> bool:

@@ -17,7 +17,6 @@ RESOLUTION = 2.0**-23  #: the smallest loss of a token above 0 in float32, in na
 #: which there are at least 512. By Markov's inequality for the likelihood ratio, a model that knows no more than the
 #: rule is further below it with a probability of at most exp(-512 · 0.05), about 1e-11.
 TOLERANCE = 0.05
-EXPLODED = 10.0  #: a training loss of more than this multiple of the loss of guessing has exploded
 
 
 def why_implausible(summary: Mapping[str, Any]) -> str:
@@ -34,8 +33,4 @@ def why_implausible(summary: Mapping[str, Any]) -> str:
         return "every target has a probability of exactly 1, because the weights have grown far too large"
     if optimum is not None and loss < optimum - TOLERANCE:
         return f"it is below {optimum:.4f}, the lowest possible loss on this data"
-    guessing = math.log(max((summary.get("data") or {}).get("vocab_size") or 1, 1))
-    train_loss = summary.get("train_loss")
-    if train_loss is not None and loss < guessing < train_loss / EXPLODED:
-        return f"the training loss has exploded to {train_loss:.4g}"
     return ""

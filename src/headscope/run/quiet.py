@@ -12,7 +12,6 @@ IGNORED_WARNINGS = (
     ".*`broadcast_buffers` is deprecated.*",  # the oldest supported torch has only this option
     ".*Detected call of `lr_scheduler.step\\(\\)` before.*",  # with fp16, the gradient scaler may skip the first step
     ".*recommended to use `self.log\\('val/.*sync_dist.*",  # both metrics are already summed over the ranks
-    ".*callbacks used to create the checkpoint need to be provided.*",  # `callbacks.NAME=null` has removed one
     ".*callbacks used to create the checkpoint need to be provided.*",  # the run records which ones were removed
     ".*is smaller than the logging interval.*",  # our interval counts the steps of all epochs
 )

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Literal
 
 Action = Literal["save and stop", "end at once", "pause", "continue", "ignore"]
@@ -36,16 +35,14 @@ RULES = (
     Rule("SIGCONT", "fg; scontrol resume; SLURM, together with SIGTERM", "continue"),
     Rule("SIGPIPE", "the end of the program that reads the output", "ignore"),
 )
+#: The rules for the signals that this system has.
+PRESENT: dict[signal.Signals, Rule] = {getattr(signal, r.name): r for r in RULES if hasattr(signal, r.name)}
 
 
 def stop_signals() -> list[signal.Signals]:
-    """Returns the signals at which this process saves a checkpoint and stops; a system may not have all of them."""
-    rules = [(rule, getattr(signal, rule.name)) for rule in RULES if hasattr(signal, rule.name)]
-    return [
-        signum
-        for rule, signum in rules
-        if rule.action == "save and stop" and (rule.always or signal.getsignal(signum) == signal.SIG_DFL)
-    ]
+    """Returns the signals at which this process saves a checkpoint and stops."""
+    stop = [(signum, rule.always) for signum, rule in PRESENT.items() if rule.action == "save and stop"]
+    return [signum for signum, always in stop if always or signal.getsignal(signum) == signal.SIG_DFL]
 
 
 @contextmanager
@@ -54,27 +51,10 @@ def handlers_restored() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set signal handlers
         return
-    numbers = [getattr(signal, rule.name) for rule in RULES if hasattr(signal, rule.name)]
-    before = {signum: signal.getsignal(signum) for signum in numbers}
+    before = {signum: signal.getsignal(signum) for signum in PRESENT}
     try:
         yield
     finally:
         for signum, handler in before.items():
             if signal.getsignal(signum) != handler and handler is not None:  # None: not set from Python
                 signal.signal(signum, handler)
-
-
-class Received:
-    """Remembers the last signal that asks this process to stop."""
-
-    def __init__(self) -> None:
-        self.signum = 0  #: 0 if there was none
-
-    def listen(self) -> None:
-        """Sets the handlers, which `handlers_restored` removes; a handler only remembers the signal's number."""
-        if threading.current_thread() is threading.main_thread():
-            for signum in stop_signals():
-                signal.signal(signum, self._remember)
-
-    def _remember(self, signum: int, frame: FrameType | None) -> None:
-        self.signum = signum

@@ -4,8 +4,9 @@ The data and the model are built here too, because a checkpoint determines the t
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch.distributed as dist
 from lightning import Trainer, seed_everything
@@ -13,8 +14,11 @@ from lightning import Trainer, seed_everything
 from headscope import checkpoint
 from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
+from headscope.config.overrides import split
+from headscope.config.schema import parse
 from headscope.data.corpus import Corpus, TextSource
 from headscope.data.datamodule import CorpusData
+from headscope.data.pydoc import PyDoc
 from headscope.errors import RunFailed, UserError
 from headscope.heads.probes import LONGEST, TEXTS
 from headscope.installed import commit
@@ -29,16 +33,28 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Start:
-    """The checkpoint that a run starts from, if any."""
+    """The config of a run, and the checkpoint that it starts from, if any."""
 
+    config: TrainConfig  #: after `task=validate` has replaced the data by the checkpoint's own
     step: int = 0  #: the number of completed steps; 0 for a new run
     path: Path | None = None  #: the path of the checkpoint
     earlier: checkpoint.Loaded | None = None  #: the model and the tokenizer in the checkpoint
     resume_from: Path | None = None  #: `path` if the run restores its whole state from it; None otherwise
 
-    def data(self, config: TrainConfig) -> CorpusData:
+    def recorded(self, key: str) -> dict[str, Any]:
+        """Returns one of the mappings that the checkpoint records about its run; empty if there is none."""
+        found = self.earlier.about.get(key) if self.earlier else None
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """The node `data` of the config in the checkpoint; empty if it has none, as in other programs' files."""
+        node = self.recorded("config").get("data")
+        return node if isinstance(node, dict) and "_target_" in node else {}
+
+    def data(self) -> CorpusData:
         """Returns the corpus in batches; raises `UserError` if the resumed run was trained on another text."""
-        earlier = self.earlier
+        config, earlier = self.config, self.earlier
         data = CorpusData(
             config.data(),
             (earlier.model if earlier and config.task == "validate" else config.meta_model).block_size,
@@ -48,16 +64,29 @@ class Start:
             config.same_batch,
             earlier.tokenizer if earlier else None,
         )
-        if self.resume_from and earlier and earlier.about["data"].get("sha256") != data.corpus.sha256:
+        if self.resume_from and self.recorded("data").get("sha256") != data.corpus.sha256:
             differs = f"{data.corpus.name} is not the text that {self.path} was trained on"
             init = argument("init=", self.path)
             raise UserError(f"{differs}; restore the original text, or start a new run with {init}")
         return data
 
-    def module(self, composed: Composed, config: TrainConfig, choice: Choice, corpus: Corpus) -> LanguageModule:
+    def measured_text(self, corpus: Corpus) -> str:
+        """Returns the unit of the loss and the measured text, and how it differs from the text of the training."""
+        own, text = self.recorded("data"), f"nats per {corpus.tokenizer.unit} on {corpus.name}"
+        if own.get("sha256") not in (None, corpus.sha256):
+            if own.get("name") == corpus.name:
+                return f"{text}, which has changed since the model was trained on it"
+            return f"{text}; the model was trained on {own.get('name')}"
+        before, now = (node.get("split", "last") for node in (self.source, getattr(self.config.data, "keywords", {})))
+        if self.source and before != now:
+            return f"{text}, which training split differently: data.split={before}"
+        return text
+
+    def module(self, composed: Composed, choice: Choice, corpus: Corpus) -> LanguageModule:
         """Returns the training module with the model; if there is a checkpoint, the model has its weights."""
+        config = self.config
         seed_everything(config.seed, verbose=False)
-        model = self._model(config, len(corpus.tokenizer))
+        model = self._model(len(corpus.tokenizer))
         if choice.precision == "64-true":
             model.double()  # Lightning converts the model only after it restores the weights, which rounds them to fp32
         fell_back = corpus.name == composed.config["data"].get("fallback")  # the requested corpus was unavailable
@@ -83,13 +112,13 @@ class Start:
             choice.compile,
         )
 
-    def _model(self, config: TrainConfig, vocab_size: int) -> LanguageModel:
+    def _model(self, vocab_size: int) -> LanguageModel:
         """Returns the model; raises `UserError` if the checkpoint's weights have other shapes."""
         if self.earlier is None:
-            return config.model(vocab_size)
-        if config.task == "validate":
+            return self.config.model(vocab_size)
+        if self.config.task == "validate":
             return self.earlier.model
-        model, weights = config.model(vocab_size), self.earlier.model.state_dict()
+        model, weights = self.config.model(vocab_size), self.earlier.model.state_dict()
         ours, theirs = ({k: tuple(v.shape) for k, v in state.items()} for state in (model.state_dict(), weights))
         if wrong := next((name for name in ours | theirs if ours.get(name) != theirs.get(name)), None):
             sizes = f"{theirs.get(wrong, 'absent')} in the checkpoint and {ours.get(wrong, 'absent')} in this model"
@@ -116,21 +145,44 @@ class SameStart(Callback):
             raise RunFailed(f"{starts}; give all of them the same hydra.run.dir, on a disk that all machines share")
 
 
-def start(config: TrainConfig, folder: RunFolder, resumed: bool) -> Start:
+def start(config: TrainConfig, composed: Composed, folder: RunFolder, resumed: bool) -> Start:
     """Returns the start of a run: its last checkpoint if it is resumed, else the checkpoint in its config, if any."""
     if resumed and (last := _last_checkpoint(folder)):
-        if last.step > config.trainer.max_steps:
-            raise UserError(f"the run in {folder} has already done {last.step} steps; set trainer.max_steps higher")
-        return last
+        step, path, earlier = last
+        if step > config.trainer.max_steps:
+            raise UserError(f"the run in {folder} has already done {step} steps; set trainer.max_steps higher")
+        return Start(config, step, path, earlier, resume_from=path)
     if (named := config.checkpoint if config.task == "validate" else config.init) is None:
-        return Start()
+        return Start(config)
     path, source = checkpoint.find(named), config.data()
     text = source.read if isinstance(source, TextSource) else None  # gives the vocabulary if the file has none
-    return Start(path=path, earlier=checkpoint.load(path, text))
+    found = Start(config, path=path, earlier=checkpoint.load(path, text))
+    return _with_own_data(found, composed) if config.task == "validate" else found
 
 
-def _last_checkpoint(folder: RunFolder) -> Start | None:
-    """Returns the start at `last.ckpt`, or at `previous.ckpt` if `last.ckpt` is damaged; None if neither was saved.
+def _with_own_data(start: Start, composed: Composed) -> Start:
+    """Returns a start with the data that the checkpoint was trained on, unless an override chooses the data.
+
+    Only the kind of data comes from the checkpoint; downloads stay in this machine's `paths.data_dir`. Raises
+    `UserError` if the recorded data cannot be used.
+    """
+    data, typed = dict(start.source), {split(override)[0].partition(".")[0] for override in composed.overrides}
+    if not data or typed & {"data", "experiment"}:
+        return start
+    if data.get("fallback") == start.recorded("data").get("name") == PyDoc.name:  # the download had failed
+        kept = {key: data[key] for key in ("tokenizer", "vocab_size", "split") if key in data}
+        data = {"_target_": f"{PyDoc.__module__}.{PyDoc.__name__}"} | kept
+    if "data_dir" in data:
+        data["data_dir"] = composed.config["paths"]["data_dir"]
+    try:
+        return replace(start, config=parse(composed.config | {"data": data}, TrainConfig, composed.choices))
+    except UserError as e:
+        used = f"{start.path} was trained on data that cannot be used"
+        raise UserError(f"{used}: {e}; choose the text with data=…") from e
+
+
+def _last_checkpoint(folder: RunFolder) -> tuple[int, Path, checkpoint.Loaded] | None:
+    """Returns the step, path and content of `last.ckpt`, or of `previous.ckpt` if that is damaged; None without both.
 
     Raises `UserError` if both are damaged, because a new start could overwrite files that can still be repaired.
     """
@@ -138,7 +190,7 @@ def _last_checkpoint(folder: RunFolder) -> Start | None:
     for path in saved:
         try:
             earlier = checkpoint.load(path)
-            return Start(int(earlier.about["step"]), path, earlier, path)
+            return int(earlier.about["step"]), path, earlier
         except (UserError, KeyError, TypeError, ValueError):
             log.warning(f"{path} is damaged" + "; trying the previous checkpoint" * (path != saved[-1]))
     if not saved and len(folder.status().history) <= 1:  # the run ended before its first checkpoint was complete

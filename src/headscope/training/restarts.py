@@ -38,9 +38,6 @@ def is_resumed(folder: Path, marker: Path, resume: str | None, first: bool = Tru
 
 def _is_restarted(folder: Path, first: bool) -> bool:
     """Whether the launcher that started the run in `folder` has started it again."""
-    if not (folder / LAUNCHER_FILE).exists():  # an earlier version, or another launcher, started the run
-        by_torchrun = _counted("TORCHELASTIC_RESTART_COUNT") and "TORCHELASTIC_RUN_ID" not in os.environ
-        return _counted("SLURM_RESTART_COUNT") or by_torchrun
     before, now = read_json(folder / LAUNCHER_FILE), launcher()
     if _counted("SLURM_RESTART_COUNT") and before.get("slurm", now.get("slurm")) == now.get("slurm"):
         return True

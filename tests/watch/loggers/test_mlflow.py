@@ -1,7 +1,6 @@
 """`logger=mlflow`: each run has one run in MLflow."""
 
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -88,12 +87,6 @@ def test_the_option_store_takes_precedence_over_the_environment(tmp_path, store,
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:1")
     assert MLflow(str(tmp_path), "tests", str(store))._tracking_uri == f"sqlite:///{store}/mlflow.db"
     assert MLflow(str(tmp_path), "tests")._tracking_uri == "http://localhost:1"
-
-
-def test_without_mlflow_the_message_names_the_package(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(UserError, match=r"mlflow.*; pip install --editable '\.\[mlflow\]'"):
-        MLflow(str(tmp_path), "tests", str(tmp_path / "store"))
 
 
 def test_a_copied_run_gets_its_own_run_in_mlflow(tmp_path, store):

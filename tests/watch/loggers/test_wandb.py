@@ -5,7 +5,6 @@ import struct
 import numpy as np
 import pytest
 import wandb
-from lightning.pytorch.loggers import wandb as lightning_wandb
 from wandb.proto.wandb_internal_pb2 import Record
 
 from headscope.errors import UserError
@@ -87,9 +86,3 @@ def test_not_logged_in_gives_a_message_of_one_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"^wandb: No API key.*; or set logger.wandb.offline=true to save files here$"):
         _ = logger.experiment
     logger.finalize("failed")  # Lightning calls this after the error, and it must not raise
-
-
-def test_without_wandb_the_message_names_the_package(tmp_path, monkeypatch):
-    monkeypatch.setattr(lightning_wandb, "_WANDB_AVAILABLE", False)
-    with pytest.raises(UserError, match=r"pip install --editable '\.\[wandb\]'"):
-        Wandb(str(tmp_path), "tests")

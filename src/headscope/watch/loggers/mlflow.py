@@ -25,7 +25,7 @@ class MLflow(Tracker, MLFlowLogger):
 
     The MLflow run belongs to `experiment` and is named after the run's folder. `store` is the URI of a server or a
     database, or a folder for an SQLite database and artifacts. None means $MLFLOW_TRACKING_URI if it is set, otherwise
-    `outputs/mlruns`. Raises UserError if MLflow is not installed or the store cannot be used.
+    `outputs/mlruns`. Raises UserError if the store cannot be used.
     """
 
     def __init__(self, folder: str, experiment: str, store: str | None = None) -> None:
@@ -34,13 +34,8 @@ class MLflow(Tracker, MLFlowLogger):
         local = None if is_uri else Path(store).resolve()
         uri = f"sqlite:///{local.as_posix()}/mlflow.db" if local else store
         path = Path(folder)
-        try:
-            create_experiment(experiment, uri, local)
-            super().__init__(path / "mlflow_run.txt", experiment_name=experiment, run_name=path.name, tracking_uri=uri)
-        except ModuleNotFoundError as e:
-            raise UserError(
-                f"logger=mlflow: {e.msg}; pip install --editable '.[mlflow]' (a database may need its own driver)"
-            ) from e
+        create_experiment(experiment, uri, local)
+        super().__init__(path / "mlflow_run.txt", experiment_name=experiment, run_name=path.name, tracking_uri=uri)
 
     @property
     @rank_zero_experiment

@@ -63,22 +63,13 @@ class Tracker(Recorder):
             self._known_id = run_id
 
     def resume_at(self, step: int) -> None:
-        if self._is_copy():
-            self._file.unlink()
-        if self._file.exists():
-            self._known_id, *steps = self._file.read_text(encoding="utf-8").split()
-            self._sent = max(map(int, steps), default=-1)
-            self.continue_as(self._known_id)
-
-    def _is_copy(self) -> bool:
-        """Whether the run's folder is a copy: the folder that its config names still contains a run with the same id.
-
-        If that folder is gone, this one was moved.
-        """
-        recorded = RunFolder(self._file.parent).config().get("paths.run_dir")
-        if recorded is None or not self._file.exists():
-            return False
-        original = Path(recorded) / self._file.name
-        if not original.exists() or original.parent.samefile(self._file.parent):
-            return False
-        return original.read_text(encoding="utf-8").split()[:1] == self._file.read_text(encoding="utf-8").split()[:1]
+        if not self._file.exists():
+            return
+        run_id, *steps = self._file.read_text(encoding="utf-8").split()
+        original = RunFolder(self._file.parent).original
+        theirs = original.path / self._file.name if original else None
+        if theirs and theirs.exists() and theirs.read_text(encoding="utf-8").split()[:1] == [run_id]:
+            self._file.unlink()  # this folder is a copy
+            return
+        self._known_id, self._sent = run_id, max(map(int, steps), default=-1)
+        self.continue_as(run_id)

@@ -20,15 +20,12 @@ class Wandb(Tracker, WandbLogger):
     """Sends everything to wandb, or if `offline`, saves files for `wandb sync` in the run's folder `wandb/`.
 
     The wandb run belongs to `project` and is named after the run's folder. wandb buffers its files, so a killed process
-    loses the data of its last second. Raises UserError if wandb is not installed.
+    loses the data of its last second.
     """
 
     def __init__(self, folder: str, project: str, offline: bool = False) -> None:
         path = Path(folder)
-        try:
-            super().__init__(path / "wandb_run.txt", name=path.name, save_dir=folder, project=project, offline=offline)
-        except ModuleNotFoundError as e:
-            raise UserError("logger=wandb needs an optional package: pip install --editable '.[wandb]'") from e
+        super().__init__(path / "wandb_run.txt", name=path.name, save_dir=folder, project=project, offline=offline)
         self._wandb_init.pop("anonymous", None)  # Lightning passes this option, and wandb warns that it has no effect
 
     @property

@@ -10,7 +10,7 @@ from lightning.pytorch.loggers import CometLogger, CSVLogger, WandbLogger
 
 from headscope.data.pydoc import PyDoc
 from headscope.errors import UserError
-from headscope.run.needs import check_needs
+from headscope.run.fits import check_loggers
 from headscope.watch.loggers.mlflow import MLflow
 from headscope.watch.loggers.wandb import Wandb
 from tests.inside import train
@@ -36,7 +36,7 @@ def no_accounts(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["logger=wandb"], "logger.wandb: wandb has no API key; run `wandb login`, set WANDB_API_KEY, or set"),
+        (["logger=wandb"], "logger.wandb: wandb has no API key; run `wandb login` or set WANDB_API_KEY; or set"),
         (["logger=[csv,wandb]"], "set logger.wandb.offline=true to save files here"),
         (["logger=none", f"+logger.x._target_={THEIRS}.WandbLogger"], "logger.x: wandb has no API key"),
         (
@@ -67,10 +67,10 @@ def test_a_lack_is_found_before_the_data_is_read(options, message, tmp_path, mon
 
 
 def test_wandb_needs_no_key_to_write_files(tmp_path, monkeypatch):
-    check_needs({"w": partial(Wandb, folder=str(tmp_path), project="x", offline=True)})
-    check_needs({"w": partial(WandbLogger, mode="disabled")})
+    check_loggers({"w": partial(Wandb, folder=str(tmp_path), project="x", offline=True)})
+    check_loggers({"w": partial(WandbLogger, mode="disabled")})
     monkeypatch.setenv("WANDB_MODE", "offline")
-    check_needs({"w": partial(Wandb, folder=str(tmp_path), project="x")})
+    check_loggers({"w": partial(Wandb, folder=str(tmp_path), project="x")})
 
 
 def test_a_key_in_the_environment_or_in_netrc_is_enough(tmp_path, monkeypatch, capsys):
@@ -78,18 +78,18 @@ def test_a_key_in_the_environment_or_in_netrc_is_enough(tmp_path, monkeypatch, c
 
     with monkeypatch.context() as patched:
         patched.setenv("WANDB_API_KEY", "0123456789" * 4)
-        check_needs({"w": partial(WandbLogger)})
+        check_loggers({"w": partial(WandbLogger)})
     wandb.teardown()
     host = wandb.setup().settings.base_url.partition("://")[2]
     (tmp_path / "netrc").write_text(f"machine {host}\n  login user\n  password {'0123456789' * 4}\n")
-    check_needs({"w": partial(Wandb, folder=str(tmp_path), project="x")})
+    check_loggers({"w": partial(Wandb, folder=str(tmp_path), project="x")})
     assert not capsys.readouterr().err
 
 
 def test_a_key_of_the_wrong_form_is_named(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "short")
     with pytest.raises(UserError, match=r"^logger\.w: WANDB_API_KEY invalid: .*; or set logger\.w\.offline=true"):
-        check_needs({"w": partial(WandbLogger)})
+        check_loggers({"w": partial(WandbLogger)})
 
 
 @pytest.mark.parametrize("code", [200, 401, 404, 500])
@@ -105,7 +105,7 @@ def test_a_server_that_answers_anything_is_a_server(code, tmp_path):
     with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         uri = f"http://127.0.0.1:{server.server_port}"
-        check_needs({"m": partial(MLflow, folder=str(tmp_path), experiment="x", store=uri)})
+        check_loggers({"m": partial(MLflow, folder=str(tmp_path), experiment="x", store=uri)})
         server.shutdown()
 
 
@@ -120,12 +120,12 @@ def test_a_server_that_answers_anything_is_a_server(code, tmp_path):
 def test_a_missing_package_is_named(logger, package, install, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError) as error:
-        check_needs({"l": partial(logger)})
+        check_loggers({"l": partial(logger)})
     assert str(error.value) == f"logger.l needs the package {package}, which is not installed: pip install {install}"
 
 
 def test_other_loggers_need_nothing():
-    check_needs({"a": None, "b": partial(CSVLogger, "x"), "c": lambda: None})
+    check_loggers({"a": None, "b": partial(CSVLogger, "x"), "c": lambda: None})
 
 
 def test_a_trial_run_needs_no_logger(tmp_path):
