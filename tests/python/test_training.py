@@ -16,7 +16,8 @@ from lightning.pytorch.strategies.launchers import subprocess_script
 
 import headscope
 from headscope.python import training
-from headscope.run.folder import Lock, RunFolder
+from headscope.run.folder import RunFolder
+from headscope.run.lock import Lock
 from tests.conftest import shell
 
 TINY = (
@@ -111,7 +112,7 @@ def test_the_folder_is_free_afterwards_and_refused_while_it_is_used(trained, tmp
     assert not Lock(run.folder).held
     with pytest.raises(headscope.UserError, match="already contains a run; resume it with"):
         headscope.train(*TINY, f"hydra.run.dir={run.folder}")
-    owner = "import sys, time; from pathlib import Path; from headscope.run.folder import Lock\n"
+    owner = "import sys, time; from pathlib import Path; from headscope.run.lock import Lock\n"
     owner += f"Lock(Path({str(tmp_path / 'used')!r})).acquire(); print('mine', flush=True); sys.stdin.read()"
     import subprocess
     import sys

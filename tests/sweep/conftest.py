@@ -8,7 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 
 from headscope.files import write_json
-from headscope.run.folder import Lock, RunFolder
+from headscope.run.folder import RunFolder
+from headscope.run.lock import Lock
 from headscope.sweep import jobs
 from tests.conftest import shell
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from headscope.config.overrides import split
 from headscope.errors import UserError
 from headscope.files import write_json
-from headscope.run.folder import Lock, RunFolder, is_resumed
+from headscope.run.folder import RunFolder, is_resumed
+from headscope.run.lock import Lock
 from headscope.shell import argument
 
 MANIFEST = "sweep.json"
