@@ -10,10 +10,11 @@ import time
 import pytest
 
 from headscope.errors import UserError
-from headscope.run.folder import Lock, RunFolder, is_resumed
+from headscope.run.folder import RunFolder, is_resumed
+from headscope.run.lock import Lock
 from tests.inside import train
 
-HOLD = "import sys, time; from pathlib import Path; from headscope.run.folder import Lock\n"
+HOLD = "import sys, time; from pathlib import Path; from headscope.run.lock import Lock\n"
 HOLD += "Lock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
 
 
