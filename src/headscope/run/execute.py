@@ -91,11 +91,11 @@ def prepared(composed: Composed) -> Iterator[Run]:
         config, machine = parse(composed.config, TrainConfig, composed.choices), Machine.here()
         choice = choose(machine, config.trainer)
         plugins = launcher_plugins(choice.devices, config.trainer.num_nodes)
-        _set_up_process(config, choice)
         first = not rank_zero_only.rank  # type: ignore[attr-defined]
         # A validation in the folder of an earlier run must not replace that run's log.
         loggers: Loggers = config.logger if config.task == "fit" or not folder.occupied else {}
         check_fits(config, choice, loggers if first else {}, composed.command)
+        _set_up_process(config, choice)
         resumed = folder.claim(composed.resume, config.task == "fit", first)
         changed = folder.compare(composed.config, composed.overrides) if resumed else {}
         run_start = start(config, composed, folder, resumed)
