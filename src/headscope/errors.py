@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 #: Error numbers for a full disk: no space left, quota exceeded, file size limit exceeded.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_CURRENT_FOLDER = "the current folder no longer exists; change to another one"
 
 
 class UserError(ValueError):

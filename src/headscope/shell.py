@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from headscope.config.overrides import TEXTS
-from headscope.errors import FULL, Interrupted, RunFailed, UserError, not_written
+from headscope.errors import FULL, NO_CURRENT_FOLDER, Interrupted, RunFailed, UserError, not_written
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,6 +84,8 @@ def expected_outcome(error: BaseException) -> Outcome:
             return 3, str(error)
         case KeyboardInterrupt():
             return 130, "interrupted"
+        case FileNotFoundError() if error.filename is None:
+            return 2, NO_CURRENT_FOLDER
         case OSError() if error.errno in FULL or (error.errno in _UNUSABLE and error.filename):
             return expected_outcome(not_written(error, error.filename or "the output"))
     return None

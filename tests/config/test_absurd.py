@@ -29,6 +29,8 @@ from tests.inside import train
         ("batch_size=" + "9" * 350, "… must be between -2^63 and 2^63"),
         ("seed=" + "9" * 5000, "seed has a number of more than 400 digits"),
         ("trainer.threads=100000000", "trainer.threads=100000000 must be at most 1024"),
+        ("trainer.accumulate_grad_batches=1000000000", "must be at most 65536"),
+        ("+trainer.fast_dev_run=100000000", "at most 10000"),
         ("optimizer.betas=" + "[" * 300 + "]" * 300, "more than 20 levels deep"),
         ("+data.x=" + "{a: " * 300 + "1" + "}" * 300, "more than 20 levels deep"),
         ("+=", "'+=' has no key; write KEY=VALUE"),
@@ -149,3 +151,11 @@ def test_a_wrong_option_of_the_trainer_is_found_without_torch():
         assert done.returncode == 2
         assert wrong in done.stderr
         assert "| torch\n" not in done.stderr
+
+
+@pytest.mark.parametrize("key", ["callbacks.samples.tokens", "max_new_tokens", "num_samples"])
+def test_no_text_may_be_longer_than_the_memory(key):
+    for_train = key.startswith("callbacks")
+    check = headscope.compose if for_train else lambda word: parse({key: int(word.partition("=")[2])}, GenerateConfig)
+    with pytest.raises(UserError, match=f"{key}=100000000000 must be at most"):
+        check(f"{key}=100000000000")

@@ -55,6 +55,21 @@ def test_flags_move_and_overrides_keep_their_order(words):
     assert all(override in left for override in found[sum(flags) :]), "in the order in which they were typed"
 
 
+@pytest.mark.parametrize("mistake", ["modl.x=3", "model.n_layer=3", "position=ropee", "hydra.job.env_set.A=b"])
+def test_a_mistake_beside_the_users_options_is_one_line(options, mistake, tmp_path):
+    code, printed = train("-cd", options, mistake, f"hydra.run.dir={tmp_path}/run")
+    assert code == 2
+    assert len(printed.splitlines()) == 1
+    assert headscope.config.composed.compose_with_hydra("train", [f"--config-dir={options}", "position=mine"]).position
+
+
+def test_a_group_changes_at_a_resume_beside_the_users_options(options, tmp_path):
+    folder = tmp_path / "run"
+    assert train("-cd", options, *TINY, f"hydra.run.dir={folder}")[0] == 0
+    code, printed = train("-cd", options, f"resume={folder}", "callbacks=early_stopping", "trainer.max_steps=2")
+    assert code == 0, printed
+
+
 def test_the_users_options_are_recorded_and_must_be_typed_again(options, tmp_path):
     folder = tmp_path / "run"
     code, printed = train("position=mine", "--config-dir", options, *TINY, f"hydra.run.dir={folder}", cwd=tmp_path)

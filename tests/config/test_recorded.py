@@ -77,6 +77,8 @@ NAMING = (
     "--experimental-rerun={folder}/foreign.pickle",
     "--experimental-re={folder}/foreign.pickle",
     "-cd={folder}",
+    "name=${oc.env:HOME}",
+    "name=a-${free:{folder}/made}",
 )
 
 
@@ -126,7 +128,9 @@ def refused_without_a_mark(folder, marker, *typed):
     code, printed = train(f"resume={folder}", "trainer.max_steps=2", *typed)
     assert not marker.exists(), printed
     assert code == 2
-    assert "records a word that can name code to run; a resume uses only what you type yourself" in printed
+    assert (
+        "records a word that can run code or read the environment; a resume uses only what you type yourself" in printed
+    )
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 
@@ -158,7 +162,7 @@ def test_what_is_refused_would_have_run_code(foreign, word):
 def test_python_refuses_the_same(foreign):
     folder, marker = foreign
     record(folder, NAMING[10])
-    with pytest.raises(UserError, match="records a word that can name code"):
+    with pytest.raises(UserError, match="records a word that can run code"):
         headscope.train(f"resume={folder}", "trainer.max_steps=2")
     assert not marker.exists()
 
@@ -172,7 +176,7 @@ def test_a_job_of_a_foreign_sweep_is_refused_too(foreign):
     (sweep / "sweep.json").write_text(json.dumps({"command": ["-m", *TINY], "swept": [], "jobs": jobs}))
     train(f"resume={sweep}", "trainer.max_steps=2")
     assert not marker.exists()
-    assert "records a word that can name code to run" in (folder / "job.log").read_text()
+    assert "records a word that can run code or read the environment" in (folder / "job.log").read_text()
 
 
 HARMLESS = (
@@ -183,7 +187,7 @@ HARMLESS = (
         "hydra/launcher=joblib",
         "hydra.sweeper.tune=optimizer.lr",
     ),
-    *("name='a..b'", "checkpoint='../a.ckpt'", "batch_size=${oc.env:SIZE}", "optimizer.lr=interval(1e-3, 1e-2)"),
+    *("name='a..b'", "checkpoint='../a.ckpt'", "batch_size=${seed}", "optimizer.lr=interval(1e-3, 1e-2)"),
     *("sweep=search", "data.path='/a/../hydra/b'", "hydra.mode=MULTIRUN", "hydra.verbose=true", "logger=[csv,wandb]"),
 )
 

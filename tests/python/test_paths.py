@@ -8,6 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 import headscope
+from headscope.errors import UserError
 from headscope.python import training
 from headscope.python.trained import Page
 from tests.python.test_training import TINY
@@ -94,3 +95,14 @@ def test_what_is_not_a_path_is_one_line(given, folders):
         with pytest.raises(headscope.UserError, match=r"^path=.* must be a path, as in load") as error:
             use(given)
         assert "\n" not in str(error.value)
+
+
+def test_a_deleted_current_folder_is_named(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UserError, match="the current folder no longer exists"):
+        headscope.load("run")
+    with pytest.raises(UserError, match="the current folder no longer exists"):
+        headscope.train("trainer.max_steps=1")

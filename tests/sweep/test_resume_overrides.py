@@ -60,6 +60,26 @@ def test_earlier_overrides_of_keys_that_are_gone_are_left_out(before, new, found
     assert replace_overrides(before, new) == found
 
 
+def test_a_new_part_may_have_keys_that_cannot_change(tmp_path):
+    folder = tmp_path / "run"
+    for words in ([*TINY, f"hydra.run.dir={folder}"], [f"resume={folder}", "trainer.max_steps=2"]):
+        code, printed = train(*words, *["callbacks=early_stopping"] * (words[0].startswith("resume=")))
+        assert code == 0, printed
+    assert RunFolder(folder).config()["callbacks.early_stopping.patience"] == "5"
+    code, printed = train(f"resume={folder}", "trainer.max_steps=3", "callbacks.early_stopping.patience=9")
+    assert (code, "patience cannot change from 5 to 9" in printed) == (2, True)
+
+
+@pytest.mark.parametrize("mistake", ["positon=rope", "position=ropee", "~trainer.foo", "trainer.maxsteps=3"])
+def test_a_mistake_beside_a_completed_run_is_reported_first(mistake, tmp_path):
+    folder = tmp_path / "run"
+    assert train(*TINY, f"hydra.run.dir={folder}")[0] == 0
+    code, printed = train(f"resume={folder}", mistake)
+    assert code == 2
+    assert mistake.partition("=")[0].lstrip("~") in printed
+    assert "has completed" not in printed
+
+
 @pytest.mark.filterwarnings("ignore:Precision bf16-mixed is not supported by the model summary:UserWarning")
 @pytest.mark.parametrize(
     ("before", "new", "gone"),

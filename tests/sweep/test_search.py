@@ -71,6 +71,11 @@ def test_a_tag_a_cast_and_a_falling_range_are_searched_as_they_were_typed():
         ("x=range(1, 10, 1.5)", "use a,b or range.* of integers"),
         ("x=float(range(1, 5))", "use a,b or range.* of integers"),
         ("x=range(1, 5, 0)", "cannot be searched: range.. arg 3 must not be zero"),
+        ("x=interval(nan, 1)", "cannot be searched"),
+        ("x=interval(-inf, inf)", "cannot be searched"),
+        ("x=int(interval(1e-1, 0.9))", "needs integers as limits"),
+        ("x=int(interval(1.5, 8.2))", "needs integers as limits"),
+        ("x=range(1, 4, 1),7", "cannot be swept over"),
     ],
 )
 def test_what_would_be_searched_otherwise_is_refused(text, reason):
@@ -83,7 +88,7 @@ def test_what_would_be_searched_otherwise_is_refused(text, reason):
     [
         ("x=tag(log, range(1, 9))", "a tag has an effect only on an interval or a range of sweep=search"),
         ("x=tag(fast, choice(1, 2))", "a tag has an effect only"),
-        ("x=range(1, 5, 0)", "has no values"),
+        ("x=range(1, 5, 0)", "cannot be swept over"),
         ("x=sort(range(0, 9, 4), reverse=true)", "Hydra sorts ranges wrongly; write the values in order"),
         ("x=sort(range(10, 0, -3))", "Hydra sorts ranges wrongly"),
         ("x=range(0, 1000000000)", "has more than 100,000 values"),

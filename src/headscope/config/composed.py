@@ -15,6 +15,7 @@ from typing import Any, cast
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -70,7 +71,7 @@ def compose_with_hydra(name: str, overrides: Sequence[str]) -> DictConfig:
     try:
         search_path = create_config_search_path(str(CONF))
         for folder in folders:
-            search_path.append("command-line", f"file://{folder}")
+            search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))  # stays last
         loader = ConfigLoaderImpl(search_path)
         return loader.load_configuration(name, [f"hydra.job.name={name}", *overrides], RunMode.RUN)
     finally:

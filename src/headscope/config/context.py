@@ -3,7 +3,7 @@
 Hydra records none of them with the overrides of a job. Headscope passes them to the jobs of a sweep and records them
 with the overrides, because the same overrides can mean something else without them.
 
-They can name code to run and further config files, and a folder may come from somebody else. A resume therefore uses a
+They can run code and read further config files, and a folder may come from somebody else. A resume therefore uses a
 recorded word of this kind only if it is in the short list here. Every other one must be typed again.
 """
 
@@ -76,16 +76,16 @@ def context(hydra: Any) -> list[str]:
 def own_words(folder: Path, recorded: Sequence[str], typed: Sequence[str]) -> list[str]:
     """Returns the recorded words that a resume of `folder` may use, without those that were `typed` again.
 
-    Raises `UserError` if a recorded word could name code or a config file, and was not typed again.
+    Raises `UserError` if a recorded word could run code or read the environment, and was not typed again.
     """
     names = {split(word)[0] for word in typed}
     if "hydra.searchpath" in names:  # replaces the flag in Python
         names.add("--config-dir")
     risky = [word for word in recorded if _can_name_code(word)]
     if missing := [word for word in risky if not is_below(split(word)[0], names)]:
-        words = "words that can name" if len(missing) > 1 else "a word that can name"
+        words = "words that can" if len(missing) > 1 else "a word that can"
         rule = "a resume uses only what you type yourself, so check it and add it to the command"
-        raise UserError(f"{folder} records {words} code to run; {rule}: {shell_command(missing)}")
+        raise UserError(f"{folder} records {words} run code or read the environment; {rule}: {shell_command(missing)}")
     return [word for word in recorded if word not in risky]
 
 
@@ -93,6 +93,8 @@ def _can_name_code(word: str) -> bool:
     key, value = split(word)
     if word.startswith("-") or "hydra" in re.split(r"[@/.]", key):
         return key not in HARMLESS or not re.fullmatch(r"[\w-]*(\.[\w-]+)*", value)
+    if re.search(r"\$\{[^}]*:", value):  # a resolver, which can read the environment or create a folder
+        return True
     # The option of a group is the name of a file; with `..` it can be a file outside the config folders.
     is_group = "." not in key.partition("@")[0] and key not in TEXTS and not is_key(key, "train")
     return is_group and (".." in value or "${" in value)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
 
 from headscope.errors import UserError
 from headscope.generation.sampling import Sampling
@@ -23,8 +23,8 @@ class GenerateConfig(Sampling):
 
     checkpoint: str | None = None
     prompt_file: str | None = None
-    max_new_tokens: Annotated[int, Ge(1)] = 500
-    num_samples: Annotated[int, Ge(1)] = 1
+    max_new_tokens: Annotated[int, Ge(1), Le(10_000_000)] = 500
+    num_samples: Annotated[int, Ge(1), Le(10_000)] = 1
     show: Literal["next", "attribution", "attention", "heads", "page"] | None = None
     out: str | None = None
     seed: Annotated[int, Ge(0), Lt(2**32)] = 1

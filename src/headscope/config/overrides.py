@@ -136,7 +136,8 @@ def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[s
             old, value = old.rpartition(".")[2], value.rpartition(".")[2]
         if old == value or key == "paths.run_dir":
             continue
-        if not may_change(key):
+        is_new_part = old == "unset" and key.startswith("callbacks.")  # without an earlier state to restore
+        if not may_change(key) and not is_new_part:
             refused = f"{key} cannot change from {old} to {value} when a run is resumed"
             raise UserError(f"{refused}; start a new run from its weights: init=outputs/…/checkpoints/last.ckpt")
         found[key] = old, value

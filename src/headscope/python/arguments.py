@@ -7,13 +7,17 @@ from typing import Any
 
 from headscope.annotations import invalid_value
 from headscope.config.overrides import expand_home
+from headscope.errors import NO_CURRENT_FOLDER, UserError
 
 
 def absolute_path(path: Any) -> Path:
     """Returns the absolute path of a path that the user gave, so that it stays valid after `os.chdir`; expands `~`."""
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path):
         raise invalid_value("path", reprlib.repr(path), "a path, as in load('outputs/my-run')")
-    return Path(expand_home(os.fspath(path))).absolute()
+    try:
+        return Path(expand_home(os.fspath(path))).absolute()
+    except FileNotFoundError as e:
+        raise UserError(NO_CURRENT_FOLDER) from e
 
 
 def checked_text(text: Any, function: str) -> str:

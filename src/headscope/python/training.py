@@ -125,6 +125,13 @@ def train(*overrides: str, **keywords: object) -> Run:
         _training.release()
 
 
+def _refuse_other_types(overrides: Sequence[object]) -> None:
+    """Raises `UserError` for an override that is not a string."""
+    for override in overrides:
+        if not isinstance(override, str):
+            raise UserError(f"{override!r} is not an override; use a string, as in 'seed=1'")
+
+
 def _refuse_keywords(function: str, keywords: Mapping[str, object]) -> None:
     """Raises `UserError` for keyword arguments, which cannot name keys with dots."""
     if keywords:
@@ -152,7 +159,8 @@ def _train(typed: Sequence[str], started: float) -> Path:
 
 def _with_recorded(typed: Sequence[str], typed_command: str) -> Sequence[str] | Path:
     """Returns the overrides of a run, with those recorded in the folder in `resume=DIR`; the folder if it completed."""
-    known = dict(split(o) for o in typed if isinstance(o, str))
+    _refuse_other_types(typed)
+    known = dict(map(split, typed))
     if "paths.run_dir" in known:
         raise UserError("paths.run_dir cannot be set; use hydra.run.dir=…")
     if "resume" not in known:
@@ -166,9 +174,7 @@ def _with_recorded(typed: Sequence[str], typed_command: str) -> Sequence[str] | 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
     """Returns the config that Hydra composes from overrides, including Hydra's own node."""
-    for override in overrides:
-        if not isinstance(override, str):
-            raise UserError(f"{override!r} is not an override; use a string, as in 'seed=1'")
+    _refuse_other_types(overrides)
     refuse_malformed(overrides)
     keys = dict(split(o) for o in overrides)
     if "resume" in keys:

@@ -34,11 +34,14 @@ def resume_overrides(folder: str, overrides: Sequence[str]) -> list[str] | None:
     before = own_words(run.path, run.overrides(), overrides)
     if moved := [o for o in overrides if split(o)[0] in ("hydra.run.dir", "hydra.sweep.dir", "paths.run_dir")]:
         raise UserError(f"{moved[0]} cannot be used with resume={folder}, because a run is resumed in its own folder")
-    summary = run.summary()
-    if summary.get("status") == "completed" and (completed := check_completed(run, summary, overrides)):
-        print(completed)
-        return None
-    return [*replace_overrides(before, overrides), resume, f"hydra.run.dir={quote(str(run))}", "hydra.mode=RUN"]
+    words, summary = replace_overrides(before, overrides), run.summary()
+    if summary.get("status") == "completed":
+        if overrides:
+            compose_with_hydra("train", list(map(_one_value, words)))  # reports a mistake in a word first
+        if completed := check_completed(run, summary, overrides):
+            print(completed)
+            return None
+    return [*words, resume, f"hydra.run.dir={quote(str(run))}", "hydra.mode=RUN"]
 
 
 def replace_overrides(before: Sequence[str], new: Sequence[str]) -> list[str]:

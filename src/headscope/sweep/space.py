@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,8 +32,10 @@ def distribution(override: Override) -> BaseDistribution:
             case ChoiceSweep():
                 return CategoricalDistribution(distinct_values(override))
             case IntervalSweep(start=int(low), end=int(high)):  # int(interval(…)); others have floats
+                if re.search(r"[\d.]*\.\d*[1-9]|\de-\d", str(override.input_line)):  # Hydra has cut off the fractions
+                    raise ValueError("int(interval(…)) needs integers as limits")
                 return IntDistribution(low, high, log=log)
-            case IntervalSweep(start=float(low), end=float(high)):
+            case IntervalSweep(start=float(low), end=float(high)) if math.isfinite(high - low):
                 return FloatDistribution(low, high, log=log)
             case RangeSweep(start=int(start), stop=int(stop), step=int(step)) if numbers := range(start, stop, step):
                 low, high = sorted((numbers[0], numbers[-1]))

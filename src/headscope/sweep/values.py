@@ -28,8 +28,8 @@ def distinct_values(override: Override) -> list[str]:
         pairs: Any = override.sweep_iterator(transformer=lambda value: (value, Transformer.str(value)))
         for value, text in islice(pairs, MAX_VALUES + 1):
             found.setdefault(_identity(value, text), text)
-    except ValueError as e:  # a range whose step is 0
-        raise UserError(f"{typed} has no values ({e}); use another step") from e
+    except ValueError as e:  # a range whose step is 0, or a range inside a choice
+        raise UserError(f"{typed} cannot be swept over; use values, or one range whose step is not 0") from e
     if not found:
         raise UserError(f"{typed} has no values to sweep over; add at least one")
     if len(found) > MAX_VALUES:

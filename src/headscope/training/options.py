@@ -34,7 +34,7 @@ class TrainerOptions:
     val_check_interval: Count
     log_every_n_steps: Count
     gradient_clip_val: Annotated[float, Gt(0)] | None
-    accumulate_grad_batches: Count
+    accumulate_grad_batches: Annotated[int, Ge(1), Le(65_536)]
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     devices: Count | Literal["auto"]
     num_nodes: Count
@@ -47,7 +47,7 @@ class TrainerOptions:
     min_steps: Count | None = None
     max_epochs: Count | None = None
     max_time: str | dict[Unit, Count] | None = None
-    fast_dev_run: bool | Count = False
+    fast_dev_run: bool | Annotated[int, Ge(1), Le(10_000)] = False
     limit_train_batches: Count | None = None
     limit_val_batches: Count | None = None
     detect_anomaly: bool = False

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from lightning import Trainer
 
 from headscope.generation.sampling import Sampling
@@ -21,7 +21,9 @@ class Samples(Callback):
         temperature: see `Sampling`.
     """
 
-    def __init__(self, tokens: Annotated[int, Ge(1)] = 200, temperature: Annotated[float, Ge(0)] = 0.8) -> None:
+    def __init__(
+        self, tokens: Annotated[int, Ge(1), Le(1_000_000)] = 200, temperature: Annotated[float, Ge(0)] = 0.8
+    ) -> None:
         self.tokens, self.sampling = tokens, Sampling(temperature)
 
     def on_validation_end(self, trainer: Trainer, module: LanguageModule) -> None:
