@@ -110,14 +110,14 @@ def test_the_report_ranks_and_says_what_is_noise(written):
 
 def test_the_command_can_be_pasted(written):
     line = re.search(r"```bash\npython train.py (.*)\n```", (written / "report.md").read_text())[1]
-    assert shlex.split(line) == ["-m", "position=rope,none", "name='a b'"]
+    assert shlex.split(line) == ["-m", "position=rope,none", "name=a b"]
 
 
 @pytest.mark.parametrize(
     ("recorded", "printed"),
     [
         ("data.path='/a/texts/b.txt'", "data.path=/a/texts/b.txt"),
-        ("data.path='/a/my texts'", "\"data.path='/a/my texts'\""),
+        ("data.path='/a/my texts'", "'data.path=/a/my texts'"),
         ("name='a, b'", "\"name='a, b'\""),
     ],
 )
