@@ -89,7 +89,7 @@ class Source:
 
 
 def module_names(outer: Sequence[str], blocks: str, inner: Sequence[str], n_layers: int) -> dict[str, str]:
-    """Returns a dictionary from our names of modules to those of another program.
+    """Returns a dictionary from our names of modules to another program's names.
 
     `outer` and `inner` are that program's names for OUTER and INNER, in the same order; `outer` may lack the last one.
     `blocks` is the part of a module's name that precedes the number of its block.

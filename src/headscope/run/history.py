@@ -43,7 +43,7 @@ class History(SummaryCallback):
         return self._trained_seconds + since_pause
 
     def wall_seconds(self) -> float:
-        """Returns the seconds since the start of the process, plus those of the earlier processes of a resumed run."""
+        """Returns the seconds since the start of the process; for a resumed run, earlier processes are included."""
         return time.monotonic() - self._started
 
     def _pause(self) -> None:

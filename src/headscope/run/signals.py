@@ -1,4 +1,4 @@
-"""What a run does at each signal, in one table."""
+"""The table of signals: how a run reacts to each of them."""
 
 import signal
 import threading

@@ -49,7 +49,7 @@ def swept_keys(jobs: Sequence[Job]) -> list[str]:
 
 
 def folder_name(number: int, values: dict[str, str], width: int = 2) -> str:
-    """Returns a short name such as `03-rope-lr0.003-s1`, where s1 stands for seed=1."""
+    """Returns a short name such as `03-rope-lr0.003-s1`, where s1 means seed=1."""
     labels = [f"s{value}" if key == "seed" else value_label(key, value) for key, value in values.items()]
     parts = [f"{number:0{width}}", *(re.sub(r"[^\w.-]+", "", label) for label in labels)]
     return "-".join(filter(None, parts))[:LONGEST_NAME].rstrip("-.")

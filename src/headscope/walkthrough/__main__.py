@@ -164,7 +164,7 @@ def _table(matrix: Matrix) -> Table:
 
 
 def _visible(n: int, show_all: bool) -> list[int | None]:
-    """Returns the indices of the rows or columns to show, out of n; None stands for an ellipsis."""
+    """Returns the indices of the rows or columns to show, out of n; None means an ellipsis."""
     return list(range(n)) if show_all or n <= MAX_SHOWN else [*range(MAX_SHOWN - 2), None, n - 1]
 
 
