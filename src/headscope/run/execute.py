@@ -99,7 +99,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         resumed = folder.claim(composed.resume, config.task == "fit", first)
         changed = folder.compare(composed.config, composed.overrides) if resumed else {}
         run_start = start(config, composed, folder, resumed)
-        config, data = run_start.config, run_start.data()
+        config, data = run_start.config, run_start.data
         module = run_start.module(composed, choice, data.corpus)
         history = History(composed.started, folder)
         own = [SameStart(run_start), history]
