@@ -47,7 +47,8 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
     """
     with prepared(composed) as run:
         if run.config.task == "validate":
-            run.trainer.validate(run.module, run.data, verbose=False)
+            with handlers_restored(), convert_errors():
+                run.trainer.validate(run.module, run.data, verbose=False)
             loss = run.trainer.callback_metrics["val/loss"].item()
             log.info(f"val/loss {loss:.4f} {run.start.measured_text(run.data.corpus)}")
             return {"val_loss": loss}
