@@ -70,6 +70,24 @@ def children(pid):
     return [int(n) for file in Path(f"/proc/{pid}/task").glob("*/children") for n in file.read_text().split()]
 
 
+def is_running(pid):
+    """Whether a process has not ended; a process that has ended, and that nobody waits for, has no command."""
+    with suppress(OSError):
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    return False
+
+
+@contextmanager
+def killed(pids):
+    """Kills what is left of processes at the end."""
+    try:
+        yield pids
+    finally:
+        for pid in filter(is_running, pids):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -95,9 +113,8 @@ def started(folder, commands):
         yield launched
     finally:
         for process in launched:
-            for pid in [*children(process.pid), process.pid]:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            with killed([*children(process.pid), process.pid]):
+                pass
             process.wait()
 
 

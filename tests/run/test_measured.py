@@ -68,6 +68,38 @@ def test_other_data_are_named_beside_the_data_of_the_training(typed, run, place)
     assert printed.splitlines()[-1].endswith(f" nats per character on {name}; the model was trained on pydoc")
 
 
+@pytest.mark.parametrize("name", ["pydoc", "words", "text"])
+def test_single_keys_change_the_checkpoints_own_data(name, run, place):
+    own = json.loads((run(name) / "summary.json").read_text())["data"]
+    code, printed = validate(place, run(name), "data.split=interleaved")
+    assert code == 0, printed
+    split = "which training split differently: data.split=last"
+    assert printed.splitlines()[-1].endswith(f" nats per {own['tokenizer']} on {own['name']}, {split}")
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "expected"),
+    [
+        ("text", "data.path=more.txt", " or data=text data.path=… or "),
+        ("text", "+data.path=more.txt", " or data=text data.path=… or "),
+        (
+            "toy",
+            "data.split=interleaved",
+            "cannot be read with data.split: there is no key data.split; write data=pydoc",
+        ),
+        (
+            "pydoc",
+            "data.fallback=pydoc",
+            "cannot be read with data.fallback: there is no key data.fallback; write data",
+        ),
+    ],
+)
+def test_a_key_that_the_data_do_not_have_names_the_options_that_have_it(name, typed, expected, run, place):
+    code, printed = validate(place, run(name), typed)
+    assert code == 2
+    assert expected in printed.splitlines()[-1]
+
+
 def test_data_of_a_typed_experiment_are_used(run, place):
     code, printed = validate(place, run("pydoc"), "experiment=markov")
     assert code == 0, printed
@@ -92,7 +124,8 @@ def test_a_changed_or_missing_text_is_noticed(run, place):
     code, printed = validate(place, folder)
     assert code == 2
     problem = f"data.path={place}/text.txt does not exist; use a text file or a folder of text files"
-    assert problem in printed.splitlines()[-1]
+    assert f"best.ckpt was trained on data that cannot be read: {problem}; choose other" in printed.splitlines()[-1]
+    assert printed.endswith("as in data=text data.path=…")
     (place / "text.txt").write_text(TEXT * 50)
 
 
@@ -108,7 +141,7 @@ def test_recorded_data_that_cannot_be_used_are_one_line_or_left_out(recorded, ru
     code, printed = validate(place, tmp_path / "x.ckpt")
     assert code == 2
     has_data = isinstance(recorded, dict) and recorded["data"]
-    expected = "x.ckpt was trained on data that cannot be used: " if has_data else "is not tiny Shakespeare"
+    expected = "x.ckpt was trained on data that cannot be read: " if has_data else "is not tiny Shakespeare"
     assert expected in printed.splitlines()[-1]
     code, printed = validate(place, tmp_path / "x.ckpt", "data=pydoc")
     assert code == 0, printed

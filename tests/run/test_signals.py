@@ -10,6 +10,7 @@ import pytest
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
 from headscope.run.checkpoints import SignalCheckpoint
+from headscope.run.processes import outcome
 from headscope.run.signals import RULES, handlers_restored, stop_signals
 from headscope.training.module import LanguageModule
 from tests.conftest import ROOT
@@ -105,6 +106,16 @@ def test_ctrl_c_while_lightning_prepares_the_run_ends_it_with_130(tmp_path, monk
     monkeypatch.setattr(LanguageModule, "configure_model", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(*TINY, f"hydra.run.dir={tmp_path}/run")
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+@pytest.mark.parametrize("hook", ["setup", "validation_step", "on_validation_epoch_end"])
+def test_ctrl_c_ends_a_validation_with_130(hook, tmp_path, monkeypatch):
+    assert train(*TINY, f"hydra.run.dir={tmp_path}/run")[0] == 0
+    monkeypatch.setattr(LanguageModule, hook, lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        train(*TINY, "task=validate", f"checkpoint={tmp_path}/run", f"hydra.run.dir={tmp_path}/v")
+    assert outcome(stopped.value) == (130, "interrupted")
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 

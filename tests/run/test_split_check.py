@@ -3,13 +3,14 @@
 import json
 
 import pytest
+import torch
 
 from headscope.data.pydoc import PyDoc
 from tests.inside import train
 
 TINY = ("model.n_layers=1", "model.d_model=32", "heads=h2", "model.block_size=16", "trainer.max_steps=8")
 TINY = (*TINY, "trainer.val_check_interval=4", "trainer.threads=1", "callbacks=none", "logger=none")
-WARNING = "are for different kinds of text"
+WARNING = "differ in their pairs of neighbouring"
 ENGLISH = PyDoc().read()[:40_000]
 OTHER = {
     "german": "Der schnelle braune Fuchs springt über den faulen Hund und läuft zurück in den Wald. " * 60,
@@ -34,13 +35,21 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize("other", OTHER)
-def test_a_last_file_of_another_kind_is_one_warning(other, run, tmp_path):
+def test_a_last_file_of_another_kind_is_one_warning(other, run):
     lines = [line for line in run(ENGLISH, OTHER[other]).splitlines() if WARNING in line]
-    first = json.loads((tmp_path / "run" / "summary.json").read_text())["history"][0]["val_loss"]
     assert len(lines) == 1
-    assert lines[0].startswith("train/loss ")
-    assert f" and val/loss {first:.4f} {WARNING}: the last tenth of texts, which is for validation, " in lines[0]
+    assert lines[0].startswith(f"the training split and the validation split of texts {WARNING} characters, by about ")
     assert lines[0].endswith("; to check, compare with a new run with data.split=interleaved")
+
+
+@pytest.mark.parametrize(("some", "others"), [("emma", "12345"), ("olivia", "aaaa"), ("N", "CCO")])
+def test_validation_lines_of_another_kind_are_one_warning(some, others, run):
+    lines = [f"{some}{i % 7 * 'a'}" for i in range(200)]
+    for i in torch.randperm(200, generator=torch.Generator().manual_seed(0))[180:].tolist():
+        lines[i] = others  # the lines that are for validation
+    printed = run("\n".join(lines), kind=("data=lines", "data.path=texts"))
+    (warning,) = [line for line in printed.splitlines() if WARNING in line]
+    assert warning.endswith("; to check, compare with a new run with the lines in another order")
 
 
 def test_an_interleaved_split_has_no_warning_and_is_recorded(run, tmp_path):

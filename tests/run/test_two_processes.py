@@ -11,7 +11,7 @@ import torch
 
 from headscope.run.signals import RULES
 from tests.conftest import ROOT, shell
-from tests.run.launchers import RUN, alone, children, progress, slurm, torchrun
+from tests.run.launchers import RUN, alone, children, is_running, killed, progress, slurm, torchrun
 
 slow = pytest.mark.slow
 STOP = [rule.name for rule in RULES if rule.action == "save and stop"]
@@ -157,6 +157,21 @@ def test_torchrun_passes_a_signal_on(tmp_path):
         job.send(signal.SIGTERM, ranks=False)
         assert_stopped(job, "SIGTERM", [1])
         assert not resumed_steps(job), "torchrun restarts nothing that it has stopped"
+
+
+@row("torchrun", "SIGUSR1, SIGUSR2, SIGXCPU or SIGKILL to torchrun")
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGXCPU", "SIGKILL"])
+def test_workers_save_and_stop_when_torchrun_ends(name, tmp_path):
+    with torchrun(tmp_path / "run") as job:
+        job.wait_for(20)
+        with killed(job.ranks()) as workers:
+            job.send(getattr(signal, name), ranks=False)
+            assert job.codes() == [-getattr(signal, name)]
+            deadline = time.monotonic() + 60
+            while any(map(is_running, workers)):
+                assert time.monotonic() < deadline, "the workers train without torchrun"
+                time.sleep(0.1)
+            assert_stopped(job, "SIGTERM", [-getattr(signal, name)])
 
 
 @row("torchrun", "Ctrl-C, which reaches torchrun and all workers")

@@ -38,9 +38,13 @@ REMOVED = {"callbacks.heads.texts": PROBES, "callbacks.heads.longest": PROBES}
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:
-    """Returns the message for a key that does not exist, which suggests the nearest known key."""
+    """Returns the message for a key that does not exist, with the options that have it, or the nearest key."""
     if key in REMOVED:
         return f"the key {key} was removed, because {REMOVED[key]}"
+    group = key.partition(".")[0]
+    files = [file for conf in (CONF, *plugins.conf_folders()) for file in sorted(conf.glob(f"{group}/*.yaml"))]
+    if options := [f"{group}={file.stem} {key}=…" for file in files if _sets(group, file.stem, key)]:
+        return f"there is no key {key}; write {' or '.join(options)}"
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     last = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
     meant = f"did you mean {(near or last)[0]}?" if near or last else f"{command('train')} --cfg job prints all keys"

@@ -47,7 +47,8 @@ def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | 
     """
     with prepared(composed) as run:
         if run.config.task == "validate":
-            run.trainer.validate(run.module, run.data, verbose=False)
+            with handlers_restored(), convert_errors():
+                run.trainer.validate(run.module, run.data, verbose=False)
             loss = run.trainer.callback_metrics["val/loss"].item()
             log.info(f"val/loss {loss:.4f} {run.start.measured_text(run.data.corpus)}")
             return {"val_loss": loss}
@@ -99,7 +100,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         resumed = folder.claim(composed.resume, config.task == "fit", first)
         changed = folder.compare(composed.config, composed.overrides) if resumed else {}
         run_start = start(config, composed, folder, resumed)
-        config, data = run_start.config, run_start.data()
+        config, data = run_start.config, run_start.data
         module = run_start.module(composed, choice, data.corpus)
         history = History(composed.started, folder)
         own = [SameStart(run_start), history]

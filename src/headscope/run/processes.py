@@ -62,16 +62,22 @@ def _torch_outcome(error: RuntimeError) -> shell.Outcome:
 
 
 def end_with_parent() -> None:
-    """Ends this process, and thereby its children, when the Headscope process that started it ends."""
+    """Ends this process, and thereby its children, when the Headscope process or torchrun that started it ends.
+
+    If torchrun ends, the run first saves a checkpoint: torchrun passes only some signals on to its workers.
+    """
     parent = os.environ.get(PARENT)
     os.environ[PARENT] = str(os.getpid())  # read by the ranks that this process may start
-    if parent is None or sys.platform == "win32":
+    if (parent is None and "TORCHELASTIC_RUN_ID" not in os.environ) or sys.platform == "win32":
         return
+    expected = int(parent or os.getppid())
 
     def watch() -> None:
-        while os.getppid() == int(parent):
+        while os.getppid() == expected:
             time.sleep(0.3)
-        os._exit(KILLED)
+        if parent is not None:
+            os._exit(KILLED)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
 

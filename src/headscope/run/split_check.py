@@ -9,7 +9,8 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from headscope.data.windows import TextWindows
+from headscope.data.lines import LineWindows
+from headscope.data.windows import TextWindows, Windows
 from headscope.training.module import Callback, LanguageModule
 
 log = logging.getLogger(__name__)
@@ -17,10 +18,11 @@ log = logging.getLogger(__name__)
 LARGE = 0.25  #: nats per token; a smaller difference does not matter, and occurs between chapters of one text
 BUCKETS = 2048  #: number of classes into which `difference` sorts pairs of tokens
 SAMPLE = 1_000_000  #: maximum number of tokens that `difference` counts in each part of a text
+LINES = 100_000  #: maximum number of lines of a split whose tokens are counted
 
 
 class SplitCheck(Callback):
-    """Warns at the first validation if the two texts differ, because their losses are then not comparable."""
+    """Warns at the first validation if the two texts differ, because their losses may then differ too."""
 
     def __init__(self) -> None:
         self._is_done = False
@@ -29,15 +31,24 @@ class SplitCheck(Callback):
         if self._is_done or trainer.state.fn != "fit" or not trainer.is_global_zero:
             return
         self._is_done, corpus = True, trainer.datamodule.corpus  # type: ignore[attr-defined]
-        if not isinstance(corpus.train, TextWindows) or not isinstance(corpus.val, TextWindows):
-            return
-        if (nats := difference(corpus.train.ids, corpus.val.ids)) > LARGE:
-            train, val = module.step_loss.item(), trainer.callback_metrics["val/loss"].item()
+        train, val = tokens(corpus.train), tokens(corpus.val)
+        if train is not None and val is not None and (nats := difference(train, val)) > LARGE:
+            is_text = isinstance(corpus.train, TextWindows)
             log.warning(
-                f"train/loss {train:.4f} and val/loss {val:.4f} are for different kinds of text: the last tenth of"
-                f" {corpus.name}, which is for validation, differs from the rest by about {nats:.2f} nats per"
-                f" {corpus.tokenizer.unit}; to check, compare with a new run with data.split=interleaved"
+                f"the training split and the validation split of {corpus.name} differ in their pairs of neighbouring"
+                f" {corpus.tokenizer.unit}s, by about {nats:.2f} nats per {corpus.tokenizer.unit}, so train/loss and"
+                " val/loss are hard to compare; to check, compare with a new run with"
+                f" {'data.split=interleaved' if is_text else 'the lines in another order'}"
             )
+
+
+def tokens(split: Windows) -> Tensor | None:
+    """Returns the ids (N,) of a split of text or lines, at most `LINES` of them; None for other data."""
+    if isinstance(split, LineWindows):
+        lines = split.lines[:LINES]
+        ends = zip(split.newlines[lines].tolist(), split.newlines[lines + 1].tolist(), strict=True)
+        return torch.cat([split.ids[begin:end] for begin, end in ends])
+    return split.ids if isinstance(split, TextWindows) else None
 
 
 def difference(train: Tensor, val: Tensor) -> float:

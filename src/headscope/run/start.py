@@ -5,6 +5,7 @@ The data and the model are built here too, because a checkpoint determines the t
 
 import logging
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,9 @@ class Start:
         node = self.recorded("config").get("data")
         return node if isinstance(node, dict) and "_target_" in node else {}
 
+    @cached_property
     def data(self) -> CorpusData:
-        """Returns the corpus in batches; raises `UserError` if the resumed run was trained on another text."""
+        """The corpus in batches; raises `UserError` if the resumed run was trained on another text."""
         config, earlier = self.config, self.earlier
         data = CorpusData(
             config.data(),
@@ -163,22 +165,27 @@ def start(config: TrainConfig, composed: Composed, folder: RunFolder, resumed: b
 def _with_own_data(start: Start, composed: Composed) -> Start:
     """Returns a start with the data that the checkpoint was trained on, unless an override chooses the data.
 
-    Only the kind of data comes from the checkpoint; downloads stay in this machine's `paths.data_dir`. Raises
-    `UserError` if the recorded data cannot be used.
+    Overrides of single keys, such as `data.split`, change the recorded data. Downloads stay in this machine's
+    `paths.data_dir`. Raises `UserError` if the data cannot be read.
     """
-    data, typed = dict(start.source), {split(override)[0].partition(".")[0] for override in composed.overrides}
-    if not data or typed & {"data", "experiment"}:
+    data, typed = dict(start.source), [split(override)[0] for override in composed.overrides]
+    if not data or {"data", "experiment"} & set(typed):
         return start
     if data.get("fallback") == start.recorded("data").get("name") == PyDoc.name:  # the download had failed
         kept = {key: data[key] for key in ("tokenizer", "vocab_size", "split") if key in data}
         data = {"_target_": f"{PyDoc.__module__}.{PyDoc.__name__}"} | kept
     if "data_dir" in data:
         data["data_dir"] = composed.config["paths"]["data_dir"]
+    changed = [key.split(".")[1] for key in typed if key.startswith("data.")]
+    data |= {key: value for key, value in composed.config["data"].items() if key in changed}
     try:
-        return replace(start, config=parse(composed.config | {"data": data}, TrainConfig, composed.choices))
+        found = replace(start, config=parse(composed.config | {"data": data}, TrainConfig, composed.choices))
+        found.data.corpus  # noqa: B018, loaded here, so that an error names the checkpoint
     except UserError as e:
-        used = f"{start.path} was trained on data that cannot be used"
-        raise UserError(f"{used}: {e}; choose the text with data=…") from e
+        with_changes = f" with data.{', data.'.join(changed)}" * bool(changed)
+        unread = f"{start.path} was trained on data that cannot be read{with_changes}"
+        raise UserError(f"{unread}: {e}; choose other data, as in data=text data.path=…") from e
+    return found
 
 
 def _last_checkpoint(folder: RunFolder) -> tuple[int, Path, checkpoint.Loaded] | None:
