@@ -114,7 +114,10 @@ def test_options_reach_lightning(option, reached, value, tmp_path):
         (["+trainer.limit_val_batches=0"], "trainer.limit_val_batches=0 must be at least 1 or null"),
         (["+trainer.limit_train_batches=0.5"], "trainer.limit_train_batches=0.5 must be an integer or null"),
         (["+trainer.detect_anomaly=1"], "trainer.detect_anomaly=1 must be true or false"),
-        (["+trainer.deterministic=wran"], "trainer.deterministic=wran must be true or false or warn; did you mean trainer.deterministic=warn?"),
+        (
+            ["+trainer.deterministic=wran"],
+            "trainer.deterministic=wran must be true or false or warn; did you mean trainer.deterministic=warn?",
+        ),
         (["+trainer.max_epoch=3"], "there is no key trainer.max_epoch; did you mean trainer.max_epochs?"),
         (["+trainer.max_time=soon"], "trainer.max_time=soon must be DD:HH:MM:SS and above zero, as in 00:01:30:00"),
         (["+trainer.max_time=00:00:00:00"], "must be DD:HH:MM:SS and above zero"),
