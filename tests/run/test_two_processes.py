@@ -142,7 +142,7 @@ def test_slurm_kills_one_task(tmp_path):
         job.wait_for(20)
         job.launched[1].kill()
         assert job.codes() == [3, -signal.SIGKILL], job.output()
-        assert "another process of this run died; resume=DIR continues from its last checkpoint" in job.output()
+        assert "another process of this run died; resume=DIR continues from the last checkpoint" in job.output()
         assert "Traceback" not in job.output()
     step = saved(tmp_path / "run")
     with slurm(tmp_path / "run", f"trainer.max_steps={step + 10}", SLURM_RESTART_COUNT="1") as job:
@@ -252,7 +252,7 @@ def test_a_lost_process_ends_the_others(tmp_path):
         (other,) = children(job.launched[0].pid)
         os.kill(other, signal.SIGKILL)
         assert job.codes() == [3], job.output()
-        assert "another process of this run died; resume=DIR continues from its last checkpoint" in job.output()
+        assert "another process of this run died; resume=DIR continues from the last checkpoint" in job.output()
     assert saved(tmp_path / "run") >= 20
 
 
