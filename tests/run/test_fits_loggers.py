@@ -67,7 +67,9 @@ def test_a_lack_is_found_before_the_data_is_read(options, message, tmp_path, mon
 
 
 def test_wandb_needs_no_key_to_write_files(tmp_path, monkeypatch):
-    check_loggers({"w": partial(Wandb, folder=str(tmp_path), project="x", offline=True)})
+    with monkeypatch.context() as offline:  # wandb.setup would fix the mode before Lightning sets it
+        offline.setattr("wandb.setup", lambda: pytest.fail("wandb was set up"))
+        check_loggers({"w": partial(Wandb, folder=str(tmp_path), project="x", offline=True)})
     check_loggers({"w": partial(WandbLogger, mode="disabled")})
     monkeypatch.setenv("WANDB_MODE", "offline")
     check_loggers({"w": partial(Wandb, folder=str(tmp_path), project="x")})

@@ -110,8 +110,10 @@ def _check_wandb(at: str, options: Mapping[str, Any]) -> None:
     """Raises `UserError` if wandb would send to its server but has no key, without asking the server."""
     import wandb
 
+    if options.get("offline"):  # `wandb.setup` would fix the mode before Lightning sets it
+        return
     mode = options.get("mode") or os.environ.get("WANDB_MODE") or wandb.setup().settings.mode
-    if options.get("offline") or mode in ("offline", "dryrun", "disabled"):
+    if mode in ("offline", "dryrun", "disabled"):
         return
     lack = "wandb has no API key; run `wandb login` or set WANDB_API_KEY"
     try:
