@@ -24,6 +24,7 @@ from headscope.run.plausible import why_implausible
 from headscope.run.processes import outcome, replace_observer
 from headscope.run.quiet import hide_needless
 from headscope.run.recorder import recorders
+from headscope.run.resumable import OptimizerCheck
 from headscope.run.signals import handlers_restored
 from headscope.run.split_check import SplitCheck
 from headscope.run.start import SameStart, start
@@ -103,7 +104,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         config, data = run_start.config, run_start.data
         module = run_start.module(composed, choice, data.corpus)
         history = History(composed.started, folder)
-        own = [SameStart(run_start), history]
+        own = [SameStart(run_start), OptimizerCheck(), history]
         trainer = _build_trainer(config, choice, folder, own, loggers, len(data.corpus.train), plugins)
         run = Run(config, folder, data, module, trainer, history, machine, choice, run_start)
         if trainer.is_global_zero:

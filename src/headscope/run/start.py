@@ -25,6 +25,7 @@ from headscope.heads.probes import LONGEST, TEXTS
 from headscope.installed import commit
 from headscope.model.transformer import LanguageModel
 from headscope.run.folder import RunFolder
+from headscope.run.resumable import require_training_state
 from headscope.shell import argument
 from headscope.training.hardware import Choice
 from headscope.training.module import Callback, LanguageModule
@@ -197,8 +198,9 @@ def _last_checkpoint(folder: RunFolder) -> tuple[int, Path, checkpoint.Loaded] |
     for path in saved:
         try:
             earlier = checkpoint.load(path)
+            require_training_state(path)
             return int(earlier.about["step"]), path, earlier
-        except (UserError, KeyError, TypeError, ValueError):
+        except (UserError, AttributeError, KeyError, TypeError, ValueError):
             log.warning(f"{path} is damaged" + "; trying the previous checkpoint" * (path != saved[-1]))
     if not saved and len(folder.status().history) <= 1:  # the run ended before its first checkpoint was complete
         return None

@@ -1,0 +1,53 @@
+"""Checks what Lightning restores from `last.ckpt`, because neither Lightning nor torch does."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from torch import Tensor
+
+from headscope.checkpoint.pickles import safe_load
+from headscope.errors import RunFailed
+from headscope.training.module import Callback, LanguageModule
+
+#: The entries of a checkpoint that Lightning restores, and the keys that it reads from each.
+RESTORED: dict[str, tuple[type, set[str]]] = {
+    "optimizer_states": (list, {"state", "param_groups"}),
+    "lr_schedulers": (list, {"last_epoch", "_step_count", "lr_lambdas", "base_lrs"}),
+    "loops": (dict, {"fit_loop"}),
+    "callbacks": (dict, set()),
+}
+
+
+def require_training_state(path: Path) -> None:
+    """Raises ValueError if a checkpoint lacks an entry that a resumed run needs, or if an entry has another type."""
+    content = safe_load(path)
+    for name, (kind, keys) in RESTORED.items():
+        found = content.get(name)
+        parts = found if isinstance(found, list) else [found]
+        if not isinstance(found, kind) or not parts or not all(isinstance(p, dict) and keys <= p.keys() for p in parts):
+            raise ValueError(f"{name} is not what Lightning saves")
+
+
+class OptimizerCheck(Callback):
+    """Raises RunFailed before the first step if a restored state of the optimizer does not fit its parameter.
+
+    A fused optimizer trusts the shapes: it would read and write beyond a buffer that is too small.
+    """
+
+    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        for optimizer in trainer.optimizers:
+            for parameter, state in optimizer.state.items():
+                if wrong := next((name for name, value in state.items() if not _fits(value, parameter)), None):
+                    raise RunFailed(
+                        f"{wrong} of the optimizer in last.ckpt does not fit the model; use another checkpoint"
+                    )
+
+
+def _fits(value: Any, parameter: Tensor) -> bool:
+    if not isinstance(value, Tensor):
+        return isinstance(value, int | float | bool | None)
+    plain = value.layout is torch.strided and not value.is_meta and not value.is_quantized and value.is_floating_point()
+    stored = value.untyped_storage().nbytes() if plain else 0
+    return plain and value.shape in (parameter.shape, ()) and value.numel() * value.element_size() <= stored
