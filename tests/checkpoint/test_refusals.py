@@ -1,8 +1,10 @@
 """Each file that cannot be used gets the message for its cause."""
 
+import codecs
 import json
 import pickle
 import shutil
+from collections import OrderedDict
 from fractions import Fraction
 
 import numpy as np
@@ -95,3 +97,35 @@ def test_weights_in_several_files_are_explained(named, tmp_path):
     path = folder / named if named != "no config" else folder
     with pytest.raises(UserError, match="folder has its weights in several files; save them in one, with "):
         headscope.load(path)
+
+
+class Call:
+    """Is pickled as a call of a function."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+@pytest.mark.parametrize(
+    "value",
+    [
+        Call(bytearray, 10),
+        Call(torch.FloatTensor, 10),
+        Call(torch.Tensor, 10),
+        Call(torch.UntypedStorage, 10),
+        Call(OrderedDict, [("a", 1)]),
+        Call(torch.Size, (1,) * 1000),
+        Call(codecs.encode, "a" * 1000, "latin1"),
+    ],
+    ids=lambda value: value.call[0].__name__,
+)
+@pytest.mark.filterwarnings("ignore")
+def test_a_function_that_can_take_any_amount_of_memory_is_not_called(value, new_format, tmp_path):
+    model = nanogpt.GPT(n_embd=8, n_layer=1)
+    path = nanogpt.save(model, tmp_path / "ckpt.pt")
+    torch.save(torch.load(path) | {"more": value}, path, _use_new_zipfile_serialization=new_format)
+    assert "was not loaded" in refusal(path) or "cannot be read" in refusal(path)

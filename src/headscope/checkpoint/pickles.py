@@ -2,16 +2,23 @@
 
 import pickle
 import re
+import threading
 import warnings
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
+from torch import _weights_only_unpickler as unpickler
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"  #: the first bytes of a file of `torch.save`, by default and in its older format
 PROTOCOL = 2  #: of `torch.save`, and the only one that `torch.load` reads without executing code
+KINDS = ("tensor_v2", "parameter", "sparse_tensor", "qtensor", "nested_tensor", "meta_tensor_no_storage")  #: of tensors
+MAX_BYTES = 64  #: of a number, and the largest number of dimensions
+_LOCK = threading.Lock()  # for the patch of torch's unpickler
 RESAVE = "open the file in the program that wrote it, and save it again with torch.save(content, path)"
 
 
@@ -32,17 +39,50 @@ def _number(kind: _Type, content: bytes) -> bool | int | float:
     return np.frombuffer(content, np.dtype(kind.order + kind.name))[0].item()  # type: ignore[no-any-return]
 
 
-#: Stand-ins for the functions in a pickle of a numpy number, whose own versions could be misused.
-NUMBERS: list[Any] = [
-    (_Type, "numpy.dtype"),
-    *((_number, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
-]
+def _text(text: str, encoding: str) -> bytes:
+    """Replaces `codecs.encode`, which pickles call for the bytes of a number; a long text is refused."""
+    if len(text) > MAX_BYTES or encoding != "latin1":
+        raise pickle.UnpicklingError(f"GLOBAL codecs.encode with {len(text)} characters")
+    return text.encode(encoding)
+
+
+def _dictionary() -> OrderedDict[Any, Any]:
+    """Replaces `OrderedDict`, which pickles call without arguments; calls with one could copy it many times."""
+    return OrderedDict()
+
+
+def _shape(sizes: tuple[int, ...]) -> torch.Size:
+    """Replaces `torch.Size`, for the same reason."""
+    if len(sizes) > MAX_BYTES:
+        raise pickle.UnpicklingError(f"GLOBAL torch.Size with {len(sizes)} sizes")
+    return torch.Size(sizes)
+
+
+def _allowed() -> dict[str, Any]:
+    """Returns the classes and functions that `torch.save` writes for tensors, numbers, texts, lists and dictionaries.
+
+    PyTorch also allows functions that take any amount of memory, such as `bytearray(10**10)`.
+    """
+    known = unpickler._get_allowed_globals()
+    kept = {f"torch._utils._rebuild_{kind}" for kind in KINDS} | {"torch.device", "torch.serialization._get_layout"}
+    plain = (torch.dtype, torch.qscheme, torch.serialization.StorageType)
+    allowed = {name: value for name, value in known.items() if name in kept or isinstance(value, plain)}
+    return allowed | {
+        "collections.OrderedDict": _dictionary,
+        "torch.Size": _shape,
+        "_codecs.encode": _text,
+        "numpy.dtype": _Type,
+        "numpy.core.multiarray.scalar": _number,
+        "numpy._core.multiarray.scalar": _number,
+    }
 
 
 def safe_load(path: Path) -> Any:
     """Returns the content of a file of `torch.save`: tensors, numbers, texts, lists and dictionaries."""
-    with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(NUMBERS):
-        return torch.load(path, map_location="cpu", weights_only=True)  # torch warns about pickles that it then refuses
+    with _LOCK, warnings.catch_warnings(action="ignore"):  # torch warns about pickles that it then refuses
+        allowed = _allowed()
+        with patch.object(unpickler, "_get_allowed_globals", lambda: allowed):
+            return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def in_archive(path: Path) -> tuple[int, bytes]:
