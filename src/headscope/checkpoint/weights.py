@@ -15,6 +15,7 @@ from headscope.model.transformer import LanguageModel
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 MAX_POSITIONS = 1 << 17  #: largest allowed block_size
 MAX_TABLES = 1 << 25  #: largest number of numbers in tables of positions, for a file with fewer weights
+MAX_WINDOWS = 1 << 28  #: largest number of embedded numbers in all contexts of one text
 SPARE = 1 << 20  #: bytes by which weights that share memory may exceed twice that memory
 ADVICE = "save it again with torch.save(), with every weight as an ordinary tensor"
 
@@ -31,23 +32,27 @@ def plain_weights(found: Any) -> dict[str, Tensor]:
     for name, weight in found.items():
         if not isinstance(weight, Tensor):
             raise UnsupportedModel(f"the weight {name} is not a tensor")
-        is_kind = {"meta": weight.is_meta, "quantized": weight.is_quantized, "nested": weight.is_nested}
-        is_kind["sparse"] = weight.layout is not torch.strided
-        if any(is_kind.values()):
-            kind = next(kind for kind, applies in is_kind.items() if applies)
-            raise UnsupportedModel(f"the weight {name} is a {kind} tensor; {ADVICE}")
+        check_plain(name, weight)
         if weight.dtype not in FLOATS:
             kind = str(weight.dtype).removeprefix("torch.")
             raise UnsupportedModel(f"the weight {name} has the type {kind}; save it as float32, float16 or bfloat16")
         size, memory = weight.numel() * weight.element_size(), weight.untyped_storage()
-        if size > memory.nbytes():
-            repeated = f"repeats {memory.nbytes():,} stored bytes to {size:,}"
-            raise UnsupportedModel(f"the weight {name} {repeated}; {ADVICE}")
         needed += size
         stored[memory.data_ptr()] = memory.nbytes()
     if needed > 2 * sum(stored.values()) + SPARE:
         raise UnsupportedModel(f"the weights share memory: {sum(stored.values()):,} bytes for {needed:,}; {ADVICE}")
     return found
+
+
+def check_plain(name: str, weight: Tensor) -> None:
+    """Raises UnsupportedModel if a tensor does not store each of its numbers."""
+    is_kind = {"meta": weight.is_meta, "quantized": weight.is_quantized, "nested": weight.is_nested}
+    is_kind["sparse"] = weight.layout is not torch.strided
+    if kind := next((kind for kind, applies in is_kind.items() if applies), None):
+        raise UnsupportedModel(f"the weight {name} is a {kind} tensor; {ADVICE}")
+    size, stored = weight.numel() * weight.element_size(), weight.untyped_storage().nbytes()
+    if size > stored:
+        raise UnsupportedModel(f"the weight {name} repeats {stored:,} stored bytes to {size:,}; {ADVICE}")
 
 
 class WithoutParameters(TorchFunctionMode):
@@ -79,6 +84,9 @@ def check_shapes(build: partial[LanguageModel], weights: Mapping[str, Tensor]) -
     too_wide = sizes.get("d_model", 0) * sizes.get("n_layers", 1) > numbers  # each layer has a norm of this width
     if too_many_layers or too_wide or sizes["block_size"] > MAX_POSITIONS:
         raise ValueError("sizes")
+    windows = sizes.get("context", 0) * sizes.get("d_model", 0) * sizes["block_size"]
+    if windows > max(MAX_WINDOWS, numbers):
+        raise UnsupportedModel(f"context × d_model × block_size is {windows:,}, but at most {MAX_WINDOWS:,} is allowed")
     tables = _tables(build, weights)
     if tables > max(MAX_TABLES, numbers):
         raise UnsupportedModel(
