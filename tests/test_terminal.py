@@ -94,3 +94,8 @@ def test_log_lines_on_a_terminal_have_no_control_characters(is_terminal, monkeyp
 def test_other_characters_stay():
     text = "café 日本語 \N{GRINNING FACE}\u200d שלום\n\t~"
     assert printable(text) == text
+
+
+@pytest.mark.parametrize("character", ["\u202e", "\u2066", "\u200b", "\ufeff", "\u2028", "\u2029", "\u00ad"], ids=ascii)
+def test_invisible_characters_and_line_separators_are_escaped(character):
+    assert printable(f"a{character}b") == f"a{ascii(character)[1:-1]}b"

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import is_dataclass
 from functools import cache, partial
+from itertools import islice
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -21,9 +22,12 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from headscope import plugins
 from headscope.errors import MissingKey, UnknownKey, UserError
+from headscope.shell import printable
 
 LONGEST = 200  #: number of characters of an invalid value that a message shows
 LARGEST = 2**63  #: integers must be smaller in magnitude, because tensors cannot hold larger ones
+
+_JSON = json.JSONEncoder(default=str)  #: `iterencode` yields a list's elements one by one; shared lists can be endless
 
 #: Modules, besides plugins, whose classes a `_target_` may name; a class must be defined there, not only imported.
 ALLOWED = (
@@ -178,7 +182,8 @@ def _explained(error: ValidationError, value: Any, members: Sequence[Any], at: s
     allowed = [*dict.fromkeys(must_be(e) for e in errors if e["input"] is given)]
     index = "".join(f"[{i}]" for i in loc if isinstance(i, int))
     names = [name for member in members for name in get_args(member) if isinstance(name, str)]
-    if meant := difflib.get_close_matches(str(given), names, n=1):
+    typed = "" if isinstance(given, dict | list | tuple) else str(given)
+    if meant := difflib.get_close_matches(typed, names, n=1):
         return invalid_value(at + index, given, f"{' or '.join(allowed)}; did you mean {at}={meant[0]}?")
     allowed += ["null"] * (NoneType in members and given is value)
     return invalid_value(at + index, given, " or ".join(allowed))
@@ -196,9 +201,13 @@ def must_be(error: Any) -> str:
 def invalid_value(key: str, value: Any, allowed: str) -> UserError:
     """Returns the error for a value that is not allowed for a key; the message shows the beginning of a long value."""
     try:
-        given = value if isinstance(value, str) else json.dumps(value, default=str)
-    except (ValueError, RecursionError):  # an integer of more than 4,300 digits, or lists nested too deeply
+        given = value if isinstance(value, str) else "".join(islice(_JSON.iterencode(value), LONGEST + 1))
+    except (TypeError, ValueError, RecursionError):  # an integer of more than 4,300 digits, lists nested too deeply
         given = f"a value of type {type(value).__name__}"
-    given = " ".join(given.split())
-    given = given if len(given) <= LONGEST else f"{given[:LONGEST]}…"
-    return UserError(f"{key}={given} must be {allowed}")
+    return UserError(f"{one_line(key)}={one_line(given)} must be {allowed}")
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """Returns the beginning of a text as one printable line."""
+    line = printable(" ".join(text[: 2 * longest].split()))
+    return line if len(line) <= longest and len(text) <= 2 * longest else f"{line[:longest]}…"

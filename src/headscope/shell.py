@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: A path or a name in the quotes of `headscope.config.overrides.as_text`, which adds them again to the typed word.
 _QUOTED_TEXT = re.compile(rf"""(\+*(?:{"|".join(map(re.escape, sorted(TEXTS)))})=)'(?!null'|\?\?\?')([^'",\\]+)'""")
 
+HIDDEN = {"Cc", "Cf", "Zl", "Zp"}  #: Unicode categories of control characters, formats and separators of lines
+SHOWN = "\n\t\u200d"  #: exceptions; U+200D joins emoji
+
 
 class Parser(argparse.ArgumentParser):
     """The argument parser for report, walk and export; it raises a `UserError` for an invalid argument."""
@@ -63,9 +66,10 @@ def argument(before: str, path: object) -> str:
 def printable(text: str) -> str:
     """Returns a text with its control characters, except newlines and tabs, as escapes such as \\x1b.
 
-    A terminal obeys control characters: a file could change the terminal's title, or hide other output.
+    A terminal obeys control characters: a file could change the terminal's title, or hide other output. Invisible
+    characters that format a text, such as those that reverse its direction, are escaped too.
     """
-    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else ascii(c)[1:-1] for c in text)
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in HIDDEN and c not in SHOWN else c for c in text)
 
 
 # Error numbers for a path from the user that cannot be used.

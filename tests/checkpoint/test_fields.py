@@ -7,9 +7,11 @@ import torch
 
 import headscope
 from headscope import checkpoint
+from headscope.annotations import invalid_value
 from headscope.checkpoint import export
 from headscope.data.tokenizers import CharTokenizer
 from headscope.errors import UserError
+from headscope.model.mlp import FixedContextMLP
 from headscope.model.position import Learned, Rotary
 from headscope.model.position.biases import T5
 from tests.checkpoint import nanogpt
@@ -192,3 +194,65 @@ def test_the_sizes_in_a_file_of_part_4_are_checked(field, value, tmp_path):
 
 def test_learned_positions_of_another_length_are_still_refused(tmp_path):
     assert "damaged" in refusal(save(tmp_path / "a.ckpt", Learned, block_size=17))
+
+
+def doubled(times=22, element=0):
+    """A list with 2^times elements, which takes little memory; with the 30 of a hostile file, no test would end."""
+    shared = [element]
+    for _ in range(times):
+        shared = [shared, shared]
+    return shared
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dropout": doubled()}, "model has more than 1,000,000 entries"),
+        ({"tokenizer": {"vocab": doubled()}}, "tokenizer has more than 1,000,000 entries"),
+        ({"about": {"config": doubled()}}, "about has more than 1,000,000 entries"),
+    ],
+)
+def test_shared_lists_are_counted_each_time(changes, message, tmp_path):
+    assert f"cannot be used: {message}" in refusal(save(tmp_path / "a.ckpt", **changes))
+
+
+@pytest.mark.parametrize("name", ["model_args", "config"])
+def test_shared_lists_of_nanogpt_are_counted_each_time(name, tmp_path):
+    model = nanogpt.GPT(n_embd=8, n_layer=1)
+    content = model.args | {"dataset": doubled(), "dropout": doubled()}
+    path = nanogpt.save(model, tmp_path / "ckpt.pt", **{name: content})
+    assert f"{name} has more than 1,000,000 entries" in refusal(path)
+
+
+def test_an_invalid_value_is_written_only_as_far_as_it_is_shown():
+    written = []
+    element = type("Element", (), {"__str__": lambda self: written.append(1) or "element"})()
+    assert len(str(invalid_value("key", doubled(12, element), "text"))) < 300
+    assert len(written) < 100
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"a\nerror: forged": 1},
+        {"a" * 10**6: 1},
+        {"\u202ea\u2028": 1},
+        {"class": "A\nerror: forged"},
+        {"class": "A" * 10**6},
+        {"position": {"class": "A" * 10**6, "module": "headscope_" + "a" * 10**6}},
+        {"dropout": "a\u2028\u202e"},
+    ],
+    ids=lambda changes: ascii(changes)[:30],
+)
+def test_names_in_a_card_are_shown_as_one_short_line(changes, tmp_path):
+    message = refusal(save(tmp_path / "a.ckpt", **changes))
+    assert message.isprintable()
+    assert len(message) < 500
+
+
+def test_the_windows_of_a_fixed_context_are_limited(tmp_path):
+    built = FixedContextMLP(len(TOKENIZER), 1 << 15, 1, 1, 1 << 14)
+    card = checkpoint.card(built, TOKENIZER)
+    weights = {f"model.{k}": v for k, v in built.state_dict().items()}
+    torch.save({"state_dict": weights, "headscope": card}, tmp_path / "a.ckpt")
+    assert "context × d_model × block_size is 536,870,912, but at most" in refusal(tmp_path / "a.ckpt")

@@ -76,6 +76,15 @@ def test_what_is_recorded_is_read_back(tmp_path):
         RunFolder(tmp_path / "none").overrides()
 
 
+@pytest.mark.parametrize("content", ["[1]", "- &a [x]\n- [*a, *a]", "- {a: 1}", "[null]"])
+def test_overrides_are_texts_only(content, tmp_path):
+    run = RunFolder(tmp_path)
+    run.record({}, [])
+    run.overrides_file.write_text(content)
+    with pytest.raises(UserError, match="no run was started in"):
+        run.overrides()
+
+
 def test_a_change_is_recorded_once(tmp_path):
     run = RunFolder(tmp_path)
     for step in (20, 20, 30):

@@ -9,7 +9,6 @@ from annotated_types import Ge
 from headscope.checkpoint.source import UNNAMED, UnsupportedModel, checked
 from headscope.shell import printable
 
-MAX_ENTRIES = 1_000_000  #: number of values in all lists and mappings; a pickle can repeat one list in little space
 MAX_PASSAGES = 1000  #: a run keeps 5
 MAX_PASSAGE = 4096  #: in tokens; a run keeps at most 129
 MAX_NAME = 200  #: in characters
@@ -21,7 +20,6 @@ def checked_about(saved: Any, vocab_size: int) -> dict[str, Any]:
     Raises UnsupportedModel if an entry has a wrong type, or if a passage is not a list of ids below `vocab_size`.
     """
     about: dict[str, Any] = checked(saved, dict[str, Any], "about")
-    _limit_entries(about)
     data = checked(about.get("data", {}), dict[str, Any], "about.data")
     if "step" in about:
         checked(about["step"], Annotated[int, Ge(0)], "about.step")
@@ -30,18 +28,6 @@ def checked_about(saved: Any, vocab_size: int) -> dict[str, Any]:
     name = checked(about.get("name", "a run without a name"), str, "about.name")
     data_name = checked(data.get("name", UNNAMED), str, "about.data.name")
     return about | {"name": printable(name[:MAX_NAME]), "data": data | {"name": printable(data_name[:MAX_NAME])}}
-
-
-def _limit_entries(about: dict[str, Any]) -> None:
-    """Raises UnsupportedModel if a record has more than `MAX_ENTRIES` values, or contains itself."""
-    waiting, seen = [iter(about.values())], 0
-    while waiting:
-        for value in waiting.pop():
-            seen += 1
-            if isinstance(value, dict | list | tuple):
-                waiting.append(iter(value.values() if isinstance(value, dict) else value))
-            if seen > MAX_ENTRIES:
-                raise UnsupportedModel(f"about has more than {MAX_ENTRIES:,} entries")
 
 
 def _check_passages(passages: Any, vocab_size: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from headscope import __version__, plugins
+from headscope.annotations import one_line
 from headscope.checkpoint.source import CardAndWeights, Source, checked
 from headscope.checkpoint.weights import plain_weights
 from headscope.data.tokenizers import Tokenizer
@@ -90,19 +91,20 @@ def _with_classes(description: dict[str, Any], base: type) -> dict[str, Any]:
     """Returns a description with the class itself under `_target_`, as `annotations.check_value` expects it."""
     options = dict(description)
     name, module = options.pop("class"), options.pop("module", None)
+    shown, package = (one_line(text or "", 100) for text in (name, module))
     if module and name not in subclasses(base, module):
         if not all(part.isidentifier() for part in module.split(".")):
             raise ValueError("module")
         if not plugins.belongs(module):
             raise UserError(
-                f"this checkpoint needs the class {name} from {module}, which is not part of Headscope; if you trust"
-                f" that package, install it and set {plugins.NAMED}={module.partition('.')[0]}"
+                f"this checkpoint needs the class {shown} from {package}, which is not part of Headscope; if you trust"
+                f" that package, install it and set {plugins.NAMED}={package.partition('.')[0]}"
             )
         plugins.imported(module)
     known = subclasses(base, module)
     if name not in known:
-        where = module or "this version"
-        raise UserError(f"this checkpoint needs a {base.__name__} called {name!r}, which {where} does not have")
+        where = package or "this version"
+        raise UserError(f"this checkpoint needs a {base.__name__} called {shown!r}, which {where} does not have")
     parts = {part: _with_classes(options[part], PARTS[part]) for part in PARTS.keys() & options.keys()}
     return options | parts | {"_target_": known[name]}
 

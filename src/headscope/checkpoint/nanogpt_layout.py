@@ -16,7 +16,7 @@ import torch
 
 from headscope.checkpoint.hf_families import GPT2, sizes_of
 from headscope.checkpoint.hf_layout import fold_attention_biases, rename_weights
-from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source, UnsupportedModel
+from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source, UnsupportedModel, limit_entries
 from headscope.data.decoding import read_text
 
 #: GPT-2 with PyTorch's linear layers, whose matrices are (out, in).
@@ -38,6 +38,8 @@ def read(source: Source) -> CardAndWeights:
     """Returns the card and the weights; see `reading.FORMATS`."""
     saved = source.content
     options, config = saved["model_args"], saved.get("config")
+    for name in ("model_args", "config"):
+        limit_entries(saved.get(name), name)
     sizes = sizes_of(NANOGPT, options)
     dataset = str(config.get("dataset", "")) if isinstance(config, dict) else ""
     weights = {name.removeprefix(COMPILED): weight for name, weight in saved["model"].items()}

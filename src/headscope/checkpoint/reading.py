@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from headscope.annotations import one_line
 from headscope.checkpoint import format as own_format
 from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
 from headscope.checkpoint.about import checked_about
-from headscope.checkpoint.source import USABLE, CardAndWeights, Source, UnsupportedModel
+from headscope.checkpoint.source import USABLE, CardAndWeights, Source, UnsupportedModel, limit_entries
 from headscope.checkpoint.weights import check_shapes
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
@@ -23,6 +24,7 @@ FORMATS: tuple[tuple[Callable[[Source], bool], Callable[[Source], CardAndWeights
     (part4_layout.recognises, part4_layout.read),
     (nanogpt_layout.recognises, nanogpt_layout.read),
 )
+LONGEST = 450  #: number of characters of a message, which may contain names from a file
 LAST = "last.ckpt"  #: a run's newest checkpoint; `run.folder` names the same file
 
 
@@ -57,7 +59,7 @@ def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
             if recognises(source):
                 return _build(*read(source))
     except UnsupportedModel as e:
-        raise UserError(f"{path} cannot be used: {e}") from e
+        raise UserError(f"{path} cannot be used: {one_line(str(e), LONGEST)}") from e
     except UserError:
         raise
     except Exception as e:
@@ -77,6 +79,8 @@ def _unrecognised(path: Path) -> str:
 
 def _build(card: dict[str, Any], weights: dict[str, Any]) -> Loaded:
     """Builds the tokenizer and the model that a card describes; raises ValueError if they do not fit the weights."""
+    for part, value in card.items():
+        limit_entries(value, part)
     tokenizer = own_format.constructor(card["tokenizer"], Tokenizer, "tokenizer")()
     build = own_format.constructor(card["model"], LanguageModel, "model")
     if build.keywords["vocab_size"] != len(tokenizer):

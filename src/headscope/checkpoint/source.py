@@ -34,6 +34,9 @@ INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "
 USABLE = "use a run's folder or one of its *.ckpt files, an export, or a checkpoint of nanoGPT or Part 4"
 
 
+MAX_ENTRIES = 1_000_000  #: number of values in all lists and mappings; a pickle can repeat one list in little space
+
+
 class UnsupportedModel(UserError):
     """A model from another program that Headscope cannot represent. `load` puts the file's name before the message."""
 
@@ -44,6 +47,18 @@ def checked(value: Any, kind: Any, at: str) -> Any:
         return check_value(value, kind, at)
     except UserError as e:
         raise UnsupportedModel(str(e)) from None
+
+
+def limit_entries(saved: Any, at: str) -> None:
+    """Raises UnsupportedModel if a value has more than `MAX_ENTRIES` values inside it, or contains itself."""
+    waiting, seen = [iter([saved])], 0
+    while waiting:
+        for value in waiting.pop():
+            seen += 1
+            if isinstance(value, dict | list | tuple):
+                waiting.append(iter(value.values() if isinstance(value, dict) else value))
+            if seen > MAX_ENTRIES:
+                raise UnsupportedModel(f"{at} has more than {MAX_ENTRIES:,} entries")
 
 
 @dataclass(frozen=True)

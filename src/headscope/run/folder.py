@@ -119,9 +119,10 @@ class RunFolder:
         try:
             saved = yaml.safe_load(self.overrides_file.read_text(encoding="utf-8"))
             assert isinstance(saved, list)
+            assert all(isinstance(o, str) for o in saved)
         except Exception as e:
             raise UserError(f"no run was started in {self}; use the folder of a run, which has checkpoints/") from e
-        return [str(o) for o in saved]
+        return saved
 
     def config(self) -> dict[str, str]:
         """Returns the resolved values, as text, by dotted key; empty if the file is missing or damaged."""
