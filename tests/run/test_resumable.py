@@ -34,6 +34,11 @@ def shrink(content):
         state["exp_avg"] = torch.zeros(1, 1)
 
 
+def scalar(content):
+    for state in content["optimizer_states"][0]["state"].values():
+        state["exp_avg"] = torch.zeros(())
+
+
 def repeat(content):
     for state in content["optimizer_states"][0]["state"].values():
         state["exp_avg_sq"] = torch.zeros(()).expand(state["exp_avg_sq"].shape)
@@ -44,7 +49,7 @@ def textual(content):
         state["exp_avg"] = "zeros"
 
 
-@pytest.mark.parametrize("change", [shrink, repeat, textual])
+@pytest.mark.parametrize("change", [shrink, scalar, repeat, textual])
 def test_a_state_of_the_optimizer_that_does_not_fit_is_refused_before_the_first_step(stopped, tmp_path, change):
     code, printed = resumed_with(stopped, tmp_path / "run", change)
     assert code in (2, 3)

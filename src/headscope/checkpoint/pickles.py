@@ -8,7 +8,6 @@ import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -80,9 +79,12 @@ def _allowed() -> dict[str, Any]:
 def safe_load(path: Path) -> Any:
     """Returns the content of a file of `torch.save`: tensors, numbers, texts, lists and dictionaries."""
     with _LOCK, warnings.catch_warnings(action="ignore"):  # torch warns about pickles that it then refuses
-        allowed = _allowed()
-        with patch.object(unpickler, "_get_allowed_globals", lambda: allowed):
+        original, allowed = unpickler._get_allowed_globals, _allowed()
+        unpickler._get_allowed_globals = lambda: allowed  # type: ignore[assignment]
+        try:
             return torch.load(path, map_location="cpu", weights_only=True)
+        finally:
+            unpickler._get_allowed_globals = original
 
 
 def in_archive(path: Path) -> tuple[int, bytes]:
