@@ -87,7 +87,7 @@ TENSORS = [
     lambda w: w.to("meta"),
     lambda w: w.to_sparse(),
     lambda w: torch.zeros(1).expand(w.shape),
-    lambda w: w.to(torch.int8),
+    lambda w: (w.real if w.is_complex() else w).to(torch.int8),
     lambda w: w.to(torch.float16),
     lambda w: w.to(torch.complex64),
     lambda w: w * float("nan"),

@@ -120,7 +120,7 @@ def test_the_jobs_of_a_sweep_get_it_too(options, tmp_path):
     done = shell("train.py", f"resume={folder}", "trainer.max_steps=2")
     assert done.returncode == 2
     assert all(word in done.stderr for word in (str(options), typed[1]))
-    done = shell("train.py", f"resume={folder}", "trainer.max_steps=2", *typed)
+    done = shell("train.py", f"resume={folder}", "trainer.max_steps=2", *typed, names[1])
     assert done.returncode == 0, done.stdout + done.stderr
     assert {json.loads((folder / job / "summary.json").read_text())["steps"] for job in ("00-mine", "01-none")} == {2}
 

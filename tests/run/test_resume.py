@@ -322,12 +322,19 @@ def test_two_processes_end_whatever_is_sent_to_whom(tmp_path):
 def test_ten_kills_of_one_of_two_processes_change_nothing(tmp_path):
     whole, folder, rng = tmp_path / "whole", tmp_path / "run", random.Random(2)
     assert shell(*RUN, *TWO, f"hydra.run.dir={whole}").returncode == 0
+
+    def command():
+        started = (folder / ".hydra" / "overrides.yaml").exists()  # a kill may come before the run has begun
+        return ("train.py", f"resume={folder}") if started else (*RUN, *TWO, f"hydra.run.dir={folder}")
+
     landed = 0
     while landed < 10:
-        started = (folder / ".hydra" / "overrides.yaml").exists()
-        command = ("train.py", f"resume={folder}") if started else (*RUN, *TWO, f"hydra.run.dir={folder}")
         process = subprocess.Popen(
-            [sys.executable, *map(str, command)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [sys.executable, *map(str, command())],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         killed = None
         try:
@@ -349,7 +356,7 @@ def test_ten_kills_of_one_of_two_processes_change_nothing(tmp_path):
         if (folder / "summary.json").exists() and code == 0 and landed < 10:
             assert_same_run(whole, folder)
             shutil.rmtree(folder)
-    done = shell("train.py", f"resume={folder}")
+    done = shell(*command())
     assert done.returncode == 0, done.stderr
     assert_same_run(whole, folder)
 
