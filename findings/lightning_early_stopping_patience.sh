@@ -9,11 +9,11 @@
 # Why it matters here: "resume with more patience" is the first thing to try after a run stopped early. Headscope refuses
 # a new patience at a resume and says what to do instead.
 #
-# Seen with lightning 2.6.6, torch 2.14.1, Python 3.11 on 2026-12-01:
+# Seen with lightning 2.6.6, torch 2.13.0, Python 3.11 on 2026-12-01:
 #   new run,     EarlyStopping(patience=3):  ended after 4 epochs
 #   resumed run, EarlyStopping(patience=10): ended after 5 epochs, its patience is 3
 source "$(dirname "$0")/common.sh"
-with_packages lightning==2.6.6 torch==2.14.1
+with_packages lightning==2.6.6 torch==2.13.0
 python - 2>/dev/null <<'P'
 import tempfile
 import warnings
