@@ -77,7 +77,7 @@ def _check(loaded: Loaded, folder: Path) -> str:
     decoded = [tokenizer.decode(row) for row in ids.tolist()]
     encoded = {}
     for text in (*decoded, tokenizer.decode(range(model.vocab_size))):
-        with suppress(UnknownToken):  # raised, for example, for a word that contains a space
+        with suppress(UnknownToken):  # a vocabulary from elsewhere can have a word with a space, which is split
             encoded[text] = tokenizer.encode(text).tolist()
     readers: list[tuple[str, Callable[[Tensor], Tensor], Any]] = [("Headscope", *load(folder)[:2])]
     with warnings.catch_warnings(action="ignore"):

@@ -38,7 +38,7 @@ class Family:
     activation: str  #: name of the option for the activation of the feed-forward network
     width: str  #: name of the option for the width of the feed-forward network
     required: Mapping[str, Any]  #: options that must have these values
-    defaults: Mapping[str, Any]  #: transformers' defaults for options that config.json omits; they override `required`
+    defaults: Mapping[str, Any]  #: transformers' defaults, if config.json omits an option; others default to `required`
     rope_options: Mapping[str, str] = field(default_factory=dict)  #: older name of each option in `rope_parameters`
     qk_norm: type[QKNorm] = QKNorm
     transposed: bool = False  #: whether matrices are (in, out), the transpose of those in PyTorch's linear layers

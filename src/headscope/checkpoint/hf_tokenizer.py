@@ -15,7 +15,7 @@ from headscope.errors import UserError
 CHARACTERS = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}
 #: Splits text as `WordTokenizer.split` does. Only Python, not the library, counts \x1c to \x1f as white space.
 WORDS = {"type": "Split", "pattern": {"Regex": r"\n|[^\s\x1c-\x1f]+"}, "behavior": "Removed", "invert": True}
-#: Split text into lines and newlines, and then into bytes, which a BPE model joins.
+#: Split text into lines and newlines, then at GPT-2's borders of words, and write each byte as one character.
 LINES = {"type": "Split", "pattern": {"String": "\n"}, "behavior": "Isolated", "invert": False}
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 #: Joins decoded tokens without spaces.
@@ -75,7 +75,7 @@ def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
 
 
 def write(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Returns the content of `tokenizer.json`; raises UserError if the library lacks such a tokenizer or token."""
+    """Returns the content of `tokenizer.json`; raises UserError if the library cannot represent it."""
     vocab = {token: i for i, token in enumerate(tokenizer.vocab)}
     if any(0xD800 <= ord(c) < 0xE000 for token in vocab for c in token):
         raise UserError("the vocabulary has a lone surrogate, which transformers cannot represent")

@@ -15,8 +15,8 @@ from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
 
 #: The formats that can be read, one row each. `recognises` returns whether a file or folder has the format, and `read`
-#: returns its card and weights. The first match is used. Folders come first, because the others read
-#: `Source.content`, which raises an error if it cannot read a file. `read` raises `UnsupportedModel` if Headscope has
+#: returns its card and weights. The first match is used. Folders come first, because names are enough to recognise
+#: them; the others read `Source.content`, which loads the whole file. `read` raises `UnsupportedModel` if Headscope has
 #: no equivalent model or tokenizer, another UserError if a file is missing, and any other error for a damaged file.
 FORMATS: tuple[tuple[Callable[[Source], bool], Callable[[Source], CardAndWeights]], ...] = (
     (hf_folder.recognises, hf_folder.read),

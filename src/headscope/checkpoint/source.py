@@ -70,7 +70,7 @@ class Source:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """The dictionary that `torch.save` or safetensors wrote, with tensors on the CPU; empty for anything else.
+        """The dictionary in a file of `torch.save` or safetensors, with tensors on the CPU; empty for a folder.
 
         Raises UserError if the file is damaged, or if loading it would execute code.
         """
