@@ -26,14 +26,10 @@ OUTER = (
     "norm",
     "head",
     "position.vectors",
-)  #: our modules outside the blocks; only models with `Learned` positions have the last
+)  #: those outside the blocks; only `Learned` has the last
 INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")  #: those in a block
-
-
 #: The end of the message for a file that is not a checkpoint.
 USABLE = "use a run's folder or one of its *.ckpt files, an export, or a checkpoint of nanoGPT or Part 4"
-
-
 MAX_ENTRIES = 1_000_000  #: number of values in all lists and mappings; a pickle can repeat one list in little space
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headscope.config.overrides import split
+from headscope.config.overrides import is_below, split
 from headscope.errors import UserError
 
 MAX_STEPS = "trainer.max_steps"
@@ -34,7 +34,7 @@ def check_completed(folder: object, summary: Mapping[str, Any], overrides: Seque
     """
     limit = str(summary.get("ended_by") or MAX_STEPS)  # earlier versions did not record it
     keys = [split(o)[0] for o in overrides]
-    if any(f"{limit}.".startswith(f"{key}.") or key.startswith(f"{limit}.") for key in keys):
+    if is_below(limit, keys) or any(is_below(key, [limit]) for key in keys):
         return ""
     because = "" if limit == MAX_STEPS else f", because {reason(limit)}"
     completed = f"{folder} has completed{because}; add {continued_by(limit)} to train further"

@@ -36,9 +36,12 @@ def resume_overrides(folder: str, overrides: Sequence[str]) -> list[str] | None:
         raise UserError(f"{moved[0]} cannot be used with resume={folder}, because a run is resumed in its own folder")
     words, summary = replace_overrides(before, overrides), run.summary()
     if summary.get("status") == "completed":
-        if overrides:
+        try:
+            completed = check_completed(run, summary, overrides)
+        except UserError:
             compose_with_hydra("train", list(map(_one_value, words)))  # reports a mistake in a word first
-        if completed := check_completed(run, summary, overrides):
+            raise
+        if completed:
             print(completed)
             return None
     return [*words, resume, f"hydra.run.dir={quote(str(run))}", "hydra.mode=RUN"]
