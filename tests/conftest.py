@@ -151,3 +151,14 @@ def pydoc_run(tmp_path_factory):
     )
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
+
+
+@pytest.fixture(scope="session")
+def one_step(tmp_path_factory):
+    """The folder of a run of one step; tests change copies of it."""
+    from tests.inside import TINY, train  # imports this module
+
+    folder = tmp_path_factory.mktemp("one") / "run"
+    code, printed = train(*TINY, f"hydra.run.dir={folder}")
+    assert code == 0, printed
+    return folder

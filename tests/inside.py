@@ -19,6 +19,18 @@ from headscope.run.processes import outcome
 from headscope.sweep import jobs
 from tests.conftest import ROOT
 
+#: Overrides of a run of one step.
+TINY = (
+    *("data=pydoc", "model.n_layers=1", "model.d_model=32", "heads=h2", "model.block_size=16", "trainer.threads=1"),
+    *(
+        "trainer.max_steps=1",
+        "trainer.val_check_interval=1",
+        "callbacks=none",
+        "logger=none",
+        "trainer.accelerator=cpu",
+    ),
+)
+
 
 def train(*argv, cwd=ROOT):
     """Returns the exit code and the printed text of both streams; raises unexpected errors."""

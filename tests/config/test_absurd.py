@@ -12,9 +12,8 @@ from headscope.config.schema import parse
 from headscope.errors import UserError
 from headscope.run import fits
 from headscope.training.hardware import Choice
-from tests.config.test_recorded import TINY
 from tests.config.test_schema import checked
-from tests.inside import train
+from tests.inside import TINY, train
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 import headscope
 from headscope.config.context import flags_first
 from headscope.run.folder import RunFolder
-from tests.config.test_recorded import TINY
 from tests.conftest import shell
-from tests.inside import train
+from tests.inside import TINY, train
 
 
 @pytest.fixture

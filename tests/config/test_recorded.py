@@ -20,18 +20,8 @@ from headscope.config.overrides import RESUME
 from headscope.errors import UserError
 from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import Manifest
-from tests.inside import train
+from tests.inside import TINY, train
 
-TINY = (
-    *("data=pydoc", "model.n_layers=1", "model.d_model=32", "heads=h2", "model.block_size=16", "trainer.threads=1"),
-    *(
-        "trainer.max_steps=1",
-        "trainer.val_check_interval=1",
-        "callbacks=none",
-        "logger=none",
-        "trainer.accelerator=cpu",
-    ),
-)
 CODE = """
 import logging
 from pathlib import Path
@@ -90,14 +80,6 @@ class Touches:
 
     def __reduce__(self):
         return Path.touch, (self.marker,)
-
-
-@pytest.fixture(scope="module")
-def one_step(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("one") / "run"
-    code, printed = train(*TINY, f"hydra.run.dir={folder}")
-    assert code == 0, printed
-    return folder
 
 
 @pytest.fixture

@@ -118,10 +118,9 @@ def started(folder, commands):
             process.wait()
 
 
-@contextmanager
-def slurm(folder, *overrides, second=(), **env):
-    """The variables that `srun` gives each of two tasks on one machine; `second`: overrides of the second task only."""
-    shared = {
+def slurm_variables():
+    """Returns the variables that `srun` gives to each of two tasks on one machine, except the number of the task."""
+    return {
         "SLURM_JOB_ID": "7",
         "SLURM_JOB_NAME": "train",
         "SLURM_NTASKS": "2",
@@ -133,6 +132,12 @@ def slurm(folder, *overrides, second=(), **env):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(free_port()),
     }
+
+
+@contextmanager
+def slurm(folder, *overrides, second=(), **env):
+    """The variables that `srun` gives each of two tasks on one machine; `second`: overrides of the second task only."""
+    shared = slurm_variables()
     command = (*RUN, f"hydra.run.dir={folder}", *overrides)
     tasks = [
         ((*command, *more), shared | {"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)} | env)

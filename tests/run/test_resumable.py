@@ -5,21 +5,12 @@ import shutil
 import pytest
 import torch
 
-from tests.config.test_recorded import TINY
 from tests.inside import train
 
 
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("one") / "run"
-    code, printed = train(*TINY, f"hydra.run.dir={folder}")
-    assert code == 0, printed
-    return folder
-
-
-def resumed_with(stopped, folder, change):
+def resumed_with(one_step, folder, change):
     """Resumes a copy of the run whose checkpoints were changed; returns the exit code and the text."""
-    shutil.copytree(stopped, folder)
+    shutil.copytree(one_step, folder)
     for path in [*(folder / "checkpoints").glob("*.ckpt")]:
         if path.name == "best.ckpt":
             continue
@@ -50,8 +41,8 @@ def textual(content):
 
 
 @pytest.mark.parametrize("change", [shrink, scalar, repeat, textual])
-def test_a_state_of_the_optimizer_that_does_not_fit_is_refused_before_the_first_step(stopped, tmp_path, change):
-    code, printed = resumed_with(stopped, tmp_path / "run", change)
+def test_a_state_of_the_optimizer_that_does_not_fit_is_refused_before_the_first_step(one_step, tmp_path, change):
+    code, printed = resumed_with(one_step, tmp_path / "run", change)
     assert code in (2, 3)
     assert "of the optimizer in last.ckpt does not fit the model" in printed
     assert "Traceback" not in printed
@@ -66,7 +57,7 @@ def test_a_state_of_the_optimizer_that_does_not_fit_is_refused_before_the_first_
         lambda content: content.update(optimizer_states=[]),
     ],
 )
-def test_a_missing_or_foreign_entry_is_a_damaged_checkpoint(stopped, tmp_path, change):
-    code, printed = resumed_with(stopped, tmp_path / "run", change)
+def test_a_missing_or_foreign_entry_is_a_damaged_checkpoint(one_step, tmp_path, change):
+    code, printed = resumed_with(one_step, tmp_path / "run", change)
     assert code == 2
     assert "cannot be read; restore one of them" in printed

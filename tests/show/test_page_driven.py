@@ -18,18 +18,11 @@ from headscope.model.mlp import FixedContextMLP
 from headscope.render import model_page
 from headscope.show.page import page
 from headscope.show.request import ShowRequest
-from tests.browser import browser
 from tests.conftest import ROOT, small
 
 pytestmark = pytest.mark.browser
 ODD = """<script>alert("x")</script> & 'quotes' `${1}` $& <!-- </b>\n👩‍🚀 é e\u0301 שלום عربي \u200f\u0301 日本 \\n %"""
 WORDS = "the cat sat on the mat\n"
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as tab:
-        yield tab
 
 
 @pytest.fixture

@@ -11,18 +11,11 @@ import torch
 from headscope.data.tokenizers import CharTokenizer, WordTokenizer
 from headscope.show.page import page
 from headscope.show.request import ShowRequest
-from tests.browser import browser
 from tests.conftest import small
 
 pytestmark = pytest.mark.browser
 LETTERS = "\n abcdefghijklmnopqrstuvwxyz"
 SENTENCE = "the quick brown fox jumps over the lazy dog and then it sleeps until the morning\n"
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as tab:
-        yield tab
 
 
 @pytest.fixture

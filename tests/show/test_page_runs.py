@@ -25,7 +25,6 @@ from headscope.model.transformer import TransformerLM
 from headscope.portable import refusal
 from headscope.show.page import page
 from headscope.show.request import ShowRequest
-from tests.browser import browser
 from tests.conftest import ON_PAGE, small
 
 pytestmark = pytest.mark.browser
@@ -47,12 +46,6 @@ def made(size="small", position=Rotary, feedforward=GELU, qk_norm=QKNorm, seed=0
     for p in model.parameters():
         torch.nn.init.normal_(p, std=p.shape[-1] ** -0.5 if p.ndim > 1 else 0.1)
     return model.eval()
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as tab:
-        yield tab
 
 
 def opened(tab, model, path, **about):

@@ -6,8 +6,7 @@ import pytest
 
 from headscope.run.folder import RunFolder
 from headscope.sweep.resume import replace_overrides
-from tests.config.test_recorded import TINY
-from tests.inside import train
+from tests.inside import TINY, train
 
 SUMMARY = "+callbacks.x._target_=lightning.pytorch.callbacks.RichModelSummary"
 

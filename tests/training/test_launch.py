@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 
@@ -14,17 +13,12 @@ from headscope.errors import UserError
 from headscope.training.trainer import RANKS, launcher_plugins
 from tests.cli.test_commands import refused
 from tests.conftest import ROOT, shell
+from tests.run.launchers import free_port, slurm_variables
 
 RUN = (
     *("data=pydoc", "model.d_model=32", "model.n_layers=1", "model.block_size=32", "trainer=ddp"),
     *("trainer.accelerator=cpu", "trainer.threads=1", "trainer.max_steps=20", "trainer.val_check_interval=10"),
 )
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def losses(folder):
@@ -60,19 +54,7 @@ def test_two_machines_of_torchrun(one_machine, tmp_path):
 @pytest.mark.slow
 def test_two_tasks_of_slurm(one_machine, tmp_path):
     """Sets the variables that `srun` would give to each of two tasks on one machine."""
-    folder, port = tmp_path / "run", free_port()
-    shared = {
-        "SLURM_JOB_ID": "7",
-        "SLURM_JOB_NAME": "train",
-        "SLURM_NTASKS": "2",
-        "SLURM_NTASKS_PER_NODE": "2",
-        "SLURM_JOB_NUM_NODES": "1",
-        "SLURM_STEP_NODELIST": "127.0.0.1",
-        "SLURM_NODELIST": "127.0.0.1",
-        "SLURM_NODEID": "0",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
+    folder, shared = tmp_path / "run", slurm_variables()
     tasks = [
         subprocess.Popen(
             [sys.executable, "train.py", *RUN, "trainer.devices=2", f"hydra.run.dir={folder}"],
