@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -26,6 +27,8 @@ from tests import processes
 from tests.model.schemes import ROWS
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+settings.register_profile("fixed", derandomize=True)  # the same inputs in every run
+settings.load_profile("fixed")
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # golden values and expected messages are for a CPU
 ROOT = Path(__file__).resolve().parents[1]
 ON_PAGE = [pytest.param(row.scheme, id=name) for name, row in ROWS.items() if row.on_page]

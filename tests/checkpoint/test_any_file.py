@@ -106,8 +106,7 @@ TENSORS = [
 def changed_weights(draw, weights, kinds=TENSORS):
     """Weights of which up to two are of another kind or shape, or missing."""
     weights = dict(weights)
-    for _ in range(draw(st.integers(0, 2))):
-        name = draw(st.sampled_from(sorted(weights)))
+    for name in draw(st.lists(st.sampled_from(sorted(weights)), max_size=2, unique=True)):
         if draw(st.booleans()):
             weights[name] = draw(st.sampled_from(kinds))(weights[name])
         else:

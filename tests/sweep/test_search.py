@@ -197,7 +197,7 @@ KEYS = st.one_of(
 )
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None)
 @given(st.lists(KEYS, min_size=1, max_size=3), st.integers(1, 7), st.integers(1, 3), st.booleans())
 def test_a_search_over_any_small_space_ends_and_trains_nothing_twice(values, n_trials, batch, fails):
     """It trains every combination if there are fewer than `n_trials`."""
