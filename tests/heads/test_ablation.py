@@ -13,7 +13,7 @@ from headscope.heads.ablation import (
     resample,
     zero,
 )
-from headscope.heads.capture import Scale, look
+from headscope.heads.capture import Replace, Scale, heads_at, look
 from headscope.model.attention import attention
 from headscope.model.position import Position
 from tests.conftest import SCHEMES, small
@@ -32,7 +32,7 @@ def by_hand(model, ids, head, how):
     if how is zero:
         z[:, head] = 0
     if how is mean:
-        z[:, head] = z[:, head].reshape(-1, z.shape[-1]).sum(0) / (len(ids) * 16)
+        z[:, head, 1:] = z[:, head, 1:].reshape(-1, z.shape[-1]).sum(0) / (len(ids) * 15)  # not position 0
     if how is resample:
         z[:, head] = z[[2, 0, 1], head]
     written = torch.cat([z[:, h] for h in range(z.shape[1])], -1) @ block.attention.out.weight.T
@@ -64,6 +64,28 @@ def test_groups_of_a_layer_in_one_pass_equal_one_after_the_other(scheme):
             assert rise.abs().max() > 1e-6
             torch.testing.assert_close(rise, ablate(model, IDS, [(layer, h) for h in group]), atol=1e-12, rtol=0)
     assert model.training
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_mean_ablation_leaves_the_first_position_unchanged(scheme):
+    model = small(scheme).double()
+    cache = look(model, IDS, "z")
+    by = mean(cache.z)
+    heads = [(0, 0), (0, 1), (1, 1)]
+    without = look(model, IDS, "z", "resid", edits=[Replace("z", by, heads_at(model, *heads))])
+    assert torch.equal(without.logits[:, 0], cache.logits[:, 0])
+    assert (without.logits[:, 1:] != cache.logits[:, 1:]).any(-1).all()
+    torch.testing.assert_close(without.z[0].mean((0, 2)), cache.z[0].mean((0, 2)))  # the mean output stays
+    assert (ablate(model, IDS, heads)[:, 0] == 0).all()
+
+
+def test_an_outlier_at_the_first_position_does_not_change_the_mean():
+    z = torch.randn(2, 3, 2, 5, 4, generator=torch.Generator().manual_seed(0))
+    outlier = z.clone()
+    outlier[..., 0, :] += 1000
+    assert torch.equal(mean(z)[..., 1:, :], mean(outlier)[..., 1:, :])
+    assert torch.equal(mean(outlier)[..., 0, :], outlier[..., 0, :])
+    assert torch.equal(mean(z[..., :1, :]), z[..., :1, :]), "a text of one token"
 
 
 def test_losses_are_those_of_the_next_token():

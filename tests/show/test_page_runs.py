@@ -166,14 +166,28 @@ def test_the_fixed_context(tab, tmp_path):
 
 
 @torch.no_grad()
-def test_a_mean_replaces_the_output_of_heads(tab, tmp_path):
+def test_a_mean_replaces_the_output_of_heads_except_at_the_first_position(tab, tmp_path):
     model = made()
     passages = torch.randint(V, (8, 16), generator=torch.Generator().manual_seed(3))
     opened(tab, model, tmp_path / "page.html", passages=passages.tolist())
-    by = mean(look(model, passages, "z").z)
-    ids = passages[:1]
-    wanted = look(model, ids, edits=[Replace("z", by, heads_at(model, (0, 2), (1, 0)))]).logits[0]
-    close(logits(tab, ids[0], [[0, 2], [1, 0]], "mean"), wanted)
+    by = mean(look(model, passages, "z").z)  # its first text is the text on the page
+    off, ids = [[0, 2], [1, 0]], passages[:1]
+    for t in (16, 5, 1):
+        edit = Replace("z", by[:, :1, :, :t], heads_at(model, (0, 2), (1, 0)))
+        found = logits(tab, ids[0, :t], off, "mean")
+        close(found, look(model, ids[:, :t], edits=[edit]).logits[0])
+        close(found[0], model(ids)[0, 0])
+    # Zeros replace the output at all positions, also after a mean has replaced it.
+    gates = torch.ones(2, 1, 3)
+    gates[0, 0, 2] = gates[1, 0, 0] = 0
+    close(logits(tab, ids[0], off, "zero"), look(model, ids, edits=[Scale(gates)]).logits[0])
+
+
+@torch.no_grad()
+def test_a_page_whose_texts_have_one_token_has_no_mean_output(tab, tmp_path):
+    model = made()
+    opened(tab, model, tmp_path / "page.html", passages=[[3], [4]])
+    close(logits(tab, [1, 2, 3], [[0, 1]], "mean"), logits(tab, [1, 2, 3], [[0, 1]], "zero"))
 
 
 @pytest.mark.parametrize("position", ON_PAGE)

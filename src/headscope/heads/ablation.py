@@ -4,6 +4,9 @@ An ablation replaces the head's output. Zeros remove everything that the head ad
 layers may rely on. The mean output keeps that constant part and removes only the differences between tokens. The head's
 output on another text removes only the part that depends on the current text.
 
+Mean ablation leaves position 0 unchanged. Position 0 sees only itself, and its activations are outliers in models whose
+heads use the first token as an attention sink (Gu et al. 2024, arXiv 2410.10781).
+
 Shapes: B texts, T positions, H heads, D head width, V vocabulary, L layers. A text of T ids has T - 1 losses, because
 the target of its last position is unknown.
 """
@@ -26,8 +29,12 @@ def zero(z: Tensor) -> Tensor:
 
 
 def mean(z: Tensor) -> Tensor:
-    """Mean ablation: replaces the head's output with its mean over texts and positions (Wang et al. 2022)."""
-    return z.mean((1, 3), keepdim=True)
+    """Mean ablation: replaces the head's output with its mean over texts and positions (Wang et al. 2022).
+
+    Position 0 keeps its own output and does not count in the mean.
+    """
+    rest = z[..., 1:, :]
+    return torch.cat((z[..., :1, :], rest.mean((1, 3), keepdim=True).expand(rest.shape)), -2)
 
 
 def resample(z: Tensor) -> Tensor:

@@ -140,11 +140,13 @@ def _smallest_copy(
 def _parts(model: LanguageModel, texts: Tensor | None) -> Any:
     """Returns the model's parts as arrays, with each head's mean output (L, H, D), which replaces an ablated head.
 
+    As in `ablation.mean`, position 0 does not count in the mean. Texts of one token have no mean output.
+
     Raises NotPortable if the page cannot run the model.
     """
     parts = portable.describe(model)
-    if isinstance(model, TransformerLM) and texts is not None:
-        parts["means"] = look(model, texts, "z").z.mean((1, 3))
+    if isinstance(model, TransformerLM) and texts is not None and texts.shape[1] > 1:
+        parts["means"] = look(model, texts, "z").z[..., 1:, :].mean((1, 3))
     return _arrays(parts)
 
 

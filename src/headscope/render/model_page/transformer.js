@@ -43,7 +43,8 @@ export class Pass {
    * Computes all values for a text.
    *
    * @param ids - at most T token ids.
-   * @param off - a Map from "layer,head" to the D numbers that replace the output of this head.
+   * @param off - a Map from "layer,head" to an object with `output`, the D numbers that replace the output of this head,
+   *     and `from`, the first position where they replace it.
    */
   read(ids, off = new Map()) {
     const { layers: L, vocabulary: V, width: C } = this.model.sizes;
@@ -136,7 +137,7 @@ export class Pass {
         for (let d = 0; d < D; d++) sum[d] += row[j] * values[value + d];
         this.patterns[layer][(h * T + i) * T + j] = toByte(row[j]);
       }
-      this.z[layer].set(replacement ?? sum, i * C + h * D);
+      this.z[layer].set(replacement && i >= replacement.from ? replacement.output : sum, i * C + h * D);
     }
   }
 

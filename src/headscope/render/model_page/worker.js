@@ -13,16 +13,17 @@ let intact = null; // the forward pass with all heads
 let ablated = null; // the forward pass without the heads that are off
 let means = null; // the mean output of each head, (L, H D); null if the checkpoint has no texts
 
-const replacements = new Map(); // `Pass` compares replacements by identity, so each array is created only once
+const replacements = new Map(); // `Pass` compares replacements by identity, so each one is created only once
 
-/** The D numbers that replace the output of a head: its mean, or zeros. */
+/** Replaces the output of a head with its mean, except at position 0, or with zeros at all positions; for `Pass`. */
 function replacement(layer, head, by) {
   const { width: C, heads: H } = intact.model.sizes;
   const D = C / H;
   const name = `${layer},${head},${by}`;
   if (!replacements.has(name)) {
     const from = (layer * H + head) * D;
-    replacements.set(name, by === "mean" && means ? means.slice(from, from + D) : new Float32Array(D));
+    const mean = by === "mean" && means?.slice(from, from + D);
+    replacements.set(name, mean ? { output: mean, from: 1 } : { output: new Float32Array(D), from: 0 });
   }
   return replacements.get(name);
 }
