@@ -38,6 +38,32 @@ def test_a_character_that_only_validation_has_is_in_the_vocabulary():
     assert "z" in Text("ab" * 50 + "z").load(4).tokenizer.vocab
 
 
+def probe_texts(windows, n, longest=4):
+    """Returns the probe texts of a corpus whose validation split has these windows of four characters."""
+    corpus = Text("abcd\n" * 200 + "a").load(4)
+    corpus.val.ids = corpus.tokenizer.encode("".join(windows) + "a")
+    return [corpus.tokenizer.decode(ids) for ids in corpus.passages(n, longest)]
+
+
+def test_probe_texts_do_not_begin_with_the_same_token_twice():
+    """An attention sink divides its weight among equal first tokens. Blank lines begin such windows."""
+    windows = ["\n\nab", "abab", "\n\n\n\n", "cdcd", "\nabc", "aabb", "dcba", "abcc"]
+    assert probe_texts(windows, 4) == ["abab", "cdcd", "\nabc", "dcba"]
+    assert probe_texts(windows, 2, 3) == ["aba", "cdc"]
+
+
+def test_probe_texts_are_the_first_windows_if_no_token_is_doubled():
+    windows = ["abab", "bcbc", "cdcd", "dada", "acac"]
+    assert probe_texts(windows, 3) == windows[:3]
+    assert probe_texts(windows, 3, 1) == ["a", "b", "c"]
+
+
+def test_there_are_as_many_probe_texts_even_if_all_begin_with_doubled_tokens():
+    windows = ["aabb", "\n\nab", "abcd", "ccdd"]
+    assert probe_texts(windows, 3) == ["abcd", "aabb", "\n\nab"]
+    assert probe_texts(windows[:2] + windows[3:], 5) == ["aabb", "\n\nab", "ccdd"]
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "has", "advice"),
     [

@@ -24,6 +24,7 @@ Split = Literal["last", "interleaved"]
 VocabSize = Annotated[int, Ge(256), Le(65536)]  #: maximum vocabulary size; only the byte-pair tokenizer uses it
 SECTIONS = 100  #: maximum number of sections of an interleaved split
 SHORTEST = 4  #: minimum number of validation windows per section
+CANDIDATES = 10  #: number of validation windows from which each probe text is chosen
 MAX_VALIDATION = 2_000_000  #: maximum number of validation tokens; more would take hours and gain little precision
 
 
@@ -42,9 +43,15 @@ class Corpus:
     optimum: float | None = None  #: lowest possible validation loss in nats per token, if known
 
     def passages(self, n: int, longest: int) -> Tensor:
-        """Returns the probe texts for heads: the beginnings of the first validation windows, ids (B, T), B ≤ n."""
-        x, _ = next(iter(self.val.once(n)))
-        return x[:, :longest]
+        """Returns the probe texts for heads: the beginnings of the first validation windows, ids (B, T), B ≤ n.
+
+        Windows that begin with the same token twice are used only if there are too few others, because an attention
+        sink divides its weight among equal first tokens.
+        """
+        x, _ = next(iter(self.val.once(CANDIDATES * n)))
+        is_doubled = (x[:, :1] == x[:, 1:2]).any(-1)  # (B,)
+        chosen = is_doubled.int().argsort(stable=True)[:n]
+        return x[chosen, :longest]
 
 
 class Source:

@@ -6,6 +6,8 @@ files describe heads on these passages and on the same number of repeated random
 Shapes: B texts, T positions.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -16,15 +18,16 @@ TEXTS = 5
 LONGEST = 64  #: maximum tokens per text
 
 
-def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> Tensor:
+def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0, special: Sequence[int] = ()) -> Tensor:
     """Returns n texts of repeated random tokens: ids (n, T) with T = block_size. Each text has its own period.
 
     An induction head finds the earlier occurrence of the current token, and copies the token after it. It can therefore
     predict every token after the first period, except the first of them. A head that copies from a fixed distance can
     predict only texts whose period is this distance. No period is a multiple of another, because each is more than
     a quarter of the text and at most half of it. If n is at most the number of possible periods, all periods differ, so
-    that one text can be a control for another. Tokens are drawn uniformly from the vocabulary. The same seed gives the
-    same texts on every machine.
+    that one text can be a control for another. Tokens are drawn uniformly from the vocabulary without the `special`
+    ids (`Tokenizer.special`), or from all ids if fewer than two would remain. The first two tokens of a text differ,
+    because a sink divides its weight among equal first tokens. The same seed gives the same texts on every machine.
 
     Raises:
         ValueError: block_size is less than 4.
@@ -36,8 +39,15 @@ def repeated_probe(vocab_size: int, block_size: int, n: int, seed: int = 0) -> T
     lengths = longest - shortest + 1
     rounds = [torch.randperm(lengths, generator=random) for _ in range(-(-n // lengths))]
     periods = torch.cat(rounds)[:n] + shortest
-    tokens = torch.randint(vocab_size, (n, block_size // 2), generator=random)
-    return tokens.gather(1, torch.arange(block_size) % periods[:, None])
+    is_ordinary = torch.ones(vocab_size, dtype=torch.bool)
+    is_ordinary[list(special)] = False
+    ordinary = is_ordinary.nonzero().flatten() if is_ordinary.sum() > 1 else torch.arange(vocab_size)
+    tokens = torch.randint(len(ordinary), (n, block_size // 2), generator=random)  # indices of `ordinary`
+    if len(ordinary) > 1:
+        others = tokens[:, 0] + torch.randint(1, len(ordinary), (n,), generator=random)
+        is_doubled = tokens[:, 1] == tokens[:, 0]
+        tokens[:, 1] = torch.where(is_doubled, others % len(ordinary), tokens[:, 1])
+    return ordinary[tokens].gather(1, torch.arange(block_size) % periods[:, None])
 
 
 def predictable(ids: Tensor) -> Tensor:

@@ -97,6 +97,11 @@ class Tokenizer:
         return self._id.get(EOS)
 
     @property
+    def special(self) -> list[int]:
+        """The ids of tokens that are not part of a text: for padding, and before and after a text."""
+        return sorted({i for i in (self.pad, self.start, self.end) if i is not None})
+
+    @property
     def opening(self) -> int:
         """The id from which generation starts without a prompt: a newline, or the first token that is not special."""
         try:
