@@ -112,7 +112,8 @@ class Forgetting(Position):
     """FoX: each head forgets earlier tokens at a rate that depends on the tokens in between (Lin et al. 2025, eq. 4).
 
     The bias of query i and key j is Σ log σ(f_l), l = j+1 … i, where f = W x + b + 5 is computed from the input of the
-    layer. b starts at 0, so the forget gate σ(f) starts near σ(5) = 99.3%. With S as the cumulative sum, the bias
+    layer. b starts at 0, so the forget gate σ(f) starts near σ(5) = 99.3%. The code of the paper adds no 5, so that its
+    gates start near σ(0) = 50%. With S as the cumulative sum, the bias
     is S_i - S_j. S_i is the same for all keys of query i and has no effect, which leaves -S_j, one number per key.
     """
 
