@@ -66,10 +66,24 @@ def test_the_table_in_the_runs_folder(run):
     assert [header, *lines[-len(run.reports) :]] == wanted
 
 
+def test_every_place_has_the_stability(run):
+    """The number of text samples with the same role is a share in files, and a count in texts."""
+    assert {r.samples for r in run.reports} == {10}
+    rows = table.from_csv((run.folder / "heads.csv").read_text(encoding="utf-8"))[-len(run.reports) :]
+    heads = json.loads((run.folder / "summary.json").read_text())["heads"]
+    lines = table.as_text(run.reports).splitlines()[1:]
+    for r, row, head, line in zip(run.reports, rows, heads, lines, strict=False):
+        assert row["stability"] == head["stability"] == r.stability == r.same_role / 10
+        assert row["rests_on_first"] == head["rests_on_first"] == r.rests_on_first
+        assert line.split()[-1] == f"{r.same_role}/10"
+        assert f"in {r.same_role} of 10 text samples." in sentences(r, "character")
+
+
 def test_the_summary(run):
     heads = json.loads((run.folder / "summary.json").read_text())["heads"]
     assert heads == [
         {"head": r.name, "role": r.role, "confirmed": r.confirmed, "score": r.evidence.value if r.evidence else None}
+        | {"rests_on_first": r.rests_on_first, "stability": r.stability}
         for r in run.reports
     ]
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from headscope.heads import ablation
 from headscope.heads.ablation import (
     ablate,
     ablate_groups,
+    ablate_last,
     gradient_importance,
     losses,
     mean,
@@ -53,17 +55,45 @@ def test_ablation_equals_a_computation_by_hand(scheme, how):
         torch.testing.assert_close(ablate(model, IDS, [(0, head)], how), rise, atol=1e-6, rtol=0)
 
 
+GROUPS = [[(0, 0)], [(1, 1), (0, 1)], [(2, 0)], [(2, 1), (1, 0), (2, 0)], [(0, 0), (0, 1), (1, 0), (1, 1)], [(1, 0)]]
+
+
+@pytest.mark.parametrize("largest", [2**24, 3000, 1])
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_groups_of_a_layer_in_one_pass_equal_one_after_the_other(scheme):
+def test_groups_in_few_passes_equal_one_after_the_other(scheme, largest, monkeypatch):
+    monkeypatch.setattr(ablation, "LARGEST", largest)  # several groups, or only one, per pass
     model = small(scheme, n_layers=3, dropout=0.5).double()
-    seen, groups = look(model, IDS, "z", "resid"), [[0], [1], [0, 1]]
-    for layer in range(3):
-        rises = ablate_groups(model, IDS, layer, groups, seen)
-        assert rises.shape == (3, 3, 15)
-        for group, rise in zip(groups, rises, strict=True):
-            assert rise.abs().max() > 1e-6
-            torch.testing.assert_close(rise, ablate(model, IDS, [(layer, h) for h in group]), atol=1e-12, rtol=0)
+    rises = ablate_groups(model, IDS, GROUPS, look(model, IDS, "z", "resid"))
+    assert rises.shape == (len(GROUPS), 3, 15)
+    for group, rise in zip(GROUPS, rises, strict=True):
+        assert rise.abs().max() > 1e-6
+        torch.testing.assert_close(rise, ablate(model, IDS, group), atol=1e-12, rtol=0)
     assert model.training
+
+
+@pytest.mark.parametrize("largest", [2**24, 1])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_last_head_of_a_group_in_few_passes_equals_two_ablations(scheme, largest, monkeypatch):
+    monkeypatch.setattr(ablation, "LARGEST", largest)
+    model, group = small(scheme, n_layers=3, dropout=0.5).double(), [(0, 1), (1, 0), (1, 1), (2, 1)]
+    heads = [(1, 1), (0, 1), (2, 1), (1, 0)]
+    rises = ablate_last(model, IDS, heads, group, look(model, IDS, "z", "resid"))
+    for head, rise in zip(heads, rises, strict=True):
+        others = [other for other in group if other != head]
+        assert rise.abs().max() > 1e-6
+        torch.testing.assert_close(rise, ablate(model, IDS, group) - ablate(model, IDS, others), atol=1e-12, rtol=0)
+    assert model.training
+
+
+def test_a_pass_of_groups_is_bounded_and_starts_at_the_first_layer_of_its_heads(monkeypatch):
+    model, passes = small(n_layers=3), []
+    cache = look(model, IDS, "z", "resid")
+    model.blocks[2].feedforward.register_forward_hook(lambda _m, _a, x: passes.append(len(x) // len(IDS)))
+    model.blocks[0].feedforward.register_forward_hook(lambda _m, _a, _x: passes.append("from layer 0"))
+    per_group = IDS.numel() * (model.vocab_size + ablation.FACTOR * model.d_model)
+    monkeypatch.setattr(ablation, "LARGEST", 2 * per_group)
+    ablate_groups(model, IDS, [[(1, 0)], [(1, 1)], [(1, 0), (2, 0)], [(2, 1)]], cache)
+    assert passes == [2, 1, 1]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -10,6 +10,7 @@ from headscope.heads import ablate, describe, look, losses, predictable, repeate
 from headscope.model.position import Learned, Rotary
 from headscope.model.transformer import TransformerLM
 from tests.conftest import SCHEMES, small
+from tests.heads import built
 
 V, T, C, D = 8, 16, 48, 24
 FIELDS = {
@@ -101,6 +102,55 @@ def test_heads_that_stand_in_for_each_other_are_confirmed_together_and_one_that_
         assert report.evidence.last == pytest.approx(more.mean().item())
         assert report.evidence.last_error == pytest.approx(more.std().item() / math.sqrt(8 * 15))
         assert report.evidence.last > 1
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_a_model_with_sinks_and_induction_gets_the_right_names(copies):
+    """Where nothing repeats, the induction head rests on the first token, and all heads are idle."""
+    model, text = built.induction_that_rests(copies), built.without_repeats(5)
+    reports = {r.name: r for r in describe(model, text)}
+    induction, sink = reports[f"L{copies}H0"], reports[f"L{copies}H1"]
+    assert (induction.role, induction.rests_on_first, induction.confirmed) == ("induction", True, True)
+    assert (induction.evidence.probe, induction.evidence.needed) == ("repeated", True)
+    assert (sink.role, sink.rests_on_first, sink.confirmed) == ("sink", True, False)
+    assert all(r.stability == 1 and r.samples == 10 for r in reports.values())
+    for layer in range(copies):
+        previous, idle = reports[f"L{layer}H0"], reports[f"L{layer}H1"]
+        assert (previous.role, previous.rests_on_first, previous.confirmed) == ("previous token", False, True)
+        assert previous.evidence.probe == "repeated"
+        assert (idle.role, idle.confirmed) == ("uniform", False)
+
+
+def test_a_previous_token_head_is_tested_where_its_role_matters():
+    """On text, the previous token predicts nothing, because no token occurs twice; on repeated tokens, it predicts."""
+    model, text = built.induction_that_rests(), built.without_repeats(5)
+    repeated = repeated_probe(built.V, built.T, 5)
+    previous, *_ = describe(model, text, repeated)
+    assert ablate(model, text, [(0, 0)]).mean() < 0.01
+    rise = ablate(model, repeated, [(0, 0)])[predictable(repeated)]
+    assert previous.evidence.cost == pytest.approx(rise.mean().item(), rel=1e-4)
+    assert previous.evidence.cost > 1
+    assert previous.evidence.error == pytest.approx(rise.std().item() / math.sqrt(len(rise)), rel=1e-4)
+
+
+def test_heads_in_other_layers_that_replace_a_head_are_ablated_before_it():
+    model, text, repeated = built.induction_that_rests(2), built.without_repeats(5), repeated_probe(built.V, built.T, 5)
+    reports = describe(model, text, repeated)
+    both = ablate(model, repeated, [(0, 0), (1, 0)])[predictable(repeated)]
+    for layer in (0, 1):
+        evidence = reports[2 * layer].evidence
+        assert not evidence.needed
+        more = both - ablate(model, repeated, [(1 - layer, 0)])[predictable(repeated)]
+        assert evidence.last == pytest.approx(more.mean().item(), rel=1e-4)
+        assert evidence.last_error == pytest.approx(more.std().item() / math.sqrt(len(more)), rel=1e-4)
+        assert evidence.last > 1
+
+
+def test_a_previous_token_head_that_matters_on_text_only_is_tested_there():
+    """In this model, the next token equals the previous one, which the repeated random tokens do not obey."""
+    previous, _ = describe(wired(), alternating(8), repeated_probe(V, T, 6))
+    assert previous.evidence.probe == "text"
+    assert previous.confirmed
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from headscope.heads import scores
+from headscope.heads.measurements import Measurement, ProbeMaps, random_order
 from headscope.heads.probes import repeated_probe
-from headscope.heads.roles import ROLE_RULES, ProbeMaps, measure, name_roles, random_order
+from headscope.heads.roles import ROLE_RULES, measure, name_roles, stability
 from tests.heads import reference as ref
 
 HEADS = {
@@ -23,10 +24,13 @@ def maps_of(heads, ids):
     return torch.stack([torch.stack([head(row) for head in heads]) for row in ids])[None]
 
 
+def overall(text, repeated):
+    """Returns the measurements on the maps of both probes."""
+    return {role: rows.overall() for role, rows in measure({"text": text, "repeated": repeated}).items()}
+
+
 def roles_of(heads, text, repeated):
-    measured = measure(
-        {"text": ProbeMaps(maps_of(heads, text), text), "repeated": ProbeMaps(maps_of(heads, repeated), repeated)}
-    )
+    measured = overall(ProbeMaps(maps_of(heads, text), text), ProbeMaps(maps_of(heads, repeated), repeated))
     (names,) = name_roles(measured)
     return names, measured
 
@@ -56,9 +60,11 @@ def test_roles_of_places_hold_in_short_texts(t):
 
 
 def test_in_two_tokens_the_first_is_the_one_before():
+    """Both heads have the same maps, and a fallback does not compete with another role. `describe` refuses the text."""
     ids = torch.tensor([[1, 2], [3, 4]])
-    names, _ = roles_of([HEADS["previous token"], HEADS["sink"]], ids, ids)
-    assert names == ["none", "none"]
+    names, measured = roles_of([HEADS["previous token"], HEADS["sink"]], ids, ids)
+    assert names == ["previous token", "previous token"]
+    assert ROLE_RULES["sink"].is_high(measured["sink"]).all()
 
 
 @pytest.mark.parametrize("t", [6, 8, 64])
@@ -92,7 +98,7 @@ def test_a_fixed_distance_is_no_induction_where_every_text_has_the_same_period()
 def test_controls_are_what_they_say():
     t, ids = 16, repeated_probe(50, 16, 3)
     maps = ref.random_maps(2, 3, 2, t=t).float()
-    measured = measure({"text": ProbeMaps(maps, ids, 5), "repeated": ProbeMaps(maps, ids, 5)})
+    measured = overall(ProbeMaps(maps, ids, 5), ProbeMaps(maps, ids, 5))
     assert set(measured) == set(ROLE_RULES)
     harmonic = sum(1 / i for i in range(1, t + 1))
     assert measured["sink"].uniform == pytest.approx(harmonic / t)
@@ -131,3 +137,99 @@ def test_one_repeated_text_has_no_control():
     ids = repeated_probe(9, 8, 1)
     with pytest.raises(ValueError, match="at least two repeated texts"):
         roles_of([HEADS["sink"]], ids, ids)
+
+
+@pytest.mark.parametrize("role", ["previous token", "duplicate token", "induction"])
+@pytest.mark.parametrize("weight", [0.5, 0.6])
+def test_a_sink_hides_no_other_role(role, weight):
+    """The head does its work with half of its weight, or where it can, and otherwise rests on the first token."""
+
+    def resting(ids):
+        return weight * HEADS[role](ids) + (1 - weight) * ref.sink_head(len(ids))
+
+    text = torch.stack([torch.randperm(64, generator=torch.Generator().manual_seed(i)) for i in range(3)])
+    names, measured = roles_of([resting, HEADS["sink"]], text, repeated_probe(1000, 64, 4))
+    assert names == [role, "sink"]
+    assert ROLE_RULES["sink"].is_high(measured["sink"])[0].tolist() == [True, True] or weight == 0.6
+
+
+@pytest.mark.parametrize("length", [2, 3])
+def test_a_sink_is_found_in_texts_that_begin_with_equal_tokens(length):
+    def divided(ids):
+        maps = torch.zeros(len(ids), len(ids))
+        maps[:, :length] = 1
+        return maps.tril() / maps.tril().sum(-1, keepdim=True)
+
+    text = torch.randint(5, 30, (3, 16), generator=torch.Generator().manual_seed(0))
+    text[:, :length] = 1
+    names, _ = roles_of([divided], text, repeated_probe(1000, 16, 4))
+    assert names == ["sink"]
+    names, _ = roles_of([divided, HEADS["sink"]], torch.ones_like(text), repeated_probe(1000, 16, 4))
+    assert "sink" not in names, "in a text of equal tokens, every head attends to the first token only"
+
+
+def stabilities(heads, text, repeated):
+    texts = ProbeMaps(heads(text), text), ProbeMaps(heads(repeated), repeated)
+    return stability(measure(dict(zip(("text", "repeated"), texts, strict=True))), len(text))
+
+
+def test_heads_that_do_the_same_in_every_text_are_stable():
+    text, probe = torch.randint(30, (5, 64), generator=torch.Generator().manual_seed(0)), repeated_probe(1000, 64, 5)
+    assert stabilities(lambda ids: maps_of(HEADS.values(), ids), text, probe).tolist() == [[1.0] * len(HEADS)]
+
+
+def test_a_role_in_some_texts_or_lengths_only_is_less_stable():
+    """One head is a sink in three texts of five; another attends to the previous token in the first half only."""
+
+    def maps(ids):
+        t = ids.shape[1]
+        early = torch.cat((ref.previous_head(t)[: t // 2], torch.eye(t)[t // 2 :]))
+        late = torch.cat((torch.eye(t)[: t // 2], ref.previous_head(t)[t // 2 :]))
+        sometimes = [ref.sink_head(t)] * 3 + [torch.eye(t)] * 2
+        return torch.stack([torch.stack((sometimes[b], early, late)) for b in range(len(ids))])[None]
+
+    text, probe = torch.randint(30, (5, 64), generator=torch.Generator().manual_seed(0)), repeated_probe(1000, 64, 5)
+    texts = ProbeMaps(maps(text), text), ProbeMaps(maps(probe), probe)
+    measured = overall(*texts)
+    assert name_roles(measured) == [["sink", "previous token", "previous token"]]
+    sink, early, late = stabilities(maps, text, probe)[0].tolist()
+    assert sink == 6 / 10
+    assert early == 1
+    assert late == 5 / 10
+
+
+def test_stability_equals_naming_every_sample_alone():
+    """Maps of a shortened text are the first rows of its maps; the control of tokens is another text."""
+    t, n = 16, 4
+    ids = {
+        "text": torch.randint(5, (n, t), generator=torch.Generator().manual_seed(0)),
+        "repeated": repeated_probe(9, t, n),
+    }
+    maps = {probe: ref.random_maps(3, n, 4, t=t, seed=seed).float() for seed, probe in enumerate(ids)}
+    maps["text"][0] = 0.55 * maps["text"][0] + 0.45 * ref.sink_head(t)
+    maps["repeated"][1] *= 0.5
+    maps["repeated"][1] += 0.5 * torch.stack([ref.induction_head(row) for row in ids["repeated"]])[:, None]
+    probes = {probe: ProbeMaps(maps[probe], ids[probe]) for probe in ids}
+    whole = name_roles(overall(probes["text"], probes["repeated"]))
+    assert {role for layer in whole for role in layer} >= {"none", "induction", "sink"}
+
+    def alone(role, b, shares):
+        probe = ROLE_RULES[role].probe
+        length = int(t * shares[probe])
+        own, text, other = (
+            x[..., :length] for x in (maps[probe][:, [b], :, :length], ids[probe][[b]], ids[probe][[b - 1]])
+        )
+        score, uniform = getattr(scores, ROLE_RULES[role].score), scores.uniform(own)
+        if role in ("duplicate token", "induction"):
+            chance = torch.maximum(score(own, other), score(uniform, text))
+            return Measurement(score(own, text), None, None, chance)
+        more = (text,) if role == "sink" else ()
+        return Measurement(score(own, *more), None, None, score(uniform, *more))
+
+    same = torch.zeros(3, 4)
+    for b in range(n):
+        for shares in ({"text": 1, "repeated": 1}, {"text": 1 / 2, "repeated": 3 / 4}):
+            names = name_roles({role: alone(role, b, shares) for role in ROLE_RULES})
+            same += torch.tensor([[names[i][h] == whole[i][h] for h in range(4)] for i in range(3)])
+    assert 0 < same.min() < same.max() == 2 * n
+    torch.testing.assert_close(stability(measure(probes), n).float(), same / (2 * n))

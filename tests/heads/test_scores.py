@@ -3,6 +3,7 @@
 With the harmonic number H_T, uniform causal attention scores H_T / T, (H_T - 1) / (T - 1) and (T - 1) / 4.
 """
 
+import itertools
 import math
 
 import pytest
@@ -20,8 +21,8 @@ UNIFORM = {  # T: scores of sink, previous token and distance
 }
 IDS = torch.randint(5, (3, 12), generator=torch.Generator().manual_seed(2))
 MAPS = ref.random_maps(3, 2, t=12)
-ON_MAPS = (scores.previous_token, scores.sink, scores.local, scores.evenness)
-ON_IDS = (scores.duplicate_token, scores.induction)
+ON_MAPS = (scores.previous_token, scores.local, scores.evenness)
+ON_IDS = (scores.duplicate_token, scores.induction, scores.sink)
 
 
 def close(ours, theirs):
@@ -33,7 +34,7 @@ def test_uniform_attention_has_its_exact_values(t):
     maps = ref.uniform_head(t).expand(2, 3, t, t)
     sink, previous, distance = UNIFORM[t]
     for ours, theirs in (
-        (scores.sink(maps), sink),
+        (scores.sink(maps, torch.arange(t).expand(2, t)), sink),
         (scores.previous_token(maps), previous),
         (scores.distance(maps), distance),
     ):
@@ -46,7 +47,6 @@ def test_uniform_attention_has_its_exact_values(t):
 
 def test_position_scores_equal_loops():
     close(scores.previous_token(MAPS), ref.over_rows(MAPS, lambda b, i: [i - 1] if i else []))
-    close(scores.sink(MAPS), ref.over_rows(MAPS, lambda b, i: [0]))
     for near in (0, 2, 11, 12):
         theirs = ref.over_rows(MAPS, lambda b, i, near=near: range(i - near, i + 1) if i > near else [])
         close(scores.local(MAPS, near), theirs)
@@ -62,6 +62,32 @@ def test_token_scores_equal_loops():
         scores.induction(MAPS, IDS),
         ref.over_rows(MAPS, lambda b, i: [j for j in range(1, i) if ids[b][j - 1] == ids[b][i]]),
     )
+
+
+def run_of_first_tokens(row):
+    """Returns the positions at the beginning of a text that have the first token, from position 0 on."""
+    return list(itertools.takewhile(lambda j: row[j] == row[0], range(len(row))))
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 12])
+def test_a_sink_is_all_equal_first_tokens(length):
+    ids = IDS.clone()
+    ids[:, 0] = 7  # a token that does not occur elsewhere
+    ids[1, :length] = 7
+    assert len(run_of_first_tokens(ids[1].tolist())) == length
+    theirs = ref.over_rows(MAPS, lambda b, i: [j for j in run_of_first_tokens(ids[b].tolist()) if j <= i])
+    close(scores.sink(MAPS, ids), theirs)
+
+
+def test_a_sink_that_divides_its_weight_among_equal_first_tokens_scores_as_high_as_before():
+    """This is the map of a sink if the residual streams of the first two positions are equal."""
+    ids = torch.tensor([[3, 3, 1, 4, 3, 3]])
+    maps = torch.zeros(1, 1, 6, 6)
+    maps[..., 0, 0] = 1
+    maps[..., 1:, :2] = 0.5
+    assert scores.sink(maps, ids).item() == 1
+    assert scores.sink(maps, torch.tensor([[3, 1, 1, 4, 3, 3]])).item() == pytest.approx(3.5 / 6)
+    assert scores.sink(maps, torch.tensor([[3, 1, 3, 3, 3, 3]])).item() == pytest.approx(3.5 / 6), "later copies"
 
 
 def test_evenness_and_distance_equal_loops():
@@ -98,7 +124,7 @@ def test_leading_axes_are_kept():
 def test_heads_made_by_hand_score_exactly_one(t, rest):
     ids = (torch.arange(t) % (t // 2 - 1))[None]
     assert scores.previous_token(ref.previous_head(t)[None, None]).item() == 1
-    assert scores.sink(ref.sink_head(t)[None, None]).item() == 1
+    assert scores.sink(ref.sink_head(t)[None, None], ids).item() == 1
     assert scores.local(ref.previous_head(t)[None, None]).item() == 1
     assert scores.duplicate_token(ref.duplicate_head(ids[0], rest)[None, None], ids).item() == 1
     assert scores.induction(ref.induction_head(ids[0], rest)[None, None], ids).item() == 1

@@ -14,13 +14,15 @@ ROLES = ("previous token", "induction", "sink", "uniform", "none")
 
 def report(layer, head, role, confirmed=True, value=0.9):
     evidence = None if role == "none" else Evidence(role, value, 0.2, 0.1, "text", 0.05, 0.001)
-    return HeadReport(layer, head, role, {"sink": value, "local": math.nan}, evidence, confirmed and role != "none")
+    scores, confirmed = {"sink": value, "local": math.nan}, confirmed and role != "none"
+    return HeadReport(layer, head, role, scores, evidence, confirmed, stability=0.7, samples=10)
 
 
 def test_a_table_is_read_as_it_was_written():
     rows = table.rows([report(0, 0, "sink"), report(0, 1, "none")], 20)
     text = table.to_csv(rows)
     columns = "step,layer,head,role,confirmed,value,uniform,shuffled,cost,error,last,last_error,sink,local"
+    columns += ",probe,rests_on_first,stability"
     assert text.splitlines()[0] == columns
     assert table.from_csv(text) == rows
     assert rows[0]["local"] == rows[1]["value"] == "", "unknown values must be empty"
@@ -71,9 +73,19 @@ def test_people_read_the_role_with_its_evidence():
     lines = table.as_text([report(0, 0, "sink"), report(1, 3, "induction", confirmed=False), report(1, 4, "none")])
     header, sink, induction, none, *_ = lines.splitlines()
     assert header.split()[:4] == ["head", "role", "score", "value"]
-    assert sink.split() == ["L0H0", "sink", "sink", "0.900", "0.200", "0.100", "+0.0500", "±", "0.0010", "confirmed"]
-    assert induction.endswith("unconfirmed")
-    assert none == "L1H4  none"
+    numbers = ["0.900", "0.200", "0.100", "text", "+0.0500", "±", "0.0010"]
+    assert sink.split() == ["L0H0", "sink", "sink", *numbers, "confirmed", "7/10"]
+    assert induction.split()[-2:] == ["unconfirmed", "7/10"]
+    assert none.split() == ["L1H4", "none", "7/10"]
+
+
+def test_people_read_that_a_head_also_rests_on_the_first_token():
+    both = replace(report(0, 0, "induction"), rests_on_first=True)
+    _, induction, sink, *_ = table.as_text([both, replace(report(0, 1, "sink"), rests_on_first=True)]).splitlines()
+    assert induction.startswith("L0H0  induction; rests on the first token  induction")
+    assert "rests on" not in sink
+    row, _ = table.from_csv(table.to_csv(table.rows([both, report(0, 1, "sink")], 5)))
+    assert (row["role"], row["rests_on_first"], row["stability"], row["probe"]) == ("induction", True, 0.7, "text")
 
 
 def test_the_table_has_the_cost_after_others_if_it_was_measured():
@@ -81,6 +93,6 @@ def test_the_table_has_the_cost_after_others_if_it_was_measured():
     shared = replace(alone, head=1, evidence=replace(alone.evidence, cost=0.002, last=1.5, last_error=0.25))
     header, one, other, *_ = table.as_text([alone, shared]).splitlines()
     at = header.index("cost after others")
-    assert one[at:].split() == ["confirmed"]
-    assert other[at:].split() == ["+1.5000", "±", "0.2500", "confirmed"]
+    assert one[at:].split() == ["confirmed", "7/10"]
+    assert other[at:].split() == ["+1.5000", "±", "0.2500", "confirmed", "7/10"]
     assert "cost after others" not in table.as_text([alone]).splitlines()[0]

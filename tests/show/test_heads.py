@@ -35,7 +35,8 @@ def test_every_head_is_described(scheme, tmp_path, capsys):
         rows = list(csv.DictReader(f))
     maps = look(model, torch.tensor(kept), "maps").maps
     assert [r["step"] for r in rows] == ["7"] * 4
-    assert float(rows[2]["sink"]) == pytest.approx(float(maps[1, :, 0, :, 0].mean()), abs=1e-5)
+    previous = float(maps[1, :, 0].diagonal(-1, -2, -1).mean())
+    assert float(rows[2]["previous_token"]) == pytest.approx(previous, abs=1e-5)
     assert {p.stem for p in folder.glob("*.png")} == {rule.score for rule in ROLE_RULES.values()}
     with Image.open(folder / "sink.png") as picture:
         assert picture.width > 200

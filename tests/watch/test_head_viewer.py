@@ -16,7 +16,7 @@ CHOICES = [kinds for n in range(1, 4) for kinds in itertools.permutations(KINDS,
 @pytest.mark.parametrize("kinds", CHOICES, ids=lambda kinds: "-".join(kind.__name__ for kind in kinds))
 def test_the_heads_are_inspected_once_per_step(kinds, monkeypatch, tmp_path):
     inspected, shown = [], []
-    monkeypatch.setattr(heads, "_inspect", lambda module: inspected.append(object()) or inspected[-1])
+    monkeypatch.setattr(heads, "_inspect", lambda trainer, module: inspected.append(object()) or inspected[-1])
     for kind in KINDS:
         monkeypatch.setattr(kind, "show", lambda self, trainer, module, view: shown.append((type(self), view)))
     callbacks = [kind() if kind is Heatmaps else kind(str(tmp_path)) for kind in kinds]

@@ -7,8 +7,9 @@ import torch
 
 from headscope.data.tokenizers import CharTokenizer
 from headscope.heads import describe, repeated_probe, table
+from headscope.heads.measurements import RowScores
 from headscope.heads.reports import OTHER_SCORES
-from headscope.heads.roles import ROLE_RULES, Measurement, RoleRule
+from headscope.heads.roles import ROLE_RULES, RoleRule
 from headscope.heads.sentences import sentences
 from headscope.run.recorder import Recorder
 from headscope.show import heads as show_heads
@@ -30,9 +31,9 @@ class Pictures(Recorder):
 
 
 def certain(probe):
-    """A measurement in which every head stands out."""
-    shape = probe.maps.shape[0], probe.maps.shape[2]
-    return Measurement(torch.ones(shape), 0.25, torch.full(shape, 0.5), torch.zeros(shape))
+    """A score that stands out in every head and row."""
+    rows, uniform = probe.maps[..., 0], probe.uniform[..., 0]
+    return RowScores(torch.ones_like(rows), torch.full_like(uniform, 0.25), torch.full_like(rows, 0.5), False)
 
 
 def test_a_score_with_a_role_is_one_row(monkeypatch, tmp_path):

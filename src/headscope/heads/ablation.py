@@ -11,7 +11,11 @@ Shapes: B texts, T positions, H heads, D head width, V vocabulary, L layers. A t
 the target of its last position is unknown.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +24,12 @@ from torch import Tensor
 from headscope.heads.capture import ActivationCache, Field, Replace, Scale, capture, evaluating, heads_at, look
 from headscope.model.transformer import TransformerLM
 
+Head = tuple[int, int]  #: layer and head, both counted from 0
 Ablation = Callable[[Tensor], Tensor]  #: maps head outputs (L, B, H, T, D) to a replacement that broadcasts to them
+#: Maximum size of a pass that ablates several groups: the number of logits, plus `FACTOR` numbers per channel of the
+#: residual stream. These numbers take 64 MB in fp32.
+LARGEST = 2**24
+FACTOR = 8  #: the hidden channels of a feed-forward, the queries, keys and values, per channel of the residual stream
 
 
 def zero(z: Tensor) -> Tensor:
@@ -57,7 +66,7 @@ def losses(logits: Tensor, ids: Tensor) -> Tensor:
 def ablate(
     model: TransformerLM,
     ids: Tensor,
-    heads: Sequence[tuple[int, int]],
+    heads: Sequence[Head],
     by: Ablation = mean,
     cache: ActivationCache | None = None,
 ) -> Tensor:
@@ -73,26 +82,109 @@ def ablate(
 
 @torch.no_grad()
 def ablate_groups(
-    model: TransformerLM, ids: Tensor, layer: int, groups: Sequence[Sequence[int]], cache: ActivationCache
+    model: TransformerLM, ids: Tensor, groups: Sequence[Sequence[Head]], cache: ActivationCache
 ) -> Tensor:
-    """Mean-ablates several groups of one layer's heads in a single pass, like one call of `ablate` per group.
+    """Mean-ablates several groups of heads, like one call of `ablate` per group, but in fewer passes.
 
-    The pass starts at this layer's heads, because nothing before them changes. `cache` is the result of
+    A pass starts at the first layer of its groups, because nothing before this layer changes. `cache` is the result of
     `look(model, ids, "z", "resid")`. Returns how much each target's loss rises, in nats (G, B, T - 1).
     """
-    g, b = len(groups), len(ids)
-    removed = torch.zeros(g, 1, model.n_heads, 1, 1, dtype=torch.bool, device=ids.device)
-    for i, heads in enumerate(groups):
-        removed[i, :, list(heads)] = True
-    first, *later = model.layers()[layer:]
-    with evaluating(model):  # without dropout, these lines compute the same as the block `first`
-        z = torch.where(removed, mean(cache.z)[layer], cache.z[layer]).flatten(0, 1)  # (G B, H, T, D)
-        x = cache.resid[layer].repeat(g, 1, 1) + first.attention.merge(z)  # (G B, T, C)
-        x = x + first.feedforward(first.norm2(x))
-        for block in later:
-            x = block(x)
-        logits = model.head(model.norm(x))  # (G B, T, V)
-    return losses(logits, ids.repeat(g, 1)).view(g, b, -1) - losses(cache.logits, ids)
+    firsts = [min(layer for layer, _ in group) for group in groups]
+    return _rises(model, ids, groups, firsts, mean(cache.z), _Start(cache.z, cache.resid, cache.logits))
+
+
+@torch.no_grad()
+def ablate_last(
+    model: TransformerLM, ids: Tensor, heads: Sequence[Head], group: Sequence[Head], cache: ActivationCache
+) -> Tensor:
+    """Mean-ablates each of `heads` after all other heads of `group`, which contains `heads`.
+
+    The function runs one pass without the group, and then restores each head in a pass that starts at the layer of this
+    head. `cache` is as in `ablate_groups`. Returns how much each target's loss rises, in nats (len(heads), B, T - 1).
+    """
+    means, intact = mean(cache.z), _Record()
+    without = look(model, ids, "resid", edits=[intact, Replace("z", means, heads_at(model, *group))])
+    start = _Start(torch.stack(intact.z), without.resid, without.logits)
+    groups = [[other for other in group if other != head] for head in heads]
+    return -_rises(model, ids, groups, [layer for layer, _ in heads], means, start)
+
+
+class _Start(NamedTuple):
+    """The activations from which a pass starts: fields of an `ActivationCache`, with z before any edit."""
+
+    z: Tensor
+    resid: Tensor
+    logits: Tensor
+
+
+class _Record:
+    """Records head outputs before later edits change them."""
+
+    at: Literal["z"] = "z"
+
+    def __init__(self) -> None:
+        self.z: list[Tensor] = []  # (B, H, T, D) per layer
+
+    def __call__(self, layer: int, x: Tensor) -> Tensor:
+        self.z.append(x)
+        return x
+
+
+@dataclass(frozen=True)
+class _ReplaceInGroups:
+    """Replaces head outputs in G copies of a batch, which ablate different heads."""
+
+    by: Tensor  #: (L, B, H, T, D)
+    where: Tensor  #: True where a head is ablated, (L, G, 1, H, 1)
+    at: Literal["z"] = "z"
+
+    def __call__(self, layer: int, x: Tensor) -> Tensor:
+        if not self.where[layer].any():
+            return x
+        copies = x.view(self.where.shape[1], -1, *x.shape[1:])  # (G, B, H, T, D)
+        return torch.where(self.where[layer][..., None], self.by[layer], copies).flatten(0, 1)
+
+
+def _rises(
+    model: TransformerLM,
+    ids: Tensor,
+    groups: Sequence[Sequence[Head]],
+    firsts: Sequence[int],
+    means: Tensor,
+    start: _Start,
+) -> Tensor:
+    """Returns how much each target's loss rises above its loss in `start` if a group is ablated, (G, B, T - 1).
+
+    The activations differ from those in `start` only from the layers `firsts` (G,) on. A pass has as many groups of the
+    same first layer as `LARGEST` allows.
+    """
+    by_first: dict[int, list[int]] = defaultdict(list)
+    for i, first in enumerate(firsts):
+        by_first[first].append(i)
+    size = max(LARGEST // (ids.numel() * (model.vocab_size + FACTOR * model.d_model)), 1)
+    before = losses(start.logits, ids)  # (B, T - 1)
+    rises = before.new_empty(len(groups), *before.shape)
+    for first, chosen in by_first.items():
+        for part in (chosen[i : i + size] for i in range(0, len(chosen), size)):
+            where = torch.stack([heads_at(model, *groups[i]) for i in part], 1)  # (L, G, 1, H, 1)
+            logits = _logits(model, first, _ReplaceInGroups(means, where), start)  # (G B, T, V)
+            rises[part] = losses(logits, ids.repeat(len(part), 1)).view(len(part), *before.shape) - before
+    return rises
+
+
+def _logits(model: TransformerLM, first: int, edit: _ReplaceInGroups, start: _Start) -> Tensor:
+    """Returns the logits (G B, T, V) of a pass from the heads of layer `first` on, under an edit of G copies."""
+    g = edit.where.shape[1]
+    block, *later = model.layers()[first:]
+    edits = capture(model, edits=[edit]) if edit.where[first + 1 :].any() else nullcontext()
+    with evaluating(model):  # without dropout, these lines compute the same as `block`
+        z = edit(first, start.z[first].repeat(g, 1, 1, 1))  # (G B, H, T, D)
+        x = start.resid[first].repeat(g, 1, 1) + block.attention.merge(z)  # (G B, T, C)
+        x = x + block.feedforward(block.norm2(x))
+        with edits:
+            for block in later:
+                x = block(x)
+        return cast(Tensor, model.head(model.norm(x)))
 
 
 def gradient_importance(model: TransformerLM, ids: Tensor, where: Tensor | None = None) -> Tensor:

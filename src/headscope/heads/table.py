@@ -1,6 +1,7 @@
 """Writes the reports on all heads as a table: as `heads.csv`, or as text for people. Finds when each role formed.
 
-Each row of `heads.csv` is one head at one step: step, layer, head, role, whether it is confirmed, evidence and scores.
+Each row of `heads.csv` is one head at one step: step, layer, head, role, whether it is confirmed, evidence, scores,
+the texts of the ablation, whether the head rests on the first token, and the stability of the role.
 """
 
 import csv
@@ -11,13 +12,14 @@ from dataclasses import asdict
 from typing import Any
 
 from headscope.heads.reports import HeadReport
-from headscope.heads.roles import NO_ROLE
+from headscope.heads.roles import NO_ROLE, SINK
 
 Row = dict[str, Any]
 #: Fields of `Evidence` that have a column.
 EVIDENCE = ("value", "uniform", "shuffled", "cost", "error", "last", "last_error")
 PARSERS: dict[str, Callable[[str], Any]] = {  # for the columns that are not floats
     "step": int, "layer": int, "head": int, "role": str, "confirmed": "True".__eq__,
+    "probe": str, "rests_on_first": "True".__eq__,
 }  # fmt: skip
 UNFORMED = (NO_ROLE, "uniform")  #: roles of untrained heads, which do not count as formed
 
@@ -29,7 +31,9 @@ def rows(reports: Sequence[HeadReport], step: int) -> list[Row]:
         evidence = asdict(r.evidence) if r.evidence else {}
         row: Row = {"step": step, "layer": r.layer, "head": r.head, "role": r.role, "confirmed": r.confirmed}
         numbers = {name: evidence.get(name) for name in EVIDENCE} | r.scores
-        table.append(row | {name: "" if x is None or math.isnan(x) else x for name, x in numbers.items()})
+        row |= {name: "" if x is None or math.isnan(x) else x for name, x in numbers.items()}
+        row["probe"] = r.evidence.probe if r.evidence else ""
+        table.append(row | {"rests_on_first": r.rests_on_first, "stability": r.stability})
     return table
 
 
@@ -83,28 +87,34 @@ def first_formed(table: Iterable[Row], history: Sequence[Mapping[str, float]]) -
 
 def as_text(reports: Sequence[HeadReport]) -> str:
     """Returns one line per head with its role and evidence, followed by an explanation of the columns."""
-    header = ("head", "role", "score", "value", "uniform", "shuffled", "ablation cost", "cost after others", "verdict")
+    before = ("head", "role", "score", "value", "uniform", "shuffled", "probe", "ablation cost")
+    header = (*before, "cost after others", "verdict", "stability")
     lines: list[tuple[str, ...]] = [header]
     for r in reports:
-        e = r.evidence
+        e, stability = r.evidence, f"{r.same_role}/{r.samples}"
         if e is None:
-            lines.append((r.name, r.role, *[""] * (len(header) - 2)))
+            lines.append((r.name, r.role, *[""] * (len(header) - 3), stability))
             continue
+        role = f"{r.role}; rests on the first token" if r.rests_on_first and r.role != SINK else r.role
         controls = (f"{x:.3f}" for x in (e.value, e.uniform, e.shuffled))
         last = "" if e.last is None else f"{e.last:+.4f} ± {e.last_error:.4f}"
         verdict = "confirmed" if r.confirmed else "unconfirmed"
-        lines.append((r.name, r.role, e.score, *controls, f"{e.cost:+.4f} ± {e.error:.4f}", last, verdict))
+        cost = f"{e.cost:+.4f} ± {e.error:.4f}"
+        lines.append((r.name, role, e.score, *controls, e.probe, cost, last, verdict, stability))
     if not any(r.evidence and r.evidence.last is not None for r in reports):
-        lines = [(*line[:-2], line[-1]) for line in lines]
+        lines = [(*line[:-3], *line[-2:]) for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join(x.ljust(w) for x, w in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([*table, "", LEGEND])
 
 
 LEGEND = (
-    "value: the score that stands out. uniform: the score of a head that attends to its past evenly. shuffled: the\n"
-    "score of this head's weights on wrong keys. ablation cost: by how many nats per token the loss on the role's\n"
-    "texts rises when the head's output is replaced with its mean, ± one standard error. cost after others: the same\n"
-    "when the layer's other heads with this role, which may replace this head, are already ablated. verdict: a role\n"
-    "is confirmed if one of the two costs is at least 0.01 nats and 3 standard errors."
+    "rests on the first token: the head also puts far more attention than chance on the first token of a text. value:\n"
+    "the score that stands out. uniform: the score of a head that attends to its past evenly. shuffled: the score of\n"
+    "this head's weights on wrong keys. probe: the texts of the ablation, validation text or repeated random tokens.\n"
+    "ablation cost: by how many nats per token the loss on these texts rises when the head's output is replaced with\n"
+    "its mean, except at the first token, ± one standard error. cost after others: the same when all other heads with\n"
+    "this role, in all layers, which may replace this head, are already ablated. verdict: a role is confirmed if one\n"
+    "of the two costs is at least 0.01 nats and 3 standard errors. stability: in how many text samples the head has\n"
+    "the same role; the samples are the single texts, complete and shortened."
 )

@@ -52,7 +52,7 @@ def passages(request: ShowRequest) -> Tensor:
 
 def reports(request: ShowRequest) -> list[HeadReport]:
     """Returns a report on every head. Raises `UserError` if the model has no heads or the texts are too short."""
-    return describe(request.transformer(), passages(request))
+    return describe(request.transformer(), passages(request), special=request.tokenizer.special)
 
 
 def score_pictures(found: Sequence[HeadReport], prefix: str) -> dict[str, RGB]:
@@ -93,7 +93,7 @@ def show(request: ShowRequest) -> None:
     """Prints tables on standard output; writes `heads.csv` and score pictures next to the checkpoint, or into `out`."""
     model, folder, text = request.transformer(), request.folder("heads"), passages(request)
     request.require_finite(look(model, text, "maps").maps, "its attention")
-    found = describe(model, text)
+    found = describe(model, text, special=request.tokenizer.special)
     print(table.as_text(found))
     print("\ncopies and matches are from the weights (without positions), distances from the attention maps:")
     names = [label(request.tokenizer.show(i)) for i in range(len(request.tokenizer))]

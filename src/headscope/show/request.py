@@ -56,7 +56,7 @@ class ShowRequest:
         texts = self.probe_texts()
         if not isinstance(self.model, TransformerLM) or texts is None or texts.shape[1] < SHORTEST:
             return []
-        return describe(self.model, texts)
+        return describe(self.model, texts, special=self.tokenizer.special)
 
     def transformer(self) -> TransformerLM:
         """Returns the model. Raises `UserError` if it has no heads, or weights that are not finite."""

@@ -68,19 +68,19 @@ class HeadViewer(Callback):
         viewers = [c for c in callbacks if isinstance(c, HeadViewer) and c.needs(trainer)]
         if not trainer.is_global_zero or not viewers or viewers[0] is not self:
             return
-        if (view := _inspect(module)) is not None:
+        if (view := _inspect(trainer, module)) is not None:
             for viewer in viewers:
                 viewer.show(trainer, module, view)
 
 
-def _inspect(module: LanguageModule) -> HeadView | None:
+def _inspect(trainer: Trainer, module: LanguageModule) -> HeadView | None:
     model, texts = module.model, module.card["about"].get("passages")
     if not isinstance(model, TransformerLM) or not texts:
         return None
     text = torch.tensor(texts, device=module.device)
     if text.shape[1] < SHORTEST:
         return HeadView(model, text, look(model, text, "maps", "values"), [])
-    reports, cache = inspect(model, text)
+    reports, cache = inspect(model, text, special=corpus(trainer).tokenizer.special)
     return HeadView(model, text, cache, reports)
 
 
@@ -175,6 +175,7 @@ class Heads(HeadViewer, SummaryCallback):
         """Returns `heads`, the final role of each head, and `roles`, when each role first had a confirmed head."""
         final = [
             {"head": r.name, "role": r.role, "confirmed": r.confirmed, "score": r.evidence and r.evidence.value}
+            | {"rests_on_first": r.rests_on_first, "stability": r.stability}
             for r in self.reports
         ]
         return {"heads": final, "roles": table.first_formed(self.rows, history)}
