@@ -10,9 +10,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTHING_SIZE_GUIDANCE, EventAccumulator
 
 import headscope
-from headscope.heads import table
+from headscope.heads import describe, table
 from headscope.heads.sentences import sentences
 from tests.conftest import shell
+from tests.inside import train
 
 STEPS = 200
 
@@ -131,6 +132,27 @@ def test_a_resumed_run_keeps_its_probe_texts(run, tmp_path):
     trained = headscope.load(last)
     assert trained.about["step"] == STEPS + 1
     assert trained.about["passages"] == texts
+
+
+def test_a_model_with_special_tokens_has_the_same_roles_during_training_and_later(tmp_path):
+    """Every command leaves the special tokens of the tokenizer out of the repeated texts."""
+    names = [a + b + c for a in ("em", "av", "mi", "lu") for b in ("ar", "io", "na") for c in ("el", "us")]
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    sizes = ("model.d_model=32", "model.n_layers=2", "model.block_size=12", "heads=h2", "optimizer.lr=1e-2")
+    steps = ("trainer.max_steps=30", "trainer.val_check_interval=30", "trainer.threads=1", "logger=none")
+    folder, threads = tmp_path / "run", torch.get_num_threads()
+    data = ("data=lines", f"data.path={tmp_path}/names.txt", "trainer.accelerator=cpu")
+    code, printed = train(*data, *sizes, *steps, f"hydra.run.dir={folder}")
+    assert code == 0, printed
+    torch.set_num_threads(1)
+    trained = headscope.load(folder / "checkpoints" / "last.ckpt")
+    reports = trained.heads().reports
+    torch.set_num_threads(threads)
+    assert trained.tokenizer.special == [trained.tokenizer.start]
+    lines = (folder / "heads.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[-len(reports) :] == table.to_csv(table.rows(reports, 30)).splitlines()[1:]
+    ids = torch.tensor(trained.about["passages"])
+    assert describe(trained.model, ids, special=trained.tokenizer.special) == reports != describe(trained.model, ids)
 
 
 @pytest.mark.parametrize("key", ["texts", "longest"])

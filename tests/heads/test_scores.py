@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headscope.heads import scores
+from headscope.heads import look, scores
+from tests.conftest import SCHEMES, small
 from tests.heads import reference as ref
 
 UNIFORM = {  # T: scores of sink, previous token and distance
@@ -88,6 +89,16 @@ def test_a_sink_that_divides_its_weight_among_equal_first_tokens_scores_as_high_
     assert scores.sink(maps, ids).item() == 1
     assert scores.sink(maps, torch.tensor([[3, 1, 1, 4, 3, 3]])).item() == pytest.approx(3.5 / 6)
     assert scores.sink(maps, torch.tensor([[3, 1, 3, 3, 3, 3]])).item() == pytest.approx(3.5 / 6), "later copies"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_equal_first_tokens_have_equal_streams_without_vectors_for_positions(scheme):
+    """So a model cannot tell which of these tokens is the first, and a sink attends to all of them equally."""
+    model = small(scheme, n_layers=3).double()
+    resid = look(model, torch.tensor([[4, 4, 4, 1, 4, 2]]), "resid").resid[:, 0]  # (L + 1, T, C)
+    are_equal = torch.allclose(resid[:, :1], resid[:, 1:3], atol=1e-4)
+    assert are_equal == (model.position.table() is None)
+    assert not torch.allclose(resid[1:, 0], resid[1:, 4], atol=1e-2), "a later copy sees other tokens"
 
 
 def test_evenness_and_distance_equal_loops():

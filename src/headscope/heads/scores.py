@@ -62,13 +62,13 @@ def local(maps: Tensor, near: int = NEAR) -> Tensor:
     ones = torch.ones(t, t, dtype=torch.bool, device=maps.device)
     targets = ones.tril() & ones.triu(-near)
     targets[: near + 1] = False
-    return on_targets(maps, targets)
+    return weight_on_targets(maps, targets)
 
 
 @Score
 def duplicate_token(maps: Tensor, ids: Tensor) -> Tensor:
     """Mean weight on earlier equal tokens, over the rows that have such a token (Wang et al. 2022, section 3)."""
-    return on_targets(maps, earlier_equals(ids))
+    return weight_on_targets(maps, earlier_equals(ids))
 
 
 @Score
@@ -78,7 +78,7 @@ def induction(maps: Tensor, ids: Tensor) -> Tensor:
     Source: Olsson et al. 2022, "prefix matching score". The current token itself never counts, even if it follows an
     equal token, because a head that attends to the current token matches nothing.
     """
-    return on_targets(maps, after_earlier_equals(ids))
+    return weight_on_targets(maps, after_earlier_equals(ids))
 
 
 @Score
@@ -102,7 +102,7 @@ def distance_profile(maps: Tensor) -> Tensor:
     return torch.stack([maps.diagonal(-d, -2, -1).mean((-3, -1)) for d in range(maps.shape[-1])], -1)
 
 
-def on_targets(maps: Tensor, targets: Tensor) -> Tensor:
+def weight_on_targets(maps: Tensor, targets: Tensor) -> Tensor:
     """Returns the weight on the targets of each row, (..., B, H, T); NaN in rows that have no target.
 
     Targets are bool, (T, T) or (B, T, T), and lie at or before the query.
