@@ -92,11 +92,11 @@ def test_a_base_class_is_not_a_feed_forward(tmp_path):
     [
         ({"passages": "text"}, "about.passages=text must be a list"),
         ({"passages": [["a", "b"]]}, "about.passages[0][0]=a must be an integer"),
-        ({"passages": [[1, 2, 11]]}, "about.passages has the id 11, but the vocabulary has 11 tokens"),
-        ({"passages": [[1, -2]]}, "about.passages has the id -2"),
+        ({"passages": [[1, 2, 11]]}, "about.passages[0][2]=11 must be below 11"),
+        ({"passages": [[1, -2]]}, "about.passages[0][1]=-2 must be at least 0"),
         ({"passages": [[1, 2], [3]]}, "about.passages has texts of different lengths"),
-        ({"passages": [[]]}, "about.passages must be at most 1000 texts of 1 to 4096 tokens"),
-        ({"passages": [[1] * 5000] * 2}, "about.passages must be at most 1000 texts of 1 to 4096 tokens"),
+        ({"passages": [[]]}, "about.passages[0]=[] must be a list of at least 1"),
+        ({"passages": [[1] * 5000] * 2}, "about.passages[0]=[1, 1, 1"),
         ({"passages": [[1] * 1000] * 2000}, "about has more than 1,000,000 entries"),
         ({"name": 5}, "about.name=5 must be text"),
         ({"step": -1}, "about.step=-1 must be at least 0"),
@@ -156,7 +156,7 @@ def test_a_record_in_a_transformers_folder_is_checked(tmp_path):
     path = tmp_path / "folder" / "model.safetensors"
     about = json.dumps({"name": "x", "data": {"name": "y"}, "passages": [[99]]})
     save_file(load_file(path), path, {"format": "pt", "headscope_about": about})
-    assert "about.passages has the id 99" in refusal(tmp_path / "folder")
+    assert "about.passages[0][0]=99 must be below 11" in refusal(tmp_path / "folder")
 
 
 @pytest.mark.parametrize(

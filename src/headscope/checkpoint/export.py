@@ -77,7 +77,7 @@ def _check(loaded: Loaded, folder: Path) -> str:
     decoded = [tokenizer.decode(row) for row in ids.tolist()]
     encoded = {}
     for text in (*decoded, tokenizer.decode(range(model.vocab_size))):
-        with suppress(UnknownToken):  # a vocabulary from elsewhere can have a word with a space, which is split
+        with suppress(UnknownToken):  # a vocabulary of another program can have a word with a space, which is split
             encoded[text] = tokenizer.encode(text).tolist()
     readers: list[tuple[str, Callable[[Tensor], Tensor], Any]] = [("Headscope", *load(folder)[:2])]
     with warnings.catch_warnings(action="ignore"):
@@ -87,12 +87,15 @@ def _check(loaded: Loaded, folder: Path) -> str:
             difference = (logits(ids) - model(ids)).abs().max().item()
             if not difference <= TOLERANCE:
                 raise UserError(
-                    f"logits in {name} differ by {difference:.2g}, but only {TOLERANCE:g} is allowed; nothing was"
-                    " written; use --format safetensors"
+                    f"nothing was written: loaded in {name}, the export gives logits that differ from the model's by"
+                    f" {difference:.2g}, and at most {TOLERANCE:g} is allowed; use --format safetensors"
                 )
             texts = [their_tokenizer.decode(row) for row in ids.tolist()]
             same_texts = all(text in (ours, spaced(tokenizer, ours)) for text, ours in zip(texts, decoded, strict=True))
             if not same_texts or any(list(their_tokenizer.encode(text)) != row for text, row in encoded.items()):
-                raise UserError(f"the tokenizer differs in {name}; nothing was written; use another --format")
+                raise UserError(
+                    f"nothing was written: loaded in {name}, the exported tokenizer gives other ids or texts than the"
+                    " model's tokenizer; use another --format"
+                )
     advice = "" if transformers else "; install transformers to check the folder with it too"
-    return f"logits agree within {difference:.1g}, read back by {name}{advice}"
+    return f"loaded in {name}, it gives the model's logits within {difference:.1g}{advice}"

@@ -1,8 +1,8 @@
 """Writes our tokenizers as a `tokenizer.json` for the `tokenizers` library, and reads such files.
 
-The library gives the same ids for every text that our tokenizer accepts, and the same text for all ids, except that a
-text of words begins with a space. Like our tokenizer, it raises an error for a character or word that the vocabulary
-lacks.
+The library gives the same ids for every text that our tokenizer accepts, and the same text for all ids, except that it
+puts a space before a text that begins with a word. Like our tokenizer, it raises an error for a character or word that
+the vocabulary lacks.
 """
 
 from typing import Any
@@ -15,13 +15,14 @@ from headscope.errors import UserError
 CHARACTERS = {"type": "Split", "pattern": {"Regex": r"[\s\S]"}, "behavior": "Isolated", "invert": False}
 #: Splits text as `WordTokenizer.split` does. Only Python, not the library, counts \x1c to \x1f as white space.
 WORDS = {"type": "Split", "pattern": {"Regex": r"\n|[^\s\x1c-\x1f]+"}, "behavior": "Removed", "invert": True}
-#: Split text into lines and newlines, then at GPT-2's borders of words, and write each byte as one character.
+#: `LINES` splits text into lines and newlines. `BYTES` then splits the lines as GPT-2 does, and writes each byte as one
+#: character.
 LINES = {"type": "Split", "pattern": {"String": "\n"}, "behavior": "Isolated", "invert": False}
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 #: Joins decoded tokens without spaces.
 FUSE = {"type": "Fuse"}
-#: Joins decoded words with spaces, but not next to newlines. The first word gets a space too, because programs such as
-#: `pipeline` decode only the new tokens and append the text to the prompt.
+#: Joins decoded words with spaces, but not next to newlines. A space precedes the first word too, because programs like
+#: `pipeline` decode only the new tokens and append their text to the prompt.
 SPACES = {
     "type": "Sequence",
     "decoders": [
@@ -30,8 +31,8 @@ SPACES = {
         {"type": "Replace", "pattern": {"String": "\n "}, "content": "\n"},
     ],
 }
-#: The decoder of words in earlier exports, which gives the first word no space. `WordPiece` adds a space before each
-#: other word that does not begin with the prefix " ", and no word does.
+#: The decoder of words in earlier exports, which puts no space before the first word. `WordPiece` puts one before each
+#: later word that does not begin with `prefix`. No word begins with a space, so every later word gets one.
 OLD_SPACES = {
     "type": "Sequence",
     "decoders": [
@@ -57,7 +58,7 @@ BYTE_PAIRS: dict[str, Any] = {
 
 
 def spaced(tokenizer: Tokenizer, text: str) -> str:
-    """Returns a decoded text as the library decodes it: a text of words begins with a space; see `SPACES`."""
+    """Returns a text that our tokenizer decoded as the library decodes it, with the first space of `SPACES`."""
     begins_with_word = isinstance(tokenizer, WordTokenizer) and text and not text.startswith("\n")
     return f" {text}" if begins_with_word else text
 
@@ -65,8 +66,8 @@ def spaced(tokenizer: Tokenizer, text: str) -> str:
 def special_tokens(tokenizer: Tokenizer) -> dict[str, str]:
     """Returns the tokens that end or pad a text, by the names of their options in `tokenizer_config.json`.
 
-    The token that ends a text also pads if no other does. A tokenizer without either has no special tokens: every
-    other token is part of some text, and programs that skip special tokens would remove it.
+    If there is no padding token, the end token also pads. No other token is special, because programs that skip special
+    tokens would remove it from a text.
     """
     end = tokenizer.end
     pad = end if tokenizer.pad is None else tokenizer.pad
@@ -78,7 +79,8 @@ def write(tokenizer: Tokenizer) -> dict[str, Any]:
     """Returns the content of `tokenizer.json`; raises UserError if the library cannot represent it."""
     vocab = {token: i for i, token in enumerate(tokenizer.vocab)}
     if any(0xD800 <= ord(c) < 0xE000 for token in vocab for c in token):
-        raise UserError("the vocabulary has a lone surrogate, which transformers cannot represent")
+        advice = "use --format safetensors"
+        raise UserError(f"the vocabulary has half of a surrogate pair, which transformers cannot store; {advice}")
     split: dict[str, Any]
     decoder: dict[str, Any]
     if isinstance(tokenizer, BytePairTokenizer):
@@ -128,13 +130,12 @@ def read(saved: dict[str, Any], end: int | None) -> Tokenizer:
     for key, value in write(tokenizer).items():
         if theirs.get(key) != value:
             raise UnsupportedModel(
-                f"the {key} in tokenizer.json differs from those of all tokenizers of Headscope; use a model with"
-                " another tokenizer"
+                f"no tokenizer of Headscope has the {key} that is in tokenizer.json; use a model with another tokenizer"
             )
     return tokenizer
 
 
 def _is_known(token: dict[str, Any], tokenizer: Tokenizer) -> bool:
-    """Whether transformers added a token because `special_tokens` names it."""
+    """Whether `special_tokens` names an added token, so that transformers added it to the file."""
     known = special_tokens(tokenizer).values()
     return token["content"] in known and tokenizer.vocab[token["id"]] == token["content"] and not token.get("lstrip")

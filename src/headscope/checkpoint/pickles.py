@@ -45,13 +45,8 @@ def _text(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
-def _dictionary() -> OrderedDict[Any, Any]:
-    """Replaces `OrderedDict`, which pickles call without arguments; calls with one could copy it many times."""
-    return OrderedDict()
-
-
 def _shape(sizes: tuple[int, ...]) -> torch.Size:
-    """Replaces `torch.Size`, for the same reason."""
+    """Replaces `torch.Size`, which could copy a long list many times."""
     if len(sizes) > MAX_BYTES:
         raise pickle.UnpicklingError(f"GLOBAL torch.Size with {len(sizes)} sizes")
     return torch.Size(sizes)
@@ -67,7 +62,7 @@ def _allowed() -> dict[str, Any]:
     plain = (torch.dtype, torch.qscheme, torch.serialization.StorageType)
     allowed = {name: value for name, value in known.items() if name in kept or isinstance(value, plain)}
     return allowed | {
-        "collections.OrderedDict": _dictionary,
+        "collections.OrderedDict": lambda: OrderedDict(),  # a call with an argument could copy it many times
         "torch.Size": _shape,
         "_codecs.encode": _text,
         "numpy.dtype": _Type,

@@ -1,23 +1,34 @@
 """Loads a model and its tokenizer from a run's checkpoint, from an export, or from a file of another program."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from annotated_types import Ge, Len, Lt
 
 from headscope.annotations import one_line
 from headscope.checkpoint import format as own_format
 from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
-from headscope.checkpoint.about import checked_about
-from headscope.checkpoint.source import USABLE, CardAndWeights, Source, UnsupportedModel, limit_entries
+from headscope.checkpoint.source import (
+    UNNAMED,
+    USABLE,
+    CardAndWeights,
+    Source,
+    UnsupportedModel,
+    checked,
+    limit_entries,
+)
 from headscope.checkpoint.weights import check_shapes
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
+from headscope.shell import printable
 
-#: The formats that can be read, one row each. `recognises` returns whether a file or folder has the format, and `read`
-#: returns its card and weights. The first match is used. Folders come first, because names are enough to recognise
-#: them; the others read `Source.content`, which loads the whole file. `read` raises `UnsupportedModel` if Headscope has
-#: no equivalent model or tokenizer, another UserError if a file is missing, and any other error for a damaged file.
+#: The formats that can be read, one row each: `recognises` returns whether a file or folder has the format, and `read`
+#: returns its card and weights. The first match is used. Folders come first, because names of files are enough to
+#: recognise them; the other rows read `Source.content`, which loads the whole file. `read` raises `UnsupportedModel`
+#: if Headscope has no equivalent model or tokenizer, another UserError if a file is missing, and any other error for a
+#: damaged file.
 FORMATS: tuple[tuple[Callable[[Source], bool], Callable[[Source], CardAndWeights]], ...] = (
     (hf_folder.recognises, hf_folder.read),
     (own_format.recognises, own_format.read),
@@ -26,6 +37,8 @@ FORMATS: tuple[tuple[Callable[[Source], bool], Callable[[Source], CardAndWeights
 )
 LONGEST = 450  #: number of characters of a message, which may contain names from a file
 LAST = "last.ckpt"  #: a run's newest checkpoint; `run.folder` names the same file
+MAX_TEXTS, MAX_TOKENS = 1000, 4096  #: of `about.passages`; a run keeps 5 texts of at most 129 tokens
+MAX_NAME = 200  #: in characters
 
 
 class Loaded(NamedTuple):
@@ -86,7 +99,24 @@ def _build(card: dict[str, Any], weights: dict[str, Any]) -> Loaded:
     if build.keywords["vocab_size"] != len(tokenizer):
         raise ValueError("vocabulary")
     check_shapes(build, weights)
-    about = checked_about(card.get("about", {}), len(tokenizer))
+    about = _checked_about(card.get("about", {}), len(tokenizer))
     model = build()
     model.load_state_dict(weights)
     return Loaded(model.eval(), tokenizer, about)
+
+
+def _checked_about(saved: Any, vocab_size: int) -> dict[str, Any]:
+    """Returns the description of the run with its name and the name of its data, both without control characters.
+
+    Raises UnsupportedModel if an entry that commands read has a wrong type or range.
+    """
+    about: dict[str, Any] = checked(saved, dict[str, Any], "about")
+    data = checked(about.get("data", {}), dict[str, Any], "about.data")
+    checked(about.get("step", 0), Annotated[int, Ge(0)], "about.step")
+    tokens = Annotated[Sequence[Annotated[int, Ge(0), Lt(vocab_size)]], Len(1, MAX_TOKENS)]
+    texts = checked(about.get("passages"), Annotated[Sequence[tokens], Len(0, MAX_TEXTS)] | None, "about.passages")
+    if len(set(map(len, texts or ()))) > 1:
+        raise UnsupportedModel("about.passages has texts of different lengths; all must have the same length")
+    name = checked(about.get("name", "a run without a name"), str, "about.name")
+    data_name = checked(data.get("name", UNNAMED), str, "about.data.name")
+    return about | {"name": printable(name[:MAX_NAME]), "data": data | {"name": printable(data_name[:MAX_NAME])}}

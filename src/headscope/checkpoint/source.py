@@ -17,24 +17,20 @@ from headscope.annotations import check_value
 from headscope.checkpoint.pickles import PICKLE, ZIP, in_archive, not_data, safe_load
 from headscope.errors import UserError
 
-#: The description of model, tokenizer and run (see `format.card`), and the weights under our names.
+#: The description of model, tokenizer and run (see `format.card`), and the weights under Headscope's names.
 CardAndWeights = tuple[dict[str, Any], dict[str, Tensor]]
 UNNAMED = "an unknown text"  #: the name of the data, if the file has none
 SIZES = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")  #: our names for the model's sizes
-OUTER = (
-    "embedding",
-    "norm",
-    "head",
-    "position.vectors",
-)  #: those outside the blocks; only `Learned` has the last
-INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")  #: those in a block
+#: Our names for the modules outside the blocks (only `Learned` has the last one), and for the modules in a block.
+OUTER = ("embedding", "norm", "head", "position.vectors")
+INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")
 #: The end of the message for a file that is not a checkpoint.
 USABLE = "use a run's folder or one of its *.ckpt files, an export, or a checkpoint of nanoGPT or Part 4"
-MAX_ENTRIES = 1_000_000  #: number of values in all lists and mappings; a pickle can repeat one list in little space
+MAX_ENTRIES = 1_000_000  #: values in all lists and mappings of a file; a small pickle can repeat one list many times
 
 
 class UnsupportedModel(UserError):
-    """A model from another program that Headscope cannot represent. `load` puts the file's name before the message."""
+    """A model that Headscope cannot represent, or an invalid value. `load` puts the file's name before the message."""
 
 
 def checked(value: Any, kind: Any, at: str) -> Any:

@@ -14,9 +14,9 @@ from headscope.model.transformer import LanguageModel
 
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 MAX_POSITIONS = 1 << 17  #: largest allowed block_size
-MAX_TABLES = 1 << 25  #: largest number of numbers in tables of positions, for a file with fewer weights
-MAX_WINDOWS = 1 << 28  #: largest number of embedded numbers in all contexts of one text
-SPARE = 1 << 20  #: bytes by which weights that share memory may exceed twice that memory
+#: Maximum number of numbers in tables of positions, and in the windows of a text, unless the file has more weights.
+MAX_TABLES, MAX_WINDOWS = 1 << 25, 1 << 28
+SPARE = 1 << 20  #: weights that share memory may need twice its bytes, and this many more
 ADVICE = "save it again with torch.save(), with every weight as an ordinary tensor"
 
 
@@ -32,27 +32,21 @@ def plain_weights(found: Any) -> dict[str, Tensor]:
     for name, weight in found.items():
         if not isinstance(weight, Tensor):
             raise UnsupportedModel(f"the weight {name} is not a tensor")
-        check_plain(name, weight)
+        is_kind = {"meta": weight.is_meta, "quantized": weight.is_quantized, "nested": weight.is_nested}
+        is_kind["sparse"] = weight.layout is not torch.strided
+        if kind := next((kind for kind, applies in is_kind.items() if applies), None):
+            raise UnsupportedModel(f"the weight {name} is a {kind} tensor; {ADVICE}")
         if weight.dtype not in FLOATS:
             kind = str(weight.dtype).removeprefix("torch.")
             raise UnsupportedModel(f"the weight {name} has the type {kind}; save it as float32, float16 or bfloat16")
         size, memory = weight.numel() * weight.element_size(), weight.untyped_storage()
+        if size > memory.nbytes():
+            raise UnsupportedModel(f"the weight {name} repeats {memory.nbytes():,} stored bytes to {size:,}; {ADVICE}")
         needed += size
         stored[memory.data_ptr()] = memory.nbytes()
     if needed > 2 * sum(stored.values()) + SPARE:
         raise UnsupportedModel(f"the weights share memory: {sum(stored.values()):,} bytes for {needed:,}; {ADVICE}")
     return found
-
-
-def check_plain(name: str, weight: Tensor) -> None:
-    """Raises UnsupportedModel if a tensor does not store each of its numbers."""
-    is_kind = {"meta": weight.is_meta, "quantized": weight.is_quantized, "nested": weight.is_nested}
-    is_kind["sparse"] = weight.layout is not torch.strided
-    if kind := next((kind for kind, applies in is_kind.items() if applies), None):
-        raise UnsupportedModel(f"the weight {name} is a {kind} tensor; {ADVICE}")
-    size, stored = weight.numel() * weight.element_size(), weight.untyped_storage().nbytes()
-    if size > stored:
-        raise UnsupportedModel(f"the weight {name} repeats {stored:,} stored bytes to {size:,}; {ADVICE}")
 
 
 class WithoutParameters(TorchFunctionMode):

@@ -16,12 +16,12 @@ from headscope.sweep.jobs import Job
 def split_by_progress(
     jobs: Sequence[Job], earlier: Sequence[Job], folder: Path, adds_jobs: bool = False
 ) -> tuple[list[Job], list[Job]]:
-    """Returns all jobs, and those of them to run.
+    """Returns all jobs, and the jobs to run.
 
     A job is done if a search pruned it, or if it has completed and its overrides ask for no further steps. Jobs that
     failed or were killed run again. `earlier` are the jobs in the manifest: a job that is done keeps the overrides that
-    it was trained with. Raises `UserError` if an override has no effect, because every job is done or has failed, and
-    the sweep does not add jobs (`adds_jobs`).
+    it was trained with. If each job is done or has failed, and the sweep adds no jobs (`adds_jobs`), a new override
+    would have no effect, and `UserError` is raised.
     """
     trained = {job.name: job for job in earlier}
     left = [job for job in jobs if not _is_done(job, folder)]
@@ -37,7 +37,7 @@ def _is_done(job: Job, folder: Path) -> bool:
     status = job.run(folder).status()
     if status.state != "completed":
         return status.state == "pruned"
-    # A run that stopped early has done fewer steps than its config allows.
+    # A run that another limit ended, such as early stopping, has done fewer steps than its config allows.
     allowed = max(status.steps[0], _integer(job.run(folder).config().get(MAX_STEPS)))
     return _integer(job.values.get(MAX_STEPS)) <= allowed
 
@@ -51,7 +51,7 @@ def _integer(text: str | None) -> int:
 
 
 def _as_trained(job: Job, earlier: Job, folder: Path) -> Job:
-    """Returns a job that is done with the overrides that it was trained with, not those of this command."""
+    """Returns a finished job with the overrides that it was trained with, in place of those of this command."""
     config = earlier.run(folder).config()
     matching = [o for o in job.overrides if config.get(split(o)[0]) == split(o)[1]]
     return replace(job, overrides=tuple({split(o)[0]: o for o in [*earlier.overrides, *matching]}.values()))

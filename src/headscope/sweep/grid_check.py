@@ -14,9 +14,9 @@ from headscope.sweep import jobs as sweep_jobs
 
 
 def refuse_ignored(hydra: DictConfig) -> None:
-    """Raises `UserError` if a key would have no effect, or a wrong one, because a sweep names the folders of its jobs.
+    """Raises `UserError` for a typed key that names the folder of a run, because a sweep names the folders of its jobs.
 
-    `hydra` is Hydra's own node. A resumed sweep may repeat a key that an earlier version ignored.
+    `hydra` is Hydra's own node. A resumed sweep may repeat such a key, because earlier versions ignored it.
     """
     typed = {split(o)[0] for o in (*hydra.overrides.hydra, *hydra.overrides.task)}
     ignored = {"hydra.run.dir", "hydra.sweep.subdir", "paths.run_dir"} & typed
@@ -26,7 +26,7 @@ def refuse_ignored(hydra: DictConfig) -> None:
 
 
 def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoader) -> None:
-    """Composes each job, and builds the parts that need no data in another process, which then frees their memory.
+    """Composes each job and checks its config in another process, whose memory is freed when it ends.
 
     Prints the error of each job that cannot be built; raises `UserError` if no job can be built.
     """

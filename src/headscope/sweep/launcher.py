@@ -76,8 +76,8 @@ def launch(
 def tune_and_compare(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher) -> list[JobReturn]:
     """Runs one trial per combination and value of the tuned key, then each combination's best value with every seed.
 
-    The report does not count trials as samples, because a loss that was chosen as the lowest is biased
-    downwards. Raises the errors of `launch`, and `RunFailed` if no trial completed.
+    The report does not count trials as samples, because a loss that was chosen as the lowest is biased downwards.
+    Raises the errors of `launch`, and `RunFailed` if no trial completed with a plausible loss.
     """
     grid = combinations(sweeper.params, typed, sweeper.loader)
     trials, jobs = {}, []  # trials by (other overrides, value); jobs as (other overrides, value, all overrides)
@@ -93,9 +93,9 @@ def tune_and_compare(sweeper: "Tuned", typed: list[str], runner: Pool | Launcher
         jobs.append((rest, value, [*rest, value, seed]))
     sweeper.check([*trials.values()])
     ended = zip(trials, launch(sweeper.folder, [*trials.values()], runner, trial=True), strict=True)
-    losses = {key: done.return_value for key, done in ended if done.status == JobStatus.COMPLETED}
-    losses = {key: loss for key, loss in losses.items() if math.isfinite(loss)}
-    # Sorted by falling loss, so the last value of a combination, which the dict keeps, has the lowest loss.
+    completed = {key: done.return_value for key, done in ended if done.status == JobStatus.COMPLETED}
+    losses = {key: loss for key, loss in completed.items() if math.isfinite(loss)}
+    # `dict` keeps the last value of each combination, which has the lowest loss, because the losses fall.
     best = dict(sorted(losses, key=lambda key: losses[key], reverse=True))
     chosen = [job for rest, value, job in jobs if best.get(rest) == value]
     if not chosen:
@@ -146,7 +146,7 @@ def run_plan(plan: Plan, runner: Pool | Launcher, folder: Path, size: int | None
 
 
 def _run_batches(plan: Plan, display: JobDisplay, runner: Launcher, folder: Path, size: int | None) -> None:
-    """Runs the jobs of a plan with another launcher, which uses our folder names and cannot prune trials."""
+    """Runs the jobs of a plan with another launcher, in folders with our names. It cannot prune trials."""
     number = 0
     while batch := list(itertools.islice(iter(plan.next, None), size)):
         error = None

@@ -1,7 +1,7 @@
 """Runs jobs in separate processes, a fixed number at a time, shows their progress, and ends them with this process.
 
-We found no library that assigns GPUs to processes, lets them save a checkpoint before they stop, and ends unpromising
-ones early. One thread waits for each process, and the main thread polls all processes once per second.
+We found no library that assigns GPUs to processes, lets a process save a checkpoint before it stops, and ends
+unpromising jobs early. A separate thread waits for each process, and the main thread polls all jobs once per second.
 """
 
 import contextlib
@@ -97,7 +97,7 @@ class Running:
     """A job and its process."""
 
     job: Job
-    slot: int
+    slot: int  #: determines the GPUs of the job
     process: subprocess.Popen[bytes]
     terminated: float | None = None  #: the time when this process sent the signal to stop
 

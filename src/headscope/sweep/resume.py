@@ -18,9 +18,9 @@ from headscope.sweep.jobs import MANIFEST, Manifest
 def resume_overrides(folder: str, overrides: Sequence[str]) -> list[str] | None:
     """Returns the overrides that resume a run or a sweep in its folder; None if the run has completed.
 
-    They are the recorded and the new ones. The run records all of them for the next resume. Raises `UserError` if no
-    run was started in the folder, if it has completed and the overrides do not include trainer.max_steps, or if
-    `own_words` does.
+    They are the recorded overrides and the new ones; the run records all of them for the next resume. Raises
+    `UserError` if no run was started in the folder, if `own_words` refuses a recorded word, or if the run has completed
+    and the overrides do not change the limit that ended it.
     """
     if not folder:
         raise UserError("resume= is empty; use resume=DIR with the folder of a run")
@@ -50,8 +50,8 @@ def resume_overrides(folder: str, overrides: Sequence[str]) -> list[str] | None:
 def replace_overrides(before: Sequence[str], new: Sequence[str]) -> list[str]:
     """Returns the earlier overrides, except those that the new overrides replace, followed by the new overrides.
 
-    An override is replaced by one of the same key. `~key` also cancels `+key=value` and `+key.other=value`, and a new
-    option of a group cancels the earlier values of keys that the option does not have.
+    A new override replaces the earlier one of the same key. `~key` also removes `+key=value` and `+key.other=value`. A
+    new option of a group also removes the earlier values of keys that the option does not have.
     """
     keys, removed = [split(o)[0] for o in new], [split(o)[0] for o in new if o.startswith("~")]
     cancelled = [o for o in before if o.startswith("+") and is_below(split(o)[0], removed)]
@@ -71,7 +71,7 @@ def replace_overrides(before: Sequence[str], new: Sequence[str]) -> list[str]:
 
 
 def _problem(words: Sequence[str]) -> tuple[str, str] | None:
-    """Returns what Hydra cannot do with one of these overrides (override, delete or append), and its key."""
+    """Returns what Hydra fails to do with one of the overrides ("override", "delete" or "append"), and its key."""
     try:
         compose_with_hydra("train", list(map(_one_value, words)))
     except (HydraException, OmegaConfBaseException, ValueError) as e:

@@ -2,7 +2,7 @@
 
 Optuna (Akiba et al. 2019) is used through its ask-and-tell interface. Its state is not stored; a stopped search is
 rebuilt from the manifest and the folders of the jobs. A job is identified by its values. If Optuna chooses the same
-values again, no new run is trained; Optuna receives the known loss.
+values again, no new run is trained, and Optuna receives the known loss.
 """
 
 import itertools
@@ -36,7 +36,8 @@ MAX_REPEATS = 100  #: number of successive choices without a new combination aft
 def search(sweeper: "Search", typed: list[str], runner: Pool | Launcher) -> optuna.Study:
     """Runs a search, or continues a stopped search, and returns Optuna's study.
 
-    Overrides with several values or an interval form the search space; all other overrides apply to every trial.
+    The space consists of the overrides with several values or an interval; all others apply to every trial. Raises
+    UserError if the space or an option of the search is invalid, or if another process uses the folder.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for key, least in (("n_trials", 1), ("warmup_steps", 0), ("batch_size", 1)):
@@ -90,7 +91,7 @@ class SearchPlan(Plan):
         self._save()
 
     def _add_earlier(self, earlier: Sequence[Job]) -> None:
-        """Adds the jobs of a stopped or completed search. Optuna will supply unfinished jobs first, then new ones."""
+        """Adds the jobs of a stopped or completed search. Optuna supplies those that run again first, then new ones."""
         params = {job.name: self._params(job) for job in earlier}
         named = [self._job(name, values) for name, values in params.items()]
         jobs, left = split_by_progress(named, earlier, self.folder, adds_jobs=len(named) < self.total)
@@ -131,14 +132,14 @@ class SearchPlan(Plan):
     def next(self) -> Job | None:
         """Returns the next job, or None if all trials have started or if Optuna finds no new combination."""
         for _ in range(MAX_REPEATS):
-            is_waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            if not is_waiting and len(self.jobs) >= self.total:
+            waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            if not waiting and len(self.jobs) >= self.total:
                 return None
             trial = self.study.ask(self.space)
             values = self._values(trial.params)
             if values not in self.jobs or "job" in trial.user_attrs:
                 return self._start(trial, values)
-            # Optuna repeats combinations in a small space.
+            # Optuna has repeated a combination, as it does in a small space.
             self.study.tell(trial, **_result(self.jobs[values].run(self.folder).status()))
             combinations = itertools.product(*map(all_values, self.space.values()))
             if untried := next((c for c in combinations if tuple(map(str, c)) not in self.jobs), None):

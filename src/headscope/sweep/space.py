@@ -49,7 +49,7 @@ def distribution(override: Override) -> BaseDistribution:
 def corners(space: Space) -> list[tuple[Any, ...]]:
     """Returns the combinations of extreme values: all choices, and both ends of each range.
 
-    If there are too many combinations, returns just enough to contain each extreme value at least once.
+    If there are more than `MAX_CORNERS`, returns just enough of them to contain each extreme value at least once.
     """
     ends = [list(d.choices) if hasattr(d, "choices") else [d.low, d.high] for d in space.values()]
     if math.prod(map(len, ends)) <= MAX_CORNERS:
@@ -58,7 +58,7 @@ def corners(space: Space) -> list[tuple[Any, ...]]:
 
 
 def size(space: Space) -> float:
-    """Returns the number of combinations in a space; infinity if `all_values` of a key are unknown."""
+    """Returns the number of combinations in a space; infinity if `all_values` cannot list the values of a key."""
     return math.prod(len(all_values(d)) or math.inf for d in space.values())
 
 
