@@ -233,14 +233,11 @@ def test_odd_text_is_kept_as_it_is(tmp_path, content, text):
     assert source.load(8).tokens == len(text)
 
 
-@pytest.mark.parametrize(
-    ("content", "advice"),
-    [(b"a\0b\0" * 50, "iconv -f utf-16le"), (b"\0a\0b" * 50, "iconv -f utf-16be"), (b"abc\0" * 50, "is not text")],
-)
-def test_text_with_nul_is_not_kept(tmp_path, content, advice):
+@pytest.mark.parametrize("content", [b"a\0b\0" * 50, b"\0a\0b" * 50, b"abc\0" * 50])
+def test_text_with_nul_is_not_kept(tmp_path, content):
     """Text has no NUL, so these bytes are UTF-16 without a byte-order mark, or binary data."""
     (tmp_path / "a.txt").write_bytes(content)
-    with pytest.raises(UserError, match=advice):
+    with pytest.raises(UserError, match="is not text: it has NUL characters; use a text file, or save it as UTF-8"):
         TextFiles(str(tmp_path / "a.txt")).load(8)
 
 

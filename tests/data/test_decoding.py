@@ -45,13 +45,10 @@ def test_a_byte_order_mark_is_believed(codec):
 
 @pytest.mark.parametrize("codec", ["utf-16-be", "utf-16-le", "utf-32-be", "utf-32-le"])
 @pytest.mark.parametrize("text", [ENGLISH, RUSSIAN, "ab"], ids=["English", "Russian", "two letters"])
-def test_without_a_mark_the_advice_converts_the_file(codec, text):
-    content = text.encode(codec)
-    with pytest.raises(UserError, match="without a byte-order mark; convert it: iconv -f utf-") as error:
-        read(content)
+def test_without_a_mark_a_file_is_not_text(codec, text):
+    with pytest.raises(NotText, match="a file is not text: ") as error:
+        read(text.encode(codec))
     assert "latin1" not in str(error.value)
-    (advised,) = (word for word in str(error.value).split() if word.startswith("utf-") and word != "utf-8")
-    assert content.decode(advised) == text
 
 
 @pytest.mark.parametrize("text", ["naïve café, déjà vu\n" * 20, "é", "a" * 500 + "ÿþ"], ids=["French", "letter", "end"])
@@ -93,7 +90,7 @@ def test_what_is_not_text_is_not_to_be_converted(kind, content):
         read(content)
     assert "iconv" not in str(error.value)
     assert "latin1" not in str(error.value)
-    if kind in ("PNG", "ZIP", "gzip", "bzip2", "xz", "PDF"):
+    if kind in ("ZIP", "PDF"):
         assert f" {kind} " in str(error.value)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from headscope.checkpoint import hf_layout, hf_tokenizer
 from headscope.checkpoint.format import describe
-from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source, UnsupportedModel
+from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
@@ -77,8 +77,6 @@ def read(source: Source) -> CardAndWeights:
     model, weights = hf_layout.read(config, load_file(folder / WEIGHTS))
     end = config.get("eos_token_id")
     tokenizer = hf_tokenizer.read(saved_tokenizer, end if isinstance(end, int) else None)
-    if model["vocab_size"] != len(tokenizer):
-        raise UnsupportedModel(f"the model has {model['vocab_size']} tokens, but the tokenizer has {len(tokenizer)}")
     return {"model": model, "tokenizer": describe(tokenizer), "about": about}, weights
 
 

@@ -11,7 +11,6 @@ from headscope.checkpoint import format as own_format
 from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
 from headscope.checkpoint.source import (
     UNNAMED,
-    USABLE,
     CardAndWeights,
     Source,
     UnsupportedModel,
@@ -77,17 +76,11 @@ def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
         raise
     except Exception as e:
         raise UserError(f"{path} is damaged or from another version ({type(e).__name__}); use another file") from e
-    raise UserError(f"{path} {_unrecognised(path)}")
-
-
-def _unrecognised(path: Path) -> str:
-    """Returns the reason why no format recognises a file or folder, and what to do."""
-    if not path.is_dir():
-        return f"is not a checkpoint that Headscope reads; {USABLE}"
-    last = next((file for file in (path / "checkpoints" / LAST, path / LAST) if file.is_file()), None)
-    if last:
-        return f"has no best.ckpt, because its run did not reach a validation; use {last}"
-    return f"is a folder without checkpoints/best.ckpt; {USABLE}"
+    if last := next((file for file in (path / "checkpoints" / LAST, path / LAST) if file.is_file()), None):
+        raise UserError(f"{path} has no best.ckpt, because its run did not reach a validation; use {last}")
+    kind = "a folder without checkpoints/best.ckpt" if path.is_dir() else "not a checkpoint that Headscope reads"
+    usable = "use a run's folder or one of its *.ckpt files, an export, or a checkpoint of nanoGPT or Part 4"
+    raise UserError(f"{path} is {kind}; {usable}")
 
 
 def _build(card: dict[str, Any], weights: dict[str, Any]) -> Loaded:
@@ -96,8 +89,8 @@ def _build(card: dict[str, Any], weights: dict[str, Any]) -> Loaded:
         limit_entries(value, part)
     tokenizer = own_format.constructor(card["tokenizer"], Tokenizer, "tokenizer")()
     build = own_format.constructor(card["model"], LanguageModel, "model")
-    if build.keywords["vocab_size"] != len(tokenizer):
-        raise ValueError("vocabulary")
+    if (tokens := build.keywords["vocab_size"]) != len(tokenizer):
+        raise UnsupportedModel(f"the model has {tokens} tokens, but the tokenizer has {len(tokenizer)}")
     check_shapes(build, weights)
     about = _checked_about(card.get("about", {}), len(tokenizer))
     model = build()

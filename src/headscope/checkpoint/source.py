@@ -24,8 +24,6 @@ SIZES = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")  #: our n
 #: Our names for the modules outside the blocks (only `Learned` has the last one), and for the modules in a block.
 OUTER = ("embedding", "norm", "head", "position.vectors")
 INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")
-#: The end of the message for a file that is not a checkpoint.
-USABLE = "use a run's folder or one of its *.ckpt files, an export, or a checkpoint of nanoGPT or Part 4"
 MAX_ENTRIES = 1_000_000  #: values in all lists and mappings of a file; a small pickle can repeat one list many times
 
 
@@ -62,9 +60,10 @@ class Source:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """The dictionary in a file of `torch.save` or safetensors, with tensors on the CPU; empty for a folder.
+        """The dictionary in a file of `torch.save` or safetensors, with tensors on the CPU.
 
-        Raises UserError if the file is damaged, or if loading it would execute code.
+        Empty for a folder and for any other file. Raises UserError if the file is damaged, or if loading it would
+        execute code.
         """
         if self.path.is_dir():
             return {}
@@ -74,7 +73,7 @@ class Source:
             if start[8:] == b"{" and struct.unpack("<Q", start[:8])[0] < self.path.stat().st_size:
                 return self._safetensors()
             if not start.startswith((ZIP, PICKLE)):
-                raise UserError(f"{self.path} is not a checkpoint that Headscope reads; {USABLE}")
+                return {}
             if start.startswith(ZIP):
                 size, start = in_archive(self.path)
                 if size > self.path.stat().st_size:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     TokenizerName = str
 else:
     TokenizerName = Literal[tuple(TOKENIZERS)]  #: a config accepts the registered names only
-#: `last`: the last tenth of the text is for validation; `interleaved`: the last tenth of each of many sections is.
+#: The text for validation: with `last`, the last tenth of the text; with `interleaved`, the last tenth of each section.
 Split = Literal["last", "interleaved"]
 VocabSize = Annotated[int, Ge(256), Le(65536)]  #: maximum vocabulary size; only the byte-pair tokenizer uses it
 SECTIONS = 100  #: maximum number of sections of an interleaved split

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
 
 from headscope.data.corpus import Corpus, Source
 from headscope.data.tokenizers import Tokenizer
@@ -58,3 +58,10 @@ class CorpusData(LightningDataModule):
         assert trainer is not None
         size = max(4096 // self.block_size, self.batch_size)  # larger batches fit, because no gradients are computed
         return ValBatches(self.corpus.val, size, trainer.global_rank, trainer.world_size)
+
+
+def corpus(trainer: Trainer) -> Corpus:
+    """Returns the corpus of a run."""
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    assert isinstance(data, CorpusData)
+    return data.corpus

@@ -4,7 +4,6 @@ Other files raise an error with advice that depends on their content, such as a 
 """
 
 import codecs
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -20,26 +19,10 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
     codecs.BOM_UTF8: "utf-8-sig",
 }
-#: First bytes of files that are often mistaken for text, or are often in the same folder as text.
-BINARY = {
-    b"\x89PNG": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"GIF87a": "a GIF image",
-    b"GIF89a": "a GIF image",
-    b"%PDF-": "a PDF document",
-    b"PK\x03\x04": "a ZIP archive (as are docx, odt and epub files)",
-    b"PK\x05\x06": "an empty ZIP archive",
-    b"\xd0\xcf\x11\xe0": "an old Office document",
-    b"\x1f\x8b": "gzip data",
-    b"BZh91AY&SY": "bzip2 data",
-    b"\xfd7zXZ": "xz data",
-    b"\x28\xb5\x2f\xfd": "zstd data",
-    b"7z\xbc\xaf": "a 7z archive",
-}
+#: First bytes of documents that contain text but are not text files.
+BINARY = {b"%PDF-": "a PDF document", b"PK\x03\x04": "a ZIP archive (as are docx, odt and epub files)"}
 #: Control characters that do not occur in text: all but tab, line ends, page breaks, escape and DOS end-of-file.
 CONTROL = bytes({*range(0x20), 0x7F} - {0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x1A, 0x1B})
-#: Codecs that are tried if a file has no mark. The names are the same in iconv.
-UNMARKED = ("utf-32le", "utf-32be", "utf-16le", "utf-16be")
 
 
 class NotText(UserError):
@@ -61,7 +44,7 @@ def decode_stream(stream: BinaryIO, name: str) -> Iterator[str]:
         except UnicodeDecodeError as e:
             raise _decoding_error(e.object, codec, name, offset + len(content) - len(e.object) + e.start) from e
         if "\0" in text:
-            raise NotText(f"{name} is not text: it has NUL characters; use a text file")
+            raise NotText(f"{name} is not text: it has NUL characters; use a text file, or save it as UTF-8")
         yield text
         if not content:
             return
@@ -84,34 +67,14 @@ def file_pieces(path: Path) -> Iterator[str]:
 
 
 def codec_of(start: bytes, name: str) -> str:
-    """Returns the codec of a text from its first bytes; raises `UserError` for binary data or a missing mark."""
+    """Returns the codec of a text from its first bytes; raises `NotText` for a document that is not a text file."""
     for mark, codec in MARKS.items():
         if start.startswith(mark):
             return codec
     for magic, kind in BINARY.items():
         if start.startswith(magic):
             raise NotText(f"{name} is not text: it is {kind}; use a text file")
-    if 0 in start and (codec := codec_without_mark(start[:4096])):
-        convert = f"convert it: iconv -f {codec} -t utf-8"
-        raise UserError(f"{name} is {codec.upper()} text without a byte-order mark; {convert}")
     return "utf-8"
-
-
-def codec_without_mark(start: bytes) -> str:
-    """Returns the UTF-16 or UTF-32 codec that clearly decodes these bytes to plain text, or an empty string.
-
-    Plain text has no control characters, and at least seven of eight characters are below U+2E80, where the East Asian
-    characters begin. The wrong codec turns pairs of ASCII bytes into East Asian characters.
-    """
-    for codec in UNMARKED:
-        try:
-            text = codecs.getincrementaldecoder(codec)().decode(start)
-        except UnicodeDecodeError:
-            continue
-        strange = any(unicodedata.category(c) in ("Cc", "Cn", "Co") and c not in "\t\n\v\f\r" for c in text)
-        if text and not strange and sum(c < "\u2e80" for c in text) >= len(text) * 7 / 8:
-            return codec
-    return ""
 
 
 def _decoding_error(content: bytes, codec: str, name: str, offset: int) -> UserError:

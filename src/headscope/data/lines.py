@@ -53,7 +53,8 @@ class Lines(Source):
         parts += [f"{count(blank, 'blank line')} left out"] * bool(blank) + [note] * bool(note)
         log.info(f"{self.name}: {'; '.join(parts)}")
         sha256 = hashlib.sha256(text.encode()).hexdigest()
-        return LinesCorpus(self.name, sha256, len(ids) - 1, tokenizer, train, val, 1.0, note)  # not the first newline
+        tokens = len(ids) - 1  # the first newline is never a target
+        return LinesCorpus(self.name, sha256, tokens, tokenizer, train, val, 1.0, note)
 
     def _check(self, all_lines: list[str], lines: list[str], block_size: int) -> None:
         if len(lines) < 2:

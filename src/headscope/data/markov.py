@@ -28,7 +28,10 @@ class Markov(Generated):
         return window[:, :-1], window[:, 1:]
 
     def optimum(self, x: Tokens, y: Tokens) -> float:
-        """Returns the loss of the Bayes predictor (n_ij + 1) / (n_i + V): i was followed n_i times, n_ij times by j."""
+        """Returns the loss of the Bayes predictor, (n_ij + 1) / (n_i + V) for state j after state i.
+
+        So far in the window, n_i states have come after state i, and n_ij of them were j.
+        """
         n = np.arange(len(x))
         followed = np.ones((len(x), self.vocab_size, self.vocab_size))
         nats = 0.0

@@ -23,7 +23,7 @@ class Toy(Source):
     Args:
         sentences: the sentences; None means the example.
         path: a file with one sentence per line, instead of the list.
-        vocabulary: extra words, which need not occur in a sentence; None: `dogs` for the example, else none.
+        vocabulary: extra words, which need not occur in a sentence. None means `dogs` for the example, else no words.
     """
 
     name = "toy"

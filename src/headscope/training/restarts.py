@@ -47,9 +47,10 @@ def _is_restarted(folder: Path, first: bool) -> bool:
 
 
 def own_folder(wanted: Path) -> Path | None:
-    """Returns the folder next to `wanted` of the run that the same torchrun started; None if there is none.
+    """Returns the folder of the run that the same torchrun has already started; None if there is none.
 
-    The names of new folders contain the time, so a restarted process would otherwise choose another folder.
+    Looks for it where new folders such as `wanted` are. Their names contain the time, so a restarted process would
+    otherwise choose another folder.
     """
     mine = launcher().get("torchrun")
     if not mine or not _counted("TORCHELASTIC_RESTART_COUNT"):

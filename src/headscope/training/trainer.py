@@ -117,7 +117,7 @@ def ended_by(trainer: Trainer, options: TrainerOptions, callbacks: Mapping[str, 
 def convert_errors() -> Iterator[None]:
     """Raises a one-line `UserError` where Lightning refuses the options or needs a package that is not installed.
 
-    Also raises KeyboardInterrupt again, which Lightning turns into exit code 1.
+    Also raises the KeyboardInterrupt that Lightning has replaced by SystemExit.
     """
     try:
         yield
@@ -159,7 +159,10 @@ def _check_slurm(devices: int, nodes: int) -> None:
 
 
 def _refuse_leftover_ranks(wanted: int, nodes: int) -> None:
-    """Raises UserError if the environment has a rank although neither a launcher nor Lightning started this process."""
+    """Raises UserError if the environment has a rank although neither a launcher nor Lightning started this process.
+
+    Otherwise removes the variables of an earlier launcher from the environment of a single process.
+    """
     if nodes > 1 and not {"NODE_RANK", "MASTER_ADDR"} <= os.environ.keys():  # Lightning's way to start nodes by hand
         raise UserError(f"trainer.num_nodes={nodes}, but no launcher has started this process; use torchrun or srun")
     by_lightning = _number("LOCAL_RANK", 0) > 0 and _number("WORLD_SIZE", 1) == wanted and "RANK" not in os.environ

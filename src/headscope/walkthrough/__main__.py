@@ -59,8 +59,7 @@ def main() -> None:
         _write_all(console, Path(given.out))
     else:
         for walk in WALKS.values():
-            line = f"{walk.name:<12} {walk.summary} · --set {' '.join(walk.defaults)}"
-            console.print(line, soft_wrap=True, markup=False)
+            console.print(f"{walk.name:<12} {walk.summary} · --set {' '.join(walk.defaults)}", soft_wrap=True)
 
 
 def _run(console: Console, given: argparse.Namespace) -> None:
@@ -84,7 +83,7 @@ def _run(console: Console, given: argparse.Namespace) -> None:
     pages = _write(Path(given.out), {walk: result}) if given.out else []
     _show(console, walk.name if seed is None else f"{walk.name}  seed {seed}", result)
     for written in pages:
-        console.print(f"\nthe page and its pictures: {written}", soft_wrap=True, markup=False)
+        console.print(f"\nthe page and its pictures: {written}", soft_wrap=True)
 
 
 def _write_all(console: Console, folder: Path) -> None:
@@ -94,9 +93,9 @@ def _write_all(console: Console, folder: Path) -> None:
         try:
             results[walk] = walk.try_changes(walk.run(walk.seed))
         except UserError as e:
-            console.print(f"the walk through your own model was skipped: {e}", soft_wrap=True, markup=False)
+            console.print(f"the walk through your own model was skipped: {e}", soft_wrap=True)
     for written in _write(folder, results):
-        console.print(str(written), soft_wrap=True, markup=False)
+        console.print(str(written), soft_wrap=True)
 
 
 def _write(folder: Path, results: Mapping[Walk, WalkResult]) -> list[Path]:

@@ -95,9 +95,8 @@ def compute(
         raise UserError(f"no run in {RUNS}/ has a checkpoint; {hint}")
     with newest_in_errors(None if checkpoint else path):
         request, ids, reports = _open(path, prompt, path.stat().st_mtime if path.is_file() else 0.0)
+        at = layer, index = _find_head(request.transformer(), ids, head)
     model, about, text = request.transformer(), request.about, [label(request.tokenizer.show(i)) for i in ids.tolist()]
-    with newest_in_errors(None if checkpoint else path):
-        at = layer, index = _find_head(model, ids, head)
     next_head = divmod((layer * model.n_heads + index + 1) % (model.n_layers * model.n_heads), model.n_heads)
     set_head = "head=L{}H{}".format(*next_head) if next_head != at else ""
     run, data = about.get("name", path.stem), about.get("data", {}).get("name", "an unnamed text")

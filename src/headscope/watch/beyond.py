@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from annotated_types import Ge
 from lightning import Trainer
 
+from headscope.data.datamodule import corpus
 from headscope.data.windows import TextWindows
 from headscope.errors import UserError
 from headscope.heads.capture import evaluating
@@ -16,7 +17,6 @@ from headscope.run.folder import RunFolder
 from headscope.run.recorder import SummaryCallback, recorders
 from headscope.training.by_position import non_overlapping_losses, sliding_losses
 from headscope.training.module import LanguageModule
-from headscope.watch.corpus import corpus
 
 log = logging.getLogger(__name__)
 

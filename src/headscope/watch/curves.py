@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from lightning import Trainer
 
+from headscope.data.datamodule import corpus
 from headscope.run.history import History
 from headscope.run.recorder import recorders
 from headscope.training.module import Callback, LanguageModule
-from headscope.watch.corpus import corpus
 
 try:
     import resource

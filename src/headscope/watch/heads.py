@@ -12,6 +12,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
+from headscope.data.datamodule import corpus
 from headscope.files import write_atomically
 from headscope.heads import ActivationCache, film, look, table
 from headscope.heads.flow import views_from_maps
@@ -25,7 +26,6 @@ from headscope.run.recorder import SummaryCallback, recorders
 from headscope.show.attention import head_pictures, layer_pictures
 from headscope.show.heads import score_pictures
 from headscope.training.module import Callback, LanguageModule
-from headscope.watch.corpus import corpus
 
 PICTURES = 10  #: maximum per tag, because TensorBoard keeps only 10
 

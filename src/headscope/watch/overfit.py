@@ -19,12 +19,14 @@ from headscope.training.module import LanguageModule, token_loss
 
 log = logging.getLogger(__name__)
 
-NEAR = 0.05  #: part of the distance from the loss of a uniform guess to the lowest possible loss that may remain
+#: The batch is memorised if the loss has come so close to the lowest possible loss that at most this part of the
+#: distance from the loss of a uniform guess remains.
+NEAR = 0.05
 LISTED = 3  #: names of weights in a message
 
 
 class Overfit(SummaryCallback):
-    """Says at the end of the run whether the model has memorised the batch on which every step trains.
+    """Logs at the end of the run whether the model has memorised the batch on which every step trains.
 
     The loss is measured without dropout. The lowest possible loss is above 0 if a context in the batch has several
     continuations.

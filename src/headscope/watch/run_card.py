@@ -7,11 +7,11 @@ from typing import Any
 from lightning import Trainer
 
 from headscope.config.overrides import flat
+from headscope.data.datamodule import corpus
 from headscope.render.labels import label
 from headscope.run.checkpoints import Checkpoints
 from headscope.run.recorder import recorders
 from headscope.training.module import Callback, LanguageModule
-from headscope.watch.corpus import corpus
 
 #: Config keys that are columns of the dashboards' tables for every run.
 COLUMNS = (

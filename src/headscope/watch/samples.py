@@ -6,11 +6,11 @@ import torch
 from annotated_types import Ge, Le
 from lightning import Trainer
 
+from headscope.data.datamodule import corpus
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import opening, write_texts
 from headscope.run.recorder import recorders
 from headscope.training.module import Callback, LanguageModule
-from headscope.watch.corpus import corpus
 
 
 class Samples(Callback):

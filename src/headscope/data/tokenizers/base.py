@@ -49,7 +49,7 @@ class Tokenizer:
 
     @classmethod
     def of(cls, pieces: Iterable[str], vocab_size: int) -> Self:
-        """Builds a tokenizer for a text in pieces that no token crosses; the cuts do not affect the vocabulary.
+        """Builds a tokenizer for a text, which comes in pieces that begin and end between two tokens.
 
         `vocab_size` is the maximum vocabulary size, for classes that choose their tokens.
         """
@@ -139,9 +139,9 @@ def count(n: int, unit: str) -> str:
 
 
 def between_tokens(chunks: Iterable[str]) -> Iterator[str]:
-    """Yields the same text in pieces that no token crosses: a piece ends after a newline or before spaces.
+    """Yields the same text in pieces that begin and end between two tokens: after a newline, or before spaces.
 
-    Only a chunk without newlines and spaces is cut elsewhere. Consecutive spaces are never separated, because they may
+    Only a piece without newlines and spaces may end elsewhere. Consecutive spaces are never separated, because they may
     be one byte-pair token.
     """
     rest = ""
