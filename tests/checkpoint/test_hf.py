@@ -379,7 +379,7 @@ def dead_norm():
         (model_of(Sinusoidal), "no counterpart to Sinusoidal; train with position=rope or position=learned"),
         (model_of(ALiBi), "no counterpart to ALiBi"),
         (model_of(Position), "no counterpart to Position"),
-        (model_of(Rotary, SwiGLU), "no counterpart to SwiGLU in a GPT-NeoX; train with feedforward=gelu"),
+        (model_of(Rotary, SwiGLU), "no counterpart to SwiGLU; train with feedforward=gelu"),
         (model_of(Learned, GELU, Unit), "no counterpart to Unit; train with qk_norm=none"),
         (FixedContextMLP(11, 3, 4, 16, 12), "no counterpart to FixedContextMLP"),
         (dead_norm(), "cannot be folded into the norm before it: a weight of that norm is zero"),

@@ -1,6 +1,6 @@
 """Model classes of the `transformers` library that compute the same as `TransformerLM`, one `Family` each.
 
-A family lists transformers' names for our sizes and modules, in the order of `source.SIZES`, `OUTER` and `INNER`.
+A family has transformers' names for our modules, and for our sizes in the order of `source.SIZES`.
 """
 
 import inspect
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from headscope.checkpoint.source import SIZES, UnsupportedModel, checked
+from headscope.checkpoint.source import SIZES, Names, UnsupportedModel, checked
 from headscope.errors import UserError
 from headscope.model.feedforward import GELU, FeedForward, SquaredReLU
 from headscope.model.position import Learned, Position, Rotary
@@ -22,7 +22,7 @@ ROPE = {"partial_rotary_factor": 1.0, "rope_type": "default"}  #: required optio
 
 
 @dataclass(frozen=True)
-class Family:
+class Family(Names):
     """A model class of transformers, and the options with which it computes the same as `TransformerLM`."""
 
     model_type: str  #: its name in config.json
@@ -30,15 +30,12 @@ class Family:
     architecture: str  #: name of the Python class
     position: type[Position]
     sizes: tuple[str, ...]  #: names of the options for SIZES
-    outer: tuple[str, ...]  #: names of the modules for OUTER
-    blocks: str  #: prefix of a block's modules, before the number of the block
-    inner: tuple[str, ...]  #: names of the modules for INNER
     dropout: tuple[str, ...]  #: names of the options for our dropout; only the first is read
     attention_dropout: str  #: name of the option for dropout of attention weights, which our models lack
     activation: str  #: name of the option for the activation of the feed-forward network
     width: str  #: name of the option for the width of the feed-forward network
     required: Mapping[str, Any]  #: options that must have these values
-    defaults: Mapping[str, Any]  #: transformers' defaults, if config.json omits an option; others default to `required`
+    defaults: Mapping[str, Any]  #: values of options that config.json omits; the defaults of others are in `required`
     rope_options: Mapping[str, str] = field(default_factory=dict)  #: older name of each option in `rope_parameters`
     qk_norm: type[QKNorm] = QKNorm
     transposed: bool = False  #: whether matrices are (in, out), the transpose of those in PyTorch's linear layers
@@ -112,18 +109,16 @@ def family_of(model: LanguageModel) -> Family:
     advice = "use --format safetensors, which can hold every model"
     if not isinstance(model, TransformerLM):
         raise UserError(f"transformers has no counterpart to {type(model).__name__}; {advice}")
-    same_position = [family for family in FAMILIES.values() if family.position is type(model.position)]
-    family = next((family for family in same_position if family.qk_norm is type(model.qk_norm)), None)
-    if family is None:
-        part = model.qk_norm if same_position else model.position
-        option = "qk_norm=none" if same_position else "position=rope or position=learned"
-        raise UserError(f"transformers has no counterpart to {type(part).__name__}; train with {option}, or {advice}")
-    if type(model.feedforward) not in ACTIVATIONS.values():
-        raise UserError(
-            f"transformers has no counterpart to {type(model.feedforward).__name__} in a {family.name}; train with"
-            f" feedforward=gelu or feedforward=relu2, or {advice}"
-        )
-    return family
+    families = [family for family in FAMILIES.values() if family.position is type(model.position)]
+    for part, possible, option in (
+        (model.position, [family.position for family in families], "position=rope or position=learned"),
+        (model.qk_norm, [family.qk_norm for family in families], "qk_norm=none"),
+        (model.feedforward, ACTIVATIONS.values(), "feedforward=gelu or feedforward=relu2"),
+    ):
+        if type(part) not in possible:
+            name = type(part).__name__
+            raise UserError(f"transformers has no counterpart to {name}; train with {option}, or {advice}")
+    return next(family for family in families if family.qk_norm is type(model.qk_norm))
 
 
 def options_of(family: Family, config: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from headscope.checkpoint.hf_families import ACTIVATIONS, FAMILIES, ROPE, Family, family_of, options_of, sizes_of
-from headscope.checkpoint.source import SIZES, UnsupportedModel, module_names, rename
+from headscope.checkpoint.source import OURS, SIZES, UnsupportedModel, rename
 from headscope.checkpoint.weights import plain_weights
 from headscope.errors import UserError
 from headscope.model.qk_norm import QKNorm
@@ -49,7 +49,7 @@ def write(model: LanguageModel) -> tuple[dict[str, Any], dict[str, Tensor]]:
     for name in [name for name in state if name.startswith("blocks.") and name.endswith(".weight")]:
         state.setdefault(f"{name.removesuffix('weight')}bias", torch.zeros(len(state[name])))
     state = {name: _rearrange(family, name, weight, model.n_heads) for name, weight in state.items()}
-    weights = rename(state, module_names(family.outer, family.blocks, family.inner, model.n_layers))
+    weights = rename(state, OURS, family)
     if family.qk_norm is not QKNorm:
         width = model.d_model // model.n_heads
         for norm in [f"{family.blocks}{i}.self_attn.{x}_layernorm" for i in range(model.n_layers) for x in "qk"]:
@@ -123,7 +123,7 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, 
         differences.append(f"{family.width}={repr(options[family.width])}, not {width}")
     if differences:
         raise UnsupportedModel(f"Headscope has no such model: the config has {'; '.join(differences)}")
-    ours = rename_weights(family, weights, sizes)
+    ours = rename_weights(family, weights, sizes["n_heads"])
     if options.get("tie_word_embeddings") and "head.weight" not in ours:
         ours["head.weight"] = ours["embedding.weight"].clone()
     fold_attention_biases(ours)
@@ -141,13 +141,13 @@ def read(config: dict[str, Any], weights: dict[str, Tensor]) -> tuple[dict[str, 
     return description, ours
 
 
-def rename_weights(family: Family, weights: dict[str, Tensor], sizes: dict[str, Any]) -> dict[str, Tensor]:
+def rename_weights(family: Family, weights: dict[str, Tensor], n_heads: int) -> dict[str, Tensor]:
     """Returns a family's weights under our names and in our arrangement, still with the attention biases."""
-    modules = module_names(family.outer, family.blocks, family.inner, min(sizes["n_layers"], len(weights)))
-    ours_of = {theirs: ours for ours, theirs in modules.items()} | {"lm_head": "head"}  # name in newer versions
     weights = plain_weights({name: weight for name, weight in weights.items() if not BUFFERS.fullmatch(name)})
-    ours = rename({name: weight.float() for name, weight in weights.items()}, ours_of)
-    ours = {name: _rearrange_back(family, name, weight, sizes["n_heads"]) for name, weight in ours.items()}
+    head = family.outer[2]
+    theirs = {re.sub(r"^lm_head\b", head, name): weight.float() for name, weight in weights.items()}  # newer versions
+    ours = rename(theirs, family, OURS)
+    ours = {name: _rearrange_back(family, name, weight, n_heads) for name, weight in ours.items()}
     if family.qk_norm is not QKNorm:
         _remove(ours, r".*\.[qk]_layernorm\.weight", 1)
         _remove(ours, r".*\.[qk]_layernorm\.bias", 0)

@@ -16,7 +16,7 @@ import torch
 
 from headscope.checkpoint.hf_families import GPT2, sizes_of
 from headscope.checkpoint.hf_layout import fold_attention_biases, rename_weights
-from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source, UnsupportedModel, limit_entries
+from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source, UnsupportedModel
 from headscope.data.decoding import read_text
 
 #: GPT-2 with PyTorch's linear layers, whose matrices are (out, in).
@@ -38,12 +38,11 @@ def read(source: Source) -> CardAndWeights:
     """Returns the card and the weights; see `reading.FORMATS`."""
     saved = source.content
     options, config = saved["model_args"], saved.get("config")
-    for name in ("model_args", "config"):
-        limit_entries(saved.get(name), name)
     sizes = sizes_of(NANOGPT, options)
-    dataset = str(config.get("dataset", "")) if isinstance(config, dict) else ""
+    dataset = config.get("dataset") if isinstance(config, dict) else None
+    dataset = dataset if isinstance(dataset, str) else ""
     weights = {name.removeprefix(COMPILED): weight for name, weight in saved["model"].items()}
-    ours = rename_weights(NANOGPT, weights, sizes)
+    ours = rename_weights(NANOGPT, weights, sizes["n_heads"])
     for name in [name for name in ours if name.endswith(".weight")]:  # nanoGPT's bias=False omits these biases
         module = name.removesuffix(".weight")
         if module.rpartition(".")[2] in ("norm1", "norm2", "norm", "up", "down"):

@@ -7,16 +7,18 @@ import io
 
 import torch
 
-from headscope.checkpoint.source import SIZES, UNNAMED, CardAndWeights, Source, checked, module_names, rename
+from headscope.checkpoint.source import OURS, SIZES, UNNAMED, CardAndWeights, Names, Source, rename
 from headscope.checkpoint.weights import plain_weights
 from headscope.data.tokenizers import CharTokenizer, Tokenizer, WordTokenizer
 from headscope.errors import UserError
 from headscope.model.position import Sinusoidal
 from headscope.model.transformer import TransformerLM
 
-#: Part 4's names for our modules; see `module_names`.
-OUTER = ("token_emb", "ln_final", "output")
-INNER = ("ln1", "attention.W_qkv", "attention.W_out", "ln2", "ffn.0", "ffn.2")
+PART4 = Names(
+    ("token_emb", "ln_final", "output"),
+    "blocks.",
+    ("ln1", "attention.W_qkv", "attention.W_out", "ln2", "ffn.0", "ffn.2"),
+)
 TABLE = "pos_enc.pe"  #: Part 4's table of positions, a buffer (1, T, C)
 KIND = "tokenizer"  #: our key for the tokenizer's class, which Part 4 ignores; files that Part 4 wrote do not have it
 
@@ -30,7 +32,7 @@ def write(model: TransformerLM, tokenizer: Tokenizer, final_loss: float | None) 
         )
     if not isinstance(tokenizer, CharTokenizer | WordTokenizer):
         raise UserError("Part 4 has characters or words as tokens, not byte pairs; use --format safetensors")
-    weights = rename(model.state_dict(), module_names(OUTER, "blocks.", INNER, model.n_layers))
+    weights = rename(model.state_dict(), OURS, PART4)
     saved = {
         "model_state_dict": weights | {TABLE: model.position.sines[None].clone()},
         "model_config": {name: getattr(model, name) for name in SIZES},
@@ -61,6 +63,4 @@ def read(source: Source) -> CardAndWeights:
         "about": {"name": "part4", "data": {"name": UNNAMED}},
     }
     weights = {name: weight for name, weight in plain_weights(saved["model_state_dict"]).items() if name != TABLE}
-    n_layers = checked(saved["model_config"]["n_layers"], int, "n_layers")
-    modules = module_names(OUTER, "blocks.", INNER, min(n_layers, len(weights)))
-    return card, rename(weights, {theirs: ours for ours, theirs in modules.items()})
+    return card, rename(weights, PART4, OURS)

@@ -14,9 +14,9 @@ import torch
 from torch import _weights_only_unpickler as unpickler
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"  #: the first bytes of a file of `torch.save`, by default and in its older format
-PROTOCOL = 2  #: of `torch.save`, and the only one that `torch.load` reads without executing code
+PROTOCOL = 2  #: pickle protocol of `torch.save`; `torch.load` may not read a newer one without executing code
 KINDS = ("tensor_v2", "parameter", "sparse_tensor", "qtensor", "nested_tensor", "meta_tensor_no_storage")  #: of tensors
-MAX_BYTES = 64  #: of a number, and the largest number of dimensions
+MAX_LENGTH = 64  #: largest number of bytes of a number, and of dimensions of a tensor
 _LOCK = threading.Lock()  # for the patch of torch's unpickler
 RESAVE = "open the file in the program that wrote it, and save it again with torch.save(content, path)"
 
@@ -40,14 +40,14 @@ def _number(kind: _Type, content: bytes) -> bool | int | float:
 
 def _text(text: str, encoding: str) -> bytes:
     """Replaces `codecs.encode`, which pickles call for the bytes of a number; a long text is refused."""
-    if len(text) > MAX_BYTES or encoding != "latin1":
+    if len(text) > MAX_LENGTH or encoding != "latin1":
         raise pickle.UnpicklingError(f"GLOBAL codecs.encode with {len(text)} characters")
     return text.encode(encoding)
 
 
 def _shape(sizes: tuple[int, ...]) -> torch.Size:
     """Replaces `torch.Size`, which could copy a long list many times."""
-    if len(sizes) > MAX_BYTES:
+    if len(sizes) > MAX_LENGTH:
         raise pickle.UnpicklingError(f"GLOBAL torch.Size with {len(sizes)} sizes")
     return torch.Size(sizes)
 

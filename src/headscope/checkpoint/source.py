@@ -1,9 +1,10 @@
-"""Opens checkpoint files of every format without executing code in them, and translates the names of modules."""
+"""Opens checkpoint files of every format without executing code in them, and translates the names of weights."""
 
 import json
 import pickle
+import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +22,24 @@ from headscope.errors import UserError
 CardAndWeights = tuple[dict[str, Any], dict[str, Tensor]]
 UNNAMED = "an unknown text"  #: the name of the data, if the file has none
 SIZES = ("vocab_size", "d_model", "n_heads", "n_layers", "block_size")  #: our names for the model's sizes
-#: Our names for the modules outside the blocks (only `Learned` has the last one), and for the modules in a block.
-OUTER = ("embedding", "norm", "head", "position.vectors")
-INNER = ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down")
 MAX_ENTRIES = 1_000_000  #: values in all lists and mappings of a file; a small pickle can repeat one list many times
+
+
+@dataclass(frozen=True)
+class Names:
+    """A program's names for the modules of a model, in the order of `OURS`."""
+
+    outer: tuple[str, ...]  #: outside the blocks; the last name may be missing
+    blocks: str  #: precedes the number of a block
+    inner: tuple[str, ...]  #: inside a block
+
+
+#: Headscope's names. Only a model with learned positions has `position.vectors`.
+OURS = Names(
+    ("embedding", "norm", "head", "position.vectors"),
+    "blocks.",
+    ("norm1", "attention.qkv", "attention.out", "norm2", "feedforward.up", "feedforward.down"),
+)
 
 
 class UnsupportedModel(UserError):
@@ -94,22 +109,14 @@ class Source:
         return {"headscope": card, "state_dict": load_file(self.path)} if card else {}
 
 
-def module_names(outer: Sequence[str], blocks: str, inner: Sequence[str], n_layers: int) -> dict[str, str]:
-    """Returns a dictionary from our names of modules to another program's names.
-
-    `outer` and `inner` are that program's names for OUTER and INNER, in the same order; `outer` may lack the last one.
-    `blocks` is the part of a module's name that precedes the number of its block.
-    """
-    names = dict(zip(OUTER, outer, strict=False))
-    for block in range(n_layers):
-        names |= {f"blocks.{block}.{ours}": f"{blocks}{block}.{name}" for ours, name in zip(INNER, inner, strict=True)}
-    return names
-
-
-def rename(weights: Mapping[str, Tensor], modules: Mapping[str, str]) -> dict[str, Tensor]:
-    """Returns weights with their modules renamed; modules that are not in `modules` keep their names."""
+def rename(weights: Mapping[str, Tensor], before: Names, after: Names) -> dict[str, Tensor]:
+    """Returns weights under another program's names; modules without a name in `before` keep their names."""
+    outer = dict(zip(before.outer, after.outer, strict=False))
+    inner = dict(zip(before.inner, after.inner, strict=True))
     renamed = {}
     for name, weight in weights.items():
         module, _, kind = name.rpartition(".")
-        renamed[f"{modules.get(module, module)}.{kind}"] = weight
+        block = re.fullmatch(rf"{re.escape(before.blocks)}(\d+)\.(.+)", module)
+        new = f"{after.blocks}{block[1]}.{inner.get(block[2], block[2])}" if block else outer.get(module, module)
+        renamed[f"{new}.{kind}"] = weight
     return renamed

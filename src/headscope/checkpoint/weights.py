@@ -90,7 +90,11 @@ def check_shapes(build: partial[LanguageModel], weights: Mapping[str, Tensor]) -
 
 
 def _tables(build: Callable[..., LanguageModel], weights: Mapping[str, Tensor]) -> int:
-    """Returns the number of numbers in the tables of positions; raises ValueError if the shapes of weights differ."""
+    """Returns the number of numbers in the tables of positions; raises ValueError if the shapes of weights differ.
+
+    Builds the model for a single position, which takes no memory for tables. A dimension of size 1 then means that the
+    real dimension has size 1 or `block_size`.
+    """
     block_size: int = build.keywords["block_size"]  # type: ignore[attr-defined]
     with suppress(Exception), WithoutParameters():  # a plugin's class may not support this mode or this block_size
         short = partial(build, block_size=1)()

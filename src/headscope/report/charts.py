@@ -46,7 +46,7 @@ def with_optimum(series: Sequence[Series], sweep: Sweep) -> list[Series]:
 
 
 def loss_by_position(sweep: Sweep) -> list[Series]:
-    """Returns the loss by tokens of context, one line per combination; the longest come first, then the lowest."""
+    """Returns the loss by tokens of context, one line per combination: the longest lines first, then by last loss."""
     found = []
     for c in sweep.ranked:
         losses = [r.summary.get(BY_POSITION) for r in c.results]

@@ -33,7 +33,7 @@ def ranking(sweep: Sweep) -> Rows:
 
 
 def means_by_value(sweep: Sweep) -> Rows:
-    """Returns the mean loss for each value of each key; only the header for a single key, or with trials."""
+    """Returns the mean loss for each value of each key; only the header if there is one key, or if there are trials."""
     keys = sweep.keys if len(sweep.keys) > 1 and not sweep.trials else []
     combinations = [(key, c) for key in keys for c in sweep.combinations([key])]
     rows = [(key, *map(short_number, c.values), *mean_and_sd(c.losses), str(c.seeds)) for key, c in combinations]
