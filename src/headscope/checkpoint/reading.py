@@ -9,14 +9,7 @@ from annotated_types import Ge, Len, Lt
 from headscope.annotations import one_line
 from headscope.checkpoint import format as own_format
 from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
-from headscope.checkpoint.source import (
-    UNNAMED,
-    CardAndWeights,
-    Source,
-    UnsupportedModel,
-    checked,
-    limit_entries,
-)
+from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source, UnsupportedModel, checked, limit_entries
 from headscope.checkpoint.weights import check_shapes
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError

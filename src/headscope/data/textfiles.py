@@ -92,11 +92,11 @@ def text_files_at(path: Path, excluded: Path) -> list[Path]:
             left_out["not text"].append(file)
         except (Unreadable, OSError):
             left_out["unreadable"].append(file)
-    summary = ""
+    parts = []
     for reason, paths in left_out.items():
-        if paths:
-            names = [printable(p.relative_to(path)) for p in paths[:FEW]] + ["…"] * (len(paths) > FEW)
-            summary += f"{', ' if summary else '; left out '}{len(paths)} {reason} ({', '.join(names)})"
+        names = [printable(p.relative_to(path)) for p in paths[:FEW]] + ["…"] * (len(paths) > FEW)
+        parts += [f"{len(paths)} {reason} ({', '.join(names)})"] if paths else []
+    summary = f"; left out {', '.join(parts)}" if parts else ""
     if not files:
         advice = "add text files or choose another folder"
         raise UserError(f"data.path={printable(path)} is a folder without text files{summary}; {advice}")

@@ -63,7 +63,7 @@ def _copy(module: Any, replace: Mapping[type[nn.Module], Callable[[Any], nn.Modu
 
 @cache
 def _with_direct_calls(kind: type[nn.Module], forward: Callable[..., Any]) -> type[nn.Module]:
-    """Returns a subclass of `kind` whose `__call__` is `forward`; a class that gets a new `forward` needs another one."""
+    """Returns a subclass of `kind` whose `__call__` is `forward`, the current `forward` of `kind`."""
     return type(kind.__name__, (kind,), {"__call__": forward})
 
 
