@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from headscope.annotations import must_be
 from headscope.errors import UserError
 from headscope.installed import command
+from headscope.shell import printable, shell_command
 from headscope.walkthrough import texts
 from headscope.walkthrough.matrix import Numbers
 from headscope.walkthrough.texts import Change, TriedChange, WalkResult
@@ -96,20 +96,13 @@ class Walk:
         column = old.header[j] if old.columns else f"channel {j}"
         effect = f"stays {after}" if after == before else f"goes from {before} to {after}"
         kept = [(flag, text) for flag, text in typed if flag != "--set" or not text.startswith(f"{option}=")]
-        words = [_quote(word) for pair in (("--set", f"{option}={_as_typed(value)}"), *kept) for word in pair]
+        words = [word for pair in (("--set", f"{option}={_as_typed(value)}"), *kept) for word in pair]
         answer = f"{title}, row “{old.rows[i]}”, column “{column}”: {effect}. {change.because}"
-        return TriedChange(" ".join([command("walk"), self.name, *words]), ask, answer)
+        typed_command = f"{command('walk')} {printable(shell_command([self.name, *words]))}"
+        return TriedChange(typed_command, ask, answer)
 
 
 def _as_typed(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _quote(word: str) -> str:
-    """Quotes a word for a shell, and escapes unprintable characters, which could control the terminal."""
-    if word.isprintable():
-        return shlex.quote(word)
-    escaped = word.encode("unicode_escape").decode().replace("'", r"\'")
-    return f"$'{escaped}'"
