@@ -195,7 +195,7 @@ def output_matrices(weight: Tensor, n_heads: int) -> Tensor:
 
 
 @contextmanager
-def evaluating(model: TransformerLM) -> Iterator[None]:
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
     """Turns dropout off inside the `with` block and restores the mode of every module afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

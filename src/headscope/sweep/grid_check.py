@@ -32,7 +32,7 @@ def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoade
     """
     composed = [split_off_hydra(loader.load_sweep_config(master, list(job))) for job in jobs]
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
-        messages = process.submit(_mistakes, composed).result()
+        messages = list(process.map(_mistake, composed))
     wrong = [(job, message) for job, message in zip(jobs, messages, strict=True) if message]
     if len(wrong) == len(jobs):
         raise UserError(wrong[0][1])
@@ -41,16 +41,13 @@ def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoade
         print(f"{' '.join(o for o in job if o not in shared)} cannot be built and will fail: {message}", flush=True)
 
 
-def _mistakes(jobs: Sequence[Composed]) -> list[str]:
-    """Returns the error message for each config, empty if it is valid. Hardware and data are not checked."""
+def _mistake(job: Composed) -> str:
+    """Returns the error message for a config, empty if the config is valid. Hardware and data are not checked."""
     from headscope.config.keys import TrainConfig
     from headscope.config.schema import parse
 
-    found = []
-    for job in jobs:
-        try:
-            parse(job.config, TrainConfig, job.choices)
-            found.append("")
-        except UserError as e:
-            found.append(str(e))
-    return found
+    try:
+        parse(job.config, TrainConfig, job.choices)
+    except UserError as e:
+        return str(e)
+    return ""

@@ -137,23 +137,21 @@ class SearchPlan(Plan):
                 return None
             trial = self.study.ask(self.space)
             values = self._values(trial.params)
-            if values not in self.jobs or "job" in trial.user_attrs:
-                return self._start(trial, values)
+            is_new = values not in self.jobs
+            if is_new:
+                name = folder_name(len(self.jobs), dict(zip(self.space, values, strict=True)))
+                self.jobs[values] = self._job(name, trial.params)
+                self._save()
+            job = self.jobs[values]
+            if is_new or "job" in trial.user_attrs:
+                self.trials[job.name] = trial
+                return job
             # Optuna has repeated a combination, as it does in a small space.
-            self.study.tell(trial, **_result(self.jobs[values].run(self.folder).status()))
+            self.study.tell(trial, **_result(job.run(self.folder).status()))
             combinations = itertools.product(*map(all_values, self.space.values()))
             if untried := next((c for c in combinations if tuple(map(str, c)) not in self.jobs), None):
                 self.study.enqueue_trial(dict(zip(self.space, untried, strict=True)))  # becomes the next trial
         return None
-
-    def _start(self, trial: Trial, values: tuple[str, ...]) -> Job:
-        if values not in self.jobs:
-            name = folder_name(len(self.jobs), dict(zip(self.space, values, strict=True)))
-            self.jobs[values] = self._job(name, trial.params)
-            self._save()
-        job = self.jobs[values]
-        self.trials[job.name] = trial
-        return job
 
     def should_prune(self, job: Job, status: Status) -> bool:
         trial = self.trials[job.name]

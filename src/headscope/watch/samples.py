@@ -9,6 +9,7 @@ from lightning import Trainer
 from headscope.data.datamodule import corpus
 from headscope.generation.sampling import Sampling
 from headscope.generation.text import opening, write_texts
+from headscope.heads.capture import evaluating
 from headscope.run.recorder import recorders
 from headscope.training.module import Callback, LanguageModule
 
@@ -31,10 +32,9 @@ class Samples(Callback):
         if not loggers or trainer.state.fn != "fit":
             return
         model, tokenizer = module.model, corpus(trainer).tokenizer
-        training = model.training
         generator = torch.Generator().manual_seed(0)
-        (pieces,) = write_texts(model.eval(), tokenizer, opening(tokenizer), self.tokens, self.sampling, [generator])
-        text = "".join(pieces)
-        model.train(training)
+        with evaluating(model):
+            (pieces,) = write_texts(model, tokenizer, opening(tokenizer), self.tokens, self.sampling, [generator])
+            text = "".join(pieces)
         for logger in loggers:
             logger.record_text("sample", text, trainer.global_step)
