@@ -153,10 +153,3 @@ def test_a_model_with_special_tokens_has_the_same_roles_during_training_and_late
     assert lines[-len(reports) :] == table.to_csv(table.rows(reports, 30)).splitlines()[1:]
     ids = torch.tensor(trained.about["passages"])
     assert describe(trained.model, ids, special=trained.tokenizer.special) == reports != describe(trained.model, ids)
-
-
-@pytest.mark.parametrize("key", ["texts", "longest"])
-def test_the_removed_keys_have_a_message(key):
-    done = shell("train.py", f"callbacks.heads.{key}=8")
-    assert done.returncode == 2
-    assert f"the key callbacks.heads.{key} was removed, because every command describes heads on the" in done.stderr

@@ -1,9 +1,7 @@
-"""Checks values and the options of constructors against type annotations, with error messages in plain words.
+"""Checks values and the options of constructors against type annotations, for configs and for checkpoints.
 
-Configs and checkpoints use the same check, so that a file cannot contain a value that a config cannot set. pydantic
-checks each value in strict mode. A mapping with a `_target_` becomes a `functools.partial` of that class with its
-options, which other code calls later. Each message is one line that names the key, the given value and the allowed
-values.
+pydantic checks each value in strict mode. A mapping with a `_target_` becomes a `functools.partial` of that class with
+its options. Each message is one line that names the key, the given value and the allowed values.
 """
 
 import difflib
@@ -57,8 +55,7 @@ MUST_BE = {
 def check_value(value: Any, annotation: Any, at: str) -> Any:
     """Checks a value against an annotation and returns it; `at` is its dotted key in the `UserError`.
 
-    `Callable[[A, B], Base]` accepts a mapping with a `_target_`, a subclass of `Base`; the caller of the resulting
-    constructor passes its first two arguments.
+    `Callable[[A, B], Base]` accepts a mapping with a `_target_`, a subclass of `Base` that the run calls with A and B.
     """
     if "numpy" in sys.modules and isinstance(value, sys.modules["numpy"].generic):
         value = value.item()  # a number from a program in Python
@@ -94,11 +91,13 @@ def check_options(values: Any, cls: type, at: str, passed: int = 0) -> dict[str,
     if not isinstance(values, dict):
         raise invalid_value(at, values, "a mapping")
     prefix, options = at and f"{at}.", _options(cls, passed, values)
-    for name in values:
+    for name, value in values.items():
         if reason := getattr(cls, "REFUSED", {}).get(name):
             raise UserError(f"{prefix}{name} cannot be set: {reason}")
         if name not in options:
             raise UnknownKey(f"{prefix}{name}", [f"{prefix}{option}" for option in options])
+        if value == "???":  # required, in a file of conf/
+            raise UserError(f"{prefix}{name} has no value; add {prefix}{name}=… to the command")
     for name, option in options.items():
         if option.default is option.empty and name not in values:
             raise MissingKey(f"{prefix}{name}")
@@ -137,13 +136,13 @@ def _is_checked(kind: Any) -> bool:
 
 def _constructor(value: Any, passed: int, base: type, at: str) -> partial[Any]:
     """Returns a `partial` of a class with its options; `_target_` is its path or, from a checkpoint, the class."""
-    target = value.get("_target_") if isinstance(value, dict) else None
+    options = dict(value) if isinstance(value, dict) else {}
+    target = options.pop("_target_", None)
     if not isinstance(target, str | type):
         raise invalid_value(at, value, f"a mapping with a _target_, a subclass of {base.__name__}")
     cls = target if isinstance(target, type) else _resolve(target, base, f"{at}._target_")
     if lacks := not_implemented(cls):
         raise UserError(f"{at}: {cls.__name__} is a base class, which does not implement {lacks}; use a subclass of it")
-    options = {name: option for name, option in value.items() if name != "_target_"}
     return partial(cls, **check_options(options, cls, at, passed))
 
 
@@ -199,7 +198,7 @@ def must_be(error: Any) -> str:
 
 
 def invalid_value(key: str, value: Any, allowed: str) -> UserError:
-    """Returns the error for a value that is not allowed for a key; the message shows the beginning of a long value."""
+    """Returns the error for a value that is not allowed for a key; it shows the beginning of a long value."""
     try:
         given = value if isinstance(value, str) else "".join(islice(_JSON.iterencode(value), LONGEST + 1))
     except (TypeError, ValueError, RecursionError):  # an integer of more than 4,300 digits, lists nested too deeply

@@ -1,4 +1,4 @@
-"""The errors that Headscope raises deliberately. Commands print the message and exit with a code for the class."""
+"""The errors that Headscope raises deliberately. Commands print the message and exit with the error's `exit_code`."""
 
 import errno
 import signal
@@ -10,10 +10,9 @@ NO_CURRENT_FOLDER = "the current folder no longer exists; change to another one"
 
 
 class UserError(ValueError):
-    """A mistake in the input, or missing data; commands exit with code 2.
+    """A mistake in the input, or missing data. The message is one line: what was given, what is allowed, what to do."""
 
-    The message is one line: what was given, what is allowed, and what to do next.
-    """
+    exit_code = 2
 
 
 class UnknownKey(UserError):
@@ -33,10 +32,9 @@ class MissingKey(UserError):
 
 
 class RunFailed(RuntimeError):
-    """A run failed for a known reason, such as a loss that is not finite; commands exit with code 3.
+    """A run failed for a known reason, such as a loss that is not finite. The message has possible remedies."""
 
-    The message is a few lines, with possible remedies.
-    """
+    exit_code = 3
 
 
 def not_written(error: OSError, path: object) -> UserError | RunFailed:
@@ -47,7 +45,9 @@ def not_written(error: OSError, path: object) -> UserError | RunFailed:
 
 
 class JobsFailed(RuntimeError):
-    """Some jobs of a sweep did not complete; commands exit with code 1. The message has one line per failed job."""
+    """Some jobs of a sweep did not complete. The message has one line per failed job."""
+
+    exit_code = 1
 
     def __init__(self, total: int, reasons: dict[str, str]) -> None:
         lines = [f"  {name}: {reason.splitlines()[0]}" for name, reason in reasons.items()]
@@ -55,12 +55,11 @@ class JobsFailed(RuntimeError):
 
 
 class Interrupted(BaseException):
-    """A signal stopped a run or a sweep, and its state was saved; commands exit with 128 plus the signal number.
+    """A signal stopped a run or a sweep, and its state was saved; `then` is the end of the message.
 
-    Like KeyboardInterrupt, it derives from BaseException, so that it stops a whole sweep instead of one job. `then` is
-    the end of the message, such as the command that resumes the run.
+    Like KeyboardInterrupt, it derives from BaseException, so that it stops a whole sweep instead of one job.
     """
 
     def __init__(self, signum: int, then: str) -> None:
         super().__init__(f"stopped by {signal.Signals(signum).name}; {then}")
-        self.signum = signum
+        self.signum, self.exit_code = signum, 128 + signum

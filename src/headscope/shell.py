@@ -1,7 +1,4 @@
-"""Runs a command: makes its streams accept any text, and turns errors into one line and an exit code.
-
-Also prints commands as a person would type them in a shell.
-"""
+"""Runs a command: its streams accept any text, and errors become one line and an exit code. Quotes shell commands."""
 
 import argparse
 import errno
@@ -16,11 +13,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from headscope.config.overrides import TEXTS
-from headscope.errors import FULL, NO_CURRENT_FOLDER, Interrupted, RunFailed, UserError, not_written
+from headscope.errors import FULL, NO_CURRENT_FOLDER, Interrupted, JobsFailed, RunFailed, UserError, not_written
 
 if TYPE_CHECKING:
     from rich.console import Console
-
 
 #: A path or a name in the quotes of `headscope.config.overrides.as_text`, which adds them again to the typed word.
 _QUOTED_TEXT = re.compile(rf"""(\+*(?:{"|".join(map(re.escape, sorted(TEXTS)))})=)'(?!null'|\?\?\?')([^'",\\]+)'""")
@@ -64,10 +60,9 @@ def argument(before: str, path: object) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns a text with its control characters, except newlines and tabs, as escapes such as \\x1b.
+    """Returns a text with control characters and invisible ones, except newlines and tabs, as escapes such as \\x1b.
 
-    A terminal obeys control characters: a file could change the terminal's title, or hide other output. Invisible
-    characters that format a text, such as those that reverse its direction, are escaped too.
+    A terminal obeys control characters: a file could change the terminal's title, or hide other output.
     """
     return "".join(ascii(c)[1:-1] if unicodedata.category(c) in HIDDEN and c not in SHOWN else c for c in text)
 
@@ -80,12 +75,10 @@ Outcome = tuple[int, str] | None  #: an exit code and a message; None for an une
 
 
 def expected_outcome(error: BaseException) -> Outcome:
-    """Returns the exit code and message of an expected error: 2 for a user error, 3 for a failure, 130 for Ctrl-C."""
+    """Returns the exit code and the message of an expected error; None for any other error."""
     match error:
-        case UserError():
-            return 2, str(error)
-        case RunFailed():
-            return 3, str(error)
+        case UserError() | RunFailed() | JobsFailed() | Interrupted():
+            return error.exit_code, str(error)
         case KeyboardInterrupt():
             return 130, "interrupted"
         case FileNotFoundError() if error.filename is None:

@@ -71,9 +71,9 @@ def test_what_fits_is_not_refused(monkeypatch):
     config = checked()
     needed = sum(fits.needed_memory(config, CPU))
     monkeypatch.setattr(fits, "_available_memory", lambda choice: needed)
-    fits.check_fits(config, CPU, {}, "")
+    fits.check_fits(config, CPU, "")
     with pytest.raises(UserError, match="this run needs at least"):
-        fits.check_fits(checked("model.block_size=65"), CPU, {}, "")
+        fits.check_fits(checked("model.block_size=65"), CPU, "")
 
 
 def test_the_limit_of_a_container_counts(tmp_path, monkeypatch):

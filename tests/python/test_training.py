@@ -16,8 +16,8 @@ from lightning.pytorch.strategies.launchers import subprocess_script
 
 import headscope
 from headscope.python import training
+from headscope.run import lock
 from headscope.run.folder import RunFolder
-from headscope.run.lock import Lock
 from tests.conftest import shell
 
 TINY = (
@@ -109,11 +109,11 @@ def test_the_command_line_goes_on_with_it_and_python_with_that(trained, tmp_path
 
 def test_the_folder_is_free_afterwards_and_refused_while_it_is_used(trained, tmp_path):
     run, *_ = trained
-    assert not Lock(run.folder).held
+    assert not lock.is_held(run.folder)
     with pytest.raises(headscope.UserError, match="already contains a run; resume it with"):
         headscope.train(*TINY, f"hydra.run.dir={run.folder}")
-    owner = "import sys, time; from pathlib import Path; from headscope.run.lock import Lock\n"
-    owner += f"Lock(Path({str(tmp_path / 'used')!r})).acquire(); print('mine', flush=True); sys.stdin.read()"
+    owner = "import sys, time; from pathlib import Path; from headscope.run import lock\n"
+    owner += f"lock.acquire(Path({str(tmp_path / 'used')!r})); print('mine', flush=True); sys.stdin.read()"
     import subprocess
     import sys
 

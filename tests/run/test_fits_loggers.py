@@ -6,7 +6,7 @@ import threading
 from functools import partial
 
 import pytest
-from lightning.pytorch.loggers import CometLogger, CSVLogger, WandbLogger
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
 from headscope.data.pydoc import PyDoc
 from headscope.errors import UserError
@@ -50,12 +50,8 @@ def no_accounts(tmp_path, monkeypatch):
             ],
             "another logger.y.tracking_uri",
         ),
-        (
-            ["logger=csv", f"+logger.z._target_={THEIRS}.CometLogger"],
-            "logger.z needs the package comet_ml, which is not installed: pip install comet_ml",
-        ),
     ],
-    ids=["wandb", "one of two", "Lightning's", "server", "Lightning's server", "package"],
+    ids=["wandb", "one of two", "Lightning's", "server", "Lightning's server"],
 )
 def test_a_lack_is_found_before_the_data_is_read(options, message, tmp_path, monkeypatch):
     monkeypatch.setattr(PyDoc, "read", lambda self: pytest.fail("the data is read"))
@@ -116,7 +112,6 @@ def test_a_server_that_answers_anything_is_a_server(code, tmp_path):
     [
         (Wandb, "wandb", "--editable '.[wandb]'"),
         (MLflow, "mlflow", "--editable '.[mlflow]'"),
-        (CometLogger, "comet_ml", "comet_ml"),
     ],
 )
 def test_a_missing_package_is_named(logger, package, install, monkeypatch):

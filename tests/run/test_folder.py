@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,12 +11,12 @@ import time
 import pytest
 
 from headscope.errors import UserError
+from headscope.run import lock
 from headscope.run.folder import RunFolder, is_resumed
-from headscope.run.lock import Lock
 from tests.inside import train
 
-HOLD = "import sys, time; from pathlib import Path; from headscope.run.lock import Lock\n"
-HOLD += "Lock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
+HOLD = "import sys, time; from pathlib import Path; from headscope.run import lock\n"
+HOLD += "lock.acquire(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
 
 
 def owner(folder):
@@ -32,19 +33,18 @@ def ended(process):
 def test_a_second_owner_is_refused_and_a_dead_one_gives_way(tmp_path):
     process = owner(tmp_path / "run")
     with pytest.raises(UserError, match=f"is in use by process {process.pid} on .*; wait until it ends") as error:
-        Lock(tmp_path / "run").acquire()
+        lock.acquire(tmp_path / "run")
     assert "\n" not in str(error.value)
     process.kill()
     ended(process)
-    lock = Lock(tmp_path / "run")
-    lock.acquire()
-    lock.acquire()  # locking twice has no further effect
+    lock.acquire(tmp_path / "run")
+    lock.acquire(tmp_path / "run")  # locking twice has no further effect
     assert f"process {os.getpid()}" in (tmp_path / "run" / ".lock").read_text()
-    lock.release()
+    lock.release(tmp_path / "run")
     again = owner(tmp_path / "run")
     again.send_signal(signal.SIGTERM)
     ended(again)
-    Lock(tmp_path / "run").acquire()
+    lock.acquire(tmp_path / "run")
 
 
 def test_a_process_that_was_stopped_still_owns_its_folder(tmp_path):
@@ -53,7 +53,7 @@ def test_a_process_that_was_stopped_still_owns_its_folder(tmp_path):
     time.sleep(0.2)
     try:
         with pytest.raises(UserError, match="is in use"):
-            Lock(tmp_path).acquire()
+            lock.acquire(tmp_path)
     finally:
         process.kill()
         ended(process)
@@ -61,8 +61,9 @@ def test_a_process_that_was_stopped_still_owns_its_folder(tmp_path):
 
 @pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null/run"])
 def test_a_folder_that_cannot_be_written_is_one_line(folder):
-    with pytest.raises(UserError, match=r"cannot be used: .*; choose another folder"):
-        RunFolder(folder).lock.acquire()
+    code, printed = train("data=pydoc", "trainer=cpu", "logger=none", f"hydra.run.dir={folder}")
+    assert code == 2
+    assert re.search(r"^error: .* cannot be used: .*; choose another folder$", printed)
 
 
 def test_what_is_recorded_is_read_back(tmp_path):

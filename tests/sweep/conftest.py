@@ -8,8 +8,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 
 from headscope.files import write_json
+from headscope.run import lock
 from headscope.run.folder import RunFolder
-from headscope.run.lock import Lock
 from headscope.sweep import jobs
 from tests.conftest import shell
 
@@ -82,7 +82,7 @@ def next_process(monkeypatch):
     """Makes this process forget which folders it owns, so that it can resume one as another process would."""
 
     def forget(folder):
-        Lock(folder).release()
+        lock.release(folder)
         monkeypatch.setattr(jobs, "_launched", {})
         monkeypatch.setattr(jobs, "resumed", [str(folder)])
 

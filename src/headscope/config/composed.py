@@ -57,23 +57,20 @@ class Composed:
 def compose_with_hydra(name: str, overrides: Sequence[str]) -> DictConfig:
     """Composes the config of a script, including Hydra's own node, without affecting other uses of Hydra.
 
-    Of the flags among the overrides, only `--config-dir=DIR` has an effect.
-    `hydra.compose` needs Hydra's global state; the loader does not, but its class is private to Hydra.
-    tests/python/test_composing.py fails if the interface of the loader changes.
+    Of the flags among the overrides, only `--config-dir=DIR` has an effect. `hydra.compose` needs Hydra's global state.
+    The loader does not, but is private to Hydra; tests/python/test_composing.py fails if its interface changes.
     """
     if not OmegaConf.has_resolver("now"):
         setup_globals()
-    folders = [o.partition("=")[2] for o in overrides if o.startswith("--config-dir=")]
-    overrides = [o for o in overrides if not o.startswith("-")]
     base = version.VersionBase.instance()
     before = base.version_base
     version.setbase("1.3")
     try:
         search_path = create_config_search_path(str(CONF))
-        for folder in folders:
+        for folder in (o.partition("=")[2] for o in overrides if o.startswith("--config-dir=")):
             search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema"))  # stays last
-        loader = ConfigLoaderImpl(search_path)
-        return loader.load_configuration(name, [f"hydra.job.name={name}", *overrides], RunMode.RUN)
+        words = [f"hydra.job.name={name}", *(o for o in overrides if not o.startswith("-"))]
+        return ConfigLoaderImpl(search_path).load_configuration(name, words, RunMode.RUN)
     finally:
         base.version_base = before
 
@@ -126,8 +123,7 @@ def new_folder(wanted: str) -> str:
 
 
 def _remove_empty(path: Path) -> None:
-    # Also removes the day's folder. The run's folder may already have been removed.
-    for folder in (path, path.parent):
+    for folder in (path, path.parent):  # the run's folder, which may be gone, and the day's folder
         with contextlib.suppress(OSError):
             folder.rmdir()
 

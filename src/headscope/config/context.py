@@ -1,10 +1,7 @@
 """The words of a command that are for Hydra itself: its flags, and keys such as `hydra.job.env_set`.
 
-Hydra records none of them with the overrides of a job. Headscope passes them to the jobs of a sweep and records them
-with the overrides, because the same overrides can mean something else without them.
-
-They can run code and read further config files, and a folder may come from somebody else. A resume therefore uses a
-recorded word of this kind only if it is in the short list here. Every other one must be typed again.
+The same overrides can mean something else without them, so the jobs of a sweep get them and runs record them. They can
+run code, and a folder may come from somebody else, so a resume uses a recorded one only if it is in a short list here.
 """
 
 import re
@@ -27,10 +24,8 @@ OF_A_COMMAND = {"hydra.run", "hydra.sweep", "hydra.mode", "hydra.sweeper", "hydr
 OF_A_COMMAND |= {"hydra.callbacks.record"}
 
 _SWEEPER = "n_trials seed warmup_steps batch_size tune tuning_seed"
-_LAUNCHER = (
-    "n_jobs gpus_per_job name partition account timeout_min max_num_timeout nodes tasks_per_node cpus_per_task"
-    " gpus_per_node mem_gb array_parallelism"
-)
+_LAUNCHER = "n_jobs gpus_per_job name partition account timeout_min max_num_timeout nodes tasks_per_node cpus_per_task"
+_LAUNCHER += " gpus_per_node mem_gb array_parallelism"
 #: Flags and keys that a resume takes from a folder, if the value is a plain word or number.
 HARMLESS = {"-m", "--multirun", "hydra.mode", "hydra.verbose", "hydra.job_logging.root.level"}
 HARMLESS |= {f"hydra/{group}" for group in ("job_logging", "hydra_logging", "launcher", "sweeper")}
@@ -41,8 +36,7 @@ HARMLESS |= {f"hydra.launcher.{key}" for key in _LAUNCHER.split()}
 def flags_first(arguments: Sequence[str]) -> list[str]:
     """Returns the arguments with the flags first, because Hydra's parser refuses overrides on both sides of a flag.
 
-    A flag and its value become one word, and the path of a folder becomes absolute. Raises `UserError` if a flag has no
-    value but needs one.
+    A flag and its value become one word, and the path of a folder becomes absolute.
     """
     flags, others, rest = [], [], iter(arguments)
     for word in rest:

@@ -34,8 +34,7 @@ class Paths:
 class TrainConfig(PlainKeys):
     """The config of a run. The run calls each `Callable` with the arguments in its type; the config sets all others.
 
-    Objects that need neither data nor memory are built once here, so that each class checks its options before the run
-    starts. Raises `UserError` if two options are incompatible.
+    Objects that need neither data nor memory are built once here, so that each class checks its options.
     """
 
     position: Callable[[int, int, int, int | None], Position]

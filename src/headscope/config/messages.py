@@ -64,13 +64,13 @@ def _no_option(group: str, option: str) -> str:
 
 def _no_value(typed: str, script: str) -> str:
     """Returns the message for a word without `=`, as in `train.py quickstart` or `generate.py to be or not`."""
-    if script == "generate" and is_key(typed, script):
-        return f"{typed!r} has no value; write {typed}=…, or prompt={typed} if this word is the prompt"
     if script == "generate":
+        if is_key(typed, script):
+            return f"{typed!r} has no value; write {typed}=…, or prompt={typed} if this word is the prompt"
         return f"{typed!r} is not KEY=VALUE; put quotes around the whole prompt: prompt='{typed} …'"
-    groups = [file.parent.name for conf in (CONF, *conf_folders()) for file in sorted(conf.glob(f"*/{typed}.yaml"))]
-    meant = " or ".join(f"{group}={typed}" for group in groups)
-    return f"{typed!r} has no value; write " + (meant or "KEY=VALUE, as --help shows")
+    files = (file for conf in (CONF, *conf_folders()) for file in sorted(conf.glob(f"*/{typed}.yaml")))
+    meant = " or ".join(f"{file.parent.name}={typed}" for file in files)
+    return f"{typed!r} has no value; write {meant or 'KEY=VALUE, as --help shows'}"
 
 
 def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
@@ -86,8 +86,7 @@ def _no_key(key: str, script: str, typed: Sequence[str]) -> str:
     if key in known:  # the config has the key, so only some options of a sweep lack it
         return f"some of the swept options do not have the key {key}; use a separate sweep for the options that have it"
     parents = dict.fromkeys(k.rpartition(".")[0] for k in known if "." in k)
-    folders = sorted(path for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
-    groups = [folder.name for folder in folders if script == "train"]
+    groups = sorted({file.parent.name for file in CONF.glob("*/*.yaml")}) if script == "train" else []
     return unknown_key(key, [*groups, *parents, *known, *addable, "prompt", "resume"])
 
 

@@ -1,12 +1,8 @@
-"""Overrides (`key=value`): how to protect their values from Hydra's grammar, and which keys a resume may change.
-
-Hydra's grammar interprets commas, brackets, quotes and numbers, but paths, names and prompts are used exactly as typed.
-If a resume changes a key, the new value either takes effect from that step on and is recorded, or is refused.
-"""
+"""Overrides (`key=value`): how to protect their values from Hydra's grammar, and which keys a resume may change."""
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -74,20 +70,18 @@ def refuse_malformed(arguments: Sequence[str]) -> None:
     """Raises `UserError` for a key with dashes, for a word without a key, and for a value that Hydra cannot parse."""
     for argument in arguments:
         word, _, value = argument.partition("=")
+        key = word.strip("+~")
         if word.startswith("-") and word not in FLAGS:
             key = word.lstrip("-").replace("-", "_")
             raise UserError(f"there is no option {word}; keys have no dashes: {key}={value or '…'}")
-        key = word.strip("+~")
         if not key:
             raise UserError(f"{argument!r} has no key; write KEY=VALUE, as --help shows")
         if word.endswith("+") and "=" in argument:
             raise UserError(f"{word}= is not possible; write {key}=VALUE, or +{key}=VALUE to add a key")
-        if key in TEXTS:
-            continue
-        if max(map(len, re.findall(r"\d+", value)), default=0) > MOST_DIGITS:
+        if key not in TEXTS and re.search(rf"\d{{{MOST_DIGITS + 1}}}", value):
             raise UserError(f"{key} has a number of more than {MOST_DIGITS} digits; use a smaller number")
         open_brackets = accumulate((c in "[{(") - (c in "]})") for c in value)
-        if max(open_brackets, default=0) > DEEPEST:
+        if key not in TEXTS and max(open_brackets, default=0) > DEEPEST:
             raise UserError(f"{key} has brackets inside brackets, more than {DEEPEST} levels deep; use fewer")
 
 
@@ -124,7 +118,7 @@ def may_change(key: str) -> bool:
     return key in CHANGEABLE
 
 
-def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Sequence[str]) -> Changes:
+def changes(before: Mapping[str, str], now: Mapping[str, str], typed: Collection[str]) -> Changes:
     """Returns the changes that a resume makes to a config; raises `UserError` if one of them cannot take effect.
 
     A key that is new in this version of Headscope, or gone, counts as a change only if it was typed.

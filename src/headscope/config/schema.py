@@ -8,7 +8,6 @@ import yaml
 
 from headscope import plugins
 from headscope.annotations import check_options
-from headscope.config.overrides import flat
 from headscope.errors import MissingKey, UnknownKey, UserError
 from headscope.installed import CONF, command
 
@@ -21,9 +20,6 @@ def parse(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any] = 
     `choices`, the chosen option of each group, is for the message about incompatible options. Raises `UserError`, or
     `TypeError` if an annotation in our own code cannot be checked.
     """
-    for key, value in flat(config).items():
-        if value == "???":
-            raise UserError(f"{key} has no value; add {key}=… to the command")
     try:
         return schema(**check_options(config, schema, ""))
     except UnknownKey as e:
@@ -32,15 +28,8 @@ def parse(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any] = 
         raise UserError(f"{e} from the configuration; add +{e.key}=…") from e
 
 
-PROBES = "every command describes heads on the same texts; leave the key out, also in a run's .hydra/overrides.yaml"
-#: Keys of earlier versions, and the reason why each was removed.
-REMOVED = {"callbacks.heads.texts": PROBES, "callbacks.heads.longest": PROBES}
-
-
 def unknown_key(key: str, known: Sequence[str]) -> str:
     """Returns the message for a key that does not exist, with the options that have it, or the nearest key."""
-    if key in REMOVED:
-        return f"the key {key} was removed, because {REMOVED[key]}"
     group = key.partition(".")[0]
     files = [file for conf in (CONF, *plugins.conf_folders()) for file in sorted(conf.glob(f"{group}/*.yaml"))]
     if options := [f"{group}={file.stem} {key}=…" for file in files if _sets(group, file.stem, key)]:

@@ -11,19 +11,17 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from headscope.run.signals import handlers_restored
-
 
 @contextmanager
 def process_restored() -> Iterator[None]:
-    """Restores everything that a run sets for the whole process."""
+    """Restores what a run sets for the whole process, except the signal handlers, which `execute` restores."""
     loggers = [logging.getLogger(name) for name in ("", "lightning.pytorch", "lightning.fabric")]
     levels, raising = [logger.level for logger in loggers], logging.raiseExceptions
     threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
     deterministic = torch.are_deterministic_algorithms_enabled()
     generators = random.getstate(), np.random.get_state()
     try:
-        with patch.dict(os.environ), warnings.catch_warnings(), torch.random.fork_rng(), handlers_restored():
+        with patch.dict(os.environ), warnings.catch_warnings(), torch.random.fork_rng():
             yield
     finally:
         random.setstate(generators[0])

@@ -87,7 +87,7 @@ def compose(*overrides: str, **keywords: object) -> dict[str, Any]:
     Raises:
         UserError: the command line would refuse the overrides, with the same message.
     """
-    _refuse_keywords("compose", keywords)
+    _refuse_other_types("compose", overrides, keywords)
     with _errors_of_command_line(overrides):
         composed = split_off_hydra(_compose(overrides))
         parse(composed.config, TrainConfig, composed.choices)
@@ -111,7 +111,7 @@ def train(*overrides: str, **keywords: object) -> Run:
         KeyboardInterrupt: Ctrl-C or a notebook's stop button; the checkpoint is saved.
     """
     started = time.monotonic()
-    _refuse_keywords("train", keywords)
+    _refuse_other_types("train", overrides, keywords)
     if not _training.acquire(blocking=False):
         raise UserError("another run trains in this process; wait until it ends")
     try:
@@ -125,27 +125,30 @@ def train(*overrides: str, **keywords: object) -> Run:
         _training.release()
 
 
-def _refuse_other_types(overrides: Sequence[object]) -> None:
-    """Raises `UserError` for an override that is not a string."""
+def _refuse_other_types(function: str, overrides: Sequence[object], keywords: Mapping[str, object]) -> None:
+    """Raises `UserError` for an override that is not a string, such as a keyword, which cannot name a key with dots."""
+    if keywords:
+        words = ", ".join(repr(f"{key}={value}") for key, value in keywords.items())
+        raise UserError(f"overrides are strings: write headscope.{function}({words})")
     for override in overrides:
         if not isinstance(override, str):
             raise UserError(f"{override!r} is not an override; use a string, as in 'seed=1'")
 
 
-def _refuse_keywords(function: str, keywords: Mapping[str, object]) -> None:
-    """Raises `UserError` for keyword arguments, which cannot name keys with dots."""
-    if keywords:
-        words = ", ".join(repr(f"{key}={value}") for key, value in keywords.items())
-        raise UserError(f"overrides are strings: write headscope.{function}({words})")
-
-
 def _train(typed: Sequence[str], started: float) -> Path:
     """Trains, and returns the folder of the completed run."""
-    typed_command = _shell_command([str(o) for o in typed])
-    with _errors_of_command_line(typed):
-        overrides = _with_recorded(typed, typed_command)
-    if isinstance(overrides, Path):
-        return overrides
+    keys, typed_command, overrides = dict(map(split, typed)), _shell_command(typed), typed
+    if "paths.run_dir" in keys:
+        raise UserError("paths.run_dir cannot be set; use hydra.run.dir=…")
+    if "resume" in keys:
+        earlier = expand_home(keys["resume"])
+        if (Path(earlier) / MANIFEST).exists():
+            raise UserError(f"{earlier} contains a sweep, which only the command line resumes: {typed_command}")
+        with _errors_of_command_line(typed):
+            resumed = resume_overrides(earlier, as_text([o for o in typed if split(o)[0] != "resume"]))
+        if resumed is None:  # the run has completed
+            return absolute_path(earlier)
+        overrides = resumed
     with _errors_of_command_line(overrides):
         cfg = _compose(overrides)
         if cfg.task == "validate":
@@ -157,24 +160,8 @@ def _train(typed: Sequence[str], started: float) -> Path:
     return folder
 
 
-def _with_recorded(typed: Sequence[str], typed_command: str) -> Sequence[str] | Path:
-    """Returns the overrides of a run, with those recorded in the folder in `resume=DIR`; the folder if it completed."""
-    _refuse_other_types(typed)
-    known = dict(map(split, typed))
-    if "paths.run_dir" in known:
-        raise UserError("paths.run_dir cannot be set; use hydra.run.dir=…")
-    if "resume" not in known:
-        return typed
-    earlier = expand_home(known["resume"])
-    if (Path(earlier) / MANIFEST).exists():
-        raise UserError(f"{earlier} contains a sweep, which only the command line resumes: {typed_command}")
-    resumed = resume_overrides(earlier, as_text([o for o in typed if split(o)[0] != "resume"]))
-    return absolute_path(earlier) if resumed is None else resumed
-
-
 def _compose(overrides: Sequence[str]) -> DictConfig:
     """Returns the config that Hydra composes from overrides, including Hydra's own node."""
-    _refuse_other_types(overrides)
     refuse_malformed(overrides)
     keys = dict(split(o) for o in overrides)
     if "resume" in keys:

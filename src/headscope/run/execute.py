@@ -1,12 +1,12 @@
 """Executes one run, from its composed config to its summary. The command line and Python both call `execute`."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
-from lightning import Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope import installed
@@ -15,19 +15,18 @@ from headscope.config.keys import TrainConfig
 from headscope.config.overrides import Changes
 from headscope.config.schema import parse
 from headscope.errors import Interrupted, RunFailed, UserError
-from headscope.files import remove_incomplete
 from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
-from headscope.run.fits import Loggers, check_fits
+from headscope.run.fits import check_fits
 from headscope.run.folder import RunFolder, cleaned_up
 from headscope.run.history import History
 from headscope.run.plausible import why_implausible
 from headscope.run.processes import outcome, replace_observer
 from headscope.run.quiet import hide_needless
 from headscope.run.recorder import recorders
-from headscope.run.resumable import OptimizerCheck
+from headscope.run.resumable import RestoredCheck
 from headscope.run.signals import handlers_restored
 from headscope.run.split_check import SplitCheck
-from headscope.run.start import SameStart, start
+from headscope.run.start import start
 from headscope.run.summary import Run, write_summary
 from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
@@ -90,67 +89,57 @@ def prepared(composed: Composed) -> Iterator[Run]:
     """
     folder = RunFolder(composed.run_dir)
     with cleaned_up(folder, composed.started):
-        config, machine = parse(composed.config, TrainConfig, composed.choices), Machine.here()
+        config = parse(composed.config, TrainConfig, composed.choices)
+        if config.task == "validate" and folder.occupied:
+            config = replace(config, logger={})  # a validation must not replace the log of an earlier run
+        machine = Machine.here()
         choice = choose(machine, config.trainer)
-        plugins = launcher_plugins(choice.devices, config.trainer.num_nodes)
-        first = not rank_zero_only.rank  # type: ignore[attr-defined]
-        # A validation in the folder of an earlier run must not replace that run's log.
-        loggers: Loggers = config.logger if config.task == "fit" or not folder.occupied else {}
-        check_fits(config, choice, loggers if first else {}, composed.command)
-        _set_up_process(config, choice)
-        resumed = folder.claim(composed.resume, config.task == "fit", first)
-        changed = folder.compare(composed.config, composed.overrides) if resumed else {}
-        run_start = start(config, composed, folder, resumed)
+        plugins = launcher_plugins(choice.devices, choice.nodes)
+        check_fits(config, choice, composed.command)
+        _set_up_process(choice)
+
+        changed = folder.claim(composed, first=rank_zero_only.rank == 0)  # type: ignore[attr-defined]
+        run_start = start(config, composed, folder, is_resumed=changed is not None)
         config, data = run_start.config, run_start.data
         module = run_start.module(composed, choice, data.corpus)
+
         history = History(composed.started, folder)
-        own = [SameStart(run_start), OptimizerCheck(), history]
-        trainer = _build_trainer(config, choice, folder, own, loggers, len(data.corpus.train), plugins)
+        checkpoints = Checkpoints(folder)  # the last callback, because it saves the state of the others
+        with convert_errors():
+            own = [RestoredCheck(), history, SplitCheck(), RngState(), SignalCheckpoint(checkpoints)]
+            callbacks = [*own, *(build() for build in config.callbacks.values() if build), checkpoints]
+            loggers = [build() for build in config.logger.values() if build]
+            last_step = config.trainer.last_step(len(data.corpus.train), config.batch_size)
+            trainer = build_trainer(config.trainer, choice, last_step, folder.path, callbacks, loggers, plugins)
         run = Run(config, folder, data, module, trainer, history, machine, choice, run_start)
+
         if trainer.is_global_zero:
-            _record(run, composed, changed, resumed)
+            if changed is not None:
+                _resume(run, changed)
+            if config.task == "fit":
+                folder.record(composed.config, composed.recorded, run_start.step, changed)
         corpus = data.corpus
         log.info(f"{module.card['about']['name']}: {corpus.name}, {corpus.tokens:,} {corpus.tokenizer.unit}s")
         log.info(f"on {choice}")
         yield run
 
 
-def _set_up_process(config: TrainConfig, choice: Choice) -> None:
+def _set_up_process(choice: Choice) -> None:
     """Sets torch's threads and precision, what this process logs, and how its ranks end together."""
-    if config.trainer.threads is not None:
-        torch.set_num_threads(config.trainer.threads)
+    if choice.threads is not None:
+        torch.set_num_threads(choice.threads)
     torch.set_float32_matmul_precision("high")
     hide_needless()
     if choice.devices > 1:
         replace_observer()
 
 
-def _build_trainer(
-    config: TrainConfig,
-    choice: Choice,
-    folder: RunFolder,
-    own: Sequence[Any],
-    loggers: Loggers,
-    windows: int,
-    plugins: Sequence[Any],
-) -> Trainer:
-    """Returns the Trainer with the callbacks of the config; `windows` is the size of the training set."""
-    last_step = config.trainer.last_step(windows, config.batch_size)
-    with convert_errors():
-        configured = [build() for build in config.callbacks.values() if build]
-        checkpoints = Checkpoints(folder)  # the last callback, because it saves the state of the others
-        callbacks = [*own, SplitCheck(), RngState(), SignalCheckpoint(checkpoints), *configured, checkpoints]
-        built = [build() for build in loggers.values() if build]
-        return build_trainer(config.trainer, choice, last_step, folder.path, callbacks, built, plugins)
+def _resume(run: Run, changed: Changes) -> None:
+    """Logs from where a run is resumed, and makes its loggers continue their records.
 
-
-def _record(run: Run, composed: Composed, changed: Changes, resumed: bool) -> None:
-    """Records the config in the run's folder, and prepares the folder and the loggers of a resumed run."""
-    if resumed:
-        new = ", ".join(f"{key}={after}" for key, (_, after) in changed.items())
-        log.info(f"resuming {run.folder} at step {run.start.step}" + (f" with {new}" if new else ""))
-        remove_incomplete(run.folder.path)
-        for logger in recorders(run.trainer):
-            logger.resume_at(run.start.step)  # before the folder's own path is recorded, which a copy does not have yet
-    if run.config.task == "fit":
-        run.folder.record(composed.config, composed.recorded, run.start.step, changed)
+    The folder still has its earlier path on record, by which the loggers recognise a copy of a run.
+    """
+    new = ", ".join(f"{key}={after}" for key, (_, after) in changed.items())
+    log.info(f"resuming {run.folder} at step {run.start.step}" + (f" with {new}" if new else ""))
+    for logger in recorders(run.trainer):
+        logger.resume_at(run.start.step)

@@ -1,7 +1,4 @@
-"""Refuses a config that this machine cannot run, before anything large is built and before data is read.
-
-Three things are checked: the processes, the memory, and what the loggers need, such as a package, a key or a server.
-"""
+"""Refuses a config that this machine cannot run: its processes, memory, and what its loggers need."""
 
 import importlib.util
 import io
@@ -17,7 +14,8 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import torch
-from lightning.pytorch.loggers import CometLogger, Logger, MLFlowLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from headscope.config.keys import SAMPLED, TrainConfig
 from headscope.errors import UserError
@@ -25,37 +23,30 @@ from headscope.installed import extra
 from headscope.training.hardware import Choice
 
 Loggers = Mapping[str, Callable[..., Logger] | None]  #: constructors, by name
-#: The package that a logger or a subclass of it imports, and the command that installs the package.
-PACKAGES: Mapping[type, tuple[str, str]] = {
-    WandbLogger: ("wandb", extra("wandb")),
-    MLFlowLogger: ("mlflow", extra("mlflow")),
-    CometLogger: ("comet_ml", "pip install comet_ml"),
-}
 TIMEOUT = 10  #: seconds that a server has to answer; MLflow's own client waits for minutes
 LAYER = 100_000  #: bytes of the Python objects of a layer and its optimizer, measured with torch 2.13
 GROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  #: has the limit of a container in bytes, or "max"
 
 
-def check_fits(config: TrainConfig, choice: Choice, loggers: Loggers, command: str) -> None:
+def check_fits(config: TrainConfig, choice: Choice, command: str) -> None:
     """Raises `UserError` if this machine cannot run a config, or cannot use one of the loggers.
 
     `command` is the shell command that trains the same if this process is Python's, which cannot start others.
     """
-    processes = choice.devices * config.trainer.num_nodes
-    if command and processes > 1:
+    if command and choice.processes > 1:
         needed = f"{choice.devices} devices need one process each, and only the command line can start them"
         raise UserError(f"{needed}: {command}; in Python, add trainer.devices=1")
-    if config.batch_size % processes:
-        sizes = f"batch_size={config.batch_size} cannot be shared by {processes} processes"
-        raise UserError(f"{sizes}; use a multiple of {processes}")
+    if config.batch_size % choice.processes:
+        sizes = f"batch_size={config.batch_size} cannot be shared by {choice.processes} processes"
+        raise UserError(f"{sizes}; use a multiple of {choice.processes}")
     model, batch = needed_memory(config, choice)
     if model + batch > (available := _available_memory(choice)):
         lower = "model.d_model or model.n_layers" if model > batch else "batch_size or model.block_size"
         total, *parts, has = (f"{size / 1e9:,.1f} GB" for size in (model + batch, model, batch, available))
         needed = f"at least {total}: {parts[0]} for the model and {parts[1]} for each batch"
         raise UserError(f"this run needs {needed}, and {choice.accelerator} has {has}; lower {lower}")
-    if not config.trainer.fast_dev_run:  # a trial run writes no log
-        check_loggers(loggers)
+    if not config.trainer.fast_dev_run and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        check_loggers(config.logger)  # a trial run and the other processes write no log
 
 
 def needed_memory(config: TrainConfig, choice: Choice) -> tuple[int, int]:
@@ -71,7 +62,7 @@ def needed_memory(config: TrainConfig, choice: Choice) -> tuple[int, int]:
         half = SAMPLED // 2
         count += (count - _elements(config.without_weights(half))) * (layers - SAMPLED) // half
     size = {"64-true": 8, "bf16-true": 2, "16-true": 2}.get(choice.precision, 4)  # bytes per number
-    tokens = config.batch_size // (choice.devices * config.trainer.num_nodes) * model.block_size
+    tokens = config.batch_size // choice.processes * model.block_size
     numbers = layers * getattr(model, "d_model", 0) if is_training else 0
     return count * size * (3 if is_training else 1) + layers * LAYER, tokens * (16 + numbers * min(size, 2))
 
@@ -95,25 +86,21 @@ def _available_memory(choice: Choice) -> float:
 def check_loggers(loggers: Loggers) -> None:
     """Raises `UserError` if one of the loggers cannot work on this machine."""
     for name, build in loggers.items():
-        if not isinstance(build, partial) or not isinstance(build.func, type):
-            continue
-        for base, (package, install) in PACKAGES.items():
-            if issubclass(build.func, base) and importlib.util.find_spec(package) is None:
-                raise UserError(f"logger.{name} needs the package {package}, which is not installed: {install}")
-        if issubclass(build.func, WandbLogger):
-            _check_wandb(f"logger.{name}", build.keywords)
-        elif issubclass(build.func, MLFlowLogger):
-            _check_mlflow(f"logger.{name}", build.keywords)
+        for base, package, check in ((WandbLogger, "wandb", _check_wandb), (MLFlowLogger, "mlflow", _check_mlflow)):
+            if isinstance(build, partial) and isinstance(build.func, type) and issubclass(build.func, base):
+                if importlib.util.find_spec(package) is None:
+                    needs = f"needs the package {package}, which is not installed"
+                    raise UserError(f"logger.{name} {needs}: {extra(package)}")
+                check(f"logger.{name}", build.keywords)
 
 
 def _check_wandb(at: str, options: Mapping[str, Any]) -> None:
     """Raises `UserError` if wandb would send to its server but has no key, without asking the server."""
     import wandb
 
-    if options.get("offline"):  # `wandb.setup` would fix the mode before Lightning sets it
-        return
-    mode = options.get("mode") or os.environ.get("WANDB_MODE") or wandb.setup().settings.mode
-    if mode in ("offline", "dryrun", "disabled"):
+    given = "offline" if options.get("offline") else options.get("mode") or os.environ.get("WANDB_MODE")
+    # `wandb.setup` would fix the mode before Lightning sets it, so it is called only if nothing sets the mode.
+    if (given or wandb.setup().settings.mode) in ("offline", "dryrun", "disabled"):
         return
     lack = "wandb has no API key; run `wandb login` or set WANDB_API_KEY"
     try:
@@ -133,9 +120,7 @@ def _check_mlflow(at: str, options: Mapping[str, Any]) -> None:
         return
     try:
         urlopen(f"{uri.rstrip('/')}/health", timeout=TIMEOUT).close()
-    except HTTPError:
-        return
     except (OSError, ValueError) as e:
         reason = getattr(e, "reason", e)
-        if not isinstance(reason, ssl.SSLError):  # MLflow can be told to accept any certificate
+        if not isinstance(e, HTTPError) and not isinstance(reason, ssl.SSLError):  # MLflow may accept any certificate
             raise UserError(f"{at}: no server answers at {uri} ({reason}); start it, or set another {at}.{key}") from e

@@ -7,17 +7,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 from headscope.config.overrides import Changes, as_typed, changes, split
 from headscope.errors import FULL, UserError, not_written
-from headscope.files import read_json, write_atomically
-from headscope.run.lock import Lock
+from headscope.files import read_json, remove_incomplete, write_atomically
+from headscope.run import lock
 from headscope.shell import argument
 from headscope.training.restarts import LAUNCHER_FILE, launcher
 from headscope.training.restarts import is_resumed as is_resumed  # for sweeps, which import no training
+
+if TYPE_CHECKING:
+    from headscope.config.composed import Composed
 
 STARTED = "=== "  #: begins the line that a sweep writes to `job.log` before it starts a process of the job
 
@@ -45,7 +48,6 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.lock = Lock(self.path)
         self.summary_file = self.path / "summary.json"
         self.progress_file = self.path / "progress.json"  #: rewritten while the run trains
         self.config_file = self.path / ".hydra" / "config.yaml"
@@ -74,33 +76,32 @@ class RunFolder:
         ended = self.summary_file.exists() and self.summary().get("steps") != 0
         return ended or any(self.checkpoints.glob("*.ckpt"))
 
-    def claim(self, resume: str | None, train: bool, first: bool) -> bool:
-        """Locks the folder for a run, and returns whether the run is resumed.
+    def claim(self, composed: "Composed", first: bool) -> Changes | None:
+        """Locks the folder for a run. Returns the changes that a resumed run makes to its config; None for a new run.
 
-        A validation (`train` is false) only reads the folder, without a lock. Among several processes, only the
-        `first` locks it. Raises `UserError` if the folder belongs to another run, or is the current folder.
+        A validation only reads the folder, without a lock. Among several processes, only the `first` locks it. Raises
+        `UserError` if the folder is the current one or belongs to another run, or if a change cannot take effect.
         """
-        resumed = is_resumed(self.path, self.overrides_file, resume, first)
-        if not resumed and self.path.resolve() == Path.cwd():
+        config, is_new = composed.config, not is_resumed(self.path, self.overrides_file, composed.resume, first)
+        if is_new and self.path.resolve() == Path.cwd():
             raise UserError("hydra.run.dir is the current folder; choose a separate one, such as outputs/NAME")
-        if not resumed and train and self.occupied:
+        if is_new and config["task"] == "fit" and self.occupied:
             again = argument("resume=", self)
             raise UserError(f"{self} already contains a run; resume it with {again}, or choose another folder")
-        if train and first:
-            self.lock.acquire()
-        return resumed
-
-    def compare(self, config: Mapping[str, Any], overrides: Sequence[str]) -> Changes:
-        """Returns the changes that a resume with this config makes; raises `UserError` if one cannot take effect."""
-        typed = [split(o)[0] for o in set(self.overrides()).symmetric_difference(overrides)]
-        before = self.config()
-        return changes(before, as_typed(config), typed)
+        if config["task"] == "fit" and first:
+            lock.acquire(self.path)
+        if is_new:
+            return None
+        typed = {split(o)[0] for o in set(self.overrides()).symmetric_difference(composed.overrides)}
+        return changes(self.config(), as_typed(config), typed)
 
     def record(
         self, config: Mapping[str, Any], overrides: Sequence[str], step: int = 0, changed: Changes | None = None
     ) -> None:
-        """Saves the resolved config, its overrides, and the changes from `compare` with their step."""
+        """Saves the resolved config, its overrides, and the changes from `claim` with their step."""
         known, summary = self.changes(), read_json(self.summary_file)
+        if changed is not None:  # the earlier process may have been killed
+            remove_incomplete(self.path)
         new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in (changed or {}).items()]
         texts: dict[Path, str] = {}
         if summary:  # a completed run that trains further counts as interrupted until it completes again
@@ -195,7 +196,7 @@ def cleaned_up(run: RunFolder, started: float) -> Iterator[None]:
     try:
         yield
     except UserError:
-        if run.lock.held and not run.occupied:
+        if lock.is_held(run.path) and not run.occupied:
             for path in set(run.path.iterdir()) - before:
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
@@ -210,4 +211,4 @@ def cleaned_up(run: RunFolder, started: float) -> Iterator[None]:
             raise
         raise not_written(e, f"a file in {run}") from e
     finally:
-        run.lock.release()
+        lock.release(run.path)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headscope.errors import UserError
+from headscope.run import lock
 from headscope.run.folder import RunFolder
 
 
@@ -16,7 +17,7 @@ def newest(runs: Path) -> Path | None:
     of running sweeps.
     """
     found = sorted(runs.glob("**/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
-    ended = [path for path in found if not _is_locked(path.parents[2] / ".lock")]  # of the sweep, if there is one
+    ended = [path for path in found if not lock.is_held_elsewhere(path.parents[2])]  # of the sweep, if there is one
     if found and not ended:
         raise UserError(f"{runs} has only jobs of a sweep that is still running; choose a checkpoint, or wait")
     original = next((path for path in ended if not RunFolder(path.parents[1]).original), None)
@@ -32,15 +33,3 @@ def newest_in_errors(path: Path | None) -> Iterator[None]:
         if path is None:
             raise
         raise UserError(f"{e}; the checkpoint is that of the newest run, {path}") from e
-
-
-def _is_locked(file: Path) -> bool:
-    """Whether another process has locked a file; neither waits nor changes the file. False on Windows."""
-    try:
-        import fcntl
-
-        with file.open("rb") as f:
-            fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (ImportError, OSError) as e:
-        return isinstance(e, BlockingIOError)
-    return False

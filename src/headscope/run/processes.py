@@ -1,8 +1,7 @@
 """Exit codes and error messages, and how the processes of a run or a sweep end together.
 
-A killed process cannot notify others, so each child watches its parent, and the first rank watches the other ranks.
-This module does not import Lightning, because the main process of a sweep uses it too. On Windows, a process cannot see
-that its parent has ended, so the jobs of a killed sweep keep running; a stopped job saves no checkpoint there.
+A killed process cannot notify others, so each child watches its parent, and the first rank watches the other ranks. On
+Windows, a process cannot see that its parent has ended. Imports no Lightning: the main process of a sweep uses it.
 """
 
 import contextlib
@@ -17,7 +16,6 @@ from collections.abc import Sequence
 
 from headscope import shell
 from headscope.config.messages import explain
-from headscope.errors import Interrupted, JobsFailed
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +32,10 @@ _ranks: list[subprocess.Popen[bytes]] = []  # the ranks that this process starte
 def outcome(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> shell.Outcome:
     """Returns the exit code and the message of an expected error; None for any other error.
 
-    Exit codes: 0: done. 1: a sweep with failed jobs. 2: a user error. 3: an expected failure of
-    the run. 128 plus a signal's number: stopped by it, with the state saved. See `explain` for the arguments.
+    `docs/ARCHITECTURE.md` lists the exit codes. See `explain` for the arguments.
     """
-    match error:
-        case JobsFailed():
-            return 1, str(error)
-        case Interrupted():
-            return 128 + error.signum, str(error)
-        case MemoryError():
-            return 3, f"out of memory: {TOO_LARGE}, or use trainer.precision=bf16-mixed"
+    if isinstance(error, MemoryError):
+        return 3, f"out of memory: {TOO_LARGE}, or use trainer.precision=bf16-mixed"
     if message := explain(error, script, typed):
         return 2, message
     return shell.expected_outcome(error) or (_torch_outcome(error) if isinstance(error, RuntimeError) else None)
@@ -110,9 +102,8 @@ def has_rank_died() -> bool:
 
 
 def replace_observer() -> None:
-    """Makes Lightning call `end_together` instead of its own observer.
+    """Makes Lightning call `end_together` instead of its own observer, which kills all ranks without a message.
 
-    Lightning's observer checks every five seconds and then kills all ranks, including the first, without a message.
     Lightning's function is private; tests/run/test_processes.py fails if its name changes.
     """
     from lightning.pytorch.strategies.launchers import subprocess_script

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning import Trainer
 from torch import Tensor
 
@@ -30,19 +31,26 @@ def require_training_state(path: Path) -> None:
             raise ValueError(f"{name} is not what Lightning saves")
 
 
-class OptimizerCheck(Callback):
-    """Raises RunFailed before the first step if a restored state of the optimizer does not fit its parameter.
+class RestoredCheck(Callback):
+    """Raises RunFailed before the first step if the processes start at different steps, which would hang later.
 
-    A fused optimizer trusts the shapes: it would read and write beyond a buffer that is too small.
+    Also if a restored state of the optimizer does not fit its parameter. A fused optimizer trusts the shapes: it would
+    read and write beyond a buffer that is too small.
     """
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
+        steps: list[Any] = [trainer.global_step]
+        if trainer.world_size > 1:
+            steps = [None] * trainer.world_size
+            dist.all_gather_object(steps, trainer.global_step)
+        if other := next((rank for rank, step in enumerate(steps) if step != steps[0]), 0):
+            starts = f"process {other} of this run starts at step {steps[other]}, and the first one at step {steps[0]}"
+            raise RunFailed(f"{starts}; give all of them the same hydra.run.dir, on a disk that all machines share")
         for optimizer in trainer.optimizers:
             for parameter, state in optimizer.state.items():
                 if wrong := next((name for name, value in state.items() if not _fits(name, value, parameter)), None):
-                    raise RunFailed(
-                        f"{wrong} of the optimizer in last.ckpt does not fit the model; use another checkpoint"
-                    )
+                    unfit = f"{wrong} of the optimizer in last.ckpt does not fit the model"
+                    raise RunFailed(f"{unfit}; use another checkpoint")
 
 
 def _fits(name: str, value: Any, parameter: Tensor) -> bool:

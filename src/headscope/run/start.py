@@ -1,26 +1,24 @@
-"""Where a run starts: from random weights, from its own last checkpoint, or from the weights of another run.
-
-The data and the model are built here too, because a checkpoint determines the tokenizer and the weights.
-"""
+"""Where a run starts: from random weights, its own last checkpoint, or another model. Builds the data and the model."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
-from lightning import Trainer, seed_everything
+from lightning import seed_everything
 
 from headscope import checkpoint
+from headscope.annotations import check_value
 from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
 from headscope.config.overrides import split
-from headscope.config.schema import parse
-from headscope.data.corpus import Corpus, TextSource
+from headscope.config.schema import unknown_key
+from headscope.data.corpus import Corpus, Source, TextSource
 from headscope.data.datamodule import CorpusData
 from headscope.data.pydoc import PyDoc
-from headscope.errors import RunFailed, UserError
+from headscope.errors import UnknownKey, UserError
 from headscope.heads.probes import LONGEST, TEXTS
 from headscope.installed import commit
 from headscope.model.transformer import LanguageModel
@@ -28,7 +26,7 @@ from headscope.run.folder import RunFolder
 from headscope.run.resumable import require_training_state
 from headscope.shell import argument
 from headscope.training.hardware import Choice
-from headscope.training.module import Callback, LanguageModule
+from headscope.training.module import LanguageModule
 
 log = logging.getLogger(__name__)
 
@@ -132,25 +130,9 @@ class Start:
         return model
 
 
-class SameStart(Callback):
-    """Raises RunFailed in all processes of a run if they start at different steps, which would hang later."""
-
-    def __init__(self, begin: Start) -> None:
-        self.begin = begin
-
-    def setup(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
-        if trainer.world_size == 1:
-            return
-        steps: list[int] = [0] * trainer.world_size
-        dist.all_gather_object(steps, self.begin.step)
-        if other := next((rank for rank, step in enumerate(steps) if step != steps[0]), 0):
-            starts = f"process {other} of this run starts at step {steps[other]}, and the first one at step {steps[0]}"
-            raise RunFailed(f"{starts}; give all of them the same hydra.run.dir, on a disk that all machines share")
-
-
-def start(config: TrainConfig, composed: Composed, folder: RunFolder, resumed: bool) -> Start:
+def start(config: TrainConfig, composed: Composed, folder: RunFolder, is_resumed: bool) -> Start:
     """Returns the start of a run: its last checkpoint if it is resumed, else the checkpoint in its config, if any."""
-    if resumed and (last := _last_checkpoint(folder)):
+    if is_resumed and (last := _last_checkpoint(folder)):
         step, path, earlier = last
         if step > config.trainer.max_steps:
             raise UserError(f"the run in {folder} has already done {step} steps; set trainer.max_steps higher")
@@ -180,12 +162,13 @@ def _with_own_data(start: Start, composed: Composed) -> Start:
     changed = [key.split(".")[1] for key in typed if key.startswith("data.")]
     data |= {key: value for key, value in composed.config["data"].items() if key in changed}
     try:
-        found = replace(start, config=parse(composed.config | {"data": data}, TrainConfig, composed.choices))
+        found = replace(start, config=replace(start.config, data=check_value(data, Callable[[], Source], "data")))
         found.data.corpus  # noqa: B018, loaded here, so that an error names the checkpoint
     except UserError as e:
         with_changes = f" with data.{', data.'.join(changed)}" * bool(changed)
         unread = f"{start.path} was trained on data that cannot be read{with_changes}"
-        raise UserError(f"{unread}: {e}; choose other data, as in data=text data.path=…") from e
+        reason = unknown_key(e.key, e.known) if isinstance(e, UnknownKey) else e
+        raise UserError(f"{unread}: {reason}; choose other data, as in data=text data.path=…") from e
     return found
 
 

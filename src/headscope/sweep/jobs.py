@@ -12,8 +12,8 @@ from pathlib import Path
 from headscope.config.overrides import split
 from headscope.errors import UserError
 from headscope.files import write_json
+from headscope.run import lock
 from headscope.run.folder import RunFolder, is_resumed
-from headscope.run.lock import Lock
 from headscope.shell import argument
 
 MANIFEST = "sweep.json"
@@ -118,12 +118,11 @@ def claim_folder(folder: Path) -> list[Job]:
         return _launched[here]
     if here == Path.cwd():
         raise UserError("hydra.sweep.dir is the current folder; choose a separate one, such as outputs/NAME")
-    lock = Lock(folder)
-    lock.acquire()
+    lock.acquire(folder)
     manifest = folder / MANIFEST
     is_new = not is_resumed(folder, manifest, resumed[-1] if resumed else None)
     if RunFolder(folder).occupied or (manifest.exists() and is_new):
-        lock.release()
+        lock.release(folder)
         again = argument("resume=", folder)
         raise UserError(f"{folder} already contains results; resume them with {again}, or choose another folder")
     return _launched.setdefault(here, [])

@@ -52,6 +52,13 @@ class Choice:
     fused: bool
     compile: bool
     reason: str
+    nodes: int = 1
+    threads: int | None = None  #: None: as many as torch chooses
+
+    @property
+    def processes(self) -> int:
+        """The number of processes of the run, one per device."""
+        return self.devices * self.nodes
 
     def __str__(self) -> str:
         parts = [f"{self.accelerator} x {self.devices}", self.precision]
@@ -74,6 +81,7 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
     fields = ("devices", "strategy", "precision", "fused", "compile")
     given = {name: value for name in fields if (value := getattr(options, name)) not in (None, "auto")}
     choice = replace(_settings_for(accelerator, machine, options.max_steps), **given)
+    choice = replace(choice, nodes=options.num_nodes, threads=options.threads)
     choice = replace(choice, precision=LIGHTNING_NAMES.get(choice.precision, choice.precision))
 
     gpus, cores = len(machine.gpus), machine.cores
@@ -81,7 +89,7 @@ def choose(machine: Machine, options: TrainerOptions) -> Choice:
         raise UserError(f"trainer.devices={choice.devices}, but {gpus} CUDA device(s) were found; use at most {gpus}")
     if accelerator == "cpu" and choice.devices > cores:
         raise UserError(f"trainer.devices={choice.devices}, but only {cores} cores were found; use at most {cores}")
-    if choice.devices * options.num_nodes > 1:
+    if choice.processes > 1:
         if accelerator == "mps":
             raise UserError("an Apple GPU is one device; use trainer.devices=1")
         choice = replace(choice, strategy="ddp")
