@@ -8,11 +8,10 @@ from headscope.cli import command
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    from headscope.cli import lean  # imported here, because --help and --cfg job need neither Lightning nor torch
-    from headscope.cli.early import refuse_early
+    from headscope.cli.early import import_lightning, refuse_early  # here, because --help and --cfg job need no torch
 
     refuse_early(cfg)
-    lean.import_lightning()
+    import_lightning()
     from headscope.cli.train import train
 
     return train(cfg)

@@ -1,8 +1,8 @@
 """Imports the slow libraries of all commands, once, in the process whose forks run the commands."""
 
-from headscope.cli import lean
+from headscope.cli.early import import_lightning
 
-lean.import_lightning()
+import_lightning()
 
 for module in (
     "hydra._internal.hydra",

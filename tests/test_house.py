@@ -94,7 +94,7 @@ def test_asking_imports_no_torch(command, flag):
 
 def test_training_loads_no_plots_and_no_sound():
     code = (
-        "import sys; from headscope.cli import lean; lean.import_lightning()\n"
+        "import sys; from headscope.cli.early import import_lightning; import_lightning()\n"
         "import headscope.cli.train, torchmetrics, scipy, matplotlib\n"
         "print(sorted({'scipy.signal', 'matplotlib.pyplot'} & sys.modules.keys()))"
     )

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 
 from headscope.data.pydoc import PyDoc
 from tests.inside import train
@@ -40,16 +39,6 @@ def test_a_last_file_of_another_kind_is_one_warning(other, run):
     assert len(lines) == 1
     assert lines[0].startswith(f"the training split and the validation split of texts {WARNING} characters, by about ")
     assert lines[0].endswith("; to check, compare with a new run with data.split=interleaved")
-
-
-@pytest.mark.parametrize(("some", "others"), [("emma", "12345"), ("olivia", "aaaa"), ("N", "CCO")])
-def test_validation_lines_of_another_kind_are_one_warning(some, others, run):
-    lines = [f"{some}{i % 7 * 'a'}" for i in range(200)]
-    for i in torch.randperm(200, generator=torch.Generator().manual_seed(0))[180:].tolist():
-        lines[i] = others  # the lines that are for validation
-    printed = run("\n".join(lines), kind=("data=lines", "data.path=texts"))
-    (warning,) = [line for line in printed.splitlines() if WARNING in line]
-    assert warning.endswith("; to check, compare with a new run with the lines in another order")
 
 
 def test_an_interleaved_split_has_no_warning_and_is_recorded(run, tmp_path):

@@ -26,8 +26,6 @@ TOO_LARGE = "lower batch_size and raise trainer.accumulate_grad_batches by the s
 TOO_LARGE += "or lower model.block_size or model.d_model"
 DIED = "another process of this run died; resume=DIR continues from the last checkpoint"
 
-_ranks: list[subprocess.Popen[bytes]] = []  # the ranks that this process started
-
 
 def outcome(error: BaseException, script: str | None = None, typed: Sequence[str] | None = None) -> shell.Outcome:
     """Returns the exit code and the message of an expected error; None for any other error.
@@ -50,7 +48,7 @@ def _torch_outcome(error: RuntimeError) -> shell.Outcome:
         return 3, f"out of memory on the GPU: {TOO_LARGE}"
     # For a lost rank, NCCL raises a DistError and gloo a bare RuntimeError that names a file of gloo.
     lost = torch.distributed.is_available() and isinstance(error, torch.distributed.DistError)
-    return (3, DIED) if lost or "/gloo/transport/" in str(error) or has_rank_died() else None
+    return (3, DIED) if lost or "/gloo/transport/" in str(error) else None
 
 
 def end_with_parent() -> None:
@@ -76,7 +74,6 @@ def end_with_parent() -> None:
 
 def end_together(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
     """Watches the ranks that the first rank started; if one fails, prints an error and ends all of them."""
-    _ranks.extend(ranks)
 
     def watch() -> None:
         while not (ended := [rank for rank in ranks if rank.poll()]):
@@ -89,16 +86,6 @@ def end_together(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
         os._exit(3)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def has_rank_died() -> bool:
-    """Whether a rank that this process started has failed; waits up to a second for its process to end."""
-    deadline = time.monotonic() + 1  # a rank's connections may close before its process ends
-    while _ranks and time.monotonic() < deadline:
-        if any(rank.poll() for rank in _ranks):
-            return True
-        time.sleep(0.05)
-    return False
 
 
 def replace_observer() -> None:

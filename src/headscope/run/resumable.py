@@ -46,11 +46,9 @@ class RestoredCheck(Callback):
         if other := next((rank for rank, step in enumerate(steps) if step != steps[0]), 0):
             starts = f"process {other} of this run starts at step {steps[other]}, and the first one at step {steps[0]}"
             raise RunFailed(f"{starts}; give all of them the same hydra.run.dir, on a disk that all machines share")
-        for optimizer in trainer.optimizers:
-            for parameter, state in optimizer.state.items():
-                if wrong := next((name for name, value in state.items() if not _fits(name, value, parameter)), None):
-                    unfit = f"{wrong} of the optimizer in last.ckpt does not fit the model"
-                    raise RunFailed(f"{unfit}; use another checkpoint")
+        states = (entry for optimizer in trainer.optimizers for entry in optimizer.state.items())
+        for name in (n for p, state in states for n, value in state.items() if not _fits(n, value, p)):
+            raise RunFailed(f"{name} of the optimizer in last.ckpt does not fit the model; use another checkpoint")
 
 
 def _fits(name: str, value: Any, parameter: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Warns at a validation if the validation text is of another kind than the training text.
+"""Warns at the first validation if the validation text is of another kind than the training text.
 
 Shapes: N tokens.
 """
@@ -9,8 +9,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from headscope.data.lines import LineWindows
-from headscope.data.windows import TextWindows, Windows
+from headscope.data.windows import TextWindows
 from headscope.training.module import Callback, LanguageModule
 
 log = logging.getLogger(__name__)
@@ -18,11 +17,13 @@ log = logging.getLogger(__name__)
 LARGE = 0.25  #: nats per token; a smaller difference does not matter, and occurs between chapters of one text
 BUCKETS = 2048  #: number of classes into which `difference` sorts pairs of tokens
 SAMPLE = 1_000_000  #: maximum number of tokens that `difference` counts in each part of a text
-LINES = 100_000  #: maximum number of lines of a split whose tokens are counted
 
 
 class SplitCheck(Callback):
-    """Warns at the first validation if the two texts differ, because their losses may then differ too."""
+    """Warns at the first validation if the two splits of a text differ, because their losses may then differ too.
+
+    Lines are shuffled before they are split, and generated data have no splits.
+    """
 
     def __init__(self) -> None:
         self._is_done = False
@@ -31,32 +32,20 @@ class SplitCheck(Callback):
         if self._is_done or trainer.state.fn != "fit" or not trainer.is_global_zero:
             return
         self._is_done, corpus = True, trainer.datamodule.corpus  # type: ignore[attr-defined]
-        train, val = tokens(corpus.train), tokens(corpus.val)
-        if train is not None and val is not None and (nats := difference(train, val)) > LARGE:
-            is_text = isinstance(corpus.train, TextWindows)
+        train, val, unit = corpus.train, corpus.val, corpus.tokenizer.unit
+        if isinstance(train, TextWindows) and (nats := difference(train.ids, val.ids)) > LARGE:
             log.warning(
                 f"the training split and the validation split of {corpus.name} differ in their pairs of neighbouring"
-                f" {corpus.tokenizer.unit}s, by about {nats:.2f} nats per {corpus.tokenizer.unit}, so train/loss and"
-                " val/loss are hard to compare; to check, compare with a new run with"
-                f" {'data.split=interleaved' if is_text else 'the lines in another order'}"
+                f" {unit}s, by about {nats:.2f} nats per {unit}, so train/loss and val/loss are hard to compare; to"
+                " check, compare with a new run with data.split=interleaved"
             )
-
-
-def tokens(split: Windows) -> Tensor | None:
-    """Returns the ids (N,) of a split of text or lines, at most `LINES` of them; None for other data."""
-    if isinstance(split, LineWindows):
-        lines = split.lines[:LINES]
-        ends = zip(split.newlines[lines].tolist(), split.newlines[lines + 1].tolist(), strict=True)
-        return torch.cat([split.ids[begin:end] for begin, end in ends])
-    return split.ids if isinstance(split, TextWindows) else None
 
 
 def difference(train: Tensor, val: Tensor) -> float:
     """Returns by how much a validation text (N,) differs from the training text, in nats per token; 0 if it does not.
 
-    Compares the frequencies of pairs of tokens by their relative entropy: of the validation text and the training text,
-    and, as a baseline, of each ninth of the training text and its other ninths. The result is the first minus the
-    median of the baseline if it is at least twice the median. Random differences between small texts therefore cancel.
+    This is the relative entropy of the frequencies of their pairs of tokens. The same for each ninth of the training
+    text and its other ninths is the baseline: its median is subtracted, and a result below the median counts as 0.
     """
     *ninths, last = (_pairs(part) for part in (*train.tensor_split(9), val))
     whole = torch.stack(ninths).sum(0)
