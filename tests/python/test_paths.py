@@ -42,7 +42,7 @@ def test_a_page_keeps_its_film_after_the_folder_changes(typed, folders):
     trained = headscope.load(typed)
     before = trained.page("I love").html
     with chdir(elsewhere):
-        assert trained._request("I love").film.is_file()
+        assert trained._request("I love", "page").film.is_file()
         assert trained.page("I love").html == before
 
 

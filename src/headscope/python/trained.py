@@ -38,12 +38,6 @@ class Page:
     """An HTML document that contains the model and runs it offline as you type.
 
     A notebook shows the page in a sandboxed frame, whose scripts cannot access the notebook.
-
-    >>> page = headscope.load(folder).page("I love")
-    >>> page
-    Page of 0.1 MB
-    >>> page.save("model.html").name
-    'model.html'
     """
 
     html: str = field(repr=False)
@@ -65,10 +59,6 @@ class Page:
 
 class Heads:
     """The attention maps of every head on a text, and the role of every head.
-
-    >>> heads = headscope.load(folder).heads("I love")
-    >>> heads.tokens, tuple(heads.maps.shape)
-    (['I', 'love'], (1, 1, 2, 2))
 
     `print(heads)` prints the table of `show=heads`.
 
@@ -99,14 +89,8 @@ class Heads:
 class Trained:
     """A model with its tokenizer, from `load`. It unpacks to `model, tokenizer, about`.
 
-    >>> trained = headscope.load(folder)
-    >>> trained.generate("I", max_new_tokens=2, temperature=0)
+    >>> headscope.load(folder).generate("I", max_new_tokens=2, temperature=0)
     'I love cats'
-    >>> ids = trained.tokenizer.encode("I love")
-    >>> trained.model(ids[None]).shape                   # logits (B, T, V)
-    torch.Size([1, 2, 6])
-    >>> trained.tokenizer.decode(ids)
-    'I love'
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -169,9 +153,6 @@ class Trained:
     def next(self, text: str = "", most: int = 10) -> list[tuple[str, float]]:
         """Returns the `most` likely next tokens, with their probabilities at temperature 1.
 
-        >>> [(token, round(p, 1)) for token, p in headscope.load(folder).next("I love", 1)]
-        [('cats', 1.0)]
-
         Raises:
             UserError: a token of the text is not in the vocabulary, or `most` is below 1.
         """
@@ -188,9 +169,6 @@ class Trained:
         token is not predicted. Any other text is one example. As for a run's validation loss, an example is cut into
         windows of the model's context; no two share a target.
 
-        >>> headscope.load(folder).loss("I love cats") < 0.1
-        True
-
         Raises:
             UserError: the text has fewer than two tokens, or one of them is not in the vocabulary.
         """
@@ -199,8 +177,7 @@ class Trained:
         if targets < 1:
             shown = f"{reprlib.repr(text)} has {sum(map(len, examples))}"
             raise UserError(f"a loss needs at least two tokens, and {shown}; use a longer text")
-        device, size = next(self.model.parameters()).device, self.model.block_size
-        total = 0.0
+        device, size, total = next(self.model.parameters()).device, self.model.block_size, 0.0
         for ids in examples:
             for at in range(0, len(ids) - 1, size):
                 x, y = (ids[i : i + size].to(device) for i in (at, at + 1))
@@ -213,7 +190,7 @@ class Trained:
         Raises:
             UserError: the model has no heads, or a token of the text is not in the vocabulary.
         """
-        return Heads(self._request(checked_text(text, "heads")))
+        return Heads(self._request(text, "heads"))
 
     def page(self, text: str = "") -> Page:
         """Returns a page that contains the model and initially shows it on a text; a notebook displays the page.
@@ -221,18 +198,15 @@ class Trained:
         Raises:
             UserError: the page would be too large, or a token of the text is not in the vocabulary.
         """
-        return Page(page.page(self._request(checked_text(text, "page"))))
+        return Page(page.page(self._request(text, "page")))
 
-    def _request(self, text: str) -> ShowRequest:
-        film = RunFolder(self.checkpoint.parent.parent).film_file
+    def _request(self, text: str, function: str) -> ShowRequest:
+        film, text = RunFolder(self.checkpoint.parent.parent).film_file, checked_text(text, function)
         return ShowRequest(self.model, self.tokenizer, text, self.checkpoint, self.about, film=film)
 
 
 def load(path: str | Path) -> Trained:
     """Reads a trained model without executing any code in the file.
-
-    >>> headscope.load(folder).about["name"]
-    'toy'
 
     Args:
         path: a run's folder, whose best checkpoint is read, or a file: a checkpoint (`*.ckpt`) or an export.

@@ -33,12 +33,7 @@ _training = threading.Lock()  # only one run at a time, because a run sets the s
 
 
 class Run(Trained):
-    """A run, read from its folder; the model comes from `best.ckpt`. Raises `UserError` if no run was started there.
-
-    >>> run = headscope.Run(folder)
-    >>> run.summary["status"], run.summary["steps"], len(run.losses)
-    ('completed', 200, 4)
-    """
+    """A run, read from its folder; the model comes from `best.ckpt`. Raises `UserError` if no run was started there."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder: Path = absolute_path(folder)
@@ -76,13 +71,8 @@ def compose(*overrides: str, **keywords: object) -> dict[str, Any]:
     Downloads, writes and trains nothing; `paths.run_dir` is empty. Other uses of Hydra in this process are not
     affected.
 
-    >>> config = headscope.compose("position=rope", "model.n_layers=2")
-    >>> config["model"]["n_layers"], config["position"]["_target_"]
-    (2, 'headscope.model.position.Rotary')
-    >>> headscope.compose("model.n_layers=two")
-    Traceback (most recent call last):
-        ...
-    headscope.errors.UserError: model.n_layers=two must be an integer
+    >>> headscope.compose("position=rope", "model.n_layers=2")["position"]["_target_"]
+    'headscope.model.position.Rotary'
 
     Raises:
         UserError: the command line would refuse the overrides, with the same message.
@@ -204,16 +194,13 @@ def _logged(file: Path) -> Iterator[None]:
         shown.emit = root.handle  # type: ignore[method-assign]
     to_file = logging.FileHandler(file, encoding="utf-8", delay=True)
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    level, propagates = ours.level, ours.propagate
+    level, propagates, handlers = ours.level, ours.propagate, list(ours.handlers)
     ours.setLevel(min(logging.INFO, ours.getEffectiveLevel()))
     ours.propagate = False
-    for handler in (to_file, *([shown] if propagates else [])):
-        ours.addHandler(handler)
+    ours.handlers += [to_file, *([shown] if propagates else [])]
     try:
         yield
     finally:
         ours.setLevel(level)
-        ours.propagate = propagates
-        for handler in (to_file, shown):
-            ours.removeHandler(handler)
+        ours.propagate, ours.handlers = propagates, handlers
         to_file.close()

@@ -38,12 +38,8 @@ log = logging.getLogger(__name__)
 def execute(composed: Composed, report: Callable[[Run, dict[str, Any]], None] | None = None) -> dict[str, Any]:
     """Checks a config, claims the run's folder, trains, writes the summary, passes it to `report`, and returns it.
 
-    After task=validate the summary contains only `val_loss`, in nats per token, and is not written.
-
-    Raises:
-        UserError: `prepared` refused the config; the run leaves no files.
-        RunFailed: an expected failure, such as a full disk.
-        Interrupted: a signal stopped the run; its checkpoint is saved.
+    After task=validate the summary contains only `val_loss`, in nats per token, and is not written. Raises `UserError`
+    if the config was refused, `RunFailed` for an expected failure such as a full disk, `Interrupted` after a signal.
     """
     with prepared(composed) as run:
         if run.config.task == "validate":

@@ -4,19 +4,15 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
-
-Action = Literal["save and stop", "end at once", "pause", "continue", "ignore"]
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """What a run does at a signal. Before its processes are connected, `save and stop` only ends the process."""
 
     name: str
     senders: str
-    action: Action
+    action: Literal["save and stop", "end at once", "pause", "continue", "ignore"]
     always: bool = False  #: also replaces another handler; otherwise, a signal that is ignored or handled stays so
 
 
