@@ -17,8 +17,7 @@ T = TypeVar("T")
 def parse(config: dict[str, Any], schema: type[T], choices: Mapping[str, Any] = {}) -> T:
     """Checks a composed config and returns an instance of its schema, a dataclass with one field per key.
 
-    `choices`, the chosen option of each group, is for the message about incompatible options. Raises `UserError`, or
-    `TypeError` if an annotation in our own code cannot be checked.
+    `choices`, the chosen option of each group, is for the message about incompatible options.
     """
     try:
         return schema(**check_options(config, schema, ""))

@@ -38,8 +38,7 @@ class Checkpoints(Callback):
         if trainer.state.fn != "fit":
             return
         loss = trainer.callback_metrics["val/loss"].item()
-        is_best = loss < self.best_loss
-        self.best_loss = min(loss, self.best_loss)
+        is_best, self.best_loss = loss < self.best_loss, min(loss, self.best_loss)
         self.save(trainer, is_best)
 
     def save(self, trainer: Trainer, is_best: bool = False) -> None:
@@ -87,7 +86,7 @@ class RngState(Callback):
 
     @property
     def state_key(self) -> str:
-        """The key of this callback in a checkpoint; older checkpoints have the same key."""
+        """The key of this callback in a checkpoint, also in those of earlier versions."""
         return "Randomness"
 
     def __init__(self) -> None:

@@ -12,7 +12,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from headscope import installed
 from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
-from headscope.config.overrides import Changes
 from headscope.config.schema import parse
 from headscope.errors import Interrupted, RunFailed, UserError
 from headscope.run.checkpoints import Checkpoints, RngState, SignalCheckpoint
@@ -102,7 +101,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         history = History(composed.started, folder)
         checkpoints = Checkpoints(folder)  # the last callback, because it saves the state of the others
         with convert_errors():
-            own = [RestoredCheck(), history, SplitCheck(), RngState(), SignalCheckpoint(checkpoints)]
+            own = [RestoredCheck(run_start.step), history, SplitCheck(), RngState(), SignalCheckpoint(checkpoints)]
             callbacks = [*own, *(build() for build in config.callbacks.values() if build), checkpoints]
             loggers = [build() for build in config.logger.values() if build]
             last_step = config.trainer.last_step(len(data.corpus.train), config.batch_size)
@@ -111,7 +110,10 @@ def prepared(composed: Composed) -> Iterator[Run]:
 
         if trainer.is_global_zero:
             if changed is not None:
-                _resume(run, changed)
+                new = " with " * bool(changed) + ", ".join(f"{key}={after}" for key, (_, after) in changed.items())
+                log.info(f"resuming {folder} at step {run_start.step}{new}")
+                for logger in recorders(trainer):  # by the path that the folder has on record, they recognise a copy
+                    logger.resume_at(run_start.step)
             if config.task == "fit":
                 folder.record(composed.config, composed.recorded, run_start.step, changed)
         corpus = data.corpus
@@ -128,14 +130,3 @@ def _set_up_process(choice: Choice) -> None:
     hide_needless()
     if choice.devices > 1:
         replace_observer()
-
-
-def _resume(run: Run, changed: Changes) -> None:
-    """Logs from where a run is resumed, and makes its loggers continue their records.
-
-    The folder still has its earlier path on record, by which the loggers recognise a copy of a run.
-    """
-    new = ", ".join(f"{key}={after}" for key, (_, after) in changed.items())
-    log.info(f"resuming {run.folder} at step {run.start.step}" + (f" with {new}" if new else ""))
-    for logger in recorders(run.trainer):
-        logger.resume_at(run.start.step)

@@ -52,7 +52,7 @@ def check_fits(config: TrainConfig, choice: Choice, command: str) -> None:
 def needed_memory(config: TrainConfig, choice: Choice) -> tuple[int, int]:
     """Returns lower bounds of the bytes of the model and of a batch on one device.
 
-    The model has one token, because the vocabulary is not known yet. In training, it has a gradient and a moment per
+    The vocabulary, which is not known yet, counts as one token. In training, the model has a gradient and a moment per
     weight, and the batch has a vector per layer; most of the activations and all libraries are left out.
     """
     model, is_training = config.meta_model, config.task == "fit"

@@ -169,10 +169,7 @@ class RunFolder:
 
     def failure(self) -> str:
         """Returns the error message of the last process of a job, or the last line of its traceback; empty if none."""
-        try:
-            text = self.job_log.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
+        text = self.job_log.read_text(encoding="utf-8", errors="replace") if self.job_log.exists() else ""
         last = text.rpartition(f"\n{STARTED}")[2].rstrip()
         if "\nerror: " in last:
             return last.rpartition("\nerror: ")[2]
@@ -183,26 +180,21 @@ class RunFolder:
 
 @contextmanager
 def cleaned_up(run: RunFolder, started: float) -> Iterator[None]:
-    """Unlocks a run's folder at the end, and deletes the files of a run that is refused before its first step.
+    """Unlocks a run's folder at the end, and deletes the new files of a run that is refused before its first step.
 
-    Names the folder in the error for a full disk, if the library that wrote a file does not name the file.
-
-    The folder is deleted too if this process created it. Hydra may have created it before this function is called, so a
-    folder counts as new if it is empty and was created after `started`, the `time.monotonic()` of the process's start.
+    The folder is deleted too if it was empty and was created, by this process or by Hydra, after `started`, the
+    `time.monotonic()` of the process's start. An error for a full disk that names no file names the folder.
     """
     before = set(run.path.iterdir()) if run.path.is_dir() else set()
     age = time.time() - run.path.stat().st_mtime if run.path.is_dir() else 0.0
-    new = not before and age <= time.monotonic() - started
+    is_new = not before and age <= time.monotonic() - started
     try:
         yield
     except UserError:
         if lock.is_held(run.path) and not run.occupied:
             for path in set(run.path.iterdir()) - before:
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink()
-        if new:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+        if is_new:
             with suppress(OSError):
                 run.path.rmdir()
         raise

@@ -20,10 +20,9 @@ WRITE_INTERVAL = 1.0  #: minimum number of seconds between two writes of progres
 class History(SummaryCallback):
     """Records (step, seconds, val_loss) at every validation; its state is saved in the checkpoint.
 
-    `train_seconds` is the time from the first step to the last, excluding validations and the checkpoints, pictures and
-    samples made after them. Before a validation, the clock stops once the GPU is done. `wall_seconds` counts from the
-    start of the process. In a resumed run, both include the time of the earlier processes up to their last checkpoint.
-    `started` is the value of `time.monotonic()` when the process began; unlike the wall clock, it is never set back.
+    `train_seconds` excludes validations and the checkpoints, pictures and samples made after them. `wall_seconds` is
+    counted from `started`, the `time.monotonic()` of the process's start. Both include the time of the earlier
+    processes of a resumed run up to their last checkpoint.
     """
 
     def __init__(self, started: float | None = None, folder: RunFolder | None = None) -> None:
@@ -43,7 +42,7 @@ class History(SummaryCallback):
         return self._trained_seconds + since_pause
 
     def wall_seconds(self) -> float:
-        """Returns the seconds since the start of the process; for a resumed run, earlier processes are included."""
+        """Returns the seconds since the start of the process, including the earlier processes of a resumed run."""
         return time.monotonic() - self._started
 
     def _pause(self) -> None:

@@ -12,9 +12,8 @@ from headscope.run.folder import RunFolder
 def newest(runs: Path) -> Path | None:
     """Returns the best checkpoint of the newest run below a folder, or None if no run there has a checkpoint.
 
-    Ignores the jobs of a sweep that is still running, because they replace their checkpoints, and copies of runs, which
-    are as new as the copying. If all runs are copies, returns the newest copy. Raises `UserError` if all runs are jobs
-    of running sweeps.
+    Ignores jobs of a sweep that is still running, because they replace their checkpoints, and, if there are other runs,
+    copies of runs, which are as new as the copying. Raises `UserError` if all runs are jobs of running sweeps.
     """
     found = sorted(runs.glob("**/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
     ended = [path for path in found if not lock.is_held_elsewhere(path.parents[2])]  # of the sweep, if there is one

@@ -1,8 +1,7 @@
 """Decides whether the final validation loss of a run is plausible. Imports no torch, because a sweep uses it.
 
-A step that is far too large can end at a loss of 0. On `experiment=toy` with `optimizer.lr=1e30`, the first step
-moves the unembedding to 1e30. Its direction is right for the few tokens of the text, so the softmax saturates: every
-target gets a probability of exactly 1, the loss is exactly 0, and so are all later gradients.
+A step that is far too large can end at a loss of 0. On `experiment=toy` with `optimizer.lr=1e30`, the first step moves
+the unembedding to 1e30, so the softmax saturates: every target gets a probability of exactly 1 and no gradient.
 """
 
 import math
@@ -20,10 +19,7 @@ TOLERANCE = 0.05
 
 
 def why_implausible(summary: Mapping[str, Any]) -> str:
-    """Returns why the loss in a summary cannot be the result of learning, or an empty text if it is plausible.
-
-    A loss that is missing, not finite or high is not called implausible: it wins no comparison.
-    """
+    """Returns why the loss in a summary cannot be the result of learning; empty if it can, or if it is not finite."""
     loss, optimum = summary.get("val_loss"), summary.get("optimum")
     if loss is None or not math.isfinite(loss):
         return ""

@@ -1,7 +1,4 @@
-"""The interface for loggers that record more than scalars, so that callbacks work with any logger.
-
-Scalars and the config go through Lightning's `Logger.log_metrics` and `Logger.log_hyperparams`.
-"""
+"""The interface for loggers that record more than scalars and the config, so that callbacks work with any logger."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,10 +29,7 @@ class Recorder:
         """Records the final metrics and the config values that distinguish this run from others."""
 
     def resume_at(self, step: int) -> None:
-        """Continues an earlier record after `step` (0 without a checkpoint); called before any other method.
-
-        The run's folder still has the config of the earlier process.
-        """
+        """Continues an earlier record after `step` (or 0); the run's folder still has the earlier config."""
 
 
 def recorders(trainer: Trainer) -> list[Recorder]:

@@ -32,22 +32,28 @@ def require_training_state(path: Path) -> None:
 
 
 class RestoredCheck(Callback):
-    """Raises RunFailed before the first step if the processes start at different steps, which would hang later.
+    """Raises RunFailed if the processes start at different steps, which would hang later.
 
     Also if a restored state of the optimizer does not fit its parameter. A fused optimizer trusts the shapes: it would
     read and write beyond a buffer that is too small.
     """
 
-    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        steps: list[Any] = [trainer.global_step]
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def setup(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
         if trainer.world_size > 1:
-            steps = [None] * trainer.world_size
-            dist.all_gather_object(steps, trainer.global_step)
-        if other := next((rank for rank, step in enumerate(steps) if step != steps[0]), 0):
-            starts = f"process {other} of this run starts at step {steps[other]}, and the first one at step {steps[0]}"
-            raise RunFailed(f"{starts}; give all of them the same hydra.run.dir, on a disk that all machines share")
+            steps: list[int] = [0] * trainer.world_size
+            dist.all_gather_object(steps, self.step)
+            if other := next((rank for rank, step in enumerate(steps) if step != steps[0]), 0):
+                starts = (
+                    f"process {other} of this run starts at step {steps[other]}, and the first one at step {steps[0]}"
+                )
+                raise RunFailed(f"{starts}; give all of them the same hydra.run.dir, on a disk that all machines share")
+
+    def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         states = (entry for optimizer in trainer.optimizers for entry in optimizer.state.items())
-        for name in (n for p, state in states for n, value in state.items() if not _fits(n, value, p)):
+        for name in (n for parameter, state in states for n, v in state.items() if not _fits(n, v, parameter)):
             raise RunFailed(f"{name} of the optimizer in last.ckpt does not fit the model; use another checkpoint")
 
 
