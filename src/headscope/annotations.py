@@ -14,7 +14,7 @@ from dataclasses import is_dataclass
 from functools import cache, partial
 from itertools import islice
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -108,30 +108,14 @@ def check_options(values: Any, cls: type, at: str, passed: int = 0) -> dict[str,
 def _options(cls: type, passed: int, names: Iterable[str]) -> dict[str, inspect.Parameter]:
     """Returns the parameters that may be set; if the class has `**others`, these include all of `names`."""
     of_lightning = getattr(cls.__init__, "__module__", "").startswith("lightning.")  # type: ignore[misc]
-    mistake = UserError if plugins.belongs(cls.__module__) else TypeError
     try:
         parameters = list(inspect.signature(cls, eval_str=not of_lightning).parameters.values())
-    except NameError as e:
-        raise mistake(f"{cls.__qualname__}: an annotation cannot be evaluated: {e}") from e
+    except NameError as e:  # in a plugin
+        raise UserError(f"{cls.__qualname__}: an annotation cannot be evaluated: {e}") from e
     parameters = [p for i, p in enumerate(parameters) if i >= passed or p.kind is p.KEYWORD_ONLY]
-    for p in parameters:
-        is_foreign = of_lightning or (p.annotation is p.empty and not cls.__module__.startswith("headscope."))
-        if not is_foreign and not _is_checked(p.annotation):
-            raise mistake(f"{cls.__qualname__}: {p.name}: the annotation {p.annotation!r} cannot be checked")
     options = {p.name: p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     others = {name: p for p in parameters if p.kind is p.VAR_KEYWORD for name in names}
     return others | options
-
-
-def _is_checked(kind: Any) -> bool:
-    origin, args = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return _is_checked(args[0])
-    if origin is Callable:
-        return len(args) == 2 and args[0] is not ... and isinstance(args[1], type)
-    if origin in (Union, UnionType, Sequence, dict):
-        return all(map(_is_checked, args))
-    return origin is Literal or is_dataclass(kind) or kind in (int, float, bool, str, NoneType)
 
 
 def _constructor(value: Any, passed: int, base: type, at: str) -> partial[Any]:

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
-from unittest.mock import patch
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
@@ -99,12 +98,14 @@ def call_and_report(main: Callable[[], Any]) -> None:
     """Calls the main function. If this process ran a sweep, also writes the sweep's report, even after an error."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise its errors instead of printing them
     error: BaseException | None = None
+    original = JobReturn.return_value
+    JobReturn.return_value = property(_return_value, original.fset)  # type: ignore[assignment, method-assign, attr-defined]
     try:
-        setter = vars(JobReturn)["return_value"].fset
-        with patch.object(JobReturn, "return_value", property(_return_value, setter)):
-            main()
+        main()
     except (Exception, Interrupted, KeyboardInterrupt) as e:
         error = e
+    finally:
+        JobReturn.return_value = original  # type: ignore[method-assign]
     of_a_job = any(error is e for e in _errors_of_jobs)
     refused = isinstance(error, UserError | HydraException | OmegaConfBaseException) and not of_a_job
     if sweep_folders and not refused and not isinstance(error, BrokenPipeError):
