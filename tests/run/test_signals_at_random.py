@@ -9,11 +9,11 @@ import time
 import pytest
 import torch
 
-from headscope.run.signals import RULES
+from headscope.run import signals
 from tests.run.launchers import alone, slurm
 
 pytestmark = pytest.mark.slow
-STOP = [getattr(signal, rule.name) for rule in RULES if rule.action == "save and stop"]
+STOP = [getattr(signal, name) for name in signals.STOP]
 SHORT = ("model.dropout=0.1", "trainer.max_steps=400")
 ROUNDS = 4
 

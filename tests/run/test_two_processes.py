@@ -9,12 +9,11 @@ import time
 import pytest
 import torch
 
-from headscope.run.signals import RULES
+from headscope.run.signals import STOP
 from tests.conftest import ROOT, shell
 from tests.run.launchers import RUN, alone, children, is_running, killed, progress, slurm, torchrun
 
 slow = pytest.mark.slow
-STOP = [rule.name for rule in RULES if rule.action == "save and stop"]
 ROWS = {}  #: (launcher, event) of each row of the second table, and its test
 
 
@@ -62,12 +61,12 @@ def test_a_signal_to_one_of_two_processes_stops_both(name, tmp_path):
     signum = getattr(signal, name)
     with slurm(tmp_path / "run") as job:
         job.wait_for(20)
-        job.launched[STOP.index(name) % 2].send_signal(signum)
+        job.launched[list(STOP).index(name) % 2].send_signal(signum)
         assert_stopped(job, name, [128 + signum] * 2)
 
 
 @slow
-@pytest.mark.parametrize("name", [rule.name for rule in RULES if rule.action == "end at once"])
+@pytest.mark.parametrize("name", ["SIGQUIT", "SIGKILL"])
 def test_a_signal_that_ends_at_once_keeps_the_last_checkpoint(name, tmp_path):
     with slurm(tmp_path / "run") as job:
         job.wait_for(20)

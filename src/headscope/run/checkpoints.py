@@ -117,7 +117,7 @@ class RngState(Callback):
 
 
 class SignalCheckpoint(Callback):
-    """Saves a checkpoint and ends the run after a signal whose rule is to save and stop.
+    """Saves a checkpoint and ends the run after a signal of `headscope.run.signals`.
 
     The signal handler only remembers the signal, and all ranks compare theirs between two steps. An exception ends the
     run, because `should_stop` would validate first.

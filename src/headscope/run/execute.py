@@ -29,6 +29,7 @@ from headscope.run.start import start
 from headscope.run.summary import Run, write_summary
 from headscope.shell import argument
 from headscope.training.hardware import Choice, Machine, choose
+from headscope.training.restarts import is_resumed
 from headscope.training.trainer import build_trainer, convert_errors, launcher_plugins
 
 log = logging.getLogger(__name__)
@@ -93,8 +94,10 @@ def prepared(composed: Composed) -> Iterator[Run]:
         check_fits(config, choice, composed.command)
         _set_up_process(choice)
 
-        changed = folder.claim(composed, first=rank_zero_only.rank == 0)  # type: ignore[attr-defined]
-        run_start = start(config, composed, folder, is_resumed=changed is not None)
+        first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
+        resumed = is_resumed(folder.path, folder.overrides_file, composed.resume, first)
+        changed = folder.claim(composed, resumed, first)
+        run_start = start(config, composed, folder, resumed)
         config, data = run_start.config, run_start.data
         module = run_start.module(composed, choice, data.corpus)
 
@@ -109,7 +112,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         run = Run(config, folder, data, module, trainer, history, machine, choice, run_start)
 
         if trainer.is_global_zero:
-            if changed is not None:
+            if resumed:
                 new = " with " * bool(changed) + ", ".join(f"{key}={after}" for key, (_, after) in changed.items())
                 log.info(f"resuming {folder} at step {run_start.step}{new}")
                 for logger in recorders(trainer):  # by the path that the folder has on record, they recognise a copy

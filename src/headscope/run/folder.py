@@ -76,31 +76,33 @@ class RunFolder:
         ended = self.summary_file.exists() and self.summary().get("steps") != 0
         return ended or any(self.checkpoints.glob("*.ckpt"))
 
-    def claim(self, composed: "Composed", first: bool) -> Changes | None:
-        """Locks the folder for a run. Returns the changes that a resumed run makes to its config; None for a new run.
+    def claim(self, composed: "Composed", is_resumed: bool, first: bool) -> Changes:
+        """Locks the folder for a run, and returns the changes that a resumed run makes to its config.
 
         A validation only reads the folder, without a lock. Among several processes, only the `first` locks it. Raises
         `UserError` if the folder is the current one or belongs to another run, or if a change cannot take effect.
         """
-        config, is_new = composed.config, not is_resumed(self.path, self.overrides_file, composed.resume, first)
-        if is_new and self.path.resolve() == Path.cwd():
+        config, trains = composed.config, composed.config["task"] == "fit"
+        changed: Changes = {}
+        if is_resumed:
+            typed = {split(o)[0] for o in set(self.overrides()).symmetric_difference(composed.overrides)}
+            before = self.config()
+            changed = changes(before, as_typed(config), typed)
+        elif self.path.resolve() == Path.cwd():
             raise UserError("hydra.run.dir is the current folder; choose a separate one, such as outputs/NAME")
-        if is_new and config["task"] == "fit" and self.occupied:
+        elif trains and self.occupied:
             again = argument("resume=", self)
             raise UserError(f"{self} already contains a run; resume it with {again}, or choose another folder")
-        if config["task"] == "fit" and first:
+        if trains and first:
             lock.acquire(self.path)
-        if is_new:
-            return None
-        typed = {split(o)[0] for o in set(self.overrides()).symmetric_difference(composed.overrides)}
-        return changes(self.config(), as_typed(config), typed)
+        return changed
 
     def record(
         self, config: Mapping[str, Any], overrides: Sequence[str], step: int = 0, changed: Changes | None = None
     ) -> None:
         """Saves the resolved config, its overrides, and the changes from `claim` with their step."""
         known, summary = self.changes(), read_json(self.summary_file)
-        if changed is not None:  # the earlier process may have been killed
+        if self.started:  # the earlier process may have been killed
             remove_incomplete(self.path)
         new = [{"step": step, "key": k, "before": b, "after": a} for k, (b, a) in (changed or {}).items()]
         texts: dict[Path, str] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from headscope.errors import UserError
+from headscope.errors import UserError, not_written
 
 FILE = ".lock"
 _held: dict[Path, FileLock] = {}  # the locks that this process holds, by folder
@@ -26,15 +26,17 @@ def acquire(folder: Path) -> None:
     if is_held(folder):
         return
     file = folder / FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file, blocking=False, thread_local=False)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(file, blocking=False, thread_local=False)
         lock.acquire()
+        _held[folder.resolve()] = lock
+        file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
     except Timeout as e:
         owner = file.read_text(encoding="utf-8", errors="replace") or "another process"
         raise UserError(f"{folder} is in use by {owner}; wait until it ends, or choose another folder") from e
-    _held[folder.resolve()] = lock
-    file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+    except OSError as e:
+        raise not_written(e, folder) from e
 
 
 def release(folder: Path) -> None:

@@ -130,9 +130,9 @@ class Start:
         return model
 
 
-def start(config: TrainConfig, composed: Composed, folder: RunFolder, is_resumed: bool) -> Start:
+def start(config: TrainConfig, composed: Composed, folder: RunFolder, resumed: bool) -> Start:
     """Returns the start of a run: its last checkpoint if it is resumed, else the checkpoint in its config, if any."""
-    if is_resumed and (last := _last_checkpoint(folder)):
+    if resumed and (last := _last_checkpoint(folder)):
         step, path, earlier = last
         if step > config.trainer.max_steps:
             raise UserError(f"the run in {folder} has already done {step} steps; set trainer.max_steps higher")
