@@ -34,21 +34,16 @@ def outcome(error: BaseException, script: str | None = None, typed: Sequence[str
     """
     if isinstance(error, MemoryError):
         return 3, f"out of memory: {TOO_LARGE}, or use trainer.precision=bf16-mixed"
+    if torch := sys.modules.get("torch"):
+        if isinstance(error, torch.OutOfMemoryError):
+            return 3, f"out of memory on the GPU: {TOO_LARGE}"
+        # For a lost rank, NCCL raises a DistError and gloo a bare RuntimeError that names a file of gloo.
+        lost = torch.distributed.is_available() and isinstance(error, torch.distributed.DistError)
+        if lost or (isinstance(error, RuntimeError) and "/gloo/transport/" in str(error)):
+            return 3, DIED
     if message := explain(error, script, typed):
         return 2, message
-    return shell.expected_outcome(error) or (_torch_outcome(error) if isinstance(error, RuntimeError) else None)
-
-
-def _torch_outcome(error: RuntimeError) -> shell.Outcome:
-    """Returns the outcome of an error from torch: no GPU memory, or a lost rank; None for any other error."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return None
-    if isinstance(error, torch.OutOfMemoryError):
-        return 3, f"out of memory on the GPU: {TOO_LARGE}"
-    # For a lost rank, NCCL raises a DistError and gloo a bare RuntimeError that names a file of gloo.
-    lost = torch.distributed.is_available() and isinstance(error, torch.distributed.DistError)
-    return (3, DIED) if lost or "/gloo/transport/" in str(error) else None
+    return shell.expected_outcome(error)
 
 
 def end_with_parent() -> None:
