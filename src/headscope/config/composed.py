@@ -48,11 +48,6 @@ class Composed:
             begin = "a config file for --config-name begins with defaults: [train, _self_]"
             raise UserError(f"the config has no key paths.run_dir, so it is not the config of a run; {begin}") from e
 
-    @property
-    def recorded(self) -> list[str]:
-        """The words that compose the same config again."""
-        return [*self.context, *self.overrides]
-
 
 def compose_with_hydra(name: str, overrides: Sequence[str]) -> DictConfig:
     """Composes the config of a script, including Hydra's own node, without affecting other uses of Hydra.

@@ -118,7 +118,8 @@ def prepared(composed: Composed) -> Iterator[Run]:
                 for logger in recorders(trainer):  # by the path that the folder has on record, they recognise a copy
                     logger.resume_at(run_start.step)
             if config.task == "fit":
-                folder.record(composed.config, composed.recorded, run_start.step, changed)
+                words = [*composed.context, *composed.overrides]  # they compose the same config again
+                folder.record(composed.config, words, run_start.step, changed)
         corpus = data.corpus
         log.info(f"{module.card['about']['name']}: {corpus.name}, {corpus.tokens:,} {corpus.tokenizer.unit}s")
         log.info(f"on {choice}")

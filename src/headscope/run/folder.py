@@ -195,7 +195,10 @@ def cleaned_up(run: RunFolder, started: float) -> Iterator[None]:
     except UserError:
         if lock.is_held(run.path) and not run.occupied:
             for path in set(run.path.iterdir()) - before:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
         if is_new:
             with suppress(OSError):
                 run.path.rmdir()

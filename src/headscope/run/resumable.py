@@ -1,5 +1,6 @@
 """Checks what Lightning restores from `last.ckpt`, because neither Lightning nor torch does."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +43,20 @@ class RestoredCheck(Callback):
         self.step = step
 
     def setup(self, trainer: Trainer, module: LanguageModule, stage: str) -> None:
-        if trainer.world_size > 1:
-            steps: list[int] = [0] * trainer.world_size
-            dist.all_gather_object(steps, self.step)
-            if other := next((rank for rank, step in enumerate(steps) if step != steps[0]), 0):
-                starts = (
-                    f"process {other} of this run starts at step {steps[other]}, and the first one at step {steps[0]}"
-                )
-                raise RunFailed(f"{starts}; give all of them the same hydra.run.dir, on a disk that all machines share")
+        if trainer.world_size == 1:
+            return
+        steps: list[int] = [0] * trainer.world_size
+        dist.all_gather_object(steps, self.step)
+        if other := next((rank for rank, step in enumerate(steps) if step != steps[0]), 0):
+            starts = f"process {other} of this run starts at step {steps[other]}, and the first one at step {steps[0]}"
+            raise RunFailed(f"{starts}; give all of them the same hydra.run.dir, on a disk that all machines share")
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
-        states = (entry for optimizer in trainer.optimizers for entry in optimizer.state.items())
-        for name in (n for parameter, state in states for n, v in state.items() if not _fits(n, v, parameter)):
-            raise RunFailed(f"{name} of the optimizer in last.ckpt does not fit the model; use another checkpoint")
+        for parameter, state in chain.from_iterable(optimizer.state.items() for optimizer in trainer.optimizers):
+            for name, value in state.items():
+                if not _fits(name, value, parameter):
+                    wrong = f"{name} of the optimizer in last.ckpt"
+                    raise RunFailed(f"{wrong} does not fit the model; use another checkpoint")
 
 
 def _fits(name: str, value: Any, parameter: Tensor) -> bool:
