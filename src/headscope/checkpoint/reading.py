@@ -48,14 +48,14 @@ def find(path: str | Path) -> Path:
     return next((file for file in inside if file.is_file()), path)
 
 
-def load(path: str | Path, text: Callable[[], str] | None = None) -> Loaded:
+def load(path: str | Path | Source, text: Callable[[], str] | None = None) -> Loaded:
     """Returns the model (in eval mode, on the CPU), its tokenizer, and a description of the run.
 
     The path is a run's folder or one of its `*.ckpt` files, an export to safetensors, a folder that transformers opens,
     or a file that Part 4 or nanoGPT saved. `text` returns the training text, for a file without a vocabulary. Raises
     UserError if the file does not exist, is damaged, is not a checkpoint, or if loading it would execute code.
     """
-    source = Source(find(path), text)
+    source = path if isinstance(path, Source) else Source(find(path), text)
     path = source.path
     if not path.exists():
         raise UserError(f"there is no checkpoint at {path}; train a model, or use another path")

@@ -9,7 +9,8 @@ import torch.distributed as dist
 from lightning import Trainer
 from torch import Tensor
 
-from headscope.checkpoint.pickles import safe_load
+from headscope import checkpoint
+from headscope.checkpoint.source import Source
 from headscope.errors import RunFailed
 from headscope.training.module import Callback, LanguageModule
 
@@ -22,14 +23,16 @@ RESTORED: dict[str, tuple[type, set[str]]] = {
 }
 
 
-def require_training_state(path: Path) -> None:
-    """Raises ValueError if a checkpoint lacks an entry that a resumed run needs, or if an entry has another type."""
-    content = safe_load(path)
+def load_resumable(path: Path) -> checkpoint.Loaded:
+    """Returns the model in a checkpoint; raises ValueError if the file lacks an entry that a resumed run needs."""
+    source = Source(path)
+    loaded = checkpoint.load(source)
     for name, (kind, keys) in RESTORED.items():
-        found = content.get(name)
+        found = source.content.get(name)
         parts = found if isinstance(found, list) else [found]
         if not isinstance(found, kind) or not parts or not all(isinstance(p, dict) and keys <= p.keys() for p in parts):
             raise ValueError(f"{name} is not what Lightning saves")
+    return loaded
 
 
 class RestoredCheck(Callback):

@@ -23,7 +23,7 @@ from headscope.heads.probes import LONGEST, TEXTS
 from headscope.installed import commit
 from headscope.model.transformer import LanguageModel
 from headscope.run.folder import RunFolder
-from headscope.run.resumable import require_training_state
+from headscope.run.resumable import load_resumable
 from headscope.shell import argument
 from headscope.training.hardware import Choice
 from headscope.training.module import LanguageModule
@@ -180,8 +180,7 @@ def _last_checkpoint(folder: RunFolder) -> tuple[int, Path, checkpoint.Loaded] |
     saved = [path for path in (folder.last, folder.previous) if path.exists()]
     for path in saved:
         try:
-            earlier = checkpoint.load(path)
-            require_training_state(path)
+            earlier = load_resumable(path)
             return int(earlier.about["step"]), path, earlier
         except (UserError, AttributeError, KeyError, TypeError, ValueError):
             log.warning(f"{path} is damaged" + "; trying the previous checkpoint" * (path != saved[-1]))
