@@ -37,7 +37,8 @@ def write(config: GenerateConfig, typed: str | None) -> None:
         prompt_ids(tokenizer, start)  # an unknown token is reported before anything else is printed
     print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)
     if config.show:
-        out, film = Path(config.out) if config.out else None, RunFolder(path.parent.parent).film_file
+        out = Path(config.out) if config.out else None
+        film = RunFolder(path.parent.parent).film_file
         request = ShowRequest(model, tokenizer, start, path, about, config.top_k, out, film)
         import_module(f"headscope.show.{config.show}").show(request)
         return

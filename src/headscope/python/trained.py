@@ -177,7 +177,8 @@ class Trained:
         if targets < 1:
             shown = f"{reprlib.repr(text)} has {sum(map(len, examples))}"
             raise UserError(f"a loss needs at least two tokens, and {shown}; use a longer text")
-        device, size, total = next(self.model.parameters()).device, self.model.block_size, 0.0
+        device, size = next(self.model.parameters()).device, self.model.block_size
+        total = 0.0
         for ids in examples:
             for at in range(0, len(ids) - 1, size):
                 x, y = (ids[i : i + size].to(device) for i in (at, at + 1))
@@ -201,7 +202,8 @@ class Trained:
         return Page(page.page(self._request(text, "page")))
 
     def _request(self, text: str, function: str) -> ShowRequest:
-        film, text = RunFolder(self.checkpoint.parent.parent).film_file, checked_text(text, function)
+        text = checked_text(text, function)
+        film = RunFolder(self.checkpoint.parent.parent).film_file
         return ShowRequest(self.model, self.tokenizer, text, self.checkpoint, self.about, film=film)
 
 
