@@ -24,7 +24,7 @@ PATIENCE = 1.0  #: seconds to wait for standard input before printing a hint
 def write(config: GenerateConfig, typed: str | None) -> None:
     """Writes text to standard output, token by token, or shows the model; names the run on standard error."""
     prompt = find_prompt(config, typed)
-    runs = Path(config.paths["runs"])
+    runs = Path(config.paths.runs)
     path = checkpoint.find(config.checkpoint) if config.checkpoint else newest(runs)
     if path is None:
         train = f"{command('train')} experiment=quickstart"

@@ -1,6 +1,6 @@
 """The schema of `conf/generate.yaml`: the keys of generate.py and the types of their values."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, Lt
@@ -8,6 +8,13 @@ from annotated_types import Ge, Le, Lt
 from headscope.errors import UserError
 from headscope.generation.sampling import Sampling
 from headscope.training.options import Threads
+
+
+@dataclass(frozen=True)
+class RunsPath:
+    """The folder that contains the runs."""
+
+    runs: str
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class GenerateConfig(Sampling):
     out: str | None = None
     seed: Annotated[int, Ge(0), Lt(2**32)] = 1
     threads: Threads | None = None
-    paths: dict[str, str] = field(default_factory=lambda: {"runs": "outputs"})
+    paths: RunsPath = RunsPath("outputs")
 
     def __post_init__(self) -> None:
         if self.out is not None and self.show not in ("attention", "heads", "page"):

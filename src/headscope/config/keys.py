@@ -23,6 +23,14 @@ SAMPLED = 8  #: layers in which the options of a model are checked; a layer with
 
 
 @dataclass(frozen=True)
+class Paths:
+    """The folder of downloaded data and the folder of the run."""
+
+    data_dir: str
+    run_dir: str
+
+
+@dataclass(frozen=True)
 class TrainConfig(PlainKeys):
     """The config of a run. The run calls each `Callable` with the arguments in its type; the config sets all others.
 
@@ -38,7 +46,7 @@ class TrainConfig(PlainKeys):
     schedule: Callable[[], Schedule]
     callbacks: dict[str, Callable[[], Callback] | None]
     logger: dict[str, Callable[[], Logger] | None]
-    paths: dict[str, str]
+    paths: Paths
 
     def __post_init__(self) -> None:
         if self.task == "validate" and self.checkpoint is None:
