@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from headscope import installed
@@ -19,16 +18,16 @@ from headscope.run.fits import check_fits
 from headscope.run.folder import RunFolder, cleaned_up
 from headscope.run.history import History
 from headscope.run.plausible import why_implausible
-from headscope.run.processes import outcome, replace_observer
-from headscope.run.quiet import hide_needless
+from headscope.run.processes import outcome
 from headscope.run.recorder import recorders
 from headscope.run.resumable import RestoredCheck
+from headscope.run.setup import set_up_process
 from headscope.run.signals import handlers_restored
 from headscope.run.split_check import SplitCheck
 from headscope.run.start import start
 from headscope.run.summary import Run, write_summary
 from headscope.shell import argument
-from headscope.training.hardware import Choice, Machine, choose
+from headscope.training.hardware import Machine, choose
 from headscope.training.restarts import is_resumed
 from headscope.training.trainer import build_trainer, convert_errors, launcher_plugins
 
@@ -92,7 +91,7 @@ def prepared(composed: Composed) -> Iterator[Run]:
         choice = choose(machine, config.trainer)
         plugins = launcher_plugins(choice.devices, choice.nodes)
         check_fits(config, choice, composed.command)
-        _set_up_process(choice)
+        set_up_process(choice)
 
         first = rank_zero_only.rank == 0  # type: ignore[attr-defined]
         resumed = is_resumed(folder.path, folder.overrides_file, composed.resume, first)
@@ -124,13 +123,3 @@ def prepared(composed: Composed) -> Iterator[Run]:
         log.info(f"{module.card['about']['name']}: {corpus.name}, {corpus.tokens:,} {corpus.tokenizer.unit}s")
         log.info(f"on {choice}")
         yield run
-
-
-def _set_up_process(choice: Choice) -> None:
-    """Sets torch's threads and precision, what this process logs, and how its ranks end together."""
-    if choice.threads is not None:
-        torch.set_num_threads(choice.threads)
-    torch.set_float32_matmul_precision("high")
-    hide_needless()
-    if choice.devices > 1:
-        replace_observer()

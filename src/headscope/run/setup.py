@@ -1,9 +1,13 @@
-"""Hides log lines and warnings that do not concern the user."""
+"""Sets up the process of a run: its threads and precision, and what it logs."""
 
 import logging
 import warnings
 
+import torch
 from lightning.pytorch.utilities import rank_zero_only
+
+from headscope.run.processes import replace_observer
+from headscope.training.hardware import Choice
 
 #: Warnings from Lightning and torch that do not concern the user.
 IGNORED_WARNINGS = (
@@ -17,12 +21,17 @@ IGNORED_WARNINGS = (
 )
 
 
-def hide_needless() -> None:
-    """Hides these warnings, Lightning's information, and the log lines of all processes but the first."""
+def set_up_process(choice: Choice) -> None:
+    """Sets torch's threads and precision, and how the ranks end together; hides what does not concern the user."""
+    if choice.threads is not None:
+        torch.set_num_threads(choice.threads)
+    torch.set_float32_matmul_precision("high")
+    if choice.devices > 1:
+        replace_observer()
     logging.raiseExceptions = False  # a log file that cannot be written must not print a traceback
     for pattern in IGNORED_WARNINGS:
         warnings.filterwarnings("ignore", pattern)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
+    if rank_zero_only.rank:  # type: ignore[attr-defined]  # only the first process logs
         logging.getLogger().setLevel(logging.WARNING)
