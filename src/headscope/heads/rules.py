@@ -1,0 +1,119 @@
+"""Rules that predict the attention maps of heads from the text alone.
+
+A rule mixes rows of attention, and then multiplies them by what the tokens themselves say:
+
+    A[i, j] ∝ (Σₖ wₖ Pₖ[i, j] + ε) exp(Σᵣ aᵣ[band(i - j)] qᵣ[token i] kᵣ[token j])
+
+P₀ is a profile over distances; the other Pₖ are patterns (`headscope.heads.patterns`). Each content term r has a class
+of query tokens (q = 1), its opposite (q = -1), and the same for keys. It raises the attention of queries in the class
+to keys in the class at some distances, and lowers the attention to the opposite keys.
+
+Shapes: B texts, T positions, N heads, V vocabulary, P distance bins, K patterns, R content terms.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from headscope.heads.patterns import Pattern, Text, Vocabulary, marks, patterns_of
+
+NEAREST = 32  #: every distance below it has its own bin; further away, each doubling of the distance has `PER_OCTAVE`
+PER_OCTAVE = 4
+BANDS = (0, 1, 2, 3, 5, 9)  #: the smallest distance of each band of a content term
+FLOOR = 1e-4  #: ε, so that no key is impossible
+
+
+def distances(t: int) -> Tensor:
+    """Returns i - j for each query i and key j ≤ i, int64 (T, T); 0 for later keys."""
+    position = torch.arange(t)
+    return (position[:, None] - position).clamp(min=0)
+
+
+def distance_bins(t: int) -> Tensor:
+    """Returns the bin of each distance 0 … T - 1, int64 (T,)."""
+    far = NEAREST + (PER_OCTAVE * (torch.arange(t).clamp(min=1) / NEAREST).log2()).floor()
+    return torch.where(torch.arange(t) < NEAREST, torch.arange(t), far.long())
+
+
+def distance_bands(t: int) -> Tensor:
+    """Returns the band of each distance 0 … T - 1, int64 (T,)."""
+    return torch.bucketize(torch.arange(t), torch.tensor(BANDS), right=True) - 1
+
+
+def pattern_rows(patterns: Sequence[Pattern], text: Text) -> Tensor:
+    """Returns Pₖ for each pattern (K, B, T, T). A row without a marked key is zero, so that other patterns share it."""
+    if not patterns:
+        return torch.zeros(0, *text.ids.shape, text.ids.shape[1], device=text.ids.device)
+    marked = torch.stack([marks(pattern, text) for pattern in patterns]).float()
+    return marked / marked.sum(-1, keepdim=True).clamp(min=1)
+
+
+def place_rows(place: Tensor, t: int) -> Tensor:
+    """Returns P₀ for profiles (N, P) of log weights per bin: (N, T, T)."""
+    scores = place[:, distance_bins(t).to(place.device)[distances(t).to(place.device)]]
+    future = torch.ones(t, t, dtype=torch.bool, device=place.device).triu(1)
+    return scores.masked_fill(future, -math.inf).softmax(-1)
+
+
+def mixed_scores(place: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
+    """Returns the logarithm of the mixed rows, (N, B, T, T), and -inf for later keys.
+
+    `place` is (N, P), `weights` (N, 1 + K), and `rows` (K, B, T, T).
+    """
+    t = rows.shape[-1]
+    mixture = torch.einsum("nk,kbij->nbij", weights[:, 1:], rows)
+    mixture = mixture + (weights[:, :1, None] * place_rows(place, t))[:, None]
+    future = torch.ones(t, t, dtype=torch.bool, device=rows.device).triu(1)
+    return (mixture + FLOOR).log().masked_fill(future, -math.inf)
+
+
+def content_scores(queries: Tensor, keys: Tensor, strengths: Tensor, ids: Tensor) -> Tensor:
+    """Returns Σᵣ aᵣ qᵣ kᵣ for ids (B, T): (N, B, T, T).
+
+    `queries` and `keys` are (V, N, R), and `strengths` are a per band (N, R, len(BANDS)).
+    """
+    t = ids.shape[1]
+    q, k = (F.embedding(ids, x.flatten(1)).unflatten(-1, x.shape[1:]).permute(2, 0, 1, 3) for x in (queries, keys))
+    band = distance_bands(t).to(ids.device)[distances(t).to(ids.device)]  # (T, T)
+    total = torch.zeros(())
+    for b in range(len(BANDS)):
+        scores = (q * strengths[:, None, None, :, b]) @ k.transpose(-1, -2)  # (N, B, T, T)
+        total = total + scores * (band == b)
+    return total
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The rule of one head."""
+
+    place: Tensor  #: log weights of the distance bins, (P,)
+    weights: dict[str, float]  #: the weight of P₀, "place", and of each pattern; they sum to one
+    queries: Tensor  #: 1, 0 or -1 for each token, int8 (V, R)
+    keys: Tensor  #: the same for keys
+    strengths: Tensor  #: a, (R, len(BANDS))
+
+    def map(self, ids: Tensor, vocabulary: Vocabulary) -> Tensor:
+        """Returns the predicted map for ids (B, T): (B, T, T)."""
+        patterns = patterns_of(vocabulary)
+        rows = pattern_rows([patterns[name] for name in self.weights if name != "place"], Text(ids, vocabulary))
+        weights = torch.tensor([list(self.weights.values())], device=ids.device)
+        scores = mixed_scores(self.place[None], weights, rows)[0]
+        if self.queries.shape[1]:
+            q, k = self.queries[:, None].float(), self.keys[:, None].float()
+            scores = scores + content_scores(q, k, self.strengths[None], ids)[0]
+        return scores.softmax(-1)
+
+    def as_data(self) -> dict[str, Any]:
+        """Returns the rule as plain data: tokens are ids, and numbers are rounded to four digits."""
+        terms = []
+        for q, k, a in zip(self.queries.T, self.keys.T, self.strengths, strict=True):
+            members = {name: (x == sign).nonzero().flatten().tolist() for name, x, sign in
+                       (("queries", q, 1), ("opposite_queries", q, -1), ("keys", k, 1), ("opposite_keys", k, -1))}
+            terms.append(members | {"strengths": [round(x, 4) for x in a.tolist()]})
+        place = [round(x, 4) for x in self.place.tolist()]
+        return {"place": place, "weights": {k: round(w, 4) for k, w in self.weights.items()}, "terms": terms}
