@@ -109,6 +109,20 @@ def ablate_last(
     return -_rises(model, ids, groups, [layer for layer, _ in heads], means, start)
 
 
+@torch.no_grad()
+def replace_each(
+    model: TransformerLM, ids: Tensor, by: Tensor, cache: ActivationCache, heads: Sequence[Head] | None = None
+) -> Tensor:
+    """Replaces the output of one head at a time, and returns how much each target's loss rises, (N, B, T - 1).
+
+    `by` has the new outputs, (L, B, H, T, D), `heads` is the N heads to replace, all if it is None, and `cache` is as in
+    `ablate_groups`. With `mean(cache.z)`, the function ablates; with another map @ values, it replaces the attention.
+    """
+    chosen = [(i, j) for i in range(model.n_layers) for j in range(model.n_heads)] if heads is None else heads
+    start = _Start(cache.z, cache.resid, cache.logits)
+    return _rises(model, ids, [[head] for head in chosen], [layer for layer, _ in chosen], by, start)
+
+
 class _Start(NamedTuple):
     """The activations from which a pass starts: fields of an `ActivationCache`, with z before any edit."""
 

@@ -68,7 +68,8 @@ def ov_eigenvalue_score(model: TransformerLM, layer: int) -> Tensor:
     """Returns Σ λ / Σ |λ| over the eigenvalues of the OV circuit (Elhage et al. 2021): (H,), from -1 to 1.
 
     A head that copies tokens scores near 1. The V × V circuit has the eigenvalues of the D × D matrix W_O W_U W_E W_V,
-    and zeros. The score is NaN if the circuit is not finite, or zero, as at the start of training.
+    and zeros. The score is NaN if the circuit is not finite, or zero, as at the start of training,
+    or if LAPACK does not find its eigenvalues.
     """
     _, _, value, output = head_matrices(model, layer)
     middle = center_and_weight(model.layers()[layer].norm1, unembedding(model) @ model.embedding.weight)  # (C, C)
@@ -76,8 +77,17 @@ def ov_eigenvalue_score(model: TransformerLM, layer: int) -> Tensor:
     # The CPU is used, because a GPU needs 0.7 s for the six heads of one layer: each small step waits for the previous.
     # LAPACK prints its own errors for numbers that are not finite, and can write beyond its memory (torch 2.13).
     is_finite = small.isfinite().all(-1).all(-1).cpu()  # (H,)
-    values: Tensor = torch.linalg.eigvals(small.double().cpu().where(is_finite[:, None, None], 0.0))  # (H, D)
+    values = torch.stack([_eigenvalues(matrix) for matrix in small.double().cpu().where(is_finite[:, None, None], 0.0)])
     return (values.real.sum(-1) / values.abs().sum(-1)).to(small.device)
+
+
+def _eigenvalues(matrix: Tensor) -> Tensor:
+    """Returns the eigenvalues of a matrix (D, D), or NaN where LAPACK does not find them."""
+    try:
+        values: Tensor = torch.linalg.eigvals(matrix)
+    except torch.linalg.LinAlgError:  # for example, the matrix has nothing but zeros below its diagonal
+        values = torch.full_like(matrix[0], torch.nan).to(torch.complex128)
+    return values
 
 
 @torch.no_grad()

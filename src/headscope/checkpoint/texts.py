@@ -1,0 +1,41 @@
+"""Texts of ids as one string of text, so that a checkpoint can keep many and remain plain data.
+
+Shapes: B texts, T positions.
+"""
+
+import base64
+import binascii
+import zlib
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headscope.checkpoint.source import UnsupportedModel, checked
+
+LARGEST = 1 << 22  #: maximum number of ids
+
+
+def pack(ids: Tensor) -> str:
+    """Returns ids (B, T) as text."""
+    shape = np.array(ids.shape, "<i4")
+    data = np.concatenate((shape, ids.cpu().numpy().astype("<i4").ravel()))
+    return base64.b85encode(zlib.compress(data.tobytes(), 9)).decode()
+
+
+def unpack(text: object, vocab_size: int, name: str) -> Tensor:
+    """Returns the ids (B, T) of a text from `pack`; raises UnsupportedModel if it is not one of ids below `vocab_size`.
+
+    `name` names the entry of the checkpoint in the message.
+    """
+    packed = checked(text, str, name)
+    try:
+        inflate = zlib.decompressobj()
+        data = inflate.decompress(base64.b85decode(packed), 4 * LARGEST)
+        b, t, *_ = numbers = np.frombuffer(data, "<i4")
+        ids = torch.from_numpy(numbers[2:].reshape(b, t).astype(np.int64))
+    except (ValueError, binascii.Error, zlib.error):
+        raise UnsupportedModel(f"{name} is damaged: it is not a list of texts") from None
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size:
+        raise UnsupportedModel(f"{name} has ids that are not in the vocabulary of {vocab_size:,} tokens")
+    return ids

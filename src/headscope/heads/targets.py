@@ -1,0 +1,24 @@
+"""Kinds of targets: which predictions a head may help with.
+
+Shapes: B texts, T positions; the masks of targets are bool (B, T - 1), at t for the target t + 1.
+"""
+
+import torch
+from torch import Tensor
+
+from headscope.heads.patterns import Text
+
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
+
+
+def kinds_of_targets(text: Text, unit: str) -> dict[str, Tensor]:
+    """Returns the targets of each kind: tokens of each class, and the first, second … token of a word."""
+    kinds = {f"{name}s": text.members(name)[:, 1:] for name in text.vocabulary.classes}
+    word = text.vocabulary.words.to(text.ids.device)[text.ids]  # (B, T)
+    inside = torch.where(word & (text.word_start >= 0), text.position - text.word_start, -1)
+    for i, ordinal in enumerate(ORDINALS):
+        kinds[f"the {ordinal} {unit} of a word"] = (inside == i)[:, 1:]
+    kinds[f"the sixth or a later {unit} of a word"] = (inside >= len(ORDINALS))[:, 1:]
+    if not any(mask.any() for name, mask in kinds.items() if "second" in name):  # each token is a word
+        kinds = {name: mask for name, mask in kinds.items() if " of a word" not in name}
+    return kinds
