@@ -27,6 +27,7 @@ from headscope.model.transformer import TransformerLM
 
 FITTED, MEASURED = 512, 64  #: number of training texts for fitting, and of held-out texts for measuring
 LITTLE = 0.5  #: a rule that recovers less than this share explains little
+TOGETHER = 32  #: maximum number of heads that are fitted together, if a layer has no more
 PART = 16  #: number of texts whose maps are predicted at a time
 
 
@@ -133,12 +134,13 @@ def _fitted(
     seen = look(model, fitting, "maps", "values")
     rules: list[Rule] = []
     outputs: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}
-    for layer, block in enumerate(model.layers()):
-        weights = output_matrices(block.attention.out.weight.detach(), model.n_heads)  # (H, D, C)
-        gram = (weights @ weights.transpose(1, 2)).float()
+    for layers in torch.arange(model.n_layers).split(max(TOGETHER // model.n_heads, 1)):
+        chosen = layers.tolist()
+        weights = [output_matrices(model.layers()[i].attention.out.weight.detach(), model.n_heads) for i in chosen]
+        gram = torch.cat([(w @ w.transpose(1, 2)).float() for w in weights])  # (N, D, D)
 
-        def observed(ids: Tensor, x: ActivationCache, rows: Tensor, layer: int = layer, gram: Tensor = gram) -> Observed:
-            maps, values = (y[layer].transpose(0, 1).float() for y in (x.maps, x.values))  # heads first
+        def observed(ids: Tensor, x: ActivationCache, rows: Tensor, chosen: list[int] = chosen, gram: Tensor = gram) -> Observed:
+            maps, values = (y[chosen].transpose(1, 2).flatten(0, 1).float() for y in (x.maps, x.values))  # heads first
             return Observed(ids, maps, values, gram, rows)
 
         with torch.inference_mode(False), torch.enable_grad():
@@ -146,8 +148,9 @@ def _fitted(
         rules += found.rules
         test = observed(held_out, cache, marked[1])
         for kind, scores in found.stages.items():
-            outputs[kind].append(_predicted(scores, test).transpose(0, 1))  # (B, H, T, D)
-    return rules, {kind: torch.stack(layers) for kind, layers in outputs.items()}
+            z = _predicted(scores, test).unflatten(0, (len(chosen), -1))  # (layers, H, B, T, D)
+            outputs[kind].append(z.transpose(1, 2))
+    return rules, {kind: torch.cat(parts) for kind, parts in outputs.items()}
 
 
 @torch.no_grad()

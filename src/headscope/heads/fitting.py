@@ -28,10 +28,10 @@ BATCH = 8  #: texts per step
 BEFORE = 3  #: the full rule knows this many tokens: the current one and those before it
 RANK = 8  #: rank of the full rule's table in each range of distances
 RANGES = ((0, 10**9), (0, 0), (1, 1), (2, 3), (4, 7))  #: distances that have a table of their own in the full rule
-STEPS = {"place": 60, "structure": 50, "identity": 30, "full": 180, "terms": 150, "classes": 120, "strengths": 60}
+STEPS = {"place": 60, "structure": 50, "identity": 30, "full": 180, "terms": 150, "classes": 150, "strengths": 60}
 KINDS = ("place", "structure", "identity", "content")
-PAYS = 0.1  #: minimum share of the attention that a pattern explains, to be in the readable rule
-MIDDLE = 0.6  #: a token is in neither class if its weight is below this share of the mean weight
+PAYS = 0.15  #: minimum share of the attention that a pattern explains, to be in the readable rule
+MIDDLE = 0.5  #: a token is in neither class if its weight is below this share of the mean weight
 
 
 @dataclass(frozen=True)
