@@ -10,6 +10,7 @@ from headscope.annotations import one_line
 from headscope.checkpoint import format as own_format
 from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
 from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source, UnsupportedModel, checked, limit_entries
+from headscope.checkpoint.texts import unpack
 from headscope.checkpoint.weights import check_shapes
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
@@ -103,6 +104,8 @@ def _checked_about(saved: Any, vocab_size: int) -> dict[str, Any]:
     texts = checked(about.get("passages"), Annotated[Sequence[tokens], Len(0, MAX_TEXTS)] | None, "about.passages")
     if len(set(map(len, texts or ()))) > 1:
         raise UnsupportedModel("about.passages has texts of different lengths; all must have the same length")
+    for key, packed in checked(about.get("texts", {}), dict[str, Any], "about.texts").items():
+        unpack(packed, vocab_size, f"about.texts.{key}")
     name = checked(about.get("name", "a run without a name"), str, "about.name")
     data_name = checked(data.get("name", UNNAMED), str, "about.data.name")
     return about | {"name": printable(name[:MAX_NAME]), "data": data | {"name": printable(data_name[:MAX_NAME])}}

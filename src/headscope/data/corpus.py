@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headscope.data.tokenizers import TOKENIZERS, CharTokenizer, LineTokenizer, Tokenizer, UnknownToken
 from headscope.data.tokenizers.base import count, tokenize
-from headscope.data.windows import TextWindows, Windows
+from headscope.data.windows import IGNORE, TextWindows, Windows
 from headscope.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ VocabSize = Annotated[int, Ge(256), Le(65536)]  #: maximum vocabulary size; only
 SECTIONS = 100  #: maximum number of sections of an interleaved split
 SHORTEST = 4  #: minimum number of validation windows per section
 CANDIDATES = 10  #: number of validation windows from which each probe text is chosen
+SAMPLE_SEED = 20_000_003  #: of `sample`, so that its windows are not those of the first training steps
 MAX_VALIDATION = 2_000_000  #: maximum number of validation tokens; more would take hours and gain little precision
 
 
@@ -52,6 +53,17 @@ class Corpus:
         is_doubled = (x[:, :1] == x[:, 1:2]).any(-1)  # (B,)
         chosen = is_doubled.int().argsort(stable=True)[:n]
         return x[chosen, :longest]
+
+
+def sample(windows: Windows, n: int, longest: int, block_size: int) -> Tensor:
+    """Returns n random windows of a split without padding, cut to the same length: ids (n, T), T ≤ `longest`.
+
+    The n windows with the fewest padded targets of twice as many are used.
+    """
+    x, y = windows.stream(SAMPLE_SEED, range(2 * n), block_size)
+    lengths = (y != IGNORE).sum(1)  # (2 n,)
+    chosen = lengths.argsort(descending=True, stable=True)[:n]
+    return x[chosen, : min(int(lengths[chosen].min()), longest)]
 
 
 class Source:

@@ -7,6 +7,7 @@ A rule is fitted on training text and measured on held-out text. The loss recove
 Shapes: B texts, T positions, V vocabulary, L layers, H heads, D head width.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
@@ -25,7 +26,6 @@ from headscope.heads.targets import kinds_of_targets
 from headscope.heads.wording import Wording, most_raised, window
 from headscope.model.transformer import TransformerLM
 
-FITTED, MEASURED = 512, 64  #: number of training texts for fitting, and of held-out texts for measuring
 LITTLE = 0.5  #: a rule that recovers less than this share explains little
 TOGETHER = 32  #: maximum number of heads that are fitted together, if a layer has no more
 PART = 16  #: number of texts whose maps are predicted at a time
@@ -88,18 +88,22 @@ class Description:
         }
 
 
+@torch.inference_mode(False)
+@torch.no_grad()
 def describe_attention(
     model: TransformerLM, fitting: Tensor, held_out: Tensor, vocabulary: Vocabulary, unit: str = "token"
 ) -> list[Description]:
     """Returns a description of every head, layer by layer.
 
     Args:
-        model: left unchanged.
+        model: left unchanged. On another device than the CPU, a copy is described on the CPU.
         fitting: ids (B, T) of training text, to which the rules are fitted.
         held_out: ids (B', T) of text that the model was not trained on, on which costs and shares are measured.
         vocabulary: the text of every token.
         unit: the name of one token: character, word or token.
     """
+    if fitting.device.type != "cpu" or next(model.parameters()).device.type != "cpu":
+        model, fitting, held_out = copy.deepcopy(model).cpu(), fitting.cpu(), held_out.cpu()
     cache = look(model, held_out, "maps", "values", "z", "resid")
     rules, stages = _fitted(model, fitting, held_out, cache, vocabulary)
     cost = replace_each(model, held_out, mean(cache.z), cache)  # (L H, B, T - 1)
@@ -139,11 +143,13 @@ def _fitted(
         weights = [output_matrices(model.layers()[i].attention.out.weight.detach(), model.n_heads) for i in chosen]
         gram = torch.cat([(w @ w.transpose(1, 2)).float() for w in weights])  # (N, D, D)
 
-        def observed(ids: Tensor, x: ActivationCache, rows: Tensor, chosen: list[int] = chosen, gram: Tensor = gram) -> Observed:
+        def observed(
+            ids: Tensor, x: ActivationCache, rows: Tensor, chosen: list[int] = chosen, gram: Tensor = gram
+        ) -> Observed:
             maps, values = (y[chosen].transpose(1, 2).flatten(0, 1).float() for y in (x.maps, x.values))  # heads first
             return Observed(ids, maps, values, gram, rows)
 
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.enable_grad():
             found = fit(observed(fitting, seen, marked[0]), patterns, model.vocab_size)
         rules += found.rules
         test = observed(held_out, cache, marked[1])
@@ -219,9 +225,7 @@ def _kind(cost: Tensor, mask: Tensor) -> tuple[float, float, float]:
 
 
 @torch.no_grad()
-def _patterns(
-    rule: Rule, maps: Tensor, text: Text, wording: Wording, profile: Tensor
-) -> tuple[PatternShare, ...]:
+def _patterns(rule: Rule, maps: Tensor, text: Text, wording: Wording, profile: Tensor) -> tuple[PatternShare, ...]:
     """Returns what share of the real attention (B, T, T) each part of the rule's mixture marks.
 
     The profile over distances counts with the distances that `window` finds in the real attention, (T,).
@@ -247,7 +251,7 @@ def _patterns(
 
 def sentence(d: Description, wording: Wording) -> str:
     """Returns a description in plain English."""
-    looks = []
+    looks: list[str] = []
     for p in d.patterns:
         source = "" if p.query_kind == "any token" else f", most from {p.query_kind}s"
         looks.append(f"{p.name} ({p.weight:.0%} of its attention, {p.chance:.0%} by chance{source})")

@@ -15,6 +15,10 @@ from headscope.heads.scores import earlier_equals
 
 #: Number of passages and of repeated random texts. With 5, describing heads takes 4% of the training time of `nano`.
 TEXTS = 5
+FITTED, MEASURED = (
+    512,
+    64,
+)  #: number of training texts to which rules are fitted, and of held-out texts that measure them
 LONGEST = 64  #: maximum tokens per text
 
 

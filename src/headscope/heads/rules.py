@@ -112,8 +112,15 @@ class Rule:
         """Returns the rule as plain data: tokens are ids, and numbers are rounded to four digits."""
         terms = []
         for q, k, a in zip(self.queries.T, self.keys.T, self.strengths, strict=True):
-            members = {name: (x == sign).nonzero().flatten().tolist() for name, x, sign in
-                       (("queries", q, 1), ("opposite_queries", q, -1), ("keys", k, 1), ("opposite_keys", k, -1))}
+            members = {
+                name: (x == sign).nonzero().flatten().tolist()
+                for name, x, sign in (
+                    ("queries", q, 1),
+                    ("opposite_queries", q, -1),
+                    ("keys", k, 1),
+                    ("opposite_keys", k, -1),
+                )
+            }
             terms.append(members | {"strengths": [round(x, 4) for x in a.tolist()]})
         place = [round(x, 4) for x in self.place.tolist()]
         return {"place": place, "weights": {k: round(w, 4) for k, w in self.weights.items()}, "terms": terms}

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from headscope.heads.descriptions import Description
+from headscope.heads.fitting import KINDS
 from headscope.heads.reports import HeadReport
 from headscope.heads.roles import NO_ROLE, SINK
 
@@ -24,17 +26,26 @@ PARSERS: dict[str, Callable[[str], Any]] = {  # for the columns that are not flo
 UNFORMED = (NO_ROLE, "uniform")  #: roles of untrained heads, which do not count as formed
 
 
-def rows(reports: Sequence[HeadReport], step: int) -> list[Row]:
-    """Returns one row per head; NaN and missing evidence become empty cells."""
+def rows(reports: Sequence[HeadReport], step: int, descriptions: Sequence[Description] = ()) -> list[Row]:
+    """Returns one row per head; NaN and missing numbers become empty cells."""
     table = []
-    for r in reports:
+    described: list[Description | None] = [*descriptions] or [None] * len(reports)
+    for r, d in zip(reports, described, strict=True):
         evidence = asdict(r.evidence) if r.evidence else {}
         row: Row = {"step": step, "layer": r.layer, "head": r.head, "role": r.role, "confirmed": r.confirmed}
         numbers = {name: evidence.get(name) for name in EVIDENCE} | r.scores
         row |= {name: "" if x is None or math.isnan(x) else x for name, x in numbers.items()}
         row["probe"] = r.evidence.probe if r.evidence else ""
-        table.append(row | {"rests_on_first": r.rests_on_first, "stability": r.stability})
+        row |= {"rests_on_first": r.rests_on_first, "stability": r.stability}
+        table.append(row | {name: "" if d is None or not d.matters else x for name, x in _description(d).items()})
     return table
+
+
+def _description(d: Description | None) -> Row:
+    """Returns the numbers of a description; zeros if there is none."""
+    numbers = {} if d is None else d.facts()
+    row = {name: numbers.get(name) or 0.0 for name in ("recovered", "recovered_full")}
+    return row | {f"part_{kind}": numbers.get("parts", {}).get(kind, 0.0) for kind in KINDS}
 
 
 def to_csv(table: Sequence[Row]) -> str:

@@ -24,6 +24,7 @@ from headscope.errors import UserError
 from headscope.files import write_atomically
 from headscope.generation.text import next_tokens, write_texts
 from headscope.heads import HeadReport, look, table
+from headscope.heads.descriptions import Description
 from headscope.model.transformer import LanguageModel
 from headscope.python.arguments import absolute_path, checked_text
 from headscope.run.folder import RunFolder
@@ -77,6 +78,11 @@ class Heads:
     def reports(self) -> list[HeadReport]:
         """The role of each head with its evidence, measured on the probe texts from the checkpoint."""
         return heads.reports(self._request)
+
+    @cached_property
+    def descriptions(self) -> list[Description]:
+        """What each head does, as a rule that can replace its attention; empty if the checkpoint keeps no texts."""
+        return self._request.descriptions
 
     def __str__(self) -> str:
         return table.as_text(self.reports)

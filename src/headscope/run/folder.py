@@ -57,6 +57,7 @@ class RunFolder:
         self.job_log = self.path / "job.log"  #: the output of a job of a sweep
         self.changes_file = self.path / "changes.json"
         self.heads_file = self.path / "heads.csv"  #: the scores of every head at each validation
+        self.descriptions_file = self.path / "descriptions.json"  #: the rule and sentence of every head at the end
         self.film_file = self.path / "film.gz"  #: attention maps and roles of every head at some validations
         self.pictures = self.path / "pictures"  #: TAG_STEP.png, from loggers that write files
         self.by_position_figure = self.path / "loss_by_position"  #: without its suffix, .png or .pdf

@@ -15,11 +15,12 @@ from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
 from headscope.config.overrides import split
 from headscope.config.schema import unknown_key
-from headscope.data.corpus import Corpus, Source, TextSource
+from headscope.checkpoint.texts import pack
+from headscope.data.corpus import Corpus, Source, TextSource, sample
 from headscope.data.datamodule import CorpusData
 from headscope.data.pydoc import PyDoc
 from headscope.errors import UnknownKey, UserError
-from headscope.heads.probes import LONGEST, TEXTS
+from headscope.heads.probes import FITTED, LONGEST, MEASURED, TEXTS
 from headscope.installed import commit
 from headscope.model.transformer import LanguageModel
 from headscope.run.folder import RunFolder
@@ -99,6 +100,7 @@ class Start:
             name=f"{config.name}-{corpus.name}" if fell_back else config.name,
             data={"name": corpus.name, "sha256": corpus.sha256},
             passages=kept or corpus.passages(TEXTS, LONGEST).tolist(),
+            texts=self._texts(corpus),
             position=composed.choices["position"],
             commit=commit(),
             overrides=composed.overrides,
@@ -112,6 +114,13 @@ class Start:
             config.trainer.log_every_n_steps,
             choice.compile,
         )
+
+    def _texts(self, corpus: Corpus) -> dict[str, str]:
+        """Returns the texts to which rules of attention are fitted, and those on which the rules are measured."""
+        kept: dict[str, str] | None = self.earlier.about.get("texts") if self.earlier and self.resume_from else None
+        sizes = {"fitting": (corpus.train, FITTED), "held_out": (corpus.val, MEASURED)}
+        size = self.config.meta_model.block_size
+        return kept or {k: pack(sample(split, n, LONGEST, size)) for k, (split, n) in sizes.items()}
 
     def _model(self, vocab_size: int) -> LanguageModel:
         """Returns the model; raises `UserError` if the checkpoint's weights have other shapes."""

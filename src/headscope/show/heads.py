@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from headscope.errors import UserError
@@ -16,15 +17,18 @@ from headscope.generation.decode import decode
 from headscope.generation.sampling import Sampling
 from headscope.heads import describe, look, table
 from headscope.heads.circuits import ov_circuit, qk_circuit, strongest
+from headscope.heads.descriptions import Description
 from headscope.heads.probes import LONGEST, TEXTS
 from headscope.heads.reports import SHORTEST, HeadReport
 from headscope.heads.roles import ROLE_RULES
 from headscope.heads.scores import distance_profile
 from headscope.model.transformer import TransformerLM
 from headscope.render.colours import RGB
+from headscope.render.figures import pixels
 from headscope.render.grid import scores_picture
 from headscope.render.labels import label
 from headscope.render.pictures import png
+from headscope.render.shares import shares
 from headscope.show.request import ShowRequest
 
 LISTED = 3  #: how many tokens, pairs and distances are listed for each head
@@ -68,6 +72,12 @@ def score_pictures(found: Sequence[HeadReport], prefix: str) -> dict[str, RGB]:
     return pictures
 
 
+def parts_figure(descriptions: Sequence[Description]) -> Figure:
+    """Draws what the readable rules recover of each head's cost, for the heads whose cost is above the noise."""
+    clear = [d for d in descriptions if d.matters]
+    return shares([d.name for d in clear], [d.parts for d in clear], "What explains each head's contribution")
+
+
 def describe_habits(model: TransformerLM, text: Tensor, names: list[str]) -> list[str]:
     """Returns one line per head: tokens that it copies, pairs that it matches, and distances that it prefers.
 
@@ -95,11 +105,18 @@ def show(request: ShowRequest) -> None:
     request.require_finite(look(model, text, "maps").maps, "its attention")
     found = describe(model, text, special=request.tokenizer.special)
     print(table.as_text(found))
+    for description in request.descriptions:
+        print(f"\n{description.sentence}" if description is request.descriptions[0] else description.sentence)
     print("\ncopies and matches are from the weights (without positions), distances from the attention maps:")
     names = [label(request.tokenizer.show(i)) for i in range(len(request.tokenizer))]
     print("\n".join(describe_habits(model, text, names)))
-    write_atomically(folder / "heads.csv", table.to_csv(table.rows(found, request.about.get("step", 0))).encode())
+    write_atomically(
+        folder / "heads.csv",
+        table.to_csv(table.rows(found, request.about.get("step", 0), request.descriptions)).encode(),
+    )
     pictures = score_pictures(found, request.label)
+    if any(d.matters for d in request.descriptions):
+        pictures["descriptions"] = pixels(parts_figure(request.descriptions))
     for score, rgb in pictures.items():
         write_atomically(folder / f"{score}.png", png(rgb))
     print(f"\nheads.csv and {len(pictures)} pictures:", file=sys.stderr)

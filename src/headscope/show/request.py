@@ -16,7 +16,10 @@ from headscope.errors import UserError
 from headscope.generation.decode import context_start
 from headscope.generation.text import prompt_ids
 from headscope.heads.reports import SHORTEST, HeadReport, describe
+from headscope.heads.descriptions import Description
 from headscope.model.transformer import LanguageModel, TransformerLM
+from headscope.run.folder import RunFolder
+from headscope.show.descriptions import described
 
 if TYPE_CHECKING:
     from headscope.data.tokenizers import Tokenizer
@@ -57,6 +60,16 @@ class ShowRequest:
         if not isinstance(self.model, TransformerLM) or texts is None or texts.shape[1] < SHORTEST:
             return []
         return describe(self.model, texts, special=self.tokenizer.special)
+
+    @cached_property
+    def descriptions(self) -> list[Description]:
+        """The description of every head; empty if the model has no heads or the checkpoint keeps no texts for it."""
+        if not isinstance(self.model, TransformerLM) or not self.head_reports:
+            return []
+        files = [RunFolder(self.checkpoint.parent.parent).descriptions_file]
+        if self.checkpoint.suffix == ".ckpt":
+            files.append(self.checkpoint.with_name(f"{self.checkpoint.stem}-descriptions.json"))
+        return described(self.model, self.tokenizer, self.about, files)
 
     def transformer(self) -> TransformerLM:
         """Returns the model. Raises `UserError` if it has no heads, or weights that are not finite."""

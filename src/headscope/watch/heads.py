@@ -6,15 +6,17 @@ At each step, the callbacks share one forward pass.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from lightning import Trainer
 from torch import Tensor
 
 from headscope.data.datamodule import corpus
 from headscope.files import write_atomically
 from headscope.heads import ActivationCache, film, look, table
+from headscope.heads.descriptions import Description
 from headscope.heads.flow import views_from_maps
 from headscope.heads.reports import SHORTEST, HeadReport, inspect
 from headscope.heads.roles import ROLE_RULES
@@ -24,7 +26,8 @@ from headscope.render.pictures import WINDOW, table_picture
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import SummaryCallback, recorders
 from headscope.show.attention import head_pictures, layer_pictures
-from headscope.show.heads import score_pictures
+from headscope.show.descriptions import described
+from headscope.show.heads import parts_figure, score_pictures
 from headscope.training.module import Callback, LanguageModule
 
 PICTURES = 10  #: maximum per tag, because TensorBoard keeps only 10
@@ -115,12 +118,14 @@ class Heads(HeadViewer, SummaryCallback):
     """Describes every head in the loggers and in the run's `heads.csv`, before the first step and at each validation.
 
     Logs each score of each head (`heads/L1H2/induction`), one picture per score, and a table of the roles with their
-    evidence. At the end of the run, logs a plot of the losses that marks when each role formed. `summary.json` has the
+    evidence. After the last step of a run of at least `describe_from` steps, describes each head by a rule that can
+    replace its attention (`headscope.heads.descriptions`). At the end of the run, logs a plot of the losses that marks when each role formed. `summary.json` has the
     final role of each head, and when each role formed.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = RunFolder(folder)
+    def __init__(self, folder: str, describe_from: Annotated[int, Ge(0)] = 300) -> None:
+        self.folder, self.describe_from = RunFolder(folder), describe_from
+        self.descriptions: list[Description] = []
         self.rows: list[table.Row] = []
         self.csv = ""  #: the content of `heads.csv`: the text of `rows`
         self.reports: list[HeadReport] = []
@@ -141,7 +146,10 @@ class Heads(HeadViewer, SummaryCallback):
         if not view.reports:
             return
         self.reports, step = view.reports, trainer.global_step
-        rows = table.rows(view.reports, step)
+        if step >= trainer.max_steps >= self.describe_from:
+            tokenizer, files = corpus(trainer).tokenizer, [self.folder.descriptions_file]
+            self.descriptions = described(view.model, tokenizer, module.card["about"], files)
+        rows = table.rows(view.reports, step, self.descriptions)
         self.rows += rows
         self.csv = table.append_rows(self.csv, rows)
         write_atomically(self.folder.heads_file, self.csv.encode())
@@ -149,6 +157,9 @@ class Heads(HeadViewer, SummaryCallback):
         scores = {f"heads/{r.name}/{score}": r.scores[score] for r in view.reports for score in role_scores}
         module.report({name: value for name, value in scores.items() if not math.isnan(value)})
         loggers = recorders(trainer)
+        for logger in loggers if any(d.matters for d in self.descriptions) else ():
+            logger.record_text("descriptions", "\n\n".join(d.sentence for d in self.descriptions), step)
+            logger.record_picture("descriptions", pixels(parts_figure(self.descriptions)), step)
         for logger in loggers:
             logger.record_text("heads", table.as_text(view.reports), step)
         if loggers and is_picture_step(trainer):
@@ -172,12 +183,14 @@ class Heads(HeadViewer, SummaryCallback):
             logger.record_picture("loss_and_roles", pixels(figure), trainer.global_step)
 
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-        """Returns `heads`, the final role of each head, and `roles`, when each role first had a confirmed head."""
-        final = [
+        """Returns `heads` and `roles`: the final role and description of each head, and when each role was confirmed."""
+        final: list[dict[str, Any]] = [
             {"head": r.name, "role": r.role, "confirmed": r.confirmed, "score": r.evidence and r.evidence.value}
             | {"rests_on_first": r.rests_on_first, "stability": r.stability}
             for r in self.reports
         ]
+        for head, description in zip(final, self.descriptions, strict=False):
+            head.update(description.facts())
         return {"heads": final, "roles": table.first_formed(self.rows, history)}
 
 

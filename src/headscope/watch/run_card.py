@@ -35,7 +35,7 @@ class RunCard(Callback):
         for logger in trainer.loggers:
             logger.log_hyperparams(choices(about) | config)
         if trainer.global_step == 0:
-            rest = {k: v for k, v in about.items() if k != "config"}
+            rest = {k: v for k, v in about.items() if k not in ("config", "passages", "texts")}
             for recorder in recorders(trainer):
                 recorder.record_text("config", json.dumps(about["config"], indent=2), 0)
                 recorder.record_text("run", json.dumps(rest, indent=2), 0)
