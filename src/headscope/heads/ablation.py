@@ -115,7 +115,7 @@ def replace_each(
 ) -> Tensor:
     """Replaces the output of one head at a time, and returns how much each target's loss rises, (N, B, T - 1).
 
-    `by` has the new outputs, (L, B, H, T, D), `heads` is the N heads to replace, all if it is None, and `cache` is as in
+    `by` has the new outputs, (L, B, H, T, D). `heads` are the N heads to replace; None means all. `cache` is as in
     `ablate_groups`. With `mean(cache.z)`, the function ablates; with another map @ values, it replaces the attention.
     """
     chosen = [(i, j) for i in range(model.n_layers) for j in range(model.n_heads)] if heads is None else heads

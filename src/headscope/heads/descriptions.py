@@ -8,7 +8,7 @@ Shapes: B texts, T positions, V vocabulary, L layers, H heads, D head width.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,8 +18,8 @@ from torch import Tensor
 from headscope.heads.ablation import mean, replace_each
 from headscope.heads.capture import ActivationCache, look, output_matrices
 from headscope.heads.costs import ERRORS
-from headscope.heads.fitting import KINDS, Observed, fit
-from headscope.heads.patterns import Kind, Text, Vocabulary, marks, patterns_of
+from headscope.heads.fitting import Observed, fit
+from headscope.heads.patterns import KINDS, Kind, Text, Vocabulary, marks, patterns_of
 from headscope.heads.rules import Rule
 from headscope.heads.scores import distance_profile
 from headscope.heads.targets import kinds_of_targets
@@ -131,15 +131,14 @@ def describe_attention(
 
 def _fitted(
     model: TransformerLM, fitting: Tensor, held_out: Tensor, cache: ActivationCache, vocabulary: Vocabulary
-) -> tuple[list[Rule], dict[str, Tensor]]:
+) -> tuple[list[Rule], dict[Kind, Tensor]]:
     """Returns the readable rules of all heads, and the outputs of the full rules by stage, (L, B, H, T, D) each."""
     patterns = patterns_of(vocabulary)
     marked = [torch.stack([marks(p, Text(ids, vocabulary)) for p in patterns.values()]) for ids in (fitting, held_out)]
     seen = look(model, fitting, "maps", "values")
     rules: list[Rule] = []
-    outputs: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}
-    for layers in torch.arange(model.n_layers).split(max(TOGETHER // model.n_heads, 1)):
-        chosen = layers.tolist()
+    outputs: dict[Kind, list[Tensor]] = {kind: [] for kind in KINDS}
+    for chosen in _parts(model.n_layers, max(TOGETHER // model.n_heads, 1)):
         weights = [output_matrices(model.layers()[i].attention.out.weight.detach(), model.n_heads) for i in chosen]
         gram = torch.cat([(w @ w.transpose(1, 2)).float() for w in weights])  # (N, D, D)
 
@@ -154,15 +153,23 @@ def _fitted(
         rules += found.rules
         test = observed(held_out, cache, marked[1])
         for kind, scores in found.stages.items():
-            z = _predicted(scores, test).unflatten(0, (len(chosen), -1))  # (layers, H, B, T, D)
+            z = _predicted(scores, test).reshape(
+                len(chosen), model.n_heads, *held_out.shape, -1
+            )  # (layers, H, B, T, D)
             outputs[kind].append(z.transpose(1, 2))
     return rules, {kind: torch.cat(parts) for kind, parts in outputs.items()}
+
+
+def _parts(n: int, size: int) -> Iterator[list[int]]:
+    """Yields the numbers below n in lists of at most `size`."""
+    for first in range(0, n, size):
+        yield [*range(first, min(first + size, n))]
 
 
 @torch.no_grad()
 def _predicted(scores: Callable[[Observed], Tensor], seen: Observed) -> Tensor:
     """Returns the outputs (H, B, T, D) of heads whose attention is predicted."""
-    parts = torch.arange(len(seen.ids)).split(PART)
+    parts = map(torch.tensor, _parts(len(seen.ids), PART))
     return torch.cat([scores(x := seen.batch(part)).softmax(-1) @ x.values for part in parts], 1)
 
 
@@ -174,9 +181,11 @@ def _readable_parts(
     cache: ActivationCache,
     at: tuple[int, int],
     cost: Tensor,
-) -> dict[str, Estimate]:
+) -> dict[Kind, Estimate]:
     """Returns what the readable rule recovers with the terms of each kind and of the kinds before it."""
-    patterns, found, last = patterns_of(vocabulary), {}, None
+    patterns = patterns_of(vocabulary)
+    found: dict[Kind, Estimate] = {}
+    last: Rule | None = None
     for i, kind in enumerate(KINDS):
         allowed = KINDS[: i + 1]
         weights = {k: w for k, w in rule.weights.items() if (patterns[k].kind if k in patterns else "place") in allowed}
@@ -207,9 +216,10 @@ def _recovered(rise: Tensor, cost: Tensor) -> Estimate:
     return Estimate(1 - lost, error)
 
 
-def _increments(recovered: dict[str, Estimate]) -> dict[Kind, float]:
+def _increments(recovered: dict[Kind, Estimate]) -> dict[Kind, float]:
     """Returns what each kind of term adds to the kinds before it."""
-    before, parts = 0.0, {}
+    before = 0.0
+    parts: dict[Kind, float] = {}
     for kind in KINDS:
         parts[kind] = recovered[kind].value - before
         before = recovered[kind].value
@@ -280,10 +290,10 @@ def from_data(plain: Sequence[dict[str, Any]]) -> list[Description]:
     found = []
     for entry in plain:
         rule, vocab = entry["rule"], len(entry["rule"]["queries"])
-        signs = (torch.tensor(rule[k], dtype=torch.int8).view(vocab, -1) for k in ("queries", "keys"))
+        queries, keys = (torch.tensor(rule[k], dtype=torch.int8).view(vocab, -1) for k in ("queries", "keys"))
         strengths = torch.tensor(rule["strengths"]).view(-1, 6)
         numbers = {k: entry[k] and Estimate(*entry[k]) for k in ("cost", "recovered", "full")}
         patterns = tuple(PatternShare(*p) for p in entry["patterns"])
-        parsed = Rule(torch.tensor(rule["place"]), rule["weights"], *signs, strengths)
+        parsed = Rule(torch.tensor(rule["place"]), rule["weights"], queries, keys, strengths)
         found.append(Description(**(entry | numbers | {"rule": parsed, "patterns": patterns})))
     return found

@@ -4,22 +4,27 @@ Two versions are fitted. The full rule has every pattern and a table of which qu
 the two tokens before each. The readable rule has at most `TERMS` terms: the profile over distances, the patterns that
 pay, and content terms with classes of tokens.
 
-The objective is Σ over heads of the cross-entropy between real and predicted rows, plus `OUTPUT` times the squared error
-of the head's output A V W_O as a share of its variance. Optimizer: Adam, whose rate falls to zero.
+The objective of a head is the cross-entropy between real and predicted rows, plus `OUTPUT` times the squared error of
+its output A V W_O as a share of the variance. The optimizer is Adam, with a learning rate that falls to zero.
 
 Shapes: B texts, T positions, N heads of the layer, V vocabulary, K patterns, R content terms.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headscope.heads.patterns import Pattern
+from headscope.heads.patterns import KINDS, Kind, Pattern
 from headscope.heads.rules import (
-    BANDS, Rule, content_scores, distance_bands, distance_bins, distances, mixed_scores, pattern_rows,
+    BANDS,
+    Rule,
+    content_scores,
+    distance_bins,
+    distances,
+    mixed_scores,
 )  # fmt: skip
 
 TERMS = 6  #: maximum number of terms of a readable rule
@@ -29,7 +34,6 @@ BEFORE = 3  #: the full rule knows this many tokens: the current one and those b
 RANK = 8  #: rank of the full rule's table in each range of distances
 RANGES = ((0, 10**9), (0, 0), (1, 1), (2, 3), (4, 7))  #: distances that have a table of their own in the full rule
 STEPS = {"place": 60, "structure": 50, "identity": 30, "full": 180, "terms": 150, "classes": 150, "strengths": 60}
-KINDS = ("place", "structure", "identity", "content")
 PAYS = 0.15  #: minimum share of the attention that a pattern explains, to be in the readable rule
 MIDDLE = 0.5  #: a token is in neither class if its weight is below this share of the mean weight
 
@@ -83,7 +87,7 @@ def descend(
 class Mixture:
     """The first part of a rule: profiles over distances and weights of patterns, as trainable numbers."""
 
-    def __init__(self, n: int, t: int, kinds: Sequence[str]) -> None:
+    def __init__(self, n: int, t: int, kinds: Sequence[Kind]) -> None:
         self.kinds = kinds  #: of each pattern
         self.place = torch.zeros(n, int(distance_bins(t)[-1]) + 1, requires_grad=True)
         self.logits = torch.full((n, 1 + len(kinds)), -2.0)
@@ -91,7 +95,7 @@ class Mixture:
         self.logits.requires_grad_()
         self.allowed = torch.tensor([True, *(kind == "place" for kind in kinds)]).expand(n, -1)
 
-    def allow(self, kind: str) -> None:
+    def allow(self, kind: Kind) -> None:
         """Allows the patterns of a kind."""
         self.allowed = self.allowed | torch.tensor([False, *(k == kind for k in self.kinds)])
 
@@ -134,8 +138,8 @@ class Table:
     def scores(self, ids: Tensor) -> Tensor:
         """Returns (N, B, T, T) for ids (B, T)."""
         b, t = ids.shape
-        q, k, bias = (sum(_before(table[i], ids, i) for i in range(BEFORE)) for table in
-                      (self.queries, self.keys, self.bias))  # fmt: skip
+        tables = self.queries, self.keys, self.bias
+        q, k, bias = (torch.stack([_before(table[i], ids, i) for i in range(BEFORE)]).sum(0) for table in tables)
         q, k = (x.view(b, t, len(RANGES), self.n, RANK).permute(2, 3, 0, 1, 4) for x in (q, k))
         far = distances(t)
         ranges = torch.stack([(far >= a) & (far <= z) for a, z in RANGES]).float()  # (ranges, T, T)
@@ -191,7 +195,7 @@ class Classes:
 class Fitted:
     """What was fitted to the heads of one layer. Each function predicts scores (N, B, T, T)."""
 
-    stages: dict[str, Callable[[Observed], Tensor]]  #: by kind: the full rule with this kind and those before it
+    stages: dict[Kind, Callable[[Observed], Tensor]]  #: by kind: the full rule with this kind and those before it
     rules: list[Rule]  #: the readable rule of each head
     shares: Tensor  #: the share of the real attention that each pattern explains, (N, 1 + K)
 
@@ -199,7 +203,8 @@ class Fitted:
 def fit(seen: Observed, patterns: dict[str, Pattern], vocab_size: int) -> Fitted:
     """Fits the full and the readable rules of a layer's heads."""
     n, t = len(seen.maps), seen.ids.shape[1]
-    mixture, stages = Mixture(n, t, [p.kind for p in patterns.values()]), {}
+    mixture = Mixture(n, t, [p.kind for p in patterns.values()])
+    stages: dict[Kind, Callable[[Observed], Tensor]] = {}
     for kind in KINDS[:3]:
         if kind != "place":
             mixture.allow(kind)

@@ -9,8 +9,8 @@ Shapes: B texts, T positions, V vocabulary; marks are bool (B, T, T), indexed [q
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, NamedTuple
+from functools import cached_property, partial
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -18,7 +18,8 @@ from torch import Tensor
 from headscope.heads.scores import after_earlier_equals, earlier_equals
 from headscope.heads.token_classes import CLOSING, OPENING, is_word, starts_word, token_classes
 
-Kind = Literal["place", "structure", "identity", "content"]
+Kind = Literal["place", "structure", "identity", "content"]  #: of a term of a rule
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)
@@ -189,21 +190,26 @@ PATTERNS: dict[str, Pattern] = {
     "the token after the same token": Pattern(
         "identity", "token j - 1 = token i, j < i", lambda x: after_earlier_equals(x.ids)),
     "the same pair of tokens": Pattern("identity", "tokens j - 1, j = tokens i - 1, i, j < i", _same_pair),
-    "the token after the same pair": Pattern("identity", "tokens j - 2, j - 1 = tokens i - 1, i, j ≤ i", _after_same_pair),
+    "the token after the same pair": Pattern(
+        "identity", "tokens j - 2, j - 1 = tokens i - 1, i, j ≤ i", _after_same_pair),
 }  # fmt: skip
 
 
 def class_patterns(vocabulary: Vocabulary) -> dict[str, Pattern]:
     """Returns two patterns for each class of tokens: its last member before the query, and all its members."""
-    found = {}
+    found: dict[str, Pattern] = {}
     for name in vocabulary.classes:
-        found[f"the last {name}"] = Pattern(
-            "structure", f"j = the last {name} before i", lambda x, name=name: x.at(x.last(x.members(name)))
-        )
-        found[f"all {name}s"] = Pattern(
-            "structure", f"token j is a {name}", lambda x, name=name: x.members(name)[:, None, :]
-        )
+        found[f"the last {name}"] = Pattern("structure", f"j = the last {name} before i", partial(_last_member, name))
+        found[f"all {name}s"] = Pattern("structure", f"token j is a {name}", partial(_all_members, name))
     return found
+
+
+def _last_member(name: str, text: Text) -> Tensor:
+    return text.at(text.last(text.members(name)))
+
+
+def _all_members(name: str, text: Text) -> Tensor:
+    return text.members(name)[:, None, :].expand(-1, len(text.position), -1)
 
 
 def patterns_of(vocabulary: Vocabulary) -> dict[str, Pattern]:

@@ -78,7 +78,7 @@ def content_scores(queries: Tensor, keys: Tensor, strengths: Tensor, ids: Tensor
     `queries` and `keys` are (V, N, R), and `strengths` are a per band (N, R, len(BANDS)).
     """
     t = ids.shape[1]
-    q, k = (F.embedding(ids, x.flatten(1)).unflatten(-1, x.shape[1:]).permute(2, 0, 1, 3) for x in (queries, keys))
+    q, k = (F.embedding(ids, x.flatten(1)).view(*ids.shape, *x.shape[1:]).permute(2, 0, 1, 3) for x in (queries, keys))
     band = distance_bands(t).to(ids.device)[distances(t).to(ids.device)]  # (T, T)
     total = torch.zeros(())
     for b in range(len(BANDS)):

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from headscope.heads.descriptions import Description
-from headscope.heads.fitting import KINDS
+from headscope.heads.patterns import KINDS
 from headscope.heads.reports import HeadReport
 from headscope.heads.roles import NO_ROLE, SINK
 

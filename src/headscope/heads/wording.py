@@ -6,7 +6,6 @@ Shapes: V vocabulary, R content terms.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from headscope.heads.patterns import Vocabulary
@@ -87,7 +86,7 @@ class Wording:
         spread = 1.0
         for signs in (rule.queries[:, r].float(), rule.keys[:, r].float()):
             spread *= float((self.used * signs**2).sum() - (self.used * signs).sum() ** 2) if signs is not None else 1
-        return float(rule.strengths[r].abs().max()) * max(spread, 0.0) ** 0.5
+        return float(rule.strengths[r].abs().max()) * float(max(spread, 0.0) ** 0.5)
 
     def content(self, rule: Rule) -> str:
         """Returns the most important content terms in words; an empty text if there are none."""
@@ -101,7 +100,7 @@ def visible(token: str) -> str:
 
 
 def window(profile: Sequence[float]) -> tuple[int, int]:
-    """Returns the fewest distances next to each other that have the share `WINDOW` of a profile, or `WIDEST` of them."""
+    """Returns the first and last of at most `WIDEST` adjacent distances that have the share `WINDOW` of a profile."""
     best = max(range(len(profile)), key=profile.__getitem__)
     first = last = best
     while sum(profile[first : last + 1]) < WINDOW * sum(profile) and last - first + 1 < min(WIDEST, len(profile)):

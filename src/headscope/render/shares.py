@@ -1,6 +1,7 @@
 """Draws what explains each head's contribution, as one stacked bar per head."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -14,7 +15,7 @@ COLOURS = {
 HATCHES = {"place": "", "structure": "//", "identity": "..", "content": "\\\\", "unexplained": ""}  #: for greyscale
 
 
-def shares(names: Sequence[str], parts: Sequence[Mapping[str, float]], title: str) -> Figure:
+def shares(names: Sequence[str], parts: Sequence[Mapping[Any, float]], title: str) -> Figure:
     """Draws one bar per name with the shares of `parts`, which have the keys of `COLOURS` without "unexplained".
 
     Negative shares are drawn to the left of zero. If the shares sum to less than one, the rest is "unexplained".

@@ -11,11 +11,11 @@ from lightning import seed_everything
 
 from headscope import checkpoint
 from headscope.annotations import check_value
+from headscope.checkpoint.texts import pack
 from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
 from headscope.config.overrides import split
 from headscope.config.schema import unknown_key
-from headscope.checkpoint.texts import pack
 from headscope.data.corpus import Corpus, Source, TextSource, sample
 from headscope.data.datamodule import CorpusData
 from headscope.data.pydoc import PyDoc

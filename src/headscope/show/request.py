@@ -15,8 +15,8 @@ from torch import Tensor
 from headscope.errors import UserError
 from headscope.generation.decode import context_start
 from headscope.generation.text import prompt_ids
-from headscope.heads.reports import SHORTEST, HeadReport, describe
 from headscope.heads.descriptions import Description
+from headscope.heads.reports import SHORTEST, HeadReport, describe
 from headscope.model.transformer import LanguageModel, TransformerLM
 from headscope.run.folder import RunFolder
 from headscope.show.descriptions import described

@@ -119,8 +119,8 @@ class Heads(HeadViewer, SummaryCallback):
 
     Logs each score of each head (`heads/L1H2/induction`), one picture per score, and a table of the roles with their
     evidence. After the last step of a run of at least `describe_from` steps, describes each head by a rule that can
-    replace its attention (`headscope.heads.descriptions`). At the end of the run, logs a plot of the losses that marks when each role formed. `summary.json` has the
-    final role of each head, and when each role formed.
+    replace its attention (`headscope.heads.descriptions`). At the end of the run, logs a plot of the losses that marks
+    when each role formed. `summary.json` has the final role and description of each head, and when each role formed.
     """
 
     def __init__(self, folder: str, describe_from: Annotated[int, Ge(0)] = 300) -> None:
@@ -183,7 +183,7 @@ class Heads(HeadViewer, SummaryCallback):
             logger.record_picture("loss_and_roles", pixels(figure), trainer.global_step)
 
     def facts(self, history: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-        """Returns `heads` and `roles`: the final role and description of each head, and when each role was confirmed."""
+        """Returns `heads`, the final role and description of each head, and `roles`, when each first had a head."""
         final: list[dict[str, Any]] = [
             {"head": r.name, "role": r.role, "confirmed": r.confirmed, "score": r.evidence and r.evidence.value}
             | {"rests_on_first": r.rests_on_first, "stability": r.stability}
