@@ -5,14 +5,18 @@ Shapes: V vocabulary, R content terms.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from headscope.heads.patterns import Vocabulary
 from headscope.heads.rules import BANDS, Rule
 
-SHOWN = 5  #: maximum number of tokens that stand for a class without a name
-SAME = 0.75  #: minimum overlap of a class with a named one, weighted by frequency
+RARE = 0.01  #: kinds of tokens that are used less often are not named
+LEFT = 0.35  #: members of a class that belong to no named kind are listed if they are at least this share of it
+SHOWN = 4  #: maximum number of tokens that stand for a class without a name
+MOST, SOME = 0.9, 0.6  #: share of a kind of tokens, by frequency, from which a class has all or most of it
 WINDOW = 0.5  #: a place is the fewest distances next to each other that have this share of the profile
 WIDEST = 8  #: maximum number of distances in a place
 STATED = 2  #: maximum number of content terms in a sentence
@@ -26,17 +30,41 @@ class Wording:
     used: Tensor  #: frequency of each token, (V,)
     unit: str  #: character, word or token
 
+    @cached_property
+    def kinds(self) -> dict[str, Tensor]:
+        """Classes that do not overlap, bool (V,), by the name of their members."""
+        found: dict[str, Tensor] = {}
+        for name, members in self.vocabulary.classes.items():
+            if not any(bool((members & other).any()) for other in found.values()):
+                found[f"{name}s"] = members
+        return found
+
     def named(self, members: Tensor) -> str:
-        """Returns the name of a class of tokens, bool (V,): a known class, or its most common members."""
-        if bool(members.all()) or float(self.used[members].sum()) > 0.98:
-            return f"any {self.unit}"
-        for name, known in self.vocabulary.classes.items():
-            both, either = self.used[known & members].sum(), self.used[known | members].sum()
-            if both > SAME * either:
-                return f"{name}s"
-        common = [i for i in self.used.argsort(descending=True).tolist() if members[i]]
+        """Returns a name for a class of tokens, bool (V,), such as "spaces and most vowels" or "any letter but a e"."""
+        names, others = self._names(members), self._names(~members)
+        if self.share(members) > 0.5 and len(others) < len(names):
+            return f"any {self.unit} but {_listed(others)}" if others else f"any {self.unit}"
+        return _listed(names)
+
+    def _names(self, members: Tensor) -> list[str]:
+        """Returns the names of the kinds of which a class has all or most, and its common members if they are many."""
+        names, covered = [], torch.zeros_like(members)
+        for name, kind in self.kinds.items():
+            inside = self.share(members & kind) / max(self.share(kind), 1e-9)
+            if inside >= SOME and self.share(kind) >= RARE:
+                names.append(name if inside >= MOST else f"most {name}")
+                covered |= kind
+        if self.share(members & ~covered) > max(LEFT * self.share(members), RARE if names else 0.0):
+            names.append(self._common(members & ~covered))
+        return names
+
+    def _common(self, members: Tensor) -> str:
+        """Returns the most common tokens of a class."""
+        common = [i for i in self.used.argsort(descending=True).tolist() if members[i] and self.used[i] > 0]
         shown = " ".join(visible(self.vocabulary.text[i]) for i in common[:SHOWN])
-        return shown + " …" * (len(common) > SHOWN)
+        if not shown:
+            return ""
+        return f"“{shown}" + " …" * (len(common) > SHOWN) + "”"
 
     def back(self, first: int, last: int) -> str:
         """Returns a name for the distances `first` … `last`."""
@@ -50,32 +78,39 @@ class Wording:
         return f"{first} to {last} {self.unit}s back"
 
     def term(self, rule: Rule, r: int) -> str:
-        """Returns a content term in words, such as "from vowels it looks for consonants, not spaces, 1 back"."""
+        """Returns a content term in words: from which tokens the head prefers which tokens, and at which distances."""
         strengths = rule.strengths[r]
         strongest = int(strengths.abs().argmax())
         sign = 1 if strengths[strongest] > 0 else -1
         query = 1 if self.share(rule.queries[:, r] == 1) >= self.share(rule.queries[:, r] == -1) else -1
-        sought = rule.keys[:, r] == sign * query
-        avoided = rule.keys[:, r] == -sign * query
+        queries, sought, avoided = (
+            signs == value for signs, value in
+            ((rule.queries[:, r], query), (rule.keys[:, r], sign * query), (rule.keys[:, r], -sign * query))
+        )  # fmt: skip
         near = [b for b in range(len(BANDS)) if strengths[b] * sign > 0.5 * strengths[strongest].abs()]
-        parts = [f"from {self.named(rule.queries[:, r] == query)} it"]
+        if near == [0]:  # the key is the query itself
+            more, less = self.share(queries & sought), self.share(queries & avoided)
+            which, effect = (sought, "more") if more >= less else (avoided, "less")
+            return f"it stays {effect} on the current {self.unit} for {self.named(queries & which)}"
         if self.share(sought) > 0:
-            parts.append(f"prefers {self.named(sought)}")
-            if self.share(avoided) > 0:
-                parts.append(f"to {self.named(avoided)}")
+            prefers = f"prefers {self.named(sought)}" + f" to {self.named(avoided)}" * (self.share(avoided) > 0)
         else:
-            parts.append(f"avoids {self.named(avoided)}")
-        where = self.bands(near[0], near[-1]) if near == list(range(near[0], near[-1] + 1)) else ""
-        return " ".join([*parts, where] if where else parts)
+            prefers = f"avoids {self.named(avoided)}"
+        where = self.bands(near[0], near[-1]) if near == [*range(near[0], near[-1] + 1)] else ""
+        return f"from {self.named(queries)} it {prefers}{where}"
 
     def bands(self, first: int, last: int) -> str:
-        """Returns where a range of distance bands is; an empty text for all."""
+        """Returns where a range of distance bands is; an empty text for all distances."""
         if last == len(BANDS) - 1:
-            return f"{BANDS[first]} or more {self.unit}s back" if first else ""
+            return f" from {BANDS[first]} {self.unit}s back on" if BANDS[first] > 1 else ""
         end = BANDS[last + 1] - 1
-        if first == 0:
-            return f"among itself and the last {end}" if end else f"if it is the {self.unit} itself"
-        return f"{BANDS[first]} back" if end == BANDS[first] else f"{BANDS[first]} to {end} back"
+        if first <= 1:
+            return f" among the last {end} {self.unit}s" if end > 1 else f" in the {self.unit} before"
+        return (
+            f" {BANDS[first]} {self.unit}s back"
+            if end == BANDS[first]
+            else f" {BANDS[first]} to {end} {self.unit}s back"
+        )
 
     def share(self, members: Tensor) -> float:
         """Returns how often a token of a class, bool (V,), is used."""
@@ -92,6 +127,11 @@ class Wording:
         """Returns the most important content terms in words; an empty text if there are none."""
         order = sorted(range(rule.strengths.shape[0]), key=lambda r: -self.importance(rule, r))
         return "; ".join(self.term(rule, r) for r in order[:STATED] if self.importance(rule, r) > 0)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Returns names as text: "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def visible(token: str) -> str:
