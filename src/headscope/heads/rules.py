@@ -20,7 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headscope.heads.patterns import Pattern, Text, Vocabulary, marks, patterns_of
+from headscope.heads.patterns import Pattern, Text, marks, patterns_of
+from headscope.heads.token_classes import Vocabulary
 
 NEAREST = 32  #: every distance below it has its own bin; further away, each doubling of the distance has `PER_OCTAVE`
 PER_OCTAVE = 4
