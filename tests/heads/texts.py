@@ -7,7 +7,7 @@ import torch
 from headscope.data.tokenizers import BytePairTokenizer, CharTokenizer, WordTokenizer
 from headscope.heads.token_classes import Vocabulary
 
-PROSE = 'FIRST CITIZEN:\nWe are hungry. "Speak (now)!" he said. A 3.14 day\n\nAll the men saw it… "We know." Do we?\n'
+PROSE = 'FIRST CITIZEN:\nWe 2 are hungry. "Speak (now)!" he said. A 3.14 day\n\nAll the men saw it… "We know." Do we?\n'
 CODE = 'def size(self, x):\n    if x["a"] == (1, [2]):\n        return self.size_of + 12\n\n    return f(x)\n'
 CHINESE = "我们知道。他说:“我们(不)知道!”\n\n他们知道 A1。我们说。\n知道(他们)\n"
 NAMES = "Anna\nBea\nÉloïse\nAnnabel\nZoë\n"
