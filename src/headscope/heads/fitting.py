@@ -253,5 +253,5 @@ def _readable(
             mixture.place[i].detach(), {names[k]: weights[i, k].item() for k in kept[i].nonzero().flatten().tolist()},
             content.queries[:, i, :r].to(torch.int8), content.keys[:, i, :r].to(torch.int8),
             content.strengths[i, :r].detach(),
-        ))  # fmt: skip
+        ).merged())  # fmt: skip
     return rules

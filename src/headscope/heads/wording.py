@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from headscope.heads.patterns import Vocabulary
 from headscope.heads.rules import BANDS, Rule
+from headscope.heads.token_classes import Vocabulary
 
 SHOWN = 5  #: maximum number of tokens that stand for a class without a name
 SAME = 0.75  #: minimum overlap of a class with a named one, weighted by frequency
