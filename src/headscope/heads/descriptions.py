@@ -19,10 +19,11 @@ from headscope.heads.ablation import mean, replace_each
 from headscope.heads.capture import ActivationCache, look, output_matrices
 from headscope.heads.costs import ERRORS
 from headscope.heads.fitting import Observed, fit
-from headscope.heads.patterns import KINDS, Kind, Text, Vocabulary, marks, patterns_of
+from headscope.heads.patterns import KINDS, Kind, Text, marks, patterns_of
 from headscope.heads.rules import Rule
 from headscope.heads.scores import distance_profile
 from headscope.heads.targets import kinds_of_targets
+from headscope.heads.token_classes import Vocabulary
 from headscope.heads.wording import Wording, most_raised, window
 from headscope.model.transformer import TransformerLM
 

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from headscope.heads.gains import RARE, gains
 from headscope.heads.patterns import KINDS, Kind, Pattern
 from headscope.heads.rules import (
     BANDS,
@@ -34,7 +35,7 @@ BEFORE = 3  #: the full rule knows this many tokens: the current one and those b
 RANK = 8  #: rank of the full rule's table in each range of distances
 RANGES = ((0, 10**9), (0, 0), (1, 1), (2, 3), (4, 7))  #: distances that have a table of their own in the full rule
 STEPS = {"place": 60, "structure": 50, "identity": 30, "full": 180, "terms": 150, "classes": 150, "strengths": 60}
-PAYS = 0.15  #: minimum share of the attention that a pattern explains, to be in the readable rule
+PAYS = 0.15  #: minimum gain of a pattern in the readable rule
 MIDDLE = 0.5  #: a token is in neither class if its weight is below this share of the mean weight
 
 
@@ -225,10 +226,12 @@ def fit(seen: Observed, patterns: dict[str, Pattern], vocab_size: int) -> Fitted
 def _readable(
     seen: Observed, mixture: Mixture, shares: Tensor, patterns: dict[str, Pattern], vocab_size: int
 ) -> list[Rule]:
-    """Returns the readable rules. At most `TERMS` - 1 patterns stay: those with the largest shares, from `PAYS` on."""
+    """Returns the readable rules. Of the patterns that pay, the `TERMS` - 1 with the largest shares stay."""
     n = len(seen.maps)
-    kept = (shares >= PAYS) & (shares >= shares.topk(min(TERMS, shares.shape[1]), 1).values[:, -1:])
-    kept[:, 0] = True
+    pays = (gains(shares, seen.rows, mixture.kinds) >= PAYS) & (shares[:, 1:] >= RARE)
+    paid = shares[:, 1:] * pays
+    kept = pays & (paid >= paid.topk(min(TERMS - 1, paid.shape[1]), 1).values[:, -1:])
+    kept = torch.cat((torch.ones(n, 1, dtype=torch.bool), kept), 1)
     mixture.allowed = kept
     used = torch.bincount(seen.ids.flatten(), minlength=vocab_size).float() / seen.ids.numel()
     content = Classes(n, vocab_size, TERMS - kept.sum(1), used)
@@ -250,5 +253,5 @@ def _readable(
             mixture.place[i].detach(), {names[k]: weights[i, k].item() for k in kept[i].nonzero().flatten().tolist()},
             content.queries[:, i, :r].to(torch.int8), content.keys[:, i, :r].to(torch.int8),
             content.strengths[i, :r].detach(),
-        ))  # fmt: skip
+        ).merged())  # fmt: skip
     return rules

@@ -7,47 +7,18 @@ add its row to `PATTERNS`; for the page, add the same function to `render/model_
 Shapes: B texts, T positions, V vocabulary; marks are bool (B, T, T), indexed [query i, key j], and False where j > i.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Callable
+from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from headscope.heads.scores import after_earlier_equals, earlier_equals
-from headscope.heads.token_classes import CLOSING, OPENING, is_word, starts_word, token_classes
+from headscope.heads.token_classes import CLOSING, OPENING, STRAIGHT, Vocabulary
 
 Kind = Literal["place", "structure", "identity", "content"]  #: of a term of a rule
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """What the patterns know about each token."""
-
-    text: Sequence[str]  #: the text of each token, V strings
-
-    @cached_property
-    def classes(self) -> dict[str, Tensor]:
-        """The members of each class of tokens, bool (V,)."""
-        return token_classes(self.text)
-
-    @cached_property
-    def words(self) -> Tensor:
-        """Which tokens have a letter or a digit, bool (V,)."""
-        return torch.tensor([is_word(token) for token in self.text])
-
-    @cached_property
-    def starts(self) -> Tensor:
-        """Which tokens always start a word, bool (V,)."""
-        return starts_word(self.text)
-
-    @cached_property
-    def brackets(self) -> Tensor:
-        """For each token, +n if it is the nth opening bracket, -n if it is the nth closing bracket, 0 otherwise."""
-        marks = [OPENING.find(t.strip()[:1] or " ") + 1 - (CLOSING.find(t.strip()[:1] or " ") + 1) for t in self.text]
-        return torch.tensor(marks)
 
 
 class Text:
@@ -62,7 +33,11 @@ class Text:
 
     def members(self, name: str) -> Tensor:
         """Returns which tokens belong to a class, bool (B, T)."""
-        return self.vocabulary.classes[name].to(self.ids.device)[self.ids]
+        return self.of(self.vocabulary.classes[name])
+
+    def of(self, table: Tensor) -> Tensor:
+        """Returns the entry of each token in a table (V,): (B, T)."""
+        return table.to(self.ids.device)[self.ids]
 
     def last(self, marked: Tensor, before: bool = True) -> Tensor:
         """Returns the position of the last marked token before each query (or up to it), (B, T); -1 if there is none.
@@ -79,14 +54,14 @@ class Text:
     @cached_property
     def word_starts(self) -> Tensor:
         """Which tokens start a word, bool (B, T)."""
-        word = self.vocabulary.words.to(self.ids.device)[self.ids]
+        word = self.of(self.vocabulary.words)
         before = torch.nn.functional.pad(word[:, :-1], (1, 0))
-        return word & (~before | self.vocabulary.starts.to(self.ids.device)[self.ids])
+        return word & (~before | self.of(self.vocabulary.starts))
 
     @cached_property
     def word_ends(self) -> Tensor:
         """Which tokens are the last of a word that has ended, bool (B, T), known from the next token on."""
-        word = self.vocabulary.words.to(self.ids.device)[self.ids]
+        word = self.of(self.vocabulary.words)
         follows = word[:, 1:] & ~self.word_starts[:, 1:]
         return word & ~torch.nn.functional.pad(follows, (0, 1))
 
@@ -108,8 +83,30 @@ class Text:
     @cached_property
     def line_start(self) -> Tensor:
         """The position of the first token of the current line, (B, T). A newline belongs to the line that it ends."""
-        ends = self.members("newline") if "newline" in self.vocabulary.classes else torch.zeros_like(self.ids).bool()
-        return self.last(ends) + 1
+        return self.last(self.of(self.vocabulary.newlines) > 0) + 1
+
+    @cached_property
+    def sentence_start(self) -> Tensor:
+        """The position of the first word of the current sentence, (B, T); 0 in the text's first sentence.
+
+        A sentence starts with a word if an end mark and white space are between this word and the word before it, so
+        that "3.14" and "self.size" do not start one. The word before it may contain the end mark.
+        """
+        mark = self.last(self.of(self.vocabulary.end_marks))
+        is_apart = (self.last(self.of(self.vocabulary.gaps), before=False) > mark) | (
+            _jump(self.of(self.vocabulary.wide).long(), mark) > 0
+        )
+        starts = self.word_starts & (mark >= 0) & (mark >= self.last(self.word_starts)) & is_apart
+        return self.last(starts, before=False).clamp(min=0)
+
+    @cached_property
+    def paragraph_start(self) -> Tensor:
+        """The position of the first token after the last blank line, (B, T); 0 if there is none before the query."""
+        newlines = self.of(self.vocabulary.newlines).cumsum(1)
+        text = ~self.of(self.vocabulary.blank)
+        before = self.last(text)
+        starts = text & (before >= 0) & (newlines - _jump(newlines, before) >= 2)
+        return self.last(starts, before=False).clamp(min=0)
 
     @cached_property
     def column_above(self) -> Tensor:
@@ -122,17 +119,28 @@ class Text:
     @cached_property
     def open_bracket(self) -> Tensor:
         """The position of the innermost bracket or quotation that is open before each query, (B, T); -1 if none."""
-        kinds = self.vocabulary.brackets[self.ids.cpu()].tolist()
         found = torch.full(self.ids.shape, -1)
-        for b, row in enumerate(kinds):
-            stack: list[tuple[int, int]] = []  # (position, kind) of the open brackets
-            for i, kind in enumerate(row):
-                found[b, i] = stack[-1][0] if stack else -1
-                if kind > 0:
-                    stack.append((i, kind))
-                elif kind < 0 and stack and stack[-1][1] == -kind:
-                    stack.pop()
+        for b, row in enumerate(self.ids.tolist()):
+            is_open: list[tuple[int, str]] = []  # the position and the character of each
+            for i, token in enumerate(row):
+                found[b, i] = is_open[-1][0] if is_open else -1
+                for character in self.vocabulary.brackets[token]:
+                    _read_bracket(is_open, i, character)
         return found.to(self.ids.device)
+
+
+def _read_bracket(is_open: list[tuple[int, str]], i: int, character: str) -> None:
+    """Adds an opening bracket at position i to the open ones, or removes the one that a closing bracket closes.
+
+    The second straight quotation mark closes the quotation and the brackets that are open in it.
+    """
+    kinds = [kind for _, kind in is_open]
+    if character == STRAIGHT and STRAIGHT in kinds:
+        del is_open[kinds.index(STRAIGHT) :]
+    elif character == STRAIGHT or character in OPENING:
+        is_open.append((i, character))
+    elif kinds and kinds[-1] == OPENING[CLOSING.index(character)]:
+        is_open.pop()
 
 
 def _jump(values: Tensor, to: Tensor) -> Tensor:
@@ -153,17 +161,15 @@ class Pattern(NamedTuple):
     marks: Callable[[Text], Tensor]  #: bool (B, T, T); later keys may be marked, and do not count
 
 
-def _after_same_pair(text: Text) -> Tensor:
-    """Marks the tokens whose two predecessors equal the query and the token before it."""
-    same = earlier_equals(text.ids)  # (B, T, T)
-    pair = torch.nn.functional.pad((same[:, 1:, 1:] & same[:, :-1, :-1]), (1, 0, 1, 0))
-    return torch.nn.functional.pad(pair[:, :, :-1], (1, 0))
-
-
 def _same_pair(text: Text) -> Tensor:
     """Marks the earlier tokens that equal the query and follow a token that equals the one before the query."""
-    same = earlier_equals(text.ids)
-    return torch.nn.functional.pad((same[:, 1:, 1:] & same[:, :-1, :-1]), (1, 0, 1, 0))
+    same = earlier_equals(text.ids)  # (B, T, T)
+    return torch.nn.functional.pad(same[:, 1:, 1:] & same[:, :-1, :-1], (1, 0, 1, 0))
+
+
+def _after_same_pair(text: Text) -> Tensor:
+    """Marks the earlier tokens whose two predecessors equal the token before the query, and the query."""
+    return torch.nn.functional.pad(_same_pair(text)[:, :, :-1], (1, 0)).tril(-1)
 
 
 #: The patterns that every vocabulary has, by name.
@@ -174,7 +180,8 @@ PATTERNS: dict[str, Pattern] = {
     "all earlier tokens": Pattern("place", "j ≤ i", lambda x: x.past.expand(len(x.ids), -1, -1)),
     "the start of the word": Pattern("structure", "j = the start of i's word", lambda x: x.at(x.word_start)),
     "this word": Pattern(
-        "structure", "j ≥ the start of i's word", lambda x: x.position >= x.word_start.clamp(min=0)[..., None]),
+        "structure", "j ≥ the start of i's word",
+        lambda x: (x.position >= x.word_start[..., None]) & (x.word_start >= 0)[..., None]),
     "the start of the previous word": Pattern(
         "structure", "j = the start of the word before i's word", lambda x: x.at(x.previous_word_start)),
     "the end of the previous word": Pattern(
@@ -184,6 +191,10 @@ PATTERNS: dict[str, Pattern] = {
         "structure", "j ≥ the start of i's line", lambda x: x.position >= x.line_start[..., None]),
     "the same column in the line above": Pattern(
         "structure", "j = the start of the line above + i - the start of i's line", lambda x: x.at(x.column_above)),
+    "the start of the sentence": Pattern(
+        "structure", "j = the start of i's sentence", lambda x: x.at(x.sentence_start)),
+    "the start of the paragraph": Pattern(
+        "structure", "j = the first token after the last blank line", lambda x: x.at(x.paragraph_start)),
     "the open bracket or quotation mark": Pattern(
         "structure", "j = the innermost bracket that is open before i", lambda x: x.at(x.open_bracket)),
     "the same token": Pattern("identity", "token j = token i, j < i", lambda x: earlier_equals(x.ids)),
@@ -191,30 +202,31 @@ PATTERNS: dict[str, Pattern] = {
         "identity", "token j - 1 = token i, j < i", lambda x: after_earlier_equals(x.ids)),
     "the same pair of tokens": Pattern("identity", "tokens j - 1, j = tokens i - 1, i, j < i", _same_pair),
     "the token after the same pair": Pattern(
-        "identity", "tokens j - 2, j - 1 = tokens i - 1, i, j ≤ i", _after_same_pair),
+        "identity", "tokens j - 2, j - 1 = tokens i - 1, i, j < i", _after_same_pair),
 }  # fmt: skip
 
 
-def class_patterns(vocabulary: Vocabulary) -> dict[str, Pattern]:
-    """Returns two patterns for each class of tokens: its last member before the query, and all its members."""
-    found: dict[str, Pattern] = {}
-    for name in vocabulary.classes:
-        found[f"the last {name}"] = Pattern("structure", f"j = the last {name} before i", partial(_last_member, name))
-        found[f"all {name}s"] = Pattern("structure", f"token j is a {name}", partial(_all_members, name))
-    return found
+def class_patterns(name: str) -> dict[str, Pattern]:
+    """Returns the two patterns of a class of tokens: its last member before the query, and all its members."""
 
+    def last(text: Text) -> Tensor:
+        return text.at(text.last(text.members(name)))
 
-def _last_member(name: str, text: Text) -> Tensor:
-    return text.at(text.last(text.members(name)))
+    def every(text: Text) -> Tensor:
+        return text.members(name)[:, None, :].expand(-1, len(text.position), -1)
 
-
-def _all_members(name: str, text: Text) -> Tensor:
-    return text.members(name)[:, None, :].expand(-1, len(text.position), -1)
+    return {
+        f"the last {name}": Pattern("structure", f"j = the last {name} before i", last),
+        f"all {name}s": Pattern("structure", f"token j is a {name}, j ≤ i", every),
+    }
 
 
 def patterns_of(vocabulary: Vocabulary) -> dict[str, Pattern]:
     """Returns all patterns of a vocabulary, by name."""
-    return PATTERNS | class_patterns(vocabulary)
+    found = dict(PATTERNS)
+    for name in vocabulary.classes:
+        found |= class_patterns(name)
+    return found
 
 
 def marks(pattern: Pattern, text: Text) -> Tensor:

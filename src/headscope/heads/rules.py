@@ -13,18 +13,20 @@ Shapes: B texts, T positions, N heads, V vocabulary, P distance bins, K patterns
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headscope.heads.patterns import Pattern, Text, Vocabulary, marks, patterns_of
+from headscope.heads.patterns import Pattern, Text, marks, patterns_of
+from headscope.heads.token_classes import Vocabulary
 
 NEAREST = 32  #: every distance below it has its own bin; further away, each doubling of the distance has `PER_OCTAVE`
 PER_OCTAVE = 4
 BANDS = (0, 1, 2, 3, 5, 9)  #: the smallest distance of each band of a content term
+WEAK = 0.05  #: a content term with smaller strengths is left out; it changes weights by less than this share
 FLOOR = 1e-4  #: ε, so that no key is impossible
 
 
@@ -107,6 +109,23 @@ class Rule:
             q, k = self.queries[:, None].float(), self.keys[:, None].float()
             scores = scores + content_scores(q, k, self.strengths[None], ids)[0]
         return scores.softmax(-1)
+
+    def merged(self) -> "Rule":
+        """Returns the same rule without content terms that repeat the classes of another term, or that are weak.
+
+        The strengths of terms with the same classes are added. A term that exchanges both the signs of its queries and
+        those of its keys has the same classes.
+        """
+        terms: dict[bytes, list[Tensor]] = {}  # by classes: queries, keys and strengths
+        for q, k, a in zip(self.queries.T, self.keys.T, self.strengths, strict=True):
+            sign_q, sign_k = (x[x != 0][:1].sum().to(torch.int8) for x in (q, k))  # of the first member, or 0
+            q, k, a = q * sign_q, k * sign_k, a * sign_q * sign_k
+            term = terms.setdefault(torch.cat((q, k)).numpy().tobytes(), [q, k, torch.zeros_like(a)])
+            term[2] = term[2] + a
+        kept = sorted((t for t in terms.values() if t[2].abs().max() >= WEAK), key=lambda t: -t[2].abs().max().item())
+        empty = (self.queries.T[:0], self.keys.T[:0], self.strengths[:0])
+        q, k, a = (torch.stack(x) for x in zip(*kept, strict=True)) if kept else empty
+        return replace(self, queries=q.T, keys=k.T, strengths=a)
 
     def as_data(self) -> dict[str, Any]:
         """Returns the rule as plain data: tokens are ids, and numbers are rounded to four digits."""

@@ -10,8 +10,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from headscope.heads.patterns import Vocabulary
 from headscope.heads.rules import BANDS, Rule
+from headscope.heads.token_classes import Vocabulary
 
 RARE = 0.01  #: kinds of tokens that are used less often are not named
 LEFT = 0.35  #: members of a class that belong to no named kind are listed if they are at least this share of it

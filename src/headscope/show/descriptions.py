@@ -17,8 +17,8 @@ from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.files import write_atomically
 from headscope.heads.descriptions import Description, describe_attention, from_data, to_data
-from headscope.heads.patterns import Vocabulary
 from headscope.heads.reports import SHORTEST
+from headscope.heads.token_classes import Vocabulary
 from headscope.model.transformer import TransformerLM
 
 VERSION = 1  #: changes if the same weights would get another description
