@@ -36,6 +36,11 @@ RANK = 8  #: rank of the full rule's table in each range of distances
 RANGES = ((0, 10**9), (0, 0), (1, 1), (2, 3), (4, 7))  #: distances that have a table of their own in the full rule
 STEPS = {"place": 60, "structure": 50, "identity": 30, "full": 180, "terms": 150, "classes": 150, "strengths": 60}
 PAYS = 0.15  #: minimum gain of a pattern in the readable rule
+CHECKED = 64  #: number of texts on which a content term must pay
+GAIN, ERRORS = (
+    0.002,
+    3,
+)  #: minimum gain of a content term: nats of cross-entropy per row, and standard errors over texts
 MIDDLE = 0.5  #: a token is in neither class if its weight is below this share of the mean weight
 
 
@@ -62,12 +67,17 @@ class Observed:
 def objective(scores: Tensor, seen: Observed) -> Tensor:
     """Returns the objective of predicted scores (N, B, T, T), summed over heads."""
     logs = scores.log_softmax(-1)
-    future = torch.ones(logs.shape[-2:], dtype=torch.bool, device=logs.device).triu(1)
-    crossed = -(seen.maps * logs.masked_fill(future, 0.0)).sum(-1).mean((1, 2))  # (N,)
+    crossed = cross_entropy(logs, seen.maps).mean(1)  # (N,)
     missed = (logs.exp() - seen.maps) @ seen.values  # (N, B, T, D)
     centred = seen.values - seen.values.mean((1, 2), keepdim=True)
     error, variance = (((x @ seen.gram[:, None]) * x).sum(-1).mean((1, 2)) for x in (missed, centred))
     return (crossed + OUTPUT * error / variance.clamp(min=1e-12)).sum()
+
+
+def cross_entropy(logs: Tensor, maps: Tensor) -> Tensor:
+    """Returns the mean over rows of -Σⱼ A log Â in nats, (N, B), from log Â and A, both (N, B, T, T)."""
+    future = torch.ones(logs.shape[-2:], dtype=torch.bool, device=logs.device).triu(1)
+    return -(maps * logs.masked_fill(future, 0.0)).sum(-1).mean(-1)
 
 
 def descend(
@@ -227,7 +237,9 @@ def _readable(
     seen: Observed, mixture: Mixture, shares: Tensor, patterns: dict[str, Pattern], vocab_size: int
 ) -> list[Rule]:
     """Returns the readable rules. Of the patterns that pay, the `TERMS` - 1 with the largest shares stay."""
-    n = len(seen.maps)
+    n, texts = len(seen.maps), torch.arange(len(seen.ids))
+    checked = seen.batch(texts[-CHECKED:])  # these texts are not fitted
+    seen = seen.batch(texts[:-CHECKED]) if len(texts) > CHECKED else seen
     pays = (gains(shares, seen.rows, mixture.kinds) >= PAYS) & (shares[:, 1:] >= RARE)
     paid = shares[:, 1:] * pays
     kept = pays & (paid >= paid.topk(min(TERMS - 1, paid.shape[1]), 1).values[:, -1:])
@@ -244,14 +256,31 @@ def _readable(
     content.rounded = True
     descend(scores, [(tokens, 0.025), (numbers, 0.05)], seen, STEPS["classes"])
     content.finish()
+    gains_of_terms = _keep_terms_that_pay(scores, content, checked)
     descend(scores, [(numbers, 0.05)], seen, STEPS["strengths"])
     rules, weights = [], mixture.weights.detach()
     names = ["place", *patterns]
     for i in range(n):
-        r = int(content.active[i].sum())
+        r = [k for k in gains_of_terms[i].argsort(descending=True).tolist() if content.active[i, k]]
         rules.append(Rule(
             mixture.place[i].detach(), {names[k]: weights[i, k].item() for k in kept[i].nonzero().flatten().tolist()},
-            content.queries[:, i, :r].to(torch.int8), content.keys[:, i, :r].to(torch.int8),
-            content.strengths[i, :r].detach(),
+            content.queries[:, i, r].to(torch.int8), content.keys[:, i, r].to(torch.int8),
+            content.strengths[i, r].detach(),
         ).merged())  # fmt: skip
     return rules
+
+
+@torch.no_grad()
+def _keep_terms_that_pay(scores: Callable[[Observed], Tensor], content: Classes, checked: Observed) -> Tensor:
+    """Turns off the content terms without which other texts are predicted as well; returns the gain of each (N, R)."""
+    kept, found = content.active, []
+    before = cross_entropy(scores(checked).log_softmax(-1), checked.maps)  # (N, B)
+    for r in range(kept.shape[1]):
+        content.active = kept.clone()
+        content.active[:, r] = 0
+        gain = cross_entropy(scores(checked).log_softmax(-1), checked.maps) - before
+        error = gain.std(1) / gain.shape[1] ** 0.5
+        found.append(gain.mean(1).where(gain.mean(1) > torch.maximum(ERRORS * error, torch.tensor(GAIN)), 0.0))
+    gains_of_terms = torch.stack(found, 1) * kept if found else kept
+    content.active = (gains_of_terms > 0).float()
+    return gains_of_terms

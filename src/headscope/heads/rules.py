@@ -95,7 +95,7 @@ class Rule:
 
     place: Tensor  #: log weights of the distance bins, (P,)
     weights: dict[str, float]  #: the weight of P₀, "place", and of each pattern; they sum to one
-    queries: Tensor  #: 1, 0 or -1 for each token, int8 (V, R)
+    queries: Tensor  #: 1, 0 or -1 for each token, int8 (V, R); the terms that gain most come first
     keys: Tensor  #: the same for keys
     strengths: Tensor  #: a, (R, len(BANDS))
 

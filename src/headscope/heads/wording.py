@@ -116,17 +116,9 @@ class Wording:
         """Returns how often a token of a class, bool (V,), is used."""
         return float(self.used[members].sum())
 
-    def importance(self, rule: Rule, r: int) -> float:
-        """Returns how much a content term changes scores: its largest strength times the spread of both classes."""
-        spread = 1.0
-        for signs in (rule.queries[:, r].float(), rule.keys[:, r].float()):
-            spread *= float((self.used * signs**2).sum() - (self.used * signs).sum() ** 2) if signs is not None else 1
-        return float(rule.strengths[r].abs().max()) * float(max(spread, 0.0) ** 0.5)
-
     def content(self, rule: Rule) -> str:
-        """Returns the most important content terms in words; an empty text if there are none."""
-        order = sorted(range(rule.strengths.shape[0]), key=lambda r: -self.importance(rule, r))
-        return "; ".join(self.term(rule, r) for r in order[:STATED] if self.importance(rule, r) > 0)
+        """Returns the content terms that gain most in words; an empty text if there are none."""
+        return "; ".join(self.term(rule, r) for r in range(min(STATED, len(rule.strengths))))
 
 
 def _listed(names: Sequence[str]) -> str:
