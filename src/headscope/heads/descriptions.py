@@ -18,7 +18,7 @@ from torch import Tensor
 from headscope.heads.ablation import mean, replace_each
 from headscope.heads.capture import ActivationCache, look, output_matrices
 from headscope.heads.costs import ERRORS
-from headscope.heads.fitting import Observed, fit
+from headscope.heads.fitting import PAYS, Observed, fit
 from headscope.heads.patterns import KINDS, Kind, Text, marks, patterns_of
 from headscope.heads.rules import Rule
 from headscope.heads.scores import distance_profile
@@ -29,6 +29,9 @@ from headscope.model.transformer import TransformerLM
 
 LITTLE = 0.5  #: a rule that recovers less than this share explains little
 TOGETHER = 32  #: maximum number of heads that are fitted together, if a layer has no more
+RAISED = 1.2  #: a pattern is mentioned if its share of the attention is this many times the share by chance
+MOSTLY = 1.5  #: a kind of query is mentioned if a pattern's share from it is this many times the share from all
+ANY = "any token"
 PART = 16  #: number of texts whose maps are predicted at a time
 
 
@@ -244,14 +247,18 @@ def _patterns(rule: Rule, maps: Tensor, text: Text, wording: Wording, profile: T
     patterns, found = patterns_of(text.vocabulary), []
     first, last = window(profile.tolist())
     distance = text.position[:, None] - text.position
-    marked = {wording.back(first, last): ((distance >= first) & (distance <= last)).expand_as(maps)}
+    marked = {}
+    if rule.weights.get("place", 0.0) >= PAYS:
+        marked[wording.back(first, last)] = ((distance >= first) & (distance <= last)).expand_as(maps)
     marked |= {name: marks(patterns[name], text) for name in rule.weights if name != "place"}
     even = text.past / text.past.sum(-1, keepdim=True)
     for name, keys in marked.items():
         rows = (maps * keys).sum(-1)  # (B, T)
         exists = keys.any(-1)
         weight, chance = (x[exists].mean().item() for x in (rows, (even * keys).sum(-1)))
-        best, kind = 1.5 * weight, "any token"
+        if weight < RAISED * chance:
+            continue
+        best, kind = MOSTLY * weight, ANY
         for label in text.vocabulary.classes:
             members = text.members(label) & exists
             if members.sum() >= 0.02 * members.numel() and (share := rows[members].mean().item()) > best:
@@ -262,11 +269,11 @@ def _patterns(rule: Rule, maps: Tensor, text: Text, wording: Wording, profile: T
 
 def sentence(d: Description, wording: Wording) -> str:
     """Returns a description in plain English."""
-    looks: list[str] = []
+    looks = []
     for p in d.patterns:
-        source = "" if p.query_kind == "any token" else f", most from {p.query_kind}s"
+        source = "" if p.query_kind == ANY else f", most from {p.query_kind}s"
         looks.append(f"{p.name} ({p.weight:.0%} of its attention, {p.chance:.0%} by chance{source})")
-    text = f"{d.name} looks at {' and '.join(looks)}."
+    text = f"{d.name} looks at {' and '.join(looks)}." if looks else f"{d.name} looks at all earlier {wording.unit}s."
     if terms := wording.content(d.rule):
         text += f" {terms[0].upper()}{terms[1:]}."
     cost = f"{d.cost.value:.3f} ± {d.cost.error:.3f} nats"
