@@ -4,7 +4,6 @@ Shapes: B texts, T positions.
 """
 
 import base64
-import binascii
 import zlib
 
 import numpy as np
@@ -32,10 +31,13 @@ def unpack(text: object, vocab_size: int, name: str) -> Tensor:
     try:
         inflate = zlib.decompressobj()
         data = inflate.decompress(base64.b85decode(packed), 4 * LARGEST)
-        b, t, *_ = numbers = np.frombuffer(data, "<i4")
-        ids = torch.from_numpy(numbers[2:].reshape(b, t).astype(np.int64))
-    except (ValueError, binascii.Error, zlib.error):
+        numbers = np.frombuffer(data, "<i4")
+        shape = numbers[:2].tolist()
+        if not inflate.eof or min(shape) < 1:  # cut off, or too large
+            raise ValueError
+        ids = torch.from_numpy(numbers[2:].astype(np.int64)).view(shape)
+    except (ValueError, RuntimeError, zlib.error):  # torch raises RuntimeError for a wrong shape
         raise UnsupportedModel(f"{name} is damaged: it is not a list of texts") from None
-    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size:
+    if not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size:
         raise UnsupportedModel(f"{name} has ids that are not in the vocabulary of {vocab_size:,} tokens")
     return ids
