@@ -11,7 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTH
 
 import headscope
 from headscope.heads import describe, table
+from headscope.heads.descriptions import describe_attention
 from headscope.heads.sentences import sentences
+from headscope.heads.token_classes import Vocabulary
+from headscope.show.descriptions import texts
 from tests.conftest import shell
 from tests.inside import train
 
@@ -20,7 +23,7 @@ STEPS = 200
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Trains two layers; returns the run, its last checkpoint, and the reports that Python gives for it."""
+    """Trains two layers; returns the run, its last checkpoint, and what Python reports about its heads."""
     folder, threads = tmp_path_factory.mktemp("agreement"), torch.get_num_threads()
     done = shell(
         "train.py",
@@ -32,16 +35,22 @@ def run(tmp_path_factory):
             "trainer.val_check_interval=100",
             "trainer.threads=1",
         ),
+        f"callbacks.heads.describe_from={STEPS}",
         f"hydra.run.dir={folder}",
     )
     assert done.returncode == 0, done.stderr
     last = folder / "checkpoints" / "last.ckpt"
     torch.set_num_threads(1)
-    reports = headscope.load(last).heads().reports
+    trained = headscope.load(last)
+    reports = trained.heads().reports
+    vocabulary = Vocabulary([trained.tokenizer.show(i) for i in range(len(trained.tokenizer))])
+    descriptions = describe_attention(
+        trained.model, *texts(trained.about, len(vocabulary.text)), vocabulary, "character"
+    )
     torch.set_num_threads(threads)
     assert {report.role for report in reports} > {"none"}, "without any role, the tests would compare nothing"
     assert any(report.confirmed for report in reports)
-    return SimpleNamespace(folder=folder, last=last, reports=reports)
+    return SimpleNamespace(folder=folder, last=last, reports=reports, descriptions=descriptions)
 
 
 def test_the_text_in_tensorboard(run):
@@ -63,7 +72,7 @@ def test_the_scalars_in_tensorboard(run):
 
 def test_the_table_in_the_runs_folder(run):
     header, *lines = (run.folder / "heads.csv").read_text(encoding="utf-8").splitlines()
-    wanted = table.to_csv(table.rows(run.reports, STEPS)).splitlines()
+    wanted = table.to_csv(table.rows(run.reports, STEPS, run.descriptions)).splitlines()
     assert [header, *lines[-len(run.reports) :]] == wanted
 
 
@@ -85,15 +94,29 @@ def test_the_summary(run):
     assert heads == [
         {"head": r.name, "role": r.role, "confirmed": r.confirmed, "score": r.evidence.value if r.evidence else None}
         | {"rests_on_first": r.rests_on_first, "stability": r.stability}
-        for r in run.reports
+        | d.facts()
+        for r, d in zip(run.reports, run.descriptions, strict=True)
     ]
+    assert any(d.matters for d in run.descriptions)
+
+
+def test_the_descriptions_in_tensorboard_and_python(run):
+    events = EventAccumulator(str(run.folder), size_guidance=STORE_EVERYTHING_SIZE_GUIDANCE).Reload()
+    logged = events.Tensors("watch_descriptions/text_summary")[-1]
+    words = logged.tensor_proto.string_val[0].decode().split()  # lines are wrapped
+    assert words == " ".join(d.sentence for d in run.descriptions).split()
+    assert "watch_descriptions" in events.Tags()["images"]
+    kept = headscope.load(run.last).heads().descriptions  # read from the run's folder
+    assert [d.facts() for d in kept] == [d.facts() for d in run.descriptions]
 
 
 def test_show_heads(run, tmp_path):
     done = shell("generate.py", f"checkpoint={run.last}", "show=heads", f"out={tmp_path}", "threads=1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(table.as_text(run.reports) + "\n")
-    assert (tmp_path / "heads.csv").read_text(encoding="utf-8") == table.to_csv(table.rows(run.reports, STEPS))
+    assert "\n".join(d.sentence for d in run.descriptions) in done.stdout
+    rows = table.rows(run.reports, STEPS, run.descriptions)
+    assert (tmp_path / "heads.csv").read_text(encoding="utf-8") == table.to_csv(rows)
 
 
 def test_both_panels_of_the_page(run, tmp_path):

@@ -27,7 +27,10 @@ from tests.conftest import Short, fit, shell
 def twins(tmp_path_factory):
     """Trains the same 200 steps with all callbacks and with none; returns both folders."""
     folders = []
-    for choice in (["callbacks=default", "logger=tensorboard"], ["callbacks=none", "logger=none"]):
+    for choice in (
+        ["callbacks=default", "callbacks.heads.describe_from=0", "logger=tensorboard"],
+        ["callbacks=none", "logger=none"],
+    ):
         folder = tmp_path_factory.mktemp("twin")
         done = shell(
             "train.py",

@@ -6,6 +6,7 @@ At each step, the callbacks share one forward pass.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import Annotated, Any
 
 import torch
@@ -30,6 +31,7 @@ from headscope.show.descriptions import described
 from headscope.show.heads import parts_figure, score_pictures
 from headscope.training.module import Callback, LanguageModule
 
+WRAPPED = 110  #: characters in a line of a logged sentence
 PICTURES = 10  #: maximum per tag, because TensorBoard keeps only 10
 
 
@@ -158,7 +160,7 @@ class Heads(HeadViewer, SummaryCallback):
         module.report({name: value for name, value in scores.items() if not math.isnan(value)})
         loggers = recorders(trainer)
         for logger in loggers if any(d.matters for d in self.descriptions) else ():
-            logger.record_text("descriptions", "\n\n".join(d.sentence for d in self.descriptions), step)
+            logger.record_text("descriptions", "\n\n".join(fill(d.sentence, WRAPPED) for d in self.descriptions), step)
             logger.record_picture("descriptions", pixels(parts_figure(self.descriptions)), step)
         for logger in loggers:
             logger.record_text("heads", table.as_text(view.reports), step)
