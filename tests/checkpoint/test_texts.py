@@ -23,7 +23,7 @@ def test_a_string_is_small():
 
 @pytest.mark.parametrize("packed", [None, 3, "", "not base 85 é", "abc", pack(torch.ones(2, 2).long())[:-4]])
 def test_damaged_texts_are_refused(packed):
-    with pytest.raises(UnsupportedModel, match="about.texts.fitting"):
+    with pytest.raises(UnsupportedModel, match=r"about\.texts\.fitting"):
         unpack(packed, 10, "about.texts.fitting")
 
 

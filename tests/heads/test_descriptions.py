@@ -31,13 +31,17 @@ def described():
 def test_the_heads_of_a_built_model_are_described(described):
     copying, nothing, induction, resting = described
     assert "the letter before" in copying.sentence
-    assert copying.recovered.value == pytest.approx(1, abs=0.02) and copying.parts["place"] > 0.9
+    assert copying.recovered.value == pytest.approx(1, abs=0.02)
+    assert copying.parts["place"] > 0.9
     assert max(induction.rule.weights, key=induction.rule.weights.get).startswith("the token after the same")
-    assert induction.recovered.value > 0.9 and induction.parts["identity"] > 0.5
+    assert induction.recovered.value > 0.9
+    assert induction.parts["identity"] > 0.5
     assert induction.full.value > 0.9
     for head in (nothing, resting):  # they write nothing
-        assert not head.matters and "within the noise" in head.sentence
-        assert head.recovered is None and set(head.parts.values()) == {0.0}
+        assert not head.matters
+        assert "within the noise" in head.sentence
+        assert head.recovered is None
+        assert set(head.parts.values()) == {0.0}
 
 
 def test_parts_add_up_to_what_is_recovered(described):
@@ -74,8 +78,10 @@ def test_replacing_by_the_own_output_changes_nothing_and_by_the_mean_ablates(sch
 def test_descriptions_become_plain_data_and_come_back(described):
     plain = json.loads(json.dumps(to_data(described)))
     for before, after in zip(described, from_data(plain), strict=True):
-        assert after.facts() == before.facts() and after.sentence == before.sentence
-        assert after.patterns == before.patterns and after.recovered == before.recovered
+        assert after.facts() == before.facts()
+        assert after.sentence == before.sentence
+        assert after.patterns == before.patterns
+        assert after.recovered == before.recovered
         ids, vocabulary = varied(2, 3), Vocabulary(LETTERS)
         assert torch.equal(after.rule.map(ids, vocabulary), before.rule.map(ids, vocabulary))
 
