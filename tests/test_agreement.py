@@ -12,9 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTH
 import headscope
 from headscope.heads import describe, table
 from headscope.heads.descriptions import describe_attention
+from headscope.heads.kept import texts
 from headscope.heads.sentences import sentences
 from headscope.heads.token_classes import Vocabulary
-from headscope.show.descriptions import texts
 from tests.conftest import shell
 from tests.inside import train
 

@@ -44,7 +44,7 @@ HYDRA = {"config", "cli", "sweep", "python"}
 #: Packages that never import Lightning.
 LIGHT = {"model", "portable", "generation", "heads", "render", "show", "checkpoint", "walkthrough", "sweep", "report"}
 #: what every package may import
-SHARED = {"annotations", "errors", "files", "installed", "plugins", "quoting", "shell", "waiting"}
+SHARED = {"annotations", "errors", "files", "installed", "packing", "plugins", "quoting", "shell", "waiting"}
 
 
 def imports(path):

@@ -10,11 +10,11 @@ from headscope.annotations import one_line
 from headscope.checkpoint import format as own_format
 from headscope.checkpoint import hf_folder, nanogpt_layout, part4_layout
 from headscope.checkpoint.source import UNNAMED, CardAndWeights, Source, UnsupportedModel, checked, limit_entries
-from headscope.checkpoint.texts import unpack
 from headscope.checkpoint.weights import check_shapes
 from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.model.transformer import LanguageModel
+from headscope.packing import unpack
 from headscope.shell import printable
 
 #: The formats that can be read, one row each: `recognises` returns whether a file or folder has the format, and `read`
@@ -105,7 +105,10 @@ def _checked_about(saved: Any, vocab_size: int) -> dict[str, Any]:
     if len(set(map(len, texts or ()))) > 1:
         raise UnsupportedModel("about.passages has texts of different lengths; all must have the same length")
     for key, packed in checked(about.get("texts", {}), dict[str, Any], "about.texts").items():
-        unpack(packed, vocab_size, f"about.texts.{key}")
+        try:
+            unpack(checked(packed, str, f"about.texts.{key}"), vocab_size)
+        except ValueError as e:
+            raise UnsupportedModel(f"about.texts.{key} {e}") from None
     name = checked(about.get("name", "a run without a name"), str, "about.name")
     data_name = checked(data.get("name", UNNAMED), str, "about.data.name")
     return about | {"name": printable(name[:MAX_NAME]), "data": data | {"name": printable(data_name[:MAX_NAME])}}

@@ -38,8 +38,9 @@ def write(config: GenerateConfig, typed: str | None) -> None:
     print(f"{about['name']}, trained on {about['data']['name']}: {path}", file=sys.stderr)
     if config.show:
         out = Path(config.out) if config.out else None
-        film = RunFolder(path.parent.parent).film_file
-        request = ShowRequest(model, tokenizer, start, path, about, config.top_k, out, film)
+        run = RunFolder(path.parent.parent)
+        files = run.film_file, run.descriptions_file
+        request = ShowRequest(model, tokenizer, start, path, about, config.top_k, out, *files)
         import_module(f"headscope.show.{config.show}").show(request)
         return
     generators = [torch.Generator().manual_seed(config.seed + i) for i in range(config.num_samples)]

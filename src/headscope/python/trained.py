@@ -209,8 +209,16 @@ class Trained:
 
     def _request(self, text: str, function: str) -> ShowRequest:
         text = checked_text(text, function)
-        film = RunFolder(self.checkpoint.parent.parent).film_file
-        return ShowRequest(self.model, self.tokenizer, text, self.checkpoint, self.about, film=film)
+        run = RunFolder(self.checkpoint.parent.parent)
+        return ShowRequest(
+            self.model,
+            self.tokenizer,
+            text,
+            self.checkpoint,
+            self.about,
+            film=run.film_file,
+            described=run.descriptions_file,
+        )
 
 
 def load(path: str | Path) -> Trained:

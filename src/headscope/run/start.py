@@ -11,7 +11,6 @@ from lightning import seed_everything
 
 from headscope import checkpoint
 from headscope.annotations import check_value
-from headscope.checkpoint.texts import pack
 from headscope.config.composed import Composed
 from headscope.config.keys import TrainConfig
 from headscope.config.overrides import split
@@ -23,6 +22,7 @@ from headscope.errors import UnknownKey, UserError
 from headscope.heads.probes import FITTED, LONGEST, MEASURED, TEXTS
 from headscope.installed import commit
 from headscope.model.transformer import LanguageModel
+from headscope.packing import pack
 from headscope.run.folder import RunFolder
 from headscope.run.resumable import load_resumable
 from headscope.shell import argument

@@ -16,10 +16,9 @@ from headscope.errors import UserError
 from headscope.generation.decode import context_start
 from headscope.generation.text import prompt_ids
 from headscope.heads.descriptions import Description
+from headscope.heads.kept import described
 from headscope.heads.reports import SHORTEST, HeadReport, describe
 from headscope.model.transformer import LanguageModel, TransformerLM
-from headscope.run.folder import RunFolder
-from headscope.show.descriptions import described
 
 if TYPE_CHECKING:
     from headscope.data.tokenizers import Tokenizer
@@ -37,6 +36,7 @@ class ShowRequest:
     rows: int | None = None  #: rows of a table; None uses the table's default
     out: Path | None = None  #: a folder for files (or the file of show=page); None: next to the checkpoint
     film: Path | None = None  #: the run's film (attention maps recorded during training), if it has one
+    described: Path | None = None  #: the file with the descriptions after the run's last step
 
     @property
     def label(self) -> str:
@@ -66,10 +66,11 @@ class ShowRequest:
         """The description of every head; empty if the model has no heads or the checkpoint keeps no texts for it."""
         if not isinstance(self.model, TransformerLM) or not self.head_reports:
             return []
-        files = [RunFolder(self.checkpoint.parent.parent).descriptions_file]
+        files = [self.described] if self.described else []
         if self.checkpoint.suffix == ".ckpt":
             files.append(self.checkpoint.with_name(f"{self.checkpoint.stem}-descriptions.json"))
-        return described(self.model, self.tokenizer, self.about, files)
+        vocab = [self.tokenizer.show(i) for i in range(len(self.tokenizer))]
+        return described(self.model, vocab, self.tokenizer.unit, self.about, files)
 
     def transformer(self) -> TransformerLM:
         """Returns the model. Raises `UserError` if it has no heads, or weights that are not finite."""

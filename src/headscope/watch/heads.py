@@ -19,6 +19,7 @@ from headscope.files import write_atomically
 from headscope.heads import ActivationCache, film, look, table
 from headscope.heads.descriptions import Description
 from headscope.heads.flow import views_from_maps
+from headscope.heads.kept import described
 from headscope.heads.reports import SHORTEST, HeadReport, inspect
 from headscope.heads.roles import ROLE_RULES
 from headscope.model.transformer import TransformerLM
@@ -27,7 +28,6 @@ from headscope.render.pictures import WINDOW, table_picture
 from headscope.run.folder import RunFolder
 from headscope.run.recorder import SummaryCallback, recorders
 from headscope.show.attention import head_pictures, layer_pictures
-from headscope.show.descriptions import described
 from headscope.show.heads import parts_figure, score_pictures
 from headscope.training.module import Callback, LanguageModule
 
@@ -149,8 +149,9 @@ class Heads(HeadViewer, SummaryCallback):
             return
         self.reports, step = view.reports, trainer.global_step
         if step >= trainer.max_steps >= self.describe_from:
-            tokenizer, files = corpus(trainer).tokenizer, [self.folder.descriptions_file]
-            self.descriptions = described(view.model, tokenizer, module.card["about"], files)
+            tokenizer, about = corpus(trainer).tokenizer, module.card["about"]
+            vocab = [tokenizer.show(i) for i in range(len(tokenizer))]
+            self.descriptions = described(view.model, vocab, tokenizer.unit, about, [self.folder.descriptions_file])
         rows = table.rows(view.reports, step, self.descriptions)
         self.rows += rows
         self.csv = table.append_rows(self.csv, rows)

@@ -6,20 +6,19 @@ Describing the heads of a small model takes seconds, so a run's last description
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from headscope.checkpoint.texts import unpack
-from headscope.data.tokenizers import Tokenizer
 from headscope.errors import UserError
 from headscope.files import write_atomically
 from headscope.heads.descriptions import Description, describe_attention, from_data, to_data
 from headscope.heads.reports import SHORTEST
 from headscope.heads.token_classes import Vocabulary
 from headscope.model.transformer import TransformerLM
+from headscope.packing import unpack
 
 VERSION = 1  #: changes if the same weights would get another description
 
@@ -29,19 +28,19 @@ def texts(about: Mapping[str, Any], vocab_size: int) -> tuple[Tensor, Tensor] | 
     packed = about.get("texts")
     if not packed:
         return None
-    fitting, held_out = (unpack(packed[key], vocab_size, f"about.texts.{key}") for key in ("fitting", "held_out"))
+    fitting, held_out = (unpack(packed[key], vocab_size) for key in ("fitting", "held_out"))
     return (fitting, held_out) if min(fitting.shape[1], held_out.shape[1]) >= SHORTEST else None
 
 
 def described(
-    model: TransformerLM, tokenizer: Tokenizer, about: Mapping[str, Any], files: list[Path]
+    model: TransformerLM, vocab: Sequence[str], unit: str, about: Mapping[str, Any], files: Sequence[Path]
 ) -> list[Description]:
     """Returns the description of every head; empty if the checkpoint has no texts for it.
 
-    The first of `files` that has the description of these weights is read. Otherwise, the heads are described, and the
-    result is written to the last of `files`.
+    `vocab` has the text of every token, and `unit` names a token. The first of `files` that has the descriptions of
+    these weights is read. Otherwise, the heads are described, and the result is written to the last of `files`.
     """
-    found = texts(about, len(tokenizer))
+    found = texts(about, len(vocab))
     if found is None:
         return []
     key = _key(model)
@@ -49,8 +48,7 @@ def described(
         if (kept := _read(file, key)) is not None:
             return kept
     print("describing the heads: fitting a rule to the attention of each …", file=sys.stderr)
-    vocabulary = Vocabulary([tokenizer.show(i) for i in range(len(tokenizer))])
-    descriptions = describe_attention(model, *found, vocabulary, tokenizer.unit)
+    descriptions = describe_attention(model, *found, Vocabulary(vocab), unit)
     if files:
         try:
             content = json.dumps({"version": VERSION, "weights": key, "heads": to_data(descriptions)})

@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headscope.checkpoint.source import UnsupportedModel, checked
-
 LARGEST = 1 << 22  #: maximum number of ids
 
 
@@ -22,22 +20,18 @@ def pack(ids: Tensor) -> str:
     return base64.b85encode(zlib.compress(data.tobytes(), 9)).decode()
 
 
-def unpack(text: object, vocab_size: int, name: str) -> Tensor:
-    """Returns the ids (B, T) of a text from `pack`; raises UnsupportedModel if it is not one of ids below `vocab_size`.
-
-    `name` names the entry of the checkpoint in the message.
-    """
-    packed = checked(text, str, name)
+def unpack(text: str, vocab_size: int) -> Tensor:
+    """Returns the ids (B, T) of a text from `pack`; raises ValueError if it is not one of ids below `vocab_size`."""
     try:
         inflate = zlib.decompressobj()
-        data = inflate.decompress(base64.b85decode(packed), 4 * LARGEST)
+        data = inflate.decompress(base64.b85decode(text), 4 * LARGEST)
         numbers = np.frombuffer(data, "<i4")
         shape = numbers[:2].tolist()
         if not inflate.eof or min(shape) < 1:  # cut off, or too large
             raise ValueError
         ids = torch.from_numpy(numbers[2:].astype(np.int64)).view(shape)
     except (ValueError, RuntimeError, zlib.error):  # torch raises RuntimeError for a wrong shape
-        raise UnsupportedModel(f"{name} is damaged: it is not a list of texts") from None
+        raise ValueError("is damaged: it is not a list of texts") from None
     if not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size:
-        raise UnsupportedModel(f"{name} has ids that are not in the vocabulary of {vocab_size:,} tokens")
+        raise ValueError(f"has ids that are not in the vocabulary of {vocab_size:,} tokens")
     return ids
