@@ -59,7 +59,19 @@ for report in heads.reports:
 
 # %% [markdown]
 # **Notice.** Each sentence compares a head with uniform attention, and with its own weights on the wrong keys. A
-# role is confirmed only if the model needs the head. The next cells use the head that the model needs most:
+# role is confirmed only if the model needs the head.
+#
+# A role is a short name. A description says more: it is a rule that predicts the attention of a head from the text
+# alone. At the end of training, such a rule was fitted to each head, and then replaced the head's attention on held-out
+# text. “Explains” is the share of the head's contribution that the rule keeps.
+
+# %%
+for description in heads.descriptions:
+    print(description.sentence)
+
+# %% [markdown]
+# **Notice.** A rule describes how a head behaves on this kind of text, not how the head computes it. The next cells use
+# the head that the model needs most:
 
 # %%
 chosen = max((report for report in heads.reports if report.evidence), key=lambda report: report.evidence.cost)

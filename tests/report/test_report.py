@@ -15,7 +15,7 @@ from headscope.files import write_json
 from headscope.render.figures import COLOURS
 from headscope.report.charts import charts, loss_by_position
 from headscope.report.results import Sweep
-from headscope.report.tables import longer_contexts, ranking, roles_formed
+from headscope.report.tables import heads_grown, longer_contexts, ranking, roles_confirmed, roles_formed
 from headscope.report.writing import assumptions, findings, write_report
 from headscope.run.folder import RunFolder
 from headscope.sweep.jobs import Job, Manifest
@@ -420,3 +420,84 @@ def test_losses_beyond_the_trained_context(tmp_path):
     assert [(s.name, s.x[-1]) for s in loss_by_position(sweep)] == [("rope", 32.0), ("alibi", 32.0), ("learned", 8.0)]
     assert "Beyond the trained context" in page(tmp_path)
     assert (tmp_path / "figures" / "loss-by-position.png").exists()
+
+
+SHARES = ("place", "structure", "identity", "content")
+
+
+def head(cost, readable, full, role="local", confirmed=True):
+    """Returns the entry of a head in `summary.json`; the cost of a head without shares is within the noise."""
+    recovered = {"recovered": None if readable is None else sum(readable), "cost": cost, "sentence": "It looks back."}
+    parts = {"parts": readable or [0.0] * 4, "parts_full": full or [0.0] * 4}
+    shares = {key: dict(zip(SHARES, x, strict=True)) for key, x in parts.items()}
+    return {"head": "L0H0", "role": role, "confirmed": confirmed} | recovered | shares
+
+
+def with_heads(folder, heads):
+    """Writes and returns a sweep whose runs have these heads, by the value of the swept key and the seed."""
+    losses = {value: {seed: 1.0 + i + seed / 100 for seed in runs} for i, (value, runs) in enumerate(heads.items())}
+    sweep_of(folder, losses)
+    for value, runs in heads.items():
+        for seed, found in runs.items():
+            file = folder / f"{value}-{seed}" / "summary.json"
+            file.write_text(json.dumps(json.loads(file.read_text()) | {"heads": found}))
+    return Sweep(folder)
+
+
+NOISE = head(5.0, None, None, "none", None)
+FIRST = [head(0.3, [0.8, 0.1, 0.0, 0.0], [0.8, 0.1, 0.0, 0.1]), head(0.1, [0.4, 0.0, 0.2, 0.0], [0.4, 0.0, 0.2, 0.4])]
+SECOND = [head(0.5, [0.5, 0.0, 0.0, 0.5], [0.5, 0.0, 0.0, 0.6], "induction"), head(0.1, None, None, "local", False)]
+GROWN = {
+    "rope": {1: [*FIRST, NOISE], 2: SECOND},
+    "none": {1: [head(0.2, [0.1, 0.2, 0.3, 0.1], [0.1, 0.2, 0.3, 0.3], "sink", None)], 2: [NOISE]},
+}
+
+
+def test_the_shares_of_the_heads_are_weighted_by_their_cost(tmp_path):
+    """For example, the share of place in the first run is (0.3 × 0.8 + 0.1 × 0.4) / 0.4."""
+    assert heads_grown(with_heads(tmp_path, GROWN)) == [
+        ("", "position", "runs", "cost", "rule", *SHARES, "unexplained"),
+        ("1", "rope", "2", "0.450 ± 0.071", "readable",
+         "0.60 ± 0.14", "0.04 ± 0.05", "0.03 ± 0.04", "0.25 ± 0.35", "0.09 ± 0.12"),
+        ("1", "rope", "2", "0.450 ± 0.071", "full",
+         "0.60 ± 0.14", "0.04 ± 0.05", "0.03 ± 0.04", "0.39 ± 0.30", "-0.05 ± 0.07"),
+        ("2", "none", "2", "0.100 ± 0.141", "readable", "0.10", "0.20", "0.30", "0.10", "0.30"),
+        ("2", "none", "2", "0.100 ± 0.141", "full", "0.10", "0.20", "0.30", "0.30", "0.10"),
+    ]  # fmt: skip
+
+
+def test_only_confirmed_roles_are_counted(tmp_path):
+    """A head in a role that no ablation confirms does not count, and a run without such a head counts as zero."""
+    assert roles_confirmed(with_heads(tmp_path, GROWN)) == [
+        ("", "position", "runs", "induction", "local"),
+        ("1", "rope", "2", "0.5 ± 0.7", "1.0 ± 1.4"),
+        ("2", "none", "2", "0.0 ± 0.0", "0.0 ± 0.0"),
+    ]
+
+
+def test_every_file_of_a_report_has_the_heads(tmp_path):
+    with_heads(tmp_path, GROWN)
+    text, html = markdown(tmp_path), page(tmp_path)
+    for heading in ("Which combinations grow which heads", "Confirmed roles"):
+        assert f"## {heading}\n" in text
+        assert f"<h2>{heading}</h2>" in html
+    assert "| 1 | rope | 2 | 0.450 ± 0.071 | readable | 0.60 ± 0.14 |" in text
+    with (tmp_path / "runs.csv").open(newline="") as file:
+        first, *_, last = csv.DictReader(file)
+    assert [float(first[f"heads.readable.{kind}"]) for kind in SHARES] == pytest.approx([0.7, 0.075, 0.05, 0.0])
+    assert float(first["heads.cost"]) == pytest.approx(0.4)
+    assert (last["heads.cost"], last["heads.full.place"]) == ("0", ""), "no head of this run counts"
+
+
+def test_runs_without_descriptions_have_no_section_of_heads(tmp_path):
+    """Short runs, runs of older versions and models without heads; in a mixed sweep, only described runs count."""
+    plain = {"head": "L0H0", "role": "local", "confirmed": True}
+    sweep = with_heads(tmp_path / "none", {"rope": {1: [plain]}, "none": {1: []}})
+    assert len(heads_grown(sweep)) == len(roles_confirmed(sweep)) == 1
+    text = markdown(tmp_path / "none")
+    assert "grow which heads" not in text
+    assert "Confirmed roles" not in text
+    assert "heads." not in (tmp_path / "none" / "runs.csv").read_text()
+    sweep = with_heads(tmp_path / "mixed", {"rope": {1: [plain], 2: GROWN["rope"][2]}, "none": {1: [plain]}})
+    assert [row[:4] for row in heads_grown(sweep)[1:]] == [("1", "rope", "1", "0.500")] * 2
+    assert roles_confirmed(sweep)[1:] == [("1", "rope", "1", "1.0")]

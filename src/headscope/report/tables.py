@@ -5,7 +5,9 @@ import io
 
 import numpy as np
 
-from headscope.report.results import Sweep
+from headscope.config.overrides import flat
+from headscope.report.heads import RULES, Head, confirmed_roles, contributions, described
+from headscope.report.results import Combination, Sweep
 from headscope.report.statistics import Array
 from headscope.sweep.jobs import short_number
 
@@ -52,7 +54,7 @@ def longer_contexts(sweep: Sweep) -> Rows:
         for rank, c in enumerate(sweep.ranked, 1):
             losses = [c.numbers(f"{SLIDING}{method}.{context}") for context in contexts]
             if any(map(len, losses)):
-                cells = [" ± ".join(filter(None, mean_and_sd(x))) or "–" for x in losses]
+                cells = map(mean_with_sd, losses)
                 last = losses[-1].mean() if len(losses[-1]) else np.inf
                 row = (str(rank), *map(short_number, c.values), method, *cells, worse[rank - 1])
                 found.append((last, rank, row))
@@ -69,6 +71,42 @@ def roles_formed(sweep: Sweep) -> Rows:
             formed = f"{len(c.numbers(key))} of {c.seeds}"
             rows.append((role, str(rank), *map(short_number, c.values), formed, mean or "never", deviation, later))
     return rows
+
+
+def heads_grown(sweep: Sweep) -> Rows:
+    """Returns two rows per combination, one per rule: the summed cost of the heads, and what explains this cost."""
+    found = [(rank, c, [contributions(heads) for heads in _described(c)]) for rank, c in enumerate(sweep.ranked, 1)]
+    kinds = list(dict.fromkeys(kind for *_, runs in found for run in runs for kind in run.get("readable", ())))
+    rows: Rows = [("", *sweep.keys, "runs", "cost", "rule", *kinds)]
+    for rank, c, runs in found:
+        cost = mean_with_sd(np.array([run["cost"] for run in runs]), ".3f")
+        for rule in RULES if runs else ():
+            shares = [np.array([run[rule][kind] for run in runs if rule in run]) for kind in kinds]
+            cells = (mean_with_sd(x, ".2f") for x in shares)
+            rows.append((str(rank), *map(short_number, c.values), str(len(runs)), cost, rule, *cells))
+    return rows
+
+
+def roles_confirmed(sweep: Sweep) -> Rows:
+    """Returns one row per combination with described heads: how many heads of a run have each confirmed role."""
+    found = [(rank, c, [confirmed_roles(heads) for heads in _described(c)]) for rank, c in enumerate(sweep.ranked, 1)]
+    roles = sorted({role for *_, runs in found for run in runs for role in run})
+    rows: Rows = [("", *sweep.keys, "runs", *roles)]
+    for rank, c, runs in found:
+        if roles and runs:
+            counts = (mean_with_sd(np.array([run[role] for run in runs]), ".1f") for role in roles)
+            rows.append((str(rank), *map(short_number, c.values), str(len(runs)), *counts))
+    return rows
+
+
+def _described(c: Combination) -> list[list[Head]]:
+    """Returns the heads of each run of a combination in which they are described."""
+    return [heads for r in c.results if (heads := described(r.summary))]
+
+
+def mean_with_sd(numbers: Array, form: str = ".4f") -> str:
+    """Returns the mean ± standard deviation as text; a dash if there are no numbers."""
+    return " ± ".join(filter(None, mean_and_sd(numbers, form))) or "–"
 
 
 def mean_and_sd(numbers: Array, form: str = ".4f") -> tuple[str, str]:
@@ -109,7 +147,11 @@ def incomplete_jobs(sweep: Sweep) -> Rows:
 
 def runs_csv(sweep: Sweep) -> str:
     """Returns the text of a CSV file with one row per job: name, state, swept values and the numbers in its summary."""
-    summaries = [{k: v for k, v in r.summary.items() if isinstance(v, int | float)} for r in sweep.results]
+    summaries = [
+        {k: v for k, v in r.summary.items() if isinstance(v, int | float)}
+        | flat({"heads": contributions(described(r.summary))})
+        for r in sweep.results
+    ]
     metrics = dict.fromkeys(key for row in summaries for key in row if key not in sweep.swept)
     file = io.StringIO()
     writer = csv.DictWriter(file, ["job", "state", *sweep.swept, *metrics], extrasaction="ignore", lineterminator="\n")

@@ -28,6 +28,17 @@ ROLES_NOTE = (
     " significantly earlier, by the test of the ranking. Only combinations in which all seeds formed the role"
     " are compared."
 )
+HEADS_NOTE = (
+    "“Cost” is the sum of the costs of all heads whose ablation raises the loss by more than the noise. Each of these"
+    " heads is ablated alone, and its cost is in nats per token. The last columns are shares of this cost, weighted by"
+    " the cost of each head. Each head has two rules that predict its attention. The shares are what their place,"
+    " structure, identity and content terms recover of the cost, and what stays unexplained. All numbers are means ±"
+    " standard deviations over the runs whose heads are described. No test compares the combinations here."
+)
+CONFIRMED_NOTE = (
+    "Each column gives the number of heads per run that are confirmed in the role at the end of training: mean ±"
+    " standard deviation over the runs whose heads are described. No test compares the combinations here."
+)
 TRIALS_NOTE = "Each trial is one run with its own seed, used only to choose a value. “Jobs” also lists the trials."
 UNKNOWN_COMMAND = "# not recorded: the sweep was started by another launcher"
 MAX_LINES = 10  #: maximum number of rows of the ranking, and of sentences, in the terminal
@@ -45,6 +56,8 @@ def write_report(folder: Path) -> str:
         ("Each choice alone", "Means over all values of the other swept keys.", tables.means_by_value(sweep)),
         ("Beyond the trained context", LONGER_CONTEXTS_NOTE, tables.longer_contexts(sweep)),
         ("When roles formed", ROLES_NOTE, tables.roles_formed(sweep)),
+        ("Which combinations grow which heads", HEADS_NOTE, tables.heads_grown(sweep)),
+        ("Confirmed roles", CONFIRMED_NOTE, tables.roles_confirmed(sweep)),
         ("Trials", TRIALS_NOTE, tables.trials(sweep)),
         ("Did not complete", "", tables.incomplete_jobs(sweep)),
         ("Jobs", "", tables.jobs(sweep)),
