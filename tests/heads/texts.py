@@ -1,6 +1,7 @@
 """Small texts of several kinds, with the vocabularies of several tokenizers, for the tests of patterns and rules."""
 
 import random
+from pathlib import Path
 
 import torch
 
@@ -36,6 +37,14 @@ def dense(n, t, seed=0):
     text = "".join(draw.choice(PIECES) for _ in range(n * t))[: n * t]
     ids, vocabulary = tokenized(CharTokenizer.of(["".join(PIECES)], 0), text)
     return ids.view(n, t), vocabulary
+
+
+def characters(n, t):
+    """Returns n passages of t characters from source code, with a vocabulary of its characters."""
+    text = Path(random.__file__).read_text()
+    ids, vocabulary = tokenized(CharTokenizer.of([text], 0), text)
+    starts = torch.linspace(0, ids.shape[1] - t, n).long()
+    return ids[0, starts[:, None] + torch.arange(t)], vocabulary
 
 
 def marked_keys(marks):

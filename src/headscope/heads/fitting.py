@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headscope.heads.gains import RARE, gains
+from headscope.heads.gains import RARE, distinct, gains
 from headscope.heads.patterns import KINDS, Kind, Pattern
 from headscope.heads.rules import (
     BANDS,
@@ -37,10 +37,8 @@ RANGES = ((0, 10**9), (0, 0), (1, 1), (2, 3), (4, 7))  #: distances that have a 
 STEPS = {"place": 60, "structure": 50, "identity": 30, "full": 180, "terms": 150, "classes": 150, "strengths": 60}
 PAYS = 0.15  #: minimum gain of a pattern in the readable rule
 CHECKED = 64  #: number of texts on which a content term must pay
-GAIN, ERRORS = (
-    0.002,
-    3,
-)  #: minimum gain of a content term: nats of cross-entropy per row, and standard errors over texts
+GAIN, ERRORS = 0.002, 3  #: minimum gain of a content term: nats of cross-entropy per row, and standard errors over texts
+PENALTY = 0.002  #: weight of `Classes.penalty` in the objective of readable rules
 MIDDLE = 0.5  #: a token is in neither class if its weight is below this share of the mean weight
 
 
@@ -81,7 +79,11 @@ def cross_entropy(logs: Tensor, maps: Tensor) -> Tensor:
 
 
 def descend(
-    scores: Callable[[Observed], Tensor], groups: Sequence[tuple[Sequence[Tensor], float]], seen: Observed, steps: int
+    scores: Callable[[Observed], Tensor],
+    groups: Sequence[tuple[Sequence[Tensor], float]],
+    seen: Observed,
+    steps: int,
+    penalty: Callable[[], Tensor] = lambda: torch.zeros(()),
 ) -> None:
     """Changes the parameters of `groups`, pairs of parameters and their rate, so that the objective falls."""
     optimizer = torch.optim.Adam([{"params": params, "lr": rate} for params, rate in groups], betas=(0.9, 0.99))
@@ -91,24 +93,27 @@ def descend(
             group["lr"] = rate * min(1.0, (steps - step) / (0.6 * steps))
         batch = seen.batch(torch.randint(len(seen.ids), (min(BATCH, len(seen.ids)),), generator=random))
         optimizer.zero_grad()
-        objective(scores(batch), batch).backward()  # type: ignore[no-untyped-call]
+        (objective(scores(batch), batch) + PENALTY * penalty()).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 
 class Mixture:
     """The first part of a rule: profiles over distances and weights of patterns, as trainable numbers."""
 
-    def __init__(self, n: int, t: int, kinds: Sequence[Kind]) -> None:
-        self.kinds = kinds  #: of each pattern
+    def __init__(self, n: int, t: int, kinds: Sequence[Kind], distinct: Tensor) -> None:
+        self.kinds, self.distinct = kinds, distinct  #: of each pattern; see `gains.distinct`
         self.place = torch.zeros(n, int(distance_bins(t)[-1]) + 1, requires_grad=True)
         self.logits = torch.full((n, 1 + len(kinds)), -2.0)
         self.logits[:, 0] = 1.0
         self.logits.requires_grad_()
-        self.allowed = torch.tensor([True, *(kind == "place" for kind in kinds)]).expand(n, -1)
+        self.allowed = torch.zeros(n, 1 + len(kinds), dtype=torch.bool)
+        self.allowed[:, 0] = True
+        self.allow("place")
 
     def allow(self, kind: Kind) -> None:
         """Allows the patterns of a kind."""
-        self.allowed = self.allowed | torch.tensor([False, *(k == kind for k in self.kinds)])
+        of_kind = torch.tensor([k == kind for k in self.kinds]) & self.distinct
+        self.allowed = self.allowed | F.pad(of_kind, (1, 0))
 
     @property
     def weights(self) -> Tensor:
@@ -120,7 +125,7 @@ class Mixture:
 
     def copy(self) -> "Mixture":
         other = Mixture.__new__(Mixture)
-        other.kinds, other.allowed = self.kinds, self.allowed
+        other.kinds, other.distinct, other.allowed = self.kinds, self.distinct, self.allowed
         other.place, other.logits = (x.detach().clone().requires_grad_() for x in (self.place, self.logits))
         return other
 
@@ -181,11 +186,21 @@ class Classes:
         q, k = (self.straight(x) if self.rounded else x for x in (self.queries, self.keys))
         return content_scores(q, k, self.strengths * self.active[..., None], ids)
 
+    def penalty(self) -> Tensor:
+        """Returns the sum over terms of the root mean square of their scores, if queries and keys were independent.
+
+        Without it, terms that a head does not need grow, because they fit the small differences that its patterns leave
+        on the texts of the fit. Such terms then change the attention on other texts.
+        """
+        q, k = ((x.square() * self.used[:, None, None]).sum(0) for x in (self.queries, self.keys))  # (N, R)
+        size = (q * k * self.strengths.square().mean(-1) + 1e-8).sqrt()
+        return (size * self.active).sum()
+
     def signs(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Returns 1, 0 or -1 for each token, (V, N, R), and the mean size of the weights that are not 0."""
         used = self.used[:, None, None]
         size = weights.abs()
-        sign = weights.sign() * (size > MIDDLE * (size * used).sum(0))
+        sign = weights.sign() * (size > MIDDLE * (size * used).sum(0)) * (used > 0)
         kept = (sign != 0) * used
         return sign, (size * kept).sum(0) / kept.sum(0).clamp(min=1e-9)
 
@@ -214,7 +229,7 @@ class Fitted:
 def fit(seen: Observed, patterns: dict[str, Pattern], vocab_size: int) -> Fitted:
     """Fits the full and the readable rules of a layer's heads."""
     n, t = len(seen.maps), seen.ids.shape[1]
-    mixture = Mixture(n, t, [p.kind for p in patterns.values()])
+    mixture = Mixture(n, t, [p.kind for p in patterns.values()], distinct(seen.rows))
     stages: dict[Kind, Callable[[Observed], Tensor]] = {}
     for kind in KINDS[:3]:
         if kind != "place":
@@ -252,12 +267,12 @@ def _readable(
         return mixture.scores(batch) + content.scores(batch.ids)
 
     tokens, numbers = [content.queries, content.keys], [content.strengths, mixture.place, mixture.logits]
-    descend(scores, [(tokens, 0.05), (numbers, 0.1)], seen, STEPS["terms"])
+    descend(scores, [(tokens, 0.05), (numbers, 0.1)], seen, STEPS["terms"], content.penalty)
     content.rounded = True
-    descend(scores, [(tokens, 0.025), (numbers, 0.05)], seen, STEPS["classes"])
+    descend(scores, [(tokens, 0.025), (numbers, 0.05)], seen, STEPS["classes"], content.penalty)
     content.finish()
     gains_of_terms = _keep_terms_that_pay(scores, content, checked)
-    descend(scores, [(numbers, 0.05)], seen, STEPS["strengths"])
+    descend(scores, [(numbers, 0.05)], seen, STEPS["strengths"], content.penalty)
     rules, weights = [], mixture.weights.detach()
     names = ["place", *patterns]
     for i in range(n):
