@@ -97,8 +97,10 @@ def test_a_link_restores_the_state(tab):
     text = 'a&b=c#%20 + ünï\n"<👩‍🚀>'
     found = tab.run(
         "(() => { const state = { at: 3, layer: 1, head: 2, view: 'rollout', direction: 'to', off: [[0, 1], [1, 0]],"
+        " predicted: [[0, 2], [1, 1]],"
         f" by: 'zero', frame: 1, frames: 4 }}; const link = modules.state.toFragment(state, {json.dumps(text)}, true);"
-        " const allowed = { sizes: { layers: 2, heads: 3 }, frames: 4, replacements: ['mean', 'zero'] };"
+        " const allowed = { sizes: { layers: 2, heads: 3 }, frames: 4, replacements: ['mean', 'zero'],"
+        " described: ['L0H1', 'L0H2', 'L1H1'] };"
         " return modules.state.fromFragment('#' + link, allowed); })()"
     )
     assert found == {
@@ -109,9 +111,54 @@ def test_a_link_restores_the_state(tab):
         "view": "rollout",
         "direction": "to",
         "off": [[0, 1], [1, 0]],
+        "predicted": [[0, 2], [1, 1]],
         "by": "zero",
         "frame": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("link", "wanted"),
+    [
+        ("predicted=L0H2,L1H1", [[0, 2], [1, 1]]),
+        ("predicted=L0H2,L0H2,L1H0,L9H9,x", [[0, 2]]),  # twice; without a description; not in the model
+        ("off=L0H2&predicted=L0H2,L1H1", [[1, 1]]),  # a switch has one position
+        ("", []),
+    ],
+)
+def test_a_link_replaces_only_heads_with_a_description(tab, link, wanted):
+    found = tab.run(
+        f"modules.state.fromFragment('#{link}', {{ sizes: {{ layers: 2, heads: 3 }}, frames: 1, replacements: ['zero'],"
+        " described: ['L0H2', 'L1H1'] }).predicted"
+    )
+    assert found == wanted
+
+
+def test_a_switch_has_one_position(tab):
+    found = tab.run("""(() => {
+      const state = new modules.state.State({ off: [], predicted: [] });
+      const seen = [];
+      const press = (...given) => { state.toggle(...given); seen.push([state.off, state.predicted]); };
+      press(1, 0, "off");
+      press(0, 1, "predicted");
+      press(0, 0, "predicted");
+      press(1, 0, "predicted");
+      press(0, 0, "off");
+      press(0, 1, "predicted");
+      state.setSwitch(1, 0, "on");
+      return [...seen, [state.off, state.predicted], state.positionOf(0, 0), state.positionOf(1, 0)];
+    })()""")
+    assert found == [
+        [[[1, 0]], []],
+        [[[1, 0]], [[0, 1]]],
+        [[[1, 0]], [[0, 0], [0, 1]]],
+        [[], [[0, 0], [0, 1], [1, 0]]],
+        [[[0, 0]], [[0, 1], [1, 0]]],
+        [[[0, 0]], [[1, 0]]],
+        [[[0, 0]], []],
+        "off",
+        "on",
+    ]
 
 
 @pytest.mark.parametrize("longest", [1, 2, 5, 12, 60])

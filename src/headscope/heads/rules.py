@@ -56,8 +56,9 @@ def pattern_rows(patterns: Sequence[Pattern], text: Text) -> Tensor:
 
 
 def place_rows(place: Tensor, t: int) -> Tensor:
-    """Returns P₀ for profiles (N, P) of log weights per bin: (N, T, T)."""
-    scores = place[:, distance_bins(t).to(place.device)[distances(t).to(place.device)]]
+    """Returns P₀ for profiles (N, P) of log weights per bin: (N, T, T). Distances after the last bin count in it."""
+    bins = distance_bins(t).clamp(max=place.shape[1] - 1).to(place.device)
+    scores = place[:, bins[distances(t).to(place.device)]]
     future = torch.ones(t, t, dtype=torch.bool, device=place.device).triu(1)
     return scores.masked_fill(future, -math.inf).softmax(-1)
 

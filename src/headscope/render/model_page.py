@@ -19,7 +19,7 @@ FOLDER = resources.files("headscope.render") / "model_page"
 #: The panels of the page in the order in which they are updated: modules that export `panel` (see `page.js`).
 PANELS = (
     *("typing_panel", "writing_panel", "text_panel", "loss_panel", "heads_panel"),
-    *("head_panel", "next_panel", "lens_panel", "logit_panel", "training_panel"),
+    *("head_panel", "description_panel", "next_panel", "lens_panel", "logit_panel", "training_panel"),
 )
 IMPORT = re.compile(r'^import \{ (?P<names>[\w$, ]+) \} from "\./(?P<module>\w+)\.js";$', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const|let) (?P<name>[\w$]+))", re.MULTILINE)

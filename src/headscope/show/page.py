@@ -3,7 +3,9 @@
 Shapes: B texts, T positions, L layers, H heads, D = C / H.
 """
 
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +21,12 @@ from headscope.generation.rounded import measure_rounding, round_to_float16
 from headscope.generation.sampling import finite
 from headscope.generation.text import prompt_ids
 from headscope.heads import HeadReport, look
+from headscope.heads.descriptions import Description, Estimate
 from headscope.heads.film import LONGEST, Film, frame
+from headscope.heads.rule_data import rule_data, shared_data
 from headscope.heads.sentences import sentences
 from headscope.heads.table import role_labels
+from headscope.heads.token_classes import Vocabulary
 from headscope.model.transformer import LanguageModel, TransformerLM
 from headscope.render.labels import label
 from headscope.render.model_page import model_page
@@ -55,12 +60,13 @@ def target(request: ShowRequest) -> Path:
     return request.folder("") / f"model{suffix}.html"
 
 
-def page(request: ShowRequest, full_precision: bool = False) -> str:
+def page(request: ShowRequest, full_precision: bool = False, descriptions: Sequence[Description] | None = None) -> str:
     """Returns the HTML document.
 
     Args:
         request: the model, its tokenizer and a prompt; without a prompt, the page shows the first of the run's texts.
         full_precision: keeps all bits of the weights, even if rounding is harmless.
+        descriptions: what each head does, with a rule that can replace its attention; None: those of the request.
 
     Raises:
         UserError: the page would be too large or empty, or the model's logits are not finite.
@@ -81,6 +87,8 @@ def page(request: ShowRequest, full_precision: bool = False) -> str:
     except portable.NotPortable as reason:
         precision, refusal = "", str(reason)
     print(f"recorded maps only: {refusal}" if refusal else precision, file=sys.stderr)
+    if descriptions is None:  # describing heads takes seconds, and only a page that runs the model shows them
+        descriptions = [] if refusal else request.descriptions
     film = _film(request, prompt, runs=not refusal)
     if refusal and film is None:
         raise UserError(f"a page would have nothing to show: {refusal}, and the model has no heads; use show=next")
@@ -89,6 +97,7 @@ def page(request: ShowRequest, full_precision: bool = False) -> str:
         "vocabulary": _vocabulary(tokenizer),
         "text": text.tolist(),
         "heads": [_head(report, tokenizer.unit) for report in request.head_reports],
+        "descriptions": _descriptions(descriptions, tokenizer, model.block_size) if parts and descriptions else None,
         "film": film.description() if film else None,
     }
     labels = {
@@ -203,6 +212,27 @@ def _head(report: HeadReport, unit: str) -> dict[str, Any]:
         "cost": report.evidence.cost if report.evidence else 0.0,
         "sentence": sentences(report, unit),
     }
+
+
+def _descriptions(descriptions: Sequence[Description], tokenizer: "Tokenizer", t: int) -> Any:
+    """Returns what the page needs to show the descriptions, and to predict maps of T positions from their rules."""
+    vocabulary = Vocabulary([tokenizer.show(i) for i in range(len(tokenizer))])
+    return _arrays({"shared": shared_data(vocabulary, t), "heads": [_description(d) for d in descriptions]})
+
+
+def _description(d: Description) -> dict[str, Any]:
+    """Returns one description. A number that is missing or not finite is None, because JSON cannot hold others."""
+
+    def finite_or_none(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: finite_or_none(x) for key, x in part.items()}
+        if isinstance(part, Estimate):
+            return {"value": finite_or_none(part.value), "error": finite_or_none(part.error)}
+        return None if part is None or not math.isfinite(part) else part
+
+    numbers = {"cost": d.cost, "recovered": d.recovered, "full": d.full, "parts": d.parts, "full_parts": d.full_parts}
+    who = {"layer": d.layer, "head": d.head, "sentence": d.sentence}
+    return {**who, **finite_or_none(numbers), "rule": rule_data(d.rule)}
 
 
 def _summary(request: ShowRequest) -> str:

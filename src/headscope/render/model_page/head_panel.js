@@ -1,4 +1,5 @@
-// The chosen head: a sentence about its role, and its attention map in three views, which can be saved as pictures.
+// The chosen head: a sentence about its role, its attention map in three views, which can be saved as pictures, and the
+// map that its description predicts.
 import { $, bindRadios } from "./elements.js";
 import { MapView } from "./map_view.js";
 import { request } from "./request.js";
@@ -16,7 +17,10 @@ const EXPLANATIONS = {
 class HeadPanel {
   constructor({ answer, description, state }) {
     this.first = answer.start;
-    this.map = new MapView($("map"), (i) => state.change({ at: i + this.first, token: null }));
+    const choose = (i) => state.change({ at: i + this.first, token: null });
+    this.map = new MapView($("map"), choose);
+    this.predicted = new MapView($("predicted-map"), choose, "predicted ");
+    this.map.link(this.predicted);
     bindRadios("view", state);
     const view = () => (state.view === "normWeighted" ? "norm-weighted" : state.view);
     const picture = () => [this.map, `${$("one-name").textContent} (${description.title}), ${view()}`];
@@ -28,6 +32,7 @@ class HeadPanel {
   async update(page, changed) {
     this.#describe(page);
     if (["text", "layer", "head", "view", "at"].some((name) => changed.has(name))) await this.#draw(page);
+    if (["text", "layer", "head", "at"].some((name) => changed.has(name))) await this.#drawPredicted(page);
   }
 
   #describe({ description, state }) {
@@ -49,5 +54,19 @@ class HeadPanel {
     this.map.draw(map, drawn.ids.length - answer.start, labels(), largest, caption);
     this.map.choose(inContext(state.at) - answer.start);
     $("map-caption").textContent = view === "normWeighted" ? `${caption}; the largest is ${largest.toFixed(2)}` : caption;
+  }
+
+  async #drawPredicted({ answer, drawn, inContext, descriptionOf, labels, state }) {
+    const { layer, head } = state;
+    $("predicted").hidden = !descriptionOf(layer, head);
+    if ($("predicted").hidden) return;
+    const { map } = await request("predictedMap", { ...drawn, layer, head });
+    const isUsed = state.positionOf(layer, head) === "predicted";
+    const caption =
+      `${nameOf(layer, head)}, predicted: the attention that its readable rule computes from the text alone` +
+      (isUsed ? ", which now replaces its own attention" : "");
+    this.predicted.draw(map, drawn.ids.length - answer.start, labels(), 1, caption);
+    this.predicted.choose(inContext(state.at) - answer.start);
+    $("predicted-caption").textContent = caption;
   }
 }

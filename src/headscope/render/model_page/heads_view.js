@@ -1,9 +1,11 @@
 // For every head: a thumbnail of its map, its role, its attention from or to one position, and a switch.
 import { css, drawBytes, onSchemeChange, ramp } from "./colours.js";
 import { element, hasModifier, indexAfterKey, percent } from "./elements.js";
+import { headSwitch } from "./head_switch.js";
 import { nameOf } from "./state.js";
 
 const THUMBNAIL = 128; // maximum side in pixels
+const KEYS = { o: "off", d: "predicted" }; // the positions to which keys set the switch of a head
 
 /** The attention weights (n) of a head "from" or "to" position `at` of the context. `maps` has bytes (heads, n, n). */
 export function attentionAt(maps, n, head, at, direction) {
@@ -16,52 +18,47 @@ export class HeadsView {
   /**
    * @param box - the element to which the heads are added.
    * @param sizes - the numbers of `layers` and of `heads` per layer.
-   * @param state - holds the chosen head and the heads that are off.
-   * @param hasSwitches - whether each head can be switched off.
+   * @param state - holds the chosen head and the positions of the switches.
+   * @param positionsOf - a function of layer and head that returns the positions of the head's switch; null if the
+   *     heads have no switches.
    */
-  constructor(box, sizes, state, hasSwitches) {
+  constructor(box, sizes, state, positionsOf) {
     this.sizes = sizes;
     this.cards = [];
-    const toggle = hasSwitches ? (layer, head) => state.toggle(layer, head) : null;
     for (let layer = 0; layer < sizes.layers; layer++) {
       const row = element("div", { className: "layer", role: "group", "aria-label": `layer ${layer}` });
       row.append(element("span", { className: "layer-name" }, `layer ${layer}`));
       const cells = element("div", { className: "cards" });
-      for (let head = 0; head < sizes.heads; head++) cells.append(this.#card(layer, head, state, toggle));
+      for (let head = 0; head < sizes.heads; head++) cells.append(this.#card(layer, head, state, positionsOf?.(layer, head)));
       row.append(cells);
       box.append(row);
     }
     box.addEventListener("keydown", (event) => {
       const from = this.cards.findIndex((card) => card.button === event.target);
       if (from < 0 || hasModifier(event)) return;
-      if (event.key === "o") toggle?.(this.cards[from].layer, this.cards[from].head);
+      const { layer, head, positions } = this.cards[from];
+      if (positions?.includes(KEYS[event.key])) state.toggle(layer, head, KEYS[event.key]);
       const next = indexAfterKey(event.key, from, this.cards.length, sizes.heads);
       if (next === null) return;
       event.preventDefault();
-      const { layer, head, button } = this.cards[next];
-      state.change({ layer, head });
-      button.focus();
+      state.change({ layer: this.cards[next].layer, head: this.cards[next].head });
+      this.cards[next].button.focus();
     });
     onSchemeChange(() => this.#redraw());
   }
 
-  #card(layer, head, state, toggle) {
+  #card(layer, head, state, positions) {
     const name = nameOf(layer, head);
     const canvas = element("canvas", { "aria-hidden": "true", width: 1, height: 1 });
     const strip = element("canvas", { className: "strip", "aria-hidden": "true", width: 1, height: 1 });
     const button = element("button", { type: "button", className: "pick" }, canvas, strip);
     const role = element("span", { className: "role" });
     const top = element("span", { className: "top" });
-    const card = { layer, head, name, canvas, strip, button, role, top };
+    const card = { layer, head, name, canvas, strip, button, role, top, positions };
     button.addEventListener("click", () => state.change({ layer, head }));
     card.box = element("div", { className: "head" }, button);
-    if (toggle) {
-      card.input = element("input", { type: "checkbox", checked: true, role: "switch", "aria-label": `${name} is on` });
-      card.input.addEventListener("change", () => toggle(layer, head));
-      card.box.append(element("label", {}, card.input, element("b", {}, name)));
-    } else {
-      card.box.append(element("b", {}, name));
-    }
+    if (positions) card.switch = headSwitch(name, positions, (position) => state.setSwitch(layer, head, position));
+    card.box.append(card.switch?.element ?? element("b", {}, name));
     card.box.append(role, top);
     this.cards.push(card);
     return card.box;
@@ -100,15 +97,16 @@ export class HeadsView {
     }
   }
 
-  /** Marks the chosen head, and the heads that are off. */
+  /** Marks the chosen head, and shows the positions of the switches. */
   mark(state) {
     for (const card of this.cards) {
       const chosen = card.layer === state.layer && card.head === state.head;
       card.button.setAttribute("aria-pressed", chosen);
       card.button.tabIndex = chosen ? 0 : -1;
-      if (!card.input) continue;
-      card.input.checked = !state.isOff(card.layer, card.head);
-      card.box.classList.toggle("off", !card.input.checked);
+      if (!card.switch) continue;
+      const position = state.positionOf(card.layer, card.head);
+      card.switch.show(position);
+      for (const name of ["off", "predicted"]) card.box.classList.toggle(name, position === name);
     }
   }
 

@@ -1,6 +1,6 @@
 // Stores the state in the page's address, so that a link opens the same view.
 import { $ } from "./elements.js";
-import { fromFragment, toFragment } from "./state.js";
+import { fromFragment, nameOf, toFragment } from "./state.js";
 
 const PAUSE = 250; // milliseconds after the last change before the address is updated, because browsers limit the rate
 
@@ -8,7 +8,7 @@ const PAUSE = 250; // milliseconds after the last change before the address is u
  * @param typeText - puts a text into the text box and returns its ids; null if the page cannot split a new text.
  * @returns `restore`, which reads the state from the address, and `saveSoon`, which updates the address after a pause.
  */
-export function linkWith({ state, sizes, tokenizer, model }, typeText) {
+export function linkWith({ state, sizes, tokenizer, model, description }, typeText) {
   // In a frame, such as a notebook's, or opened from memory, the page may have no address that opens it again.
   const canLink = parent === window && ["http:", "https:", "file:"].includes(location.protocol);
   let timer = null;
@@ -25,7 +25,9 @@ export function linkWith({ state, sizes, tokenizer, model }, typeText) {
   }
 
   function restore() {
-    const allowed = { sizes, frames: state.frames, replacements: model?.means ? ["mean", "zero"] : ["zero"] };
+    const replacements = model?.means ? ["mean", "zero"] : ["zero"];
+    const described = (description.descriptions?.heads ?? []).map(({ layer, head }) => nameOf(layer, head));
+    const allowed = { sizes, frames: state.frames, replacements, described };
     const { text, ...values } = fromFragment(location.hash, allowed);
     if (text !== undefined && typeText) {
       const ids = typeText(text);

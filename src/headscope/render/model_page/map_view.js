@@ -13,8 +13,11 @@ export class MapView {
   /**
    * @param box - the element to which the map is added.
    * @param onChoose - called with the query position that was clicked.
+   * @param prefix - the text before the value below the map.
    */
-  constructor(box, onChoose = () => {}) {
+  constructor(box, onChoose = () => {}, prefix = "") {
+    this.prefix = prefix;
+    this.linked = []; // maps of the same text that show the cell under this map's pointer, too
     this.canvas = element("canvas", { "aria-hidden": "true", width: 1, height: 1 });
     this.rows = element("canvas", { className: "beside", "aria-hidden": "true" });
     this.columns = element("canvas", { className: "above", "aria-hidden": "true" });
@@ -24,8 +27,10 @@ export class MapView {
     this.scroll = element("div", { className: "map", tabIndex: 0, role: "group" }, this.columns, this.rows, this.area);
     this.readout = element("p", { className: "readout", "aria-live": "polite" });
     box.append(this.scroll, this.readout);
-    this.area.addEventListener("pointermove", (event) => this.#show(...this.#cellUnder(event)));
-    this.area.addEventListener("pointerleave", () => this.#show(...this.cell));
+    this.area.addEventListener("pointermove", (event) => this.#point(...this.#cellUnder(event)));
+    this.area.addEventListener("pointerleave", () => {
+      for (const map of [this, ...this.linked]) map.#show(...map.cell);
+    });
     this.area.addEventListener("click", (event) => {
       this.cell = this.#cellUnder(event);
       onChoose(this.cell[0]);
@@ -125,16 +130,26 @@ export class MapView {
     event.preventDefault();
     const row = clamp(i + move[0], 0, this.n - 1);
     this.cell = [row, clamp(j + move[1], 0, row)];
-    this.#show(...this.cell);
+    this.#point(...this.cell);
+  }
+
+  /** Links two maps of the same text: both show the cell that the user points at in one of them. */
+  link(other) {
+    this.linked.push(other);
+    other.linked.push(this);
+  }
+
+  #point(i, j) {
+    for (const map of [this, ...this.linked]) map.#show(i, j);
   }
 
   /** Outlines a cell and shows its value below the map. */
   #show(i, j) {
-    if (this.n < 2) return;
+    if (this.n < 2 || i >= this.n) return; // a linked map may show an older, shorter text
     this.frame.style.cssText = `left:${j * this.size}px;top:${i * this.size}px;width:${this.size}px;height:${this.size}px`;
     const value = j > i ? "masked, because the key comes after the query" : this.map[i * this.n + j].toFixed(4);
     const [query, key] = [i, j].map((k) => element("bdi", {}, this.labels[k]));
-    this.readout.replaceChildren("from ", query, ` (${i}) to `, key, ` (${j}): ${value}`);
+    this.readout.replaceChildren(`${this.prefix}from `, query, ` (${i}) to `, key, ` (${j}): ${value}`);
   }
 
   /** Marks the row of a query and the largest weight in this row. */

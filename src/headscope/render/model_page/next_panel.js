@@ -10,15 +10,15 @@ export const panel = {
       if (!changed.has("position")) return;
       const ids = drawn.ids;
       const found = await position();
-      draw(found, page, drawn.off.length > 0);
+      draw(found, page, drawn.off.length + drawn.predicted.length > 0);
       const token = element("bdi", { className: "token" }, shown[ids[found.at]]);
       $("next-at").replaceChildren(`after position ${found.at}, `, token);
     },
   }),
 };
 
-/** Draws the table. If heads are off (`isAblated`), it includes the change of every probability. */
-function draw(found, page, isAblated) {
+/** Draws the table. If heads are changed, it includes the change of every probability. */
+function draw(found, page, isChanged) {
   const focused = document.activeElement?.dataset?.token; // the row of this token keeps the focus
   const order = found.next
     .map((p, id) => [p, id])
@@ -26,12 +26,12 @@ function draw(found, page, isAblated) {
     .map(([, id]) => id);
   const ids = order.slice(0, ROWS);
   for (const id of [found.actual, found.token]) if (id !== undefined && !ids.includes(id)) ids.push(id);
-  $("next-rows").replaceChildren(...ids.map((id) => row(id, found, page, isAblated)));
-  $("next-change").hidden = !isAblated;
+  $("next-rows").replaceChildren(...ids.map((id) => row(id, found, page, isChanged)));
+  $("next-change").hidden = !isChanged;
   if (focused !== undefined) document.querySelector(`#next-rows [data-token="${focused}"]`)?.focus();
 }
 
-function row(id, { next, intactNext, token, actual }, { shown, state }, isAblated) {
+function row(id, { next, intactNext, token, actual }, { shown, state }, isChanged) {
   const choose = element(
     "button",
     { type: "button", className: "token", "aria-pressed": id === token, "data-token": id },
@@ -48,7 +48,7 @@ function row(id, { next, intactNext, token, actual }, { shown, state }, isAblate
     element("td", { className: "bars" }, track),
     element("td", { className: "n" }, percent(next[id])),
   ];
-  if (isAblated) {
+  if (isChanged) {
     const before = element("i", { className: "before" });
     before.style.left = `${100 * intactNext[id]}%`;
     track.append(before);

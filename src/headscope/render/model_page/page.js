@@ -17,12 +17,13 @@ import { tokenizerOf } from "./tokens.js";
 const MOST_SHOWN = 12; // unknown tokens
 
 const description = JSON.parse($("described").textContent);
-const { model, vocabulary, film } = description;
+const { model, vocabulary, film, descriptions } = description;
 const frames = film?.frames.length ?? 0; // `film`: the attention maps recorded during training, or null
 const sizes = model?.sizes ?? { layers: film.shape[0], heads: film.shape[1], context: film.shape[2] };
 const available = {
   model,
   heads: model && sizes.heads,
+  descriptions, // what each head does, with a rule that can replace its attention; null if it was not measured
   film: frames,
   means: model?.means,
   oneFrame: frames === 1,
@@ -37,6 +38,7 @@ export const state = new State({
   view: "weights",
   direction: "from",
   off: [],
+  predicted: [],
   by: model?.means ? "mean" : "zero",
   token: null,
   frame: Math.max(0, frames - 1),
@@ -52,8 +54,11 @@ const page = {
   state,
   shown: vocabulary.shown, // the label of each id
   tokenizer: tokenizerOf(vocabulary),
-  drawn: { ids: [], off: [], by: state.by }, // the values that the page shows now; `state` may be newer
+  drawn: { ids: [], off: [], predicted: [], by: state.by }, // the values that the page shows now; `state` may be newer
   answer: { start: 0, losses: [], intactLosses: [], maps: new Uint8Array(0) }, // the worker's answer for `drawn`
+
+  /** The description of a head; undefined if it has none. */
+  descriptionOf: (l, h) => descriptions?.heads.find(({ layer, head }) => layer === l && head === h),
 
   /** The labels of the tokens in the context. */
   labels: () => page.drawn.ids.slice(page.answer.start).map((id) => page.shown[id]),
@@ -101,10 +106,10 @@ async function requestPosition() {
 
 /** Requests new answers if the changed values affect them, then updates the panels. */
 async function refresh(changed) {
-  if (["ids", "off", "by"].some((name) => changed.has(name))) {
-    const { ids, off, by } = state;
-    page.answer = await request("text", { ids, off, by });
-    page.drawn = { ids, off, by };
+  if (["ids", "off", "predicted", "by"].some((name) => changed.has(name))) {
+    const { ids, off, predicted, by } = state;
+    page.answer = await request("text", { ids, off, predicted, by });
+    page.drawn = { ids, off, predicted, by };
     changed.add("text");
     if (state.ids === ids) state.at = page.inContext(state.at);
   }
@@ -166,7 +171,7 @@ async function setUp(panels) {
     document.body.classList.toggle("characters", vocabulary.unit === "character");
     state.watch(markChanged);
     startWorker($("worker").textContent);
-    const started = request("start", { model, packed: $("weights").textContent });
+    const started = request("start", { model, descriptions, packed: $("weights").textContent });
     await reportFailure(started, "This browser cannot unpack the page; use a current version");
     $("loading").hidden = true;
   }

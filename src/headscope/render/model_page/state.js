@@ -6,6 +6,7 @@
  * - `ids`: the text. `at`: the chosen position.
  * - `layer`, `head`: the chosen head, whose map is shown large. `view`: what this map shows.
  * - `off`: the heads that are switched off, as [layer, head]. `by`: "mean" or "zero", which replaces their output.
+ * - `predicted`: the heads whose attention is replaced by the map that their description predicts, as [layer, head].
  * - `token`: the token whose logit is split into contributions; null for the most likely token.
  * - `direction`: whether strips and bars show the attention "from" or "to" the chosen position.
  * - `frame`: the index of the recorded training step whose maps are shown.
@@ -28,17 +29,26 @@ export class State {
     if (names.length) for (const listener of this.#listeners) listener(new Set(names));
   }
 
-  isOff(layer, head) {
-    return this.off.some(([l, h]) => l === layer && h === head);
+  /** The position of a head's switch: "on", "off" or "predicted". */
+  positionOf(layer, head) {
+    const has = (heads) => heads.some(([l, h]) => l === layer && h === head);
+    return has(this.off) ? "off" : has(this.predicted) ? "predicted" : "on";
   }
 
-  /** Switches a head from on to off, or from off to on. */
-  toggle(layer, head) {
-    const others = this.off.filter(([l, h]) => l !== layer || h !== head);
-    const off = this.isOff(layer, head)
-      ? others
-      : [...others, [layer, head]].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-    this.change({ off });
+  /** Sets the switch of a head to a position. */
+  setSwitch(layer, head, position) {
+    const lists = ["off", "predicted"].map((name) => {
+      const others = this[name].filter(([l, h]) => l !== layer || h !== head);
+      if (position === name) others.push([layer, head]);
+      else if (others.length === this[name].length) return [name, this[name]]; // the same list, because nothing changed
+      return [name, others.sort((a, b) => a[0] - b[0] || a[1] - b[1])];
+    });
+    this.change(Object.fromEntries(lists));
+  }
+
+  /** Sets the switch of a head to a position, or to "on" if it already has this position. */
+  toggle(layer, head, position) {
+    this.setSwitch(layer, head, this.positionOf(layer, head) === position ? "on" : position);
   }
 }
 
@@ -51,7 +61,9 @@ export function toFragment(state, text, hasHeads) {
   const parts = { at: state.at };
   if (hasHeads) Object.assign(parts, { head: nameOf(state.layer, state.head), view: state.view });
   if (text !== null) parts.text = text;
-  if (state.off.length) Object.assign(parts, { off: state.off.map(([l, h]) => nameOf(l, h)).join(","), by: state.by });
+  const names = (heads) => heads.map(([l, h]) => nameOf(l, h)).join(",");
+  if (state.off.length) Object.assign(parts, { off: names(state.off), by: state.by });
+  if (state.predicted.length) parts.predicted = names(state.predicted);
   if (state.direction !== "from") parts.direction = state.direction;
   if (state.frame < state.frames - 1) parts.frame = state.frame;
   return Object.entries(parts)
@@ -65,8 +77,9 @@ export function toFragment(state, text, hasHeads) {
  * @param sizes - the numbers of `layers` and of `heads` per layer.
  * @param frames - the number of recorded training steps.
  * @param replacements - the allowed values of `by`.
+ * @param described - the names of the heads that have a description.
  */
-export function fromFragment(fragment, { sizes, frames, replacements }) {
+export function fromFragment(fragment, { sizes, frames, replacements, described }) {
   const given = new URLSearchParams(fragment.replace(/^#/, "").replaceAll("+", "%2B"));
   const number = (key, end) => {
     const value = /^\d{1,15}$/.test(given.get(key)) ? Number(given.get(key)) : Infinity;
@@ -77,10 +90,13 @@ export function fromFragment(fragment, { sizes, frames, replacements }) {
     const pair = match && [Number(match[1]), Number(match[2])];
     return pair && pair[0] < sizes.layers && pair[1] < sizes.heads && name === nameOf(...pair) ? pair : null;
   };
+  const heads = (key) => [...new Set((given.get(key) ?? "").split(","))];
+  const off = heads("off").filter(head);
   const found = {
     frame: number("frame", frames) ?? Math.max(0, frames - 1),
     direction: given.get("direction") === "to" ? "to" : "from",
-    off: [...new Set((given.get("off") ?? "").split(","))].map(head).filter(Boolean),
+    off: off.map(head),
+    predicted: heads("predicted").filter((name) => described.includes(name) && !off.includes(name)).map(head),
   };
   if (given.has("text")) found.text = given.get("text");
   const at = number("at", Infinity);

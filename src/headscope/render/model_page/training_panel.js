@@ -24,7 +24,7 @@ class TrainingView {
     const [layers, heads, n] = film.shape;
     Object.assign(this, { film, bytes, state, n });
     this.labels = film.ids.map((id) => shown[id]);
-    this.heads = new HeadsView($("film-heads"), { layers, heads }, state, false);
+    this.heads = new HeadsView($("film-heads"), { layers, heads }, state, null);
     this.map = new MapView($("film-map"));
     $("step").max = film.frames.length - 1;
     $("step").addEventListener("input", () => state.change({ frame: Number($("step").value) }));

@@ -21,7 +21,7 @@ export class Pass {
     const perLayer = (make) => Array.from({ length: L }, make);
     this.model = model;
     this.ids = [];
-    this.off = new Map();
+    this.replacements = new Map();
     this.resid = [...perLayer(() => matrix(C)), matrix(C)]; // (T, C) before each layer and after the last
     this.queries = perLayer(() => matrix(C)); // (T, C), the D channels of each head next to each other
     this.keys = perLayer(() => matrix(C));
@@ -43,18 +43,21 @@ export class Pass {
    * Computes all values for a text.
    *
    * @param ids - at most T token ids.
-   * @param off - a Map from "layer,head" to an object with `output`, the D numbers that replace the output of this head,
-   *     and `from`, the first position where they replace it.
+   * @param replacements - a Map from "layer,head" to what replaces a part of this head: a `Prediction`, which replaces
+   *     its attention pattern, or an object with `output`, the D numbers that replace its output, and `from`, the first
+   *     position where they replace it.
    */
-  read(ids, off = new Map()) {
+  read(ids, replacements = new Map()) {
     const { layers: L, vocabulary: V, width: C } = this.model.sizes;
     const n = ids.length;
-    const changed = [...off.keys(), ...this.off.keys()].filter((head) => off.get(head) !== this.off.get(head));
+    const before = this.replacements;
+    const heads = [...replacements.keys(), ...before.keys()];
+    const changed = heads.filter((head) => replacements.get(head) !== before.get(head));
     const firstChanged = Math.min(L, ...changed.map((head) => Number(head.split(",")[0]))); // a layer; L if no head changed
     let same = 0;
     while (same < n && same < this.ids.length && ids[same] === this.ids[same]) same++;
     this.ids = [...ids];
-    this.off = new Map(off);
+    this.replacements = new Map(replacements);
     for (let t = same; t < n; t++) this.#embed(t);
     for (let layer = 0; layer < L; layer++) this.#layer(layer, layer < firstChanged ? same : 0, n);
     const from = firstChanged < L ? 0 : same;
@@ -109,7 +112,7 @@ export class Pass {
     }
   }
 
-  /** Writes the attention weights of query `i` into `row`: the softmax of the scaled and biased scores. */
+  /** Writes the head's own attention weights of query `i` into `row`: the softmax of the scaled and biased scores. */
   attentionRow(layer, h, i, row) {
     const { width: C, heads: H, context: T } = this.model.sizes;
     const { scale, bias } = this.model.layers[layer];
@@ -127,17 +130,18 @@ export class Pass {
     const D = C / H;
     const { row } = this.buffers;
     const values = this.values[layer];
-    const replacement = this.off.get(`${layer},${h}`);
+    const replacement = this.replacements.get(`${layer},${h}`);
     const sum = new Float64Array(D);
     for (let i = from; i < to; i++) {
       this.attentionRow(layer, h, i, row);
+      for (let j = 0; j <= i; j++) this.patterns[layer][(h * T + i) * T + j] = toByte(row[j]);
+      replacement?.attentionRow?.(i, row);
       sum.fill(0);
       for (let j = 0; j <= i; j++) {
         const value = j * C + h * D;
         for (let d = 0; d < D; d++) sum[d] += row[j] * values[value + d];
-        this.patterns[layer][(h * T + i) * T + j] = toByte(row[j]);
       }
-      this.z[layer].set(replacement && i >= replacement.from ? replacement.output : sum, i * C + h * D);
+      this.z[layer].set(i >= replacement?.from ? replacement.output : sum, i * C + h * D);
     }
   }
 

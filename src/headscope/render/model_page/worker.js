@@ -5,18 +5,22 @@
 import { attentionPattern, attribute, logitLens, losses, normWeighted, rollout } from "./analysis.js";
 import { FixedContextPass } from "./fixed_context.js";
 import { probabilities } from "./numbers.js";
+import { Prediction } from "./rules.js";
 import { contextStart, draw } from "./sampling.js";
 import { Pass } from "./transformer.js";
 import { unpack, withArrays } from "./unpack.js";
 
 let intact = null; // the forward pass with all heads
-let ablated = null; // the forward pass without the heads that are off
+let changed = null; // the forward pass in which heads are off, or predicted by their descriptions
 let means = null; // the mean output of each head, (L, H D); null if the checkpoint has no texts
+let predictions = new Map(); // from "layer,head" to the `Prediction` of the head's description, if it has one
 
 const replacements = new Map(); // `Pass` compares replacements by identity, so each one is created only once
 
+const keyOf = ([layer, head]) => `${layer},${head}`;
+
 /** Replaces the output of a head with its mean, except at position 0, or with zeros at all positions; for `Pass`. */
-function replacement(layer, head, by) {
+function replacement([layer, head], by) {
   const { width: C, heads: H } = intact.model.sizes;
   const D = C / H;
   const name = `${layer},${head},${by}`;
@@ -28,15 +32,29 @@ function replacement(layer, head, by) {
   return replacements.get(name);
 }
 
-/** Runs the model on the context of a text, with and without the heads that are off. Returns the pass without them. */
-function read({ ids, off, by }) {
+/** The prediction of a head's description for a text. */
+function prediction(head, context) {
+  const found = predictions.get(keyOf(head));
+  found.read(context);
+  return found;
+}
+
+/**
+ * Runs the model on the context of a text, unchanged and with the changes to its heads. Returns the changed pass.
+ *
+ * `off` lists the heads whose output is replaced, and `predicted` those whose attention pattern is replaced by the one
+ * that their description predicts, as [layer, head].
+ */
+function read({ ids, off, by, predicted = [] }) {
   const start = contextStart(ids.length, intact.model.sizes.context);
   const context = ids.slice(start);
   intact.read(context);
-  if (!off.length) return { pass: intact, start };
-  ablated ??= new Pass(intact.model);
-  ablated.read(context, new Map(off.map(([layer, head]) => [`${layer},${head}`, replacement(layer, head, by)])));
-  return { pass: ablated, start };
+  if (!off.length && !predicted.length) return { pass: intact, start, context };
+  changed ??= new Pass(intact.model);
+  const outputs = off.map((head) => [keyOf(head), replacement(head, by)]);
+  const maps = predicted.map((head) => [keyOf(head), prediction(head, context)]);
+  changed.read(context, new Map([...outputs, ...maps]));
+  return { pass: changed, start, context };
 }
 
 /** All attention patterns of a pass as bytes, (L, H, n, n). */
@@ -58,15 +76,20 @@ function patterns(pass) {
 const views = { weights: attentionPattern, normWeighted, rollout };
 
 const answers = {
-  /** Unpacks the model and creates its forward pass. */
-  async start({ model, packed }) {
-    const unpacked = withArrays(model, await unpack(packed));
+  /** Unpacks the model and the rules of its heads, and creates its forward pass. */
+  async start({ model, descriptions, packed }) {
+    const buffer = await unpack(packed);
+    const unpacked = withArrays(model, buffer);
+    if (descriptions) {
+      const { shared, heads } = withArrays(descriptions, buffer);
+      predictions = new Map(heads.map(({ layer, head, rule }) => [keyOf([layer, head]), new Prediction(rule, shared)]));
+    }
     means = unpacked.means ?? null;
     intact = unpacked.kind === "transformer" ? new Pass(unpacked) : new FixedContextPass(unpacked);
     return {};
   },
 
-  /** The losses and attention maps without the heads that are off, the losses with all heads, and the time in ms. */
+  /** The losses and attention maps with the changes to heads, the losses of the unchanged model, and the time in ms. */
   text(parameters) {
     const began = performance.now();
     const { pass, start } = read(parameters);
@@ -74,7 +97,7 @@ const answers = {
     return { ...answer, ms: performance.now() - began };
   },
 
-  /** Next-token probabilities at a position with and without the heads that are off, the logit lens, contributions. */
+  /** Next-token probabilities at a position with and without the changes to heads, the logit lens, contributions. */
   position(parameters) {
     const { pass } = read(parameters);
     const V = pass.model.sizes.vocabulary;
@@ -93,6 +116,11 @@ const answers = {
   /** The map of a head in one view, (n, n). */
   map(parameters) {
     return { map: views[parameters.view](read(parameters).pass, parameters.layer, parameters.head) };
+  },
+
+  /** The map that the description of a head predicts for the context, (n, n). */
+  predictedMap(parameters) {
+    return { map: prediction([parameters.layer, parameters.head], read(parameters).context).map() };
   },
 
   /** Draws the next token of a text. */

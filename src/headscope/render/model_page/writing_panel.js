@@ -19,11 +19,11 @@ function writeWith({ state, tokenizer, vocabulary, settled }) {
   /** Writes a token. Resolves to whether the text can be continued. */
   async function write(isWanted) {
     await settled();
-    const { ids, off, by } = state;
+    const { ids, off, predicted, by } = state;
     const fields = [$("temperature"), $("top-k")];
     if (!fields.every((field) => field.reportValidity())) return false; // the browser says which numbers are allowed
     const [temperature, topK] = fields.map((field) => field.valueAsNumber);
-    const { id } = await request("next", { ids, off, by, temperature, topK, u: Math.random() });
+    const { id } = await request("next", { ids, off, predicted, by, temperature, topK, u: Math.random() });
     if (state.ids !== ids) return true; // the user has changed the text in the meantime, so the drawn token is dropped
     if (!isWanted() || id === vocabulary.end) return false;
     const longer = [...ids, id];
