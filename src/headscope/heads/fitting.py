@@ -37,7 +37,10 @@ RANGES = ((0, 10**9), (0, 0), (1, 1), (2, 3), (4, 7))  #: distances that have a 
 STEPS = {"place": 60, "structure": 50, "identity": 30, "full": 180, "terms": 150, "classes": 150, "strengths": 60}
 PAYS = 0.15  #: minimum gain of a pattern in the readable rule
 CHECKED = 64  #: number of texts on which a content term must pay
-GAIN, ERRORS = 0.002, 3  #: minimum gain of a content term: nats of cross-entropy per row, and standard errors over texts
+GAIN, ERRORS = (
+    0.002,
+    3,
+)  #: minimum gain of a content term: nats of cross-entropy per row, and standard errors over texts
 PENALTY = 0.002  #: weight of `Classes.penalty` in the objective of readable rules
 MIDDLE = 0.5  #: a token is in neither class if its weight is below this share of the mean weight
 
