@@ -11,8 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTH
 
 import headscope
 from headscope.heads import describe, table
-from headscope.heads.descriptions import describe_attention
 from headscope.heads.kept import texts
+from headscope.heads.replacing import describe_attention
 from headscope.heads.sentences import sentences
 from headscope.heads.token_classes import Vocabulary
 from tests.conftest import shell

@@ -5,10 +5,10 @@ Shapes: B texts, T positions, N heads, V vocabulary.
 
 import torch
 
-from headscope.heads.fitting import Observed
 from headscope.heads.patterns import Text, map_of, marks, patterns_of
 from headscope.heads.rules import content_scores, distances
 from headscope.heads.scores import uniform
+from headscope.heads.terms import Observed
 
 D = 8  # width of a head
 

@@ -7,9 +7,10 @@ import torch
 
 from headscope.heads.ablation import ablate, losses, mean, replace_each
 from headscope.heads.capture import Replace, heads_at, look
-from headscope.heads.descriptions import describe_attention, from_data, to_data
+from headscope.heads.descriptions import from_data, to_data
 from headscope.heads.patterns import KINDS
 from headscope.heads.probes import repeated_probe
+from headscope.heads.replacing import describe_attention
 from headscope.heads.token_classes import Vocabulary
 from tests.conftest import SCHEMES, small
 from tests.heads.built import T, V, induction_that_rests

@@ -102,14 +102,3 @@ def test_terms_that_cancel_each_other_or_are_weak_are_left_out():
         assert merged.queries.shape == merged.keys.shape == (V, 0)
         assert merged.strengths.shape == (0, len(BANDS))
         torch.testing.assert_close(merged.map(IDS, VOCABULARY), unneeded.map(IDS, VOCABULARY), atol=1e-2, rtol=0)
-
-
-def test_data_have_the_members_of_each_class():
-    ours = rule(WEIGHTS, 2)
-    data = ours.as_data()
-    assert data["weights"] == WEIGHTS
-    for r, term in enumerate(data["terms"]):
-        for i in range(V):
-            assert (i in term["queries"]) - (i in term["opposite_queries"]) == ours.queries[i, r]
-            assert (i in term["keys"]) - (i in term["opposite_keys"]) == ours.keys[i, r]
-        assert term["strengths"] == pytest.approx(ours.strengths[r].tolist(), abs=1e-4)

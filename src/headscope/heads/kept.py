@@ -14,7 +14,8 @@ from torch import Tensor
 
 from headscope.errors import UserError
 from headscope.files import write_atomically
-from headscope.heads.descriptions import Description, describe_attention, from_data, to_data
+from headscope.heads.descriptions import Description, from_data, to_data
+from headscope.heads.replacing import describe_attention
 from headscope.heads.reports import SHORTEST
 from headscope.heads.token_classes import Vocabulary
 from headscope.model.transformer import TransformerLM

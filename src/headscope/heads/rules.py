@@ -14,7 +14,6 @@ Shapes: B texts, T positions, N heads, V vocabulary, P distance bins, K patterns
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -127,20 +126,3 @@ class Rule:
         empty = (self.queries.T[:0], self.keys.T[:0], self.strengths[:0])
         q, k, a = (torch.stack(x) for x in zip(*kept, strict=True)) if kept else empty
         return replace(self, queries=q.T, keys=k.T, strengths=a)
-
-    def as_data(self) -> dict[str, Any]:
-        """Returns the rule as plain data: tokens are ids, and numbers are rounded to four digits."""
-        terms = []
-        for q, k, a in zip(self.queries.T, self.keys.T, self.strengths, strict=True):
-            members = {
-                name: (x == sign).nonzero().flatten().tolist()
-                for name, x, sign in (
-                    ("queries", q, 1),
-                    ("opposite_queries", q, -1),
-                    ("keys", k, 1),
-                    ("opposite_keys", k, -1),
-                )
-            }
-            terms.append(members | {"strengths": [round(x, 4) for x in a.tolist()]})
-        place = [round(x, 4) for x in self.place.tolist()]
-        return {"place": place, "weights": {k: round(w, 4) for k, w in self.weights.items()}, "terms": terms}
