@@ -15,6 +15,7 @@ from headscope.heads.token_classes import Vocabulary
 
 RARE = 0.01  #: kinds of tokens that are used less often are not named
 LEFT = 0.35  #: members of a class that belong to no named kind are listed if they are at least this share of it
+SEEN = 0.02  #: a class that is used less often is not mentioned
 SHOWN = 4  #: maximum number of tokens that stand for a class without a name
 MOST, SOME = 0.9, 0.6  #: share of a kind of tokens, by frequency, from which a class has all or most of it
 WINDOW = 0.5  #: a place is the fewest distances next to each other that have this share of the profile
@@ -92,10 +93,12 @@ class Wording:
             more, less = self.share(queries & sought), self.share(queries & avoided)
             which, effect = (sought, "more") if more >= less else (avoided, "less")
             return f"it stays {effect} on the current {self.unit} for {self.named(queries & which)}"
-        if self.share(sought) > 0:
-            prefers = f"prefers {self.named(sought)}" + f" to {self.named(avoided)}" * (self.share(avoided) > 0)
+        if self.share(sought) < SEEN:
+            prefers = (
+                f"avoids {self.named(avoided)}" if self.share(avoided) < 0.5 else f"prefers {self.named(~avoided)}"
+            )
         else:
-            prefers = f"avoids {self.named(avoided)}"
+            prefers = f"prefers {self.named(sought)}" + f" to {self.named(avoided)}" * (self.share(avoided) >= SEEN)
         where = self.bands(near[0], near[-1]) if near == [*range(near[0], near[-1] + 1)] else ""
         return f"from {self.named(queries)} it {prefers}{where}"
 
