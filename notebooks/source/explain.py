@@ -81,7 +81,8 @@ print(chosen.name, chosen.role)
 # ## What happens without it?
 #
 # The output of the head is replaced with its mean over the text. The constant part of the output stays, and the
-# differences between positions are removed. Position 0, which sees only itself, keeps its output. The picture shows how much the loss of each character rises:
+# differences between positions are removed. Position 0, which sees only itself, keeps its output. The picture shows how
+# much the loss of each character rises:
 
 # %%
 ids = run.tokenizer.encode("return the name")
