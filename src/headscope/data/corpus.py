@@ -25,7 +25,7 @@ VocabSize = Annotated[int, Ge(256), Le(65536)]  #: maximum vocabulary size; only
 SECTIONS = 100  #: maximum number of sections of an interleaved split
 SHORTEST = 4  #: minimum number of validation windows per section
 CANDIDATES = 10  #: number of validation windows from which each probe text is chosen
-SAMPLE_SEED = 20_000_003  #: of `sample`, so that its windows are not those of the first training steps
+SAMPLE_SEED = 20_000_003  #: seed of `sample`; training uses small seeds, so the first steps read other windows
 MAX_VALIDATION = 2_000_000  #: maximum number of validation tokens; more would take hours and gain little precision
 
 

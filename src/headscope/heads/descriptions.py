@@ -40,7 +40,7 @@ class PatternShare(NamedTuple):
 
 @dataclass(frozen=True)
 class Description:
-    """What one head does."""
+    """The description of one head."""
 
     layer: int
     head: int

@@ -1,6 +1,6 @@
 """The description of every head of a model: read from a file if its weights are the same, or else made and kept.
 
-Describing the heads of a small model takes seconds, so a run's last description and those of `show=…` are kept.
+Describing the heads of a small model takes seconds, so each description is kept in a file.
 """
 
 import hashlib

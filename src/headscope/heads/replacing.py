@@ -28,7 +28,7 @@ from headscope.heads.token_classes import Vocabulary
 from headscope.heads.wording import Wording, most_raised, window
 from headscope.model.transformer import TransformerLM
 
-TOGETHER = 32  #: maximum number of heads that are fitted together, if a layer has no more
+TOGETHER = 32  #: maximum number of heads that are fitted together; the heads of one layer always are
 PART = 16  #: number of texts whose maps are predicted at a time
 RAISED = 1.2  #: a pattern is mentioned if its share of the attention is this many times the share by chance
 MOSTLY = 1.5  #: a kind of query is mentioned if a pattern's share from it is this many times the share from all

@@ -113,8 +113,8 @@ class Rule:
     def merged(self) -> "Rule":
         """Returns the same rule without content terms that repeat the classes of another term, or that are weak.
 
-        The strengths of terms with the same classes are added. A term that exchanges both the signs of its queries and
-        those of its keys has the same classes.
+        The strengths of terms with the same classes are added. A term whose queries and keys
+        both have the opposite signs has the same classes.
         """
         terms: dict[bytes, list[Tensor]] = {}  # by classes: queries, keys and strengths
         for q, k, a in zip(self.queries.T, self.keys.T, self.strengths, strict=True):

@@ -147,7 +147,7 @@ class Classes:
         return sign, (size * kept).sum(0) / kept.sum(0).clamp(min=1e-9)
 
     def straight(self, weights: Tensor) -> Tensor:
-        """Returns rounded weights whose gradient is that of the weights (straight-through)."""
+        """Returns rounded weights; their gradient equals the gradient of the weights (straight-through)."""
         sign, size = self.signs(weights.detach())
         return weights + (sign * size - weights).detach()
 

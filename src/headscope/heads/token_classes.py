@@ -88,7 +88,7 @@ def starts_word(vocab: Sequence[str]) -> Tensor:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What is known about each token from its text alone."""
+    """Facts about each token that follow from its text."""
 
     text: Sequence[str]  #: the text of each token, as `Tokenizer.show` returns it; V strings
 

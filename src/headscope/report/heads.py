@@ -21,7 +21,7 @@ def contributions(heads: Sequence[Head]) -> dict[str, Any]:
     """Returns the summed cost of a run's heads in nats, and the share of it that each kind of term explains, by rule.
 
     Only heads whose cost is above the noise count; without such a head, there are no shares. The shares are weighted by
-    cost, and those of a rule sum to one, with `unexplained`. The result is empty if no head is described.
+    cost. With `unexplained`, the shares of each rule sum to one. The result is empty if no head is described.
     """
     clear = [head for head in heads if head["recovered"] is not None]
     cost = sum(head["cost"] for head in clear)

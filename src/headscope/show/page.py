@@ -66,7 +66,7 @@ def page(request: ShowRequest, full_precision: bool = False, descriptions: Seque
     Args:
         request: the model, its tokenizer and a prompt; without a prompt, the page shows the first of the run's texts.
         full_precision: keeps all bits of the weights, even if rounding is harmless.
-        descriptions: what each head does, with a rule that can replace its attention; None: those of the request.
+        descriptions: one `Description` per head; None uses the descriptions of the request.
 
     Raises:
         UserError: the page would be too large or empty, or the model's logits are not finite.

@@ -1,4 +1,4 @@
-// What the chosen head does: a sentence, and the shares of the head's cost that each kind of term of its rule recovers.
+// The panel with the description of the chosen head: its sentence, and the share of its cost that each kind of term recovers.
 import { $, element, percent } from "./elements.js";
 
 export const panel = { needs: "heads descriptions", create };
