@@ -72,7 +72,7 @@ NUMBERS = {
     "fox": r"With the values, the prediction is “\w+”, at a distance of 0\.\d{4}",
     "causal_head": r"[^\d.]+".join(map(re.escape, ROW.split())),
     "part4": r"4,766,273 parameters\b",
-    "explain": r"(?s)the model needs it\..*That explains (only )?\d+% of its contribution",
+    "explain": r"(?s)the model needs it\..*A rule in its place wins back (only )?\d+%",
 }
 
 

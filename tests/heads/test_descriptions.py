@@ -40,7 +40,7 @@ def test_the_heads_of_a_built_model_are_described(described):
     assert induction.full.value > 0.9
     for head in (nothing, resting):  # they write nothing
         assert not head.matters
-        assert "within the noise" in head.sentence
+        assert "too little to measure" in head.sentence
         assert head.recovered is None
         assert set(head.parts.values()) == {0.0}
 

@@ -6,7 +6,7 @@ from headscope.data.generated import Generated, Symbols, Tokens
 
 
 class Markov(Generated):
-    """Each window draws the rows of a transition matrix from Dirichlet(1, …, 1), and a chain from a random state.
+    """Each window draws the rows of a transition matrix from Dirichlet(1, …, 1), and starts in a random state.
 
     A model knows nothing about a chain before its window, so the best strategy is to count which states have followed
     the current state (Edelman et al. 2024, section 2: statistical induction heads).
@@ -24,13 +24,13 @@ class Markov(Generated):
         window[:, 0] = rng.integers(self.vocab_size, size=n)
         for t in range(block_size):
             exceeded = uniform[:, t, None] >= rows[np.arange(n), window[:, t]]  # (n, V)
-            window[:, t + 1] = exceeded[:, :-1].sum(1)  # the last cumulative sum is 1, up to rounding
+            window[:, t + 1] = exceeded[:, :-1].sum(1)  # without the last sum, which may round to less than 1
         return window[:, :-1], window[:, 1:]
 
     def optimum(self, x: Tokens, y: Tokens) -> float:
-        """Returns the loss of the Bayes predictor, (n_ij + 1) / (n_i + V) for state j after state i.
+        """Returns the loss of the Bayes predictor: after state i, p(j) = (n_ij + 1) / (n_i + V).
 
-        So far in the window, n_i states have come after state i, and n_ij of them were j.
+        So far in the window, state i has had n_i successors, of which n_ij were j.
         """
         n = np.arange(len(x))
         followed = np.ones((len(x), self.vocab_size, self.vocab_size))

@@ -18,6 +18,13 @@ from headscope.heads.patterns import Kind
 from headscope.heads.rules import Rule
 from headscope.heads.wording import Wording
 
+MENTIONED = 0.05  #: a sentence mentions a kind of term if it recovers at least this share of the cost, or costs it
+MEANINGS: dict[Kind, str] = {
+    "place": "distance alone",
+    "structure": "words and lines",
+    "identity": "equal tokens",
+    "content": "which tokens they are",
+}
 LITTLE = 0.5  #: a rule that recovers less than this share explains little
 ANY = "any token"
 
@@ -80,20 +87,28 @@ class Description:
 
 
 def sentence(d: Description, wording: Wording) -> str:
-    """Returns a description in plain English."""
+    """Returns a description in plain English: where the head looks, what it costs, and what explains that."""
     looks = []
     for p in d.patterns:
-        source = "" if p.query_kind == ANY else f", most from {p.query_kind}s"
-        looks.append(f"{p.name} ({p.weight:.0%} of its attention, {p.chance:.0%} by chance{source})")
-    text = f"{d.name} looks at {' and '.join(looks)}." if looks else f"{d.name} looks at all earlier {wording.unit}s."
-    if terms := wording.content(d.rule):
-        text += f" {terms[0].upper()}{terms[1:]}."
-    cost = f"{d.cost.value:.3f} ± {d.cost.error:.3f} nats"
+        source = "" if p.query_kind == ANY else f"; most from {p.query_kind}s"
+        looks.append(f"{p.name} ({p.weight:.0%} of its attention; even attention: {p.chance:.0%}{source})")
+    where = " and ".join(looks) or f"the current and all earlier {wording.unit}s, without a clear place"
+    text = f"{d.name} looks at {where}."
+    cost = f"{d.cost.value:.4f} ± {d.cost.error:.4f} nats"
     if d.recovered is None:
-        return f"{text} Without it, the loss changes by {cost}, which is within the noise."
-    share = f"{d.recovered.value:.0%} of its contribution of {cost}"
-    text += f" That explains only {share}." if d.recovered.value < LITTLE else f" That explains {share}."
-    return f"{text} It helps most on {d.helps}." if d.helps else text
+        return f"{text} Without it, the loss changes by {cost}: too little to measure."
+    text += f" Without it, the loss rises by {cost}" + f", most when the model predicts {d.helps}." * bool(d.helps)
+    text = text.rstrip(".") + "."
+    shares = [f"{share:.0%} from {MEANINGS[kind]}" for kind, share in d.parts.items() if abs(share) >= MENTIONED]
+    only = "only " * (d.recovered.value < LITTLE)
+    text += f" A rule in its place wins back {only}{d.recovered.value:.0%}"
+    text += f": {_and(shares)}." if len(shares) > 1 else "."
+    terms = wording.content(d.rule) if d.parts["content"] >= MENTIONED else ""
+    return f"{text} {terms[0].upper()}{terms[1:]}." if terms else text
+
+
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]])
 
 
 def to_data(descriptions: Sequence[Description]) -> list[dict[str, Any]]:

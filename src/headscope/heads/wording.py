@@ -62,24 +62,24 @@ class Wording:
     def _common(self, members: Tensor) -> str:
         """Returns the most common tokens of a class."""
         common = [i for i in self.used.argsort(descending=True).tolist() if members[i] and self.used[i] > 0]
-        shown = " ".join(visible(self.vocabulary.text[i]) for i in common[:SHOWN])
-        if not shown:
-            return ""
-        return f"“{shown}" + " …" * (len(common) > SHOWN) + "”"
+        shown = " ".join(f"“{visible(self.vocabulary.text[i])}”" for i in common[:SHOWN])
+        return shown + f" and {len(common) - SHOWN} more" * (len(common) > SHOWN)
 
     def back(self, first: int, last: int) -> str:
         """Returns a name for the distances `first` … `last`."""
         if last == 0:
             return f"the current {self.unit}"
+        if first == 0:
+            return f"the current {self.unit} and the {self.unit if last == 1 else f'{last} {self.unit}s'} before it"
         if first == last:
             return f"the {self.unit} before" if first == 1 else f"the {self.unit} {first} back"
-        if first == 0:
-            return f"the current {self.unit} and the {self.unit} before" if last == 1 else (
-                f"the current {self.unit} and {last} before it")  # fmt: skip
         return f"{first} to {last} {self.unit}s back"
 
     def term(self, rule: Rule, r: int) -> str:
-        """Returns a content term in words: from which tokens the head prefers which tokens, and at which distances."""
+        """Returns a content term in words: from which tokens the head prefers which tokens, and at which distances.
+
+        Of the two classes of queries, which have opposite preferences, the more common one is described.
+        """
         strengths = rule.strengths[r]
         strongest = int(strengths.abs().argmax())
         sign = 1 if strengths[strongest] > 0 else -1
@@ -92,27 +92,29 @@ class Wording:
         if near == [0]:  # the key is the query itself
             more, less = self.share(queries & sought), self.share(queries & avoided)
             which, effect = (sought, "more") if more >= less else (avoided, "less")
-            return f"it stays {effect} on the current {self.unit} for {self.named(queries & which)}"
+            return f"it puts {effect} weight on the current {self.unit} if that is among {self.named(queries & which)}"
+        weight = f"more weight on {self.named(sought)}"
         if self.share(sought) < SEEN:
-            prefers = (
-                f"avoids {self.named(avoided)}" if self.share(avoided) < 0.5 else f"prefers {self.named(~avoided)}"
-            )
-        else:
-            prefers = f"prefers {self.named(sought)}" + f" to {self.named(avoided)}" * (self.share(avoided) >= SEEN)
-        where = self.bands(near[0], near[-1]) if near == [*range(near[0], near[-1] + 1)] else ""
-        return f"from {self.named(queries)} it {prefers}{where}"
+            weight = f"less weight on {self.named(avoided)}"
+            if self.share(avoided) >= 0.5:
+                weight = f"more weight on {self.named(~avoided)}"
+        elif self.share(avoided) >= SEEN:
+            weight += f" than on {self.named(avoided)}"
+        where = f", {self.bands(near[0], near[-1])}" if near == [*range(near[0], near[-1] + 1)] else ""
+        always = self.share(queries) >= MOST
+        when = "" if always else f"when the current {self.unit} is among {self.named(queries)}, "
+        return f"{when}it puts {weight}{where}"
 
     def bands(self, first: int, last: int) -> str:
-        """Returns where a range of distance bands is; an empty text for all distances."""
+        """Returns the distances of a range of distance bands."""
+        nearest = BANDS[first]
         if last == len(BANDS) - 1:
-            return f" from {BANDS[first]} {self.unit}s back on" if BANDS[first] > 1 else ""
-        end = BANDS[last + 1] - 1
-        if first <= 1:
-            return f" among the last {end} {self.unit}s" if end > 1 else f" in the {self.unit} before"
+            return f"{nearest} or more {self.unit}s back" if first else "at any distance"
+        furthest = BANDS[last + 1] - 1
         return (
-            f" {BANDS[first]} {self.unit}s back"
-            if end == BANDS[first]
-            else f" {BANDS[first]} to {end} {self.unit}s back"
+            f"{nearest} {self.unit}{'s' * (nearest > 1)} back"
+            if furthest == nearest
+            else f"{nearest} to {furthest} {self.unit}s back"
         )
 
     def share(self, members: Tensor) -> float:

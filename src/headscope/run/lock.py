@@ -1,7 +1,7 @@
 """Locks the folder of a run or a sweep: only the process that holds the lock may write there.
 
 The operating system locks the file `.lock` and unlocks it when the process ends, even after a crash. The lock works
-across machines if the network file system supports `flock`; otherwise `filelock` creates and removes a file.
+across machines if the network file system supports `flock`; otherwise the existence of the file is the lock.
 """
 
 import os
@@ -46,7 +46,7 @@ def release(folder: Path) -> None:
 
 
 def is_held_elsewhere(folder: Path) -> bool:
-    """Whether another process has locked a folder; neither waits nor changes the file. False on Windows."""
+    """Whether any process has locked a folder; neither waits nor changes the file. False on Windows."""
     try:
         import fcntl
 

@@ -21,12 +21,12 @@ def refuse_ignored(hydra: DictConfig) -> None:
     typed = {split(o)[0] for o in (*hydra.overrides.hydra, *hydra.overrides.task)}
     ignored = {"hydra.run.dir", "hydra.sweep.subdir", "paths.run_dir"} & typed
     if ignored and not sweep_jobs.resumed:
-        names = "a sweep names the folders of its jobs by their values"
+        names = "a sweep names the folder of each job after its overrides"
         raise UserError(f"{min(ignored)} has no effect, because {names}; use hydra.sweep.dir=… for the sweep's folder")
 
 
 def check(jobs: Sequence[Sequence[str]], master: DictConfig, loader: ConfigLoader) -> None:
-    """Composes each job and checks its config in another process, whose memory is freed when it ends.
+    """Composes each job; checks its config in another process, whose memory is freed when it ends.
 
     Prints the error of each job that cannot be built; raises `UserError` if no job can be built.
     """

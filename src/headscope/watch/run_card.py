@@ -19,10 +19,10 @@ COLUMNS = (
     *("position", "optimizer.lr", "optimizer.weight_decay", "batch_size", "seed", "trainer.max_steps"),
 )
 
-#: Overrides that get no column, because other columns show their effect.
+#: Overrides that get no column: most of them set a key that has one.
 COVERED = {"data", "data.path", "trainer", "sweep", "callbacks", "debug"}
 
-#: Groups of config keys that are not logged, because they do not affect the model and may contain private paths.
+#: Groups of config keys that are not logged: they do not affect the model, and may contain private paths.
 UNLOGGED = {"logger", "paths"}
 
 
@@ -31,13 +31,13 @@ class RunCard(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LanguageModule) -> None:
         about = module.card["about"]
-        config = {k: v for k, v in flat(about["config"]).items() if k.partition(".")[0] not in UNLOGGED}
+        config = logged(about["config"])
         for logger in trainer.loggers:
-            logger.log_hyperparams(choices(about) | config)
+            logger.log_hyperparams(choices(about) | flat(config))
         if trainer.global_step == 0:
             rest = {k: v for k, v in about.items() if k not in ("config", "passages", "texts")}
             for recorder in recorders(trainer):
-                recorder.record_text("config", json.dumps(about["config"], indent=2), 0)
+                recorder.record_text("config", json.dumps(config, indent=2), 0)
                 recorder.record_text("run", json.dumps(rest, indent=2), 0)
 
     def on_train_end(self, trainer: Trainer, module: LanguageModule) -> None:
@@ -54,6 +54,17 @@ class RunCard(Callback):
             if embedding is not None and len(points) > 1:
                 recorder.record_embedding("embedding", embedding.weight.detach().float().cpu().numpy(), points)
             recorder.record_end(choices(module.card["about"]), losses, trainer.global_step)
+
+
+def logged(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a config without the groups in `UNLOGGED` and without the folders of callbacks."""
+    kept = {key: value for key, value in config.items() if key not in UNLOGGED}
+    if isinstance(callbacks := kept.get("callbacks"), dict):
+        kept["callbacks"] = {
+            name: {k: v for k, v in options.items() if k != "folder"} if isinstance(options, dict) else options
+            for name, options in callbacks.items()
+        }
+    return kept
 
 
 def choices(about: dict[str, Any]) -> dict[str, int | float | str]:

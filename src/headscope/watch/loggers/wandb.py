@@ -17,7 +17,7 @@ from headscope.watch.loggers.tracker import Tracker
 
 
 class Wandb(Tracker, WandbLogger):
-    """Sends everything to wandb, or if `offline`, saves files for `wandb sync` in the run's folder `wandb/`.
+    """Sends everything to wandb, or if `offline`, saves it for `wandb sync` in `wandb/` in the run's folder.
 
     The wandb run belongs to `project` and is named after the run's folder. wandb buffers its files, so a killed process
     loses the data of its last second.
@@ -48,7 +48,7 @@ class Wandb(Tracker, WandbLogger):
 
     def send(self, row: dict[str, Any], step: int) -> None:
         run = self.experiment
-        run.log({"trainer/global_step": step}, step=step)  # sets wandb's own step, which names picture files
+        run.log({"trainer/global_step": step}, step=step)  # sets the step that wandb puts in the names of pictures
         run.log(row, step=step, commit=True)
 
     def record_picture(self, tag: str, rgb: NDArray[np.uint8], step: int) -> None:
