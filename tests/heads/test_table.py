@@ -22,7 +22,8 @@ def test_a_table_is_read_as_it_was_written():
     rows = table.rows([report(0, 0, "sink"), report(0, 1, "none")], 20)
     text = table.to_csv(rows)
     columns = "step,layer,head,role,confirmed,value,uniform,shuffled,cost,error,last,last_error,sink,local"
-    columns += ",probe,rests_on_first,stability"
+    columns += ",probe,rests_on_first,stability,recovered,recovered_full"
+    columns += ",part_place,part_structure,part_identity,part_content"
     assert text.splitlines()[0] == columns
     assert table.from_csv(text) == rows
     assert rows[0]["local"] == rows[1]["value"] == "", "unknown values must be empty"

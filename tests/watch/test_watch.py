@@ -19,7 +19,7 @@ from headscope.watch import curves
 from headscope.watch.curves import Curves, peak_megabytes
 from headscope.watch.heads import picture_steps, validation_steps
 from headscope.watch.loggers.csv import Csv
-from headscope.watch.run_card import choices, token_class
+from headscope.watch.run_card import choices, logged, token_class
 from tests.conftest import Short, fit, shell
 
 
@@ -288,3 +288,14 @@ def test_every_score_of_every_head_is_kept(twins, events):
         first = next(r["step"] for r in rows if r["role"] == role and r["confirmed"])
         assert (f["step"], f["val_loss"]) == (first, dict(losses)[first])
     assert "heads" not in json.loads((twins[1] / "summary.json").read_text())
+
+
+def test_a_logged_config_has_no_folders():
+    folder = {"_target_": "headscope.watch.heads.Film", "folder": "/home/me/run"}
+    config = {"seed": 1, "paths": {"run_dir": "/home/me/run"}, "logger": {"csv": folder}, "callbacks": {"film": folder}}
+    assert logged(config | {"model": {"d_model": 8}}) == {
+        "seed": 1,
+        "callbacks": {"film": {"_target_": "headscope.watch.heads.Film"}},
+        "model": {"d_model": 8},
+    }
+    assert logged({"callbacks": {"film": None}}) == {"callbacks": {"film": None}}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from headscope.heads.patterns import Kind
 from headscope.heads.rules import Rule
-from headscope.heads.wording import Wording
+from headscope.heads.wording import Wording, listed
 
 MENTIONED = 0.05  #: a sentence mentions a kind of term if it recovers at least this share of the cost, or costs it
 MEANINGS: dict[Kind, str] = {
@@ -102,13 +102,9 @@ def sentence(d: Description, wording: Wording) -> str:
     shares = [f"{share:.0%} from {MEANINGS[kind]}" for kind, share in d.parts.items() if abs(share) >= MENTIONED]
     only = "only " * (d.recovered.value < LITTLE)
     text += f" A rule in its place wins back {only}{d.recovered.value:.0%}"
-    text += f": {_and(shares)}." if len(shares) > 1 else "."
+    text += f": {listed(shares)}." if shares else "."
     terms = wording.content(d.rule) if d.parts["content"] >= MENTIONED else ""
     return f"{text} {terms[0].upper()}{terms[1:]}." if terms else text
-
-
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]])
 
 
 def to_data(descriptions: Sequence[Description]) -> list[dict[str, Any]]:

@@ -44,8 +44,8 @@ class Wording:
         """Returns a name for a class of tokens, bool (V,), such as "spaces and most vowels" or "any letter but a e"."""
         names, others = self._names(members), self._names(~members)
         if self.share(members) > 0.5 and len(others) < len(names):
-            return f"any {self.unit} but {_listed(others)}" if others else f"any {self.unit}"
-        return _listed(names)
+            return f"any {self.unit} but {listed(others)}" if others else f"any {self.unit}"
+        return listed(names)
 
     def _names(self, members: Tensor) -> list[str]:
         """Returns the names of the kinds of which a class has all or most, and its common members if they are many."""
@@ -126,7 +126,7 @@ class Wording:
         return "; ".join(self.term(rule, r) for r in range(min(STATED, len(rule.strengths))))
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Returns names as text: "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 

@@ -12,11 +12,12 @@ from headscope.run.folder import RunFolder
 def newest(runs: Path) -> Path | None:
     """Returns the best checkpoint of the newest run below a folder, or None if no run there has a checkpoint.
 
-    Ignores jobs of a sweep that is still running, because they replace their checkpoints, and, if there are other runs,
-    copies of runs, which are as new as the copying. Raises `UserError` if all runs are jobs of running sweeps.
+    Ignores jobs of a sweep that is still running, because they replace their checkpoints. Uses a copy of a run, whose
+    files look new, only if there is no other run. Raises `UserError` if all runs are jobs of running sweeps.
     """
     found = sorted(runs.glob("**/checkpoints/best.ckpt"), key=lambda path: path.stat().st_mtime, reverse=True)
-    ended = [path for path in found if not lock.is_held_elsewhere(path.parents[2])]  # of the sweep, if there is one
+    # A job's grandparent is the folder of its sweep, which is locked while the sweep runs.
+    ended = [path for path in found if not lock.is_held_elsewhere(path.parents[2])]
     if found and not ended:
         raise UserError(f"{runs} has only jobs of a sweep that is still running; choose a checkpoint, or wait")
     original = next((path for path in ended if not RunFolder(path.parents[1]).original), None)

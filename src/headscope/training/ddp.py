@@ -8,11 +8,11 @@ from lightning.pytorch.strategies import DDPStrategy
 
 
 class Ddp(DDPStrategy):
-    """Lightning's strategy, with a namespace of its own for the addresses of the processes after each restart.
+    """Lightning's strategy; after each restart, the addresses of the processes get a new namespace.
 
     torchrun keeps one store through all restarts. In torch 2.13, a restarted process finds the addresses of its
-    predecessors there, and the run fails or hangs. On several machines the restart counts may differ, so torchrun must
-    use a new store, with TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1.
+    predecessors there, and the run fails or hangs. On several machines the restart counts may differ. There, set
+    TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1, so that torchrun uses a new store.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Ddp(DDPStrategy):
         super().setup_distributed()
 
     def _connect(self, namespace: str) -> None:
-        """Does what Lightning does only if the processes are not connected yet, with a namespace."""
+        """Connects the processes in a namespace, so that Lightning finds them connected."""
         self.set_world_ranks()
         store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))  # type: ignore[attr-defined]
         backend, is_cpu = self._get_process_group_backend(), self.root_device.type == "cpu"

@@ -48,7 +48,7 @@ class TensorBoard(Recorder, TensorBoardLogger):
         self.experiment.add_text(grouped_tag(tag), code_block(text), step)
 
     def record_chart(self, title: str, tags: Sequence[str]) -> None:
-        """Adds a chart under Custom Scalars. Only the first call has an effect in TensorBoard."""
+        """Adds a chart under Custom Scalars; call it once, because TensorBoard shows only one layout."""
         self.experiment.add_custom_scalars({title: {title: ["Multiline", [grouped_tag(tag) for tag in tags]]}})
 
     def record_embedding(self, tag: str, vectors: NDArray[np.float32], points: Sequence[tuple[str, str]]) -> None:
@@ -79,7 +79,7 @@ class TensorBoard(Recorder, TensorBoardLogger):
         remove_events_after(self.folder.path, step)
         remove_after(self.folder.pictures, step, ".png")
         shutil.rmtree(self.folder.path / "hparams", ignore_errors=True)
-        # Makes a TensorBoard process that has already loaded the run drop the later scalars and images.
+        # A TensorBoard process that has already loaded the run then drops the later scalars and images.
         self._kwargs["purge_step"] = step + 1 if step else 0
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
@@ -119,7 +119,7 @@ def remove_events_after(folder: Path, step: int) -> None:
                 elif step > 0 and event.step <= step:
                     kept = [v for v in event.summary.value if v.metadata.plugin_data.plugin_name != "hparams"]
                     for value in kept:
-                        if value.metadata.plugin_data.plugin_name != "custom_scalars":  # these tags are fixed
+                        if value.metadata.plugin_data.plugin_name != "custom_scalars":  # tags that torch sets
                             value.tag = grouped_tag(value.tag)
                     if kept or not event.HasField("summary"):
                         del event.summary.value[:]
