@@ -39,7 +39,9 @@ function describe({ sentence, cost, recovered, full, parts, full_parts: fullPart
   const nats = withError(cost.value, cost.error, (x) => (x === null ? "not measured" : x.toFixed(3)));
   $("shares-note").textContent =
     `Shares of the head's cost, ${nats} nats per ${unit} on unseen text. ± is the standard error. ` +
-    "The full rule also has a table of which token prefers which.";
+    "Place: distance alone. Structure: words and lines. Identity: equal tokens. Content: which tokens they are. " +
+    "A negative share makes the loss worse. " +
+    "The full rule has more terms than a person can read, such as a table of which token prefers which.";
 }
 
 /** The shares of the kinds, and the unexplained share; null for shares that could not be measured. */
