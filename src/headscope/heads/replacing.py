@@ -29,6 +29,7 @@ from headscope.heads.wording import Wording, most_raised, window
 from headscope.model.transformer import TransformerLM
 
 TOGETHER = 32  #: maximum number of heads that are fitted together; the heads of one layer always are
+LARGEST = TOGETHER << 12  #: maximum number of heads that are fitted together times the size of the vocabulary
 PART = 16  #: number of texts whose maps are predicted at a time
 RAISED = 1.2  #: a pattern is mentioned if its share of the attention is this many times the share by chance
 MOSTLY = 1.5  #: a kind of query is mentioned if a pattern's share from it is this many times the share from all
@@ -84,7 +85,8 @@ def _fitted(
     seen = look(model, fitting, "maps", "values")
     rules: list[Rule] = []
     outputs: dict[Kind, list[Tensor]] = {kind: [] for kind in KINDS}
-    for chosen in _parts(model.n_layers, max(TOGETHER // model.n_heads, 1)):
+    together = min(TOGETHER, LARGEST // model.vocab_size)
+    for chosen in _parts(model.n_layers, max(together // model.n_heads, 1)):
         weights = [output_matrices(model.layers()[i].attention.out.weight.detach(), model.n_heads) for i in chosen]
         gram = torch.cat([(w @ w.transpose(1, 2)).float() for w in weights])  # (N, D, D)
 
@@ -99,10 +101,8 @@ def _fitted(
         rules += found.rules
         test = observed(held_out, cache, marked[1])
         for kind, scores in found.stages.items():
-            z = _predicted(scores, test).reshape(
-                len(chosen), model.n_heads, *held_out.shape, -1
-            )  # (layers, H, B, T, D)
-            outputs[kind].append(z.transpose(1, 2))
+            z = _predicted(scores, test)  # (layers H, B, T, D)
+            outputs[kind].append(z.view(-1, model.n_heads, *z.shape[1:]).transpose(1, 2))
     return rules, {kind: torch.cat(parts) for kind, parts in outputs.items()}
 
 
@@ -198,7 +198,7 @@ def _patterns(rule: Rule, maps: Tensor, text: Text, wording: Wording, profile: T
         rows = (maps * keys).sum(-1)  # (B, T)
         exists = keys.any(-1)
         weight, chance = (x[exists].mean().item() for x in (rows, (even * keys).sum(-1)))
-        if weight < RAISED * chance:
+        if not weight >= RAISED * chance:  # NaN if no text has such a key
             continue
         best, kind = MOSTLY * weight, ANY
         for label in text.vocabulary.classes:
