@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -26,6 +27,9 @@ from headscope.training.schedule import Constant
 from tests import processes
 from tests.model.schemes import ROWS
 
+for number in (signal.SIGHUP, signal.SIGQUIT):  # `nohup` and background jobs ignore them, and so would our commands
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 settings.register_profile("fixed", derandomize=True)  # the same inputs in every run
 settings.load_profile("fixed")
