@@ -76,7 +76,7 @@ def test_a_key_that_would_not_name_the_folders_of_the_jobs_is_refused(typed, key
         code, said = train("-m", *TINY, "seed=1,2", *typed, f"hydra.sweep.dir={tmp_path}/sweep")
     assert code == 2
     assert said.splitlines()[-1] == (
-        f"error: {key} has no effect, because a sweep names the folders of its jobs by their values;"
+        f"error: {key} has no effect, because a sweep names the folder of each job after its overrides;"
         " use hydra.sweep.dir=… for the sweep's folder"
     )
     assert not list(tmp_path.iterdir())
