@@ -43,7 +43,7 @@ def run(tmp_path_factory):
     torch.set_num_threads(1)
     trained = headscope.load(last)
     reports = trained.heads().reports
-    vocabulary = Vocabulary([trained.tokenizer.show(i) for i in range(len(trained.tokenizer))])
+    vocabulary = Vocabulary(trained.tokenizer.shown)
     descriptions = describe_attention(
         trained.model, *texts(trained.about, len(vocabulary.text)), vocabulary, "character"
     )

@@ -93,7 +93,7 @@ def test_word_starts():
 def test_bytes_of_incomplete_characters_are_parts_of_words():
     """A byte-pair vocabulary that has never seen Chinese splits each character into bytes."""
     tokenizer = BytePairTokenizer.of(["a b"], 256)
-    vocabulary = Vocabulary([tokenizer.show(i) for i in range(len(tokenizer))])
+    vocabulary = Vocabulary(tokenizer.shown)
     fragments = tokenizer.encode("我")
     assert len(fragments) == 3
     assert vocabulary.words[fragments].all()

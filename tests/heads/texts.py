@@ -17,7 +17,7 @@ PIECES = ["ab", "Cab", "e", "a1", "22", ".", ". ", " ", "\n", "\n\n", "(", ")", 
 
 def tokenized(tokenizer, text):
     """Returns ids (1, T) and the vocabulary."""
-    return tokenizer.encode(text)[None], Vocabulary([tokenizer.show(i) for i in range(len(tokenizer))])
+    return tokenizer.encode(text)[None], Vocabulary(tokenizer.shown)
 
 
 def samples():

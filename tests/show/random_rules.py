@@ -9,7 +9,7 @@ from headscope.heads.token_classes import Vocabulary
 
 
 def vocabulary_of(tokenizer):
-    return Vocabulary([tokenizer.show(i) for i in range(len(tokenizer))])
+    return Vocabulary(tokenizer.shown)
 
 
 def random_rule(vocabulary, t, seed, names=None, terms=5):

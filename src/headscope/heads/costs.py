@@ -70,18 +70,18 @@ def evidence_costs(
     for probe in get_args(Probe):
         if heads := undecided([*found], probe):
             for head, rise in zip(heads, alone(probe, heads), strict=True):
-                found[head][probe] = Costs(probe, *_cost(rise))
+                found[head][probe] = Costs(probe, *mean_and_error(rise))
     for group in (group for group in by_role.values() if len(group) > 1):
         for probe in get_args(Probe):
             if heads := undecided(group, probe):
                 for head, rise in zip(heads, last(probe, heads, group), strict=True):
-                    found[head][probe] = Costs(*found[head][probe][:3], *_cost(rise))
+                    found[head][probe] = Costs(*found[head][probe][:3], *mean_and_error(rise))
     return {head: max(costs.values(), key=lambda c: c.clearness) for head, costs in found.items()}
 
 
-def _cost(rises: Tensor) -> tuple[float, float]:
-    """Returns the mean of N rises and its standard error."""
-    return rises.mean().item(), rises.std().item() / len(rises) ** 0.5
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """Returns the mean of N values and its standard error."""
+    return values.mean().item(), values.std().item() / len(values) ** 0.5
 
 
 def matters(cost: float, error: float) -> bool:

@@ -1,11 +1,4 @@
-"""What each head does, as a rule that can replace its attention, with the share of its contribution that is recovered.
-
-A rule is fitted on training text and measured on held-out text. The loss recovered is
-
-    (loss with the head ablated - loss with its attention replaced) / (loss with the head ablated - original loss).
-
-Shapes: B texts, T positions, V vocabulary, L layers, H heads, D head width.
-"""
+"""The description of a head: its rule, what the rule recovers, and a sentence. `replacing` measures the numbers."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headscope.heads.patterns import Kind
-from headscope.heads.rules import Rule
+from headscope.heads.rules import BANDS, Rule
 from headscope.heads.wording import Wording, listed
 
 MENTIONED = 0.05  #: a sentence mentions a kind of term if it recovers at least this share of the cost, or costs it
@@ -97,8 +90,8 @@ def sentence(d: Description, wording: Wording) -> str:
     cost = f"{d.cost.value:.4f} ± {d.cost.error:.4f} nats"
     if d.recovered is None:
         return f"{text} Without it, the loss changes by {cost}: too little to measure."
-    text += f" Without it, the loss rises by {cost}" + f", most when the model predicts {d.helps}." * bool(d.helps)
-    text = text.rstrip(".") + "."
+    most = f", most when the model predicts {d.helps}" if d.helps else ""
+    text += f" Without it, the loss rises by {cost}{most}."
     shares = [f"{share:.0%} from {MEANINGS[kind]}" for kind, share in d.parts.items() if abs(share) >= MENTIONED]
     only = "only " * (d.recovered.value < LITTLE)
     text += f" A rule in its place wins back {only}{d.recovered.value:.0%}"
@@ -122,7 +115,7 @@ def from_data(plain: Sequence[dict[str, Any]]) -> list[Description]:
     for entry in plain:
         rule, vocab = entry["rule"], len(entry["rule"]["queries"])
         queries, keys = (torch.tensor(rule[k], dtype=torch.int8).view(vocab, -1) for k in ("queries", "keys"))
-        strengths = torch.tensor(rule["strengths"]).view(-1, 6)
+        strengths = torch.tensor(rule["strengths"]).view(-1, len(BANDS))
         numbers = {k: entry[k] and Estimate(*entry[k]) for k in ("cost", "recovered", "full")}
         patterns = tuple(PatternShare(*p) for p in entry["patterns"])
         parsed = Rule(torch.tensor(rule["place"]), rule["weights"], queries, keys, strengths)

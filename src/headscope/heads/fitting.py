@@ -18,7 +18,7 @@ from torch import Tensor
 
 from headscope.heads.gains import RARE, distinct, gains
 from headscope.heads.patterns import KINDS, Kind, Pattern
-from headscope.heads.rules import Rule
+from headscope.heads.rules import Rule, future
 from headscope.heads.terms import Classes, Mixture, Observed, Table
 
 TERMS = 6  #: maximum number of terms of a readable rule
@@ -44,8 +44,7 @@ def objective(scores: Tensor, seen: Observed) -> Tensor:
 
 def cross_entropy(logs: Tensor, maps: Tensor) -> Tensor:
     """Returns the mean over rows of -Σⱼ A log Â in nats, (N, B), from log Â and A, both (N, B, T, T)."""
-    future = torch.ones(logs.shape[-2:], dtype=torch.bool, device=logs.device).triu(1)
-    return -(maps * logs.masked_fill(future, 0.0)).sum(-1).mean(-1)
+    return -(maps * logs.masked_fill(future(logs.shape[-1], logs.device), 0.0)).sum(-1).mean(-1)
 
 
 def descend(
@@ -121,12 +120,12 @@ def _readable(
     content.rounded = True
     descend(scores, [(tokens, 0.025), (numbers, 0.05)], seen, STEPS["classes"], content.penalty)
     content.finish()
-    gains_of_terms = _keep_terms_that_pay(scores, content, checked)
+    _keep_terms_that_pay(scores, content, checked)
     descend(scores, [(numbers, 0.05)], seen, STEPS["strengths"], content.penalty)
     rules, weights = [], mixture.weights.detach()
     names = ["place", *patterns]
     for i in range(n):
-        r = [k for k in gains_of_terms[i].argsort(descending=True).tolist() if content.active[i, k]]
+        r = content.active[i].nonzero().flatten()
         rules.append(Rule(
             mixture.place[i].detach(), {names[k]: weights[i, k].item() for k in kept[i].nonzero().flatten().tolist()},
             content.queries[:, i, r].to(torch.int8), content.keys[:, i, r].to(torch.int8),
@@ -136,16 +135,14 @@ def _readable(
 
 
 @torch.no_grad()
-def _keep_terms_that_pay(scores: Callable[[Observed], Tensor], content: Classes, checked: Observed) -> Tensor:
-    """Turns off the content terms without which other texts are predicted as well; returns the gain of each (N, R)."""
-    kept, found = content.active, []
+def _keep_terms_that_pay(scores: Callable[[Observed], Tensor], content: Classes, checked: Observed) -> None:
+    """Turns off the content terms without which other texts are predicted as well."""
+    kept, pays = content.active, torch.zeros_like(content.active)
     before = cross_entropy(scores(checked).log_softmax(-1), checked.maps)  # (N, B)
     for r in range(kept.shape[1]):
         content.active = kept.clone()
         content.active[:, r] = 0
         gain = cross_entropy(scores(checked).log_softmax(-1), checked.maps) - before
         error = gain.std(1) / gain.shape[1] ** 0.5
-        found.append(gain.mean(1).where(gain.mean(1) > torch.maximum(ERRORS * error, torch.tensor(GAIN)), 0.0))
-    gains_of_terms = torch.stack(found, 1) * kept if found else kept
-    content.active = (gains_of_terms > 0).float()
-    return gains_of_terms
+        pays[:, r] = (gain.mean(1) > (ERRORS * error).clamp(min=GAIN)).float()
+    content.active = kept * pays

@@ -43,4 +43,4 @@ def gains(shares: Tensor, rows: Tensor, kinds: Sequence[Kind]) -> Tensor:
     exists = (marked > 0).sum((1, 2)).clamp(min=1)
     chance = (marked / torch.arange(1, rows.shape[-1] + 1)).sum((1, 2)) / exists
     chance[[kind == "place" for kind in kinds]] = 0
-    return shares[:, 1:] * (rows[0, ..., 0].numel() / exists) * (1 - chance)
+    return shares[:, 1:] * (rows.shape[1] * rows.shape[2] / exists) * (1 - chance)

@@ -26,10 +26,10 @@ VERSION = 1  #: changes if the same weights would get another description
 
 def texts(about: Mapping[str, Any], vocab_size: int) -> tuple[Tensor, Tensor] | None:
     """Returns the texts for fitting and measuring rules that a checkpoint keeps; None if it has none, or short ones."""
-    packed = about.get("texts")
-    if not packed:
+    packed = [about.get("texts", {}).get(key) for key in ("fitting", "held_out")]
+    if None in packed:
         return None
-    fitting, held_out = (unpack(packed[key], vocab_size) for key in ("fitting", "held_out"))
+    fitting, held_out = (unpack(text, vocab_size) for text in packed)
     return (fitting, held_out) if min(fitting.shape[1], held_out.shape[1]) >= SHORTEST else None
 
 

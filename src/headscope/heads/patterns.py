@@ -7,7 +7,7 @@ add its row to `PATTERNS`; for the page, add the same function to `render/model_
 Shapes: B texts, T positions, V vocabulary; marks are bool (B, T, T), indexed [query i, key j], and False where j > i.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Literal, NamedTuple, get_args
 
@@ -234,8 +234,19 @@ def marks(pattern: Pattern, text: Text) -> Tensor:
     return pattern.marks(text) & text.past
 
 
+def all_marks(patterns: Iterable[Pattern], text: Text) -> Tensor:
+    """Returns the marks of several patterns, bool (K, B, T, T)."""
+    found = [marks(pattern, text) for pattern in patterns]
+    return torch.stack(found) if found else text.past.expand(0, len(text.ids), -1, -1)
+
+
+def spread(marked: Tensor) -> Tensor:
+    """Returns marks (..., T, T) as attention: each row is spread evenly over its keys, or zero if it has none."""
+    marked = marked.float()
+    return marked / marked.sum(-1, keepdim=True).clamp(min=1)
+
+
 def map_of(pattern: Pattern, text: Text) -> Tensor:
     """Returns the map of a head that follows a pattern, (B, T, T). A row without a marked key is uniform."""
     marked = marks(pattern, text)
-    marked = torch.where(marked.any(-1, keepdim=True), marked, text.past).float()
-    return marked / marked.sum(-1, keepdim=True)
+    return spread(torch.where(marked.any(-1, keepdim=True), marked, text.past))

@@ -16,16 +16,16 @@ from torch import Tensor
 
 from headscope.heads.ablation import mean, replace_each
 from headscope.heads.capture import ActivationCache, look, output_matrices
-from headscope.heads.costs import ERRORS
+from headscope.heads.costs import ERRORS, mean_and_error
 from headscope.heads.descriptions import ANY, Description, Estimate, PatternShare, sentence
 from headscope.heads.fitting import PAYS, fit
-from headscope.heads.patterns import KINDS, Kind, Text, marks, patterns_of
+from headscope.heads.patterns import KINDS, Kind, Text, all_marks, marks, patterns_of
 from headscope.heads.rules import Rule
 from headscope.heads.scores import distance_profile
-from headscope.heads.targets import kinds_of_targets
+from headscope.heads.targets import kinds_of_targets, most_raised
 from headscope.heads.terms import Observed
 from headscope.heads.token_classes import Vocabulary
-from headscope.heads.wording import Wording, most_raised, window
+from headscope.heads.wording import Wording, window
 from headscope.model.transformer import TransformerLM
 
 TOGETHER = 32  #: maximum number of heads that are fitted together; the heads of one layer always are
@@ -56,17 +56,18 @@ def describe_attention(
     cost = replace_each(model, held_out, mean(cache.z), cache)  # (L H, B, T - 1)
     rises = {kind: replace_each(model, held_out, z, cache) for kind, z in stages.items()}
     used = torch.bincount(fitting.flatten(), minlength=model.vocab_size).float() / fitting.numel()
-    wording, found = Wording(vocabulary, used.cpu(), unit), []
-    targets = kinds_of_targets(Text(held_out, vocabulary), unit)
+    wording, found = Wording(vocabulary, used, unit), []
+    text = Text(held_out, vocabulary)
+    targets = kinds_of_targets(text, unit)
     profile = distance_profile(cache.maps).flatten(0, 1)  # (L H, T)
     for i, rule in enumerate(rules):
         at = divmod(i, model.n_heads)
         full = {kind: _recovered(rises[kind][i], cost[i]) for kind in KINDS}
         readable = _readable_parts(model, held_out, rule, vocabulary, cache, at, cost[i])
-        total = _estimate(cost[i])
+        total = Estimate(*mean_and_error(cost[i].mean(1)))
         matters = total.value > ERRORS * total.error
-        shares = _patterns(rule, cache.maps[at[0], :, at[1]], Text(held_out, vocabulary), wording, profile[i])
-        helps = most_raised({k: _kind(cost[i], mask) for k, mask in targets.items()}, total.value) if matters else None
+        shares = _patterns(rule, cache.maps[at[0], :, at[1]], text, wording, profile[i])
+        helps = most_raised(cost[i], targets) if matters else None
         description = Description(
             *at, rule, total, readable["content"] if matters else None, full["content"] if matters else None,
             _increments(readable) if matters else dict.fromkeys(KINDS, 0.0),
@@ -81,7 +82,7 @@ def _fitted(
 ) -> tuple[list[Rule], dict[Kind, Tensor]]:
     """Returns the readable rules of all heads, and the outputs of the full rules by stage, (L, B, H, T, D) each."""
     patterns = patterns_of(vocabulary)
-    marked = [torch.stack([marks(p, Text(ids, vocabulary)) for p in patterns.values()]) for ids in (fitting, held_out)]
+    marked = [all_marks(patterns.values(), Text(ids, vocabulary)) for ids in (fitting, held_out)]
     seen = look(model, fitting, "maps", "values")
     rules: list[Rule] = []
     outputs: dict[Kind, list[Tensor]] = {kind: [] for kind in KINDS}
@@ -148,12 +149,6 @@ def _readable_parts(
     return found
 
 
-def _estimate(values: Tensor) -> Estimate:
-    """Returns the mean of values (B, T - 1) and its standard error over texts."""
-    texts = values.mean(1)
-    return Estimate(texts.mean().item(), texts.std().item() / len(texts) ** 0.5)
-
-
 def _recovered(rise: Tensor, cost: Tensor) -> Estimate:
     """Returns 1 - rise / cost with its standard error over texts, from the losses of targets (B, T - 1)."""
     r, c = rise.mean(1), cost.mean(1)  # (B,)
@@ -170,14 +165,6 @@ def _increments(recovered: dict[Kind, Estimate]) -> dict[Kind, float]:
         parts[kind] = recovered[kind].value - before
         before = recovered[kind].value
     return parts
-
-
-def _kind(cost: Tensor, mask: Tensor) -> tuple[float, float, float]:
-    """Returns the mean cost of the targets in a mask (B, T - 1), its standard error, and their share."""
-    chosen = cost[mask]
-    if len(chosen) < 2:
-        return 0.0, 0.0, 0.0
-    return chosen.mean().item(), chosen.std().item() / len(chosen) ** 0.5, mask.float().mean().item()
 
 
 @torch.no_grad()

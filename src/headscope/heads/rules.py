@@ -12,14 +12,13 @@ Shapes: B texts, T positions, N heads, V vocabulary, P distance bins, K patterns
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headscope.heads.patterns import Pattern, Text, marks, patterns_of
+from headscope.heads.patterns import Text, all_marks, patterns_of, spread
 from headscope.heads.token_classes import Vocabulary
 
 NEAREST = 32  #: every distance below it has its own bin; further away, each doubling of the distance has `PER_OCTAVE`
@@ -46,32 +45,27 @@ def distance_bands(t: int) -> Tensor:
     return torch.bucketize(torch.arange(t), torch.tensor(BANDS), right=True) - 1
 
 
-def pattern_rows(patterns: Sequence[Pattern], text: Text) -> Tensor:
-    """Returns Pₖ for each pattern (K, B, T, T). A row without a marked key is zero, so that other patterns share it."""
-    if not patterns:
-        return torch.zeros(0, *text.ids.shape, text.ids.shape[1], device=text.ids.device)
-    marked = torch.stack([marks(pattern, text) for pattern in patterns]).float()
-    return marked / marked.sum(-1, keepdim=True).clamp(min=1)
+def future(t: int, device: torch.device | None = None) -> Tensor:
+    """Returns which keys come after each query, bool (T, T)."""
+    return torch.ones(t, t, dtype=torch.bool, device=device).triu(1)
 
 
 def place_rows(place: Tensor, t: int) -> Tensor:
     """Returns P₀ for profiles (N, P) of log weights per bin: (N, T, T). Distances after the last bin count in it."""
     bins = distance_bins(t).clamp(max=place.shape[1] - 1).to(place.device)
     scores = place[:, bins[distances(t).to(place.device)]]
-    future = torch.ones(t, t, dtype=torch.bool, device=place.device).triu(1)
-    return scores.masked_fill(future, -math.inf).softmax(-1)
+    return scores.masked_fill(future(t, place.device), -math.inf).softmax(-1)
 
 
 def mixed_scores(place: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
     """Returns the logarithm of the mixed rows, (N, B, T, T), and -inf for later keys.
 
-    `place` is (N, P), `weights` (N, 1 + K), and `rows` (K, B, T, T).
+    `place` is (N, P), `weights` (N, 1 + K), and `rows` Pₖ (K, B, T, T). A row of zeros is left to the other patterns.
     """
     t = rows.shape[-1]
     mixture = torch.einsum("nk,kbij->nbij", weights[:, 1:], rows)
     mixture = mixture + (weights[:, :1, None] * place_rows(place, t))[:, None]
-    future = torch.ones(t, t, dtype=torch.bool, device=rows.device).triu(1)
-    return (mixture + FLOOR).log().masked_fill(future, -math.inf)
+    return (mixture + FLOOR).log().masked_fill(future(t, rows.device), -math.inf)
 
 
 def content_scores(queries: Tensor, keys: Tensor, strengths: Tensor, ids: Tensor) -> Tensor:
@@ -95,14 +89,14 @@ class Rule:
 
     place: Tensor  #: log weights of the distance bins, (P,)
     weights: dict[str, float]  #: the weight of P₀, "place", and of each pattern; they sum to one
-    queries: Tensor  #: 1, 0 or -1 for each token, int8 (V, R); the terms that gain most come first
+    queries: Tensor  #: 1, 0 or -1 for each token, int8 (V, R); the strongest term comes first
     keys: Tensor  #: the same for keys
     strengths: Tensor  #: a, (R, len(BANDS))
 
     def map(self, ids: Tensor, vocabulary: Vocabulary) -> Tensor:
         """Returns the predicted map for ids (B, T): (B, T, T)."""
         patterns = patterns_of(vocabulary)
-        rows = pattern_rows([patterns[name] for name in self.weights if name != "place"], Text(ids, vocabulary))
+        rows = spread(all_marks((patterns[k] for k in self.weights if k != "place"), Text(ids, vocabulary)))
         weights = torch.tensor([list(self.weights.values())], device=ids.device)
         scores = mixed_scores(self.place[None], weights, rows)[0]
         if self.queries.shape[1]:
@@ -113,8 +107,8 @@ class Rule:
     def merged(self) -> "Rule":
         """Returns the same rule without content terms that repeat the classes of another term, or that are weak.
 
-        The strengths of terms with the same classes are added. A term whose queries and keys
-        both have the opposite signs has the same classes.
+        The strengths of terms with the same classes are added. A term whose queries and keys both have the opposite
+        signs has the same classes.
         """
         terms: dict[bytes, list[Tensor]] = {}  # by classes: queries, keys and strengths
         for q, k, a in zip(self.queries.T, self.keys.T, self.strengths, strict=True):

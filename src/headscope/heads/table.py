@@ -37,15 +37,16 @@ def rows(reports: Sequence[HeadReport], step: int, descriptions: Sequence[Descri
         row |= {name: "" if x is None or math.isnan(x) else x for name, x in numbers.items()}
         row["probe"] = r.evidence.probe if r.evidence else ""
         row |= {"rests_on_first": r.rests_on_first, "stability": r.stability}
-        table.append(row | {name: "" if d is None or not d.matters else x for name, x in _description(d).items()})
+        table.append(row | _description(d))
     return table
 
 
 def _description(d: Description | None) -> Row:
-    """Returns the numbers of a description; zeros if there is none."""
-    numbers = {} if d is None else d.facts()
-    row = {name: numbers.get(name) or 0.0 for name in ("recovered", "recovered_full")}
-    return row | {f"part_{kind}": numbers.get("parts", {}).get(kind, 0.0) for kind in KINDS}
+    """Returns the shares of a description; empty cells if there is none, or if the cost is within the noise."""
+    if d is None or d.recovered is None or d.full is None:
+        return dict.fromkeys(("recovered", "recovered_full", *(f"part_{kind}" for kind in KINDS)), "")
+    parts = {f"part_{kind}": d.parts[kind] for kind in KINDS}
+    return {"recovered": d.recovered.value, "recovered_full": d.full.value} | parts
 
 
 def to_csv(table: Sequence[Row]) -> str:

@@ -3,11 +3,16 @@
 Shapes: B texts, T positions; the masks of targets are bool (B, T - 1), at t for the target t + 1.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
+from headscope.heads.costs import ERRORS, mean_and_error
 from headscope.heads.patterns import Text
 
+CLEAR = 1.5  #: a kind of target stands out if its loss rises by this many times the mean rise, and by `ERRORS`
+RARE = 0.01  #: a kind of target with a smaller share of the targets does not count
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
@@ -22,3 +27,17 @@ def kinds_of_targets(text: Text, unit: str) -> dict[str, Tensor]:
     if not any(mask.any() for name, mask in kinds.items() if "second" in name):  # each token is a word
         kinds = {name: mask for name, mask in kinds.items() if " of a word" not in name}
     return kinds
+
+
+def most_raised(cost: Tensor, kinds: Mapping[str, Tensor]) -> str | None:
+    """Returns the kind of target whose loss rises most without a head, or None if no kind stands out.
+
+    `cost` is the rise of each target's loss, (B, T - 1), and `kinds` has the masks of the kinds.
+    """
+    clear = {}
+    for kind, mask in kinds.items():
+        if mask.sum() >= max(2, RARE * mask.numel()):
+            rise, error = mean_and_error(cost[mask])
+            if rise > CLEAR * cost.mean(1).mean().item() and rise > ERRORS * error:
+                clear[kind] = rise
+    return max(clear, key=clear.__getitem__) if clear else None

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from headscope.heads.patterns import Kind
+from headscope.heads.patterns import Kind, spread
 from headscope.heads.rules import BANDS, content_scores, distance_bins, distances, mixed_scores
 
 BEFORE = 3  #: the full rule knows this many tokens: the current one and those before it
@@ -27,7 +27,7 @@ class Observed:
     maps: Tensor  #: (N, B, T, T)
     values: Tensor  #: (N, B, T, D)
     gram: Tensor  #: W_O W_Oᵀ of each head, (N, D, D): it measures outputs
-    rows: Tensor  #: `pattern_rows` of all patterns, bool marks (K, B, T, T)
+    rows: Tensor  #: the marks of all patterns, bool (K, B, T, T)
 
     def batch(self, chosen: Tensor) -> "Observed":
         """Returns the chosen texts."""
@@ -35,8 +35,7 @@ class Observed:
 
     def normalised_rows(self) -> Tensor:
         """Returns Pₖ, (K, B, T, T)."""
-        marked = self.rows.float()
-        return marked / marked.sum(-1, keepdim=True).clamp(min=1)
+        return spread(self.rows)
 
 
 class Mixture:

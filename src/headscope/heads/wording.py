@@ -3,7 +3,7 @@
 Shapes: V vocabulary, R content terms.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -111,18 +111,15 @@ class Wording:
         if last == len(BANDS) - 1:
             return f"{nearest} or more {self.unit}s back" if first else "at any distance"
         furthest = BANDS[last + 1] - 1
-        return (
-            f"{nearest} {self.unit}{'s' * (nearest > 1)} back"
-            if furthest == nearest
-            else f"{nearest} to {furthest} {self.unit}s back"
-        )
+        distance = f"{nearest}" if furthest == nearest else f"{nearest} to {furthest}"
+        return f"{distance} {self.unit}{'s' * (distance != '1')} back"
 
     def share(self, members: Tensor) -> float:
         """Returns how often a token of a class, bool (V,), is used."""
         return float(self.used[members].sum())
 
     def content(self, rule: Rule) -> str:
-        """Returns the content terms that gain most in words; an empty text if there are none."""
+        """Returns the strongest content terms in words; an empty text if there are none."""
         return "; ".join(self.term(rule, r) for r in range(min(STATED, len(rule.strengths))))
 
 
@@ -145,12 +142,3 @@ def window(profile: Sequence[float]) -> tuple[int, int]:
         above = profile[last + 1] if last + 1 < len(profile) else -1.0
         first, last = (first - 1, last) if below > above else (first, last + 1)
     return first, last
-
-
-def most_raised(rises: Mapping[str, tuple[float, float, float]], overall: float) -> str | None:
-    """Returns the kind of target whose loss rises most without a head, or None if no kind stands out.
-
-    `rises` has the mean rise of each kind, its standard error, and its share of the targets.
-    """
-    clear = {k: r for k, (r, error, share) in rises.items() if share >= 0.01 and r > 1.5 * overall and r > 3 * error}
-    return max(clear, key=clear.__getitem__) if clear else None

@@ -105,10 +105,10 @@ def show(request: ShowRequest) -> None:
     request.require_finite(look(model, text, "maps").maps, "its attention")
     found = describe(model, text, special=request.tokenizer.special)
     print(table.as_text(found))
-    for description in request.descriptions:
-        print(f"\n{description.sentence}" if description is request.descriptions[0] else description.sentence)
+    if request.descriptions:
+        print("", *(d.sentence for d in request.descriptions), sep="\n")
     print("\ncopies and matches are from the weights (without positions), distances from the attention maps:")
-    names = [label(request.tokenizer.show(i)) for i in range(len(request.tokenizer))]
+    names = [*map(label, request.tokenizer.shown)]
     print("\n".join(describe_habits(model, text, names)))
     write_atomically(
         folder / "heads.csv",

@@ -195,7 +195,7 @@ def _vocabulary(tokenizer: "Tokenizer") -> dict[str, Any]:
     return {
         "unit": tokenizer.unit,
         "split_rule": tokenizer.split_rule,
-        "shown": [label(tokenizer.show(i)) for i in range(len(tokenizer))],
+        "shown": [*map(label, tokenizer.shown)],
         "opening": tokenizer.opening,
         "start": tokenizer.start,
         "end": tokenizer.end,
@@ -216,7 +216,7 @@ def _head(report: HeadReport, unit: str) -> dict[str, Any]:
 
 def _descriptions(descriptions: Sequence[Description], tokenizer: "Tokenizer", t: int) -> Any:
     """Returns what the page needs to show the descriptions, and to predict maps of T positions from their rules."""
-    vocabulary = Vocabulary([tokenizer.show(i) for i in range(len(tokenizer))])
+    vocabulary = Vocabulary(tokenizer.shown)
     return _arrays({"shared": shared_data(vocabulary, t), "heads": [_description(d) for d in descriptions]})
 
 

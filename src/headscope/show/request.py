@@ -64,13 +64,12 @@ class ShowRequest:
     @cached_property
     def descriptions(self) -> list[Description]:
         """The description of every head; empty if the model has no heads or the checkpoint keeps no texts for it."""
-        if not isinstance(self.model, TransformerLM) or not self.head_reports:
+        if not isinstance(self.model, TransformerLM):
             return []
         files = [self.described] if self.described else []
         if self.checkpoint.suffix == ".ckpt":
             files.append(self.checkpoint.with_name(f"{self.checkpoint.stem}-descriptions.json"))
-        vocab = [self.tokenizer.show(i) for i in range(len(self.tokenizer))]
-        return described(self.model, vocab, self.tokenizer.unit, self.about, files)
+        return described(self.model, self.tokenizer.shown, self.tokenizer.unit, self.about, files)
 
     def transformer(self) -> TransformerLM:
         """Returns the model. Raises `UserError` if it has no heads, or weights that are not finite."""

@@ -150,8 +150,8 @@ class Heads(HeadViewer, SummaryCallback):
         self.reports, step = view.reports, trainer.global_step
         if step >= trainer.max_steps >= self.describe_from:
             tokenizer, about = corpus(trainer).tokenizer, module.card["about"]
-            vocab = [tokenizer.show(i) for i in range(len(tokenizer))]
-            self.descriptions = described(view.model, vocab, tokenizer.unit, about, [self.folder.descriptions_file])
+            files = [self.folder.descriptions_file]
+            self.descriptions = described(view.model, tokenizer.shown, tokenizer.unit, about, files)
         rows = table.rows(view.reports, step, self.descriptions)
         self.rows += rows
         self.csv = table.append_rows(self.csv, rows)

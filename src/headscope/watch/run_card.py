@@ -47,9 +47,7 @@ class RunCard(Callback):
         if math.isfinite(best):
             losses["final/best_val_loss"] = best
         embedding = getattr(module.model, "embedding", None)
-        tokenizer = corpus(trainer).tokenizer
-        tokens = [tokenizer.show(i) for i in range(len(tokenizer))]
-        points = [(label(token), token_class(token)) for token in tokens]
+        points = [(label(token), token_class(token)) for token in corpus(trainer).tokenizer.shown]
         for recorder in recorders(trainer):
             if embedding is not None and len(points) > 1:
                 recorder.record_embedding("embedding", embedding.weight.detach().float().cpu().numpy(), points)

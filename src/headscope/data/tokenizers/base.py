@@ -82,6 +82,11 @@ class Tokenizer:
         return self.vocab[i]
 
     @property
+    def shown(self) -> list[str]:
+        """`show` of every token."""
+        return [self.show(i) for i in range(len(self))]
+
+    @property
     def pad(self) -> int | None:
         """The id of the padding token, if there is one."""
         return self._id.get(PAD)
