@@ -5,7 +5,6 @@ import math
 import re
 import time
 import urllib.parse
-from importlib import resources
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from headscope.show.page import page
 from headscope.show.request import ShowRequest
 from tests.conftest import small
 from tests.show.random_rules import describe_all, described, random_rule, vocabulary_of
+from tests.show.tabs import assert_axe_finds_no_serious_fault, assert_no_element_is_wider_than, settle, text_of
 
 pytestmark = pytest.mark.browser
 TEXT = "the cat sat\non the mat\n"
@@ -41,14 +41,6 @@ def opened(tab, tmp_path):
 
     yield open_page
     assert tab.complaints == []
-
-
-def settle(tab):
-    tab.run("modules.page.settled().then(() => true)")
-
-
-def text_of(tab, selector):
-    return tab.run(f"document.querySelector({json.dumps(selector)}).textContent")
 
 
 def rule_of(seed):
@@ -291,17 +283,7 @@ def test_axe_finds_no_serious_fault_and_nothing_is_wider_than_the_window(tab, op
     tab.size(width, 900, dark)
     tab.open(path, "#off=L0H1&predicted=L0H0,L1H1&head=L1H1&at=5")
     settle(tab)
-    tab.run((resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8") + "; true")
-    faults = tab.run(
-        "axe.run().then((found) => found.violations.map(({ impact, id, nodes }) =>"
-        " [impact, id, nodes.map((node) => node.html + node.failureSummary)]))"
-    )
-    assert [f for f in faults if f[0] in ("serious", "critical")] == []
-    assert tab.run("document.documentElement.scrollWidth") <= width
-    wide = (
-        "[...document.querySelectorAll('main *')].filter((e) => !e.closest('.wide, .map')"
-        " && e.getBoundingClientRect().right > innerWidth + 1)"
-    )
-    assert tab.run(f"{wide}.map((e) => e.id + e.className)") == []
+    assert_axe_finds_no_serious_fault(tab)
+    assert_no_element_is_wider_than(tab, width)
     cut = "[...document.querySelectorAll('.positions')].filter((e) => e.scrollWidth > e.clientWidth).length"
     assert tab.run(cut) == 0

@@ -5,7 +5,6 @@ import re
 import shutil
 import time
 import urllib.parse
-from importlib import resources
 
 import pytest
 import torch
@@ -19,6 +18,7 @@ from headscope.render import model_page
 from headscope.show.page import page
 from headscope.show.request import ShowRequest
 from tests.conftest import ROOT, small
+from tests.show.tabs import assert_axe_finds_no_serious_fault, assert_no_element_is_wider_than, settle, text_of
 
 pytestmark = pytest.mark.browser
 ODD = """<script>alert("x")</script> & 'quotes' `${1}` $& <!-- </b>\n👩‍🚀 é e\u0301 שלום عربي \u200f\u0301 日本 \\n %"""
@@ -52,14 +52,6 @@ def opened(tab, tmp_path):
     yield open_page
     assert tab.complaints == []
     assert {re.split(":", url)[0] for url in tab.requests} <= {"file", "blob", "data", "about"}
-
-
-def settle(tab):
-    tab.run("modules.page.settled().then(() => true)")
-
-
-def text_of(tab, selector):
-    return tab.run(f"document.querySelector({json.dumps(selector)}).textContent")
 
 
 def state(tab, name):
@@ -444,18 +436,8 @@ def test_axe_finds_no_serious_fault_and_no_element_is_wider_than_the_window(tab,
     tab.size(width, 900, dark)
     tab.open(path, "#off=L0H1&at=5&frame=1")
     settle(tab)
-    tab.run((resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8") + "; true")
-    faults = tab.run(
-        "axe.run().then((found) => found.violations.map(({ impact, id, nodes }) =>"
-        " [impact, id, nodes.map((node) => node.html + node.failureSummary)]))"
-    )
-    assert [f for f in faults if f[0] in ("serious", "critical")] == []
-    assert tab.run("document.documentElement.scrollWidth") <= width
-    wide = (
-        "[...document.querySelectorAll('main *')].filter((e) => !e.closest('.wide, .map')"
-        " && e.getBoundingClientRect().right > innerWidth + 1)"
-    )
-    assert tab.run(f"{wide}.map((e) => e.id + e.className)") == []
+    assert_axe_finds_no_serious_fault(tab)
+    assert_no_element_is_wider_than(tab, width)
 
 
 def test_a_long_context_scrolls_smoothly(tab, opened):

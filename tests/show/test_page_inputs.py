@@ -12,6 +12,7 @@ from headscope.data.tokenizers import CharTokenizer, WordTokenizer
 from headscope.show.page import page
 from headscope.show.request import ShowRequest
 from tests.conftest import small
+from tests.show.tabs import settle, text_of
 
 pytestmark = pytest.mark.browser
 LETTERS = "\n abcdefghijklmnopqrstuvwxyz"
@@ -35,14 +36,6 @@ def opened(tab, tmp_path):
 
     yield open_page
     assert tab.complaints == []
-
-
-def settle(tab):
-    tab.run("modules.page.settled().then(() => true)")
-
-
-def text_of(tab, selector):
-    return tab.run(f"document.querySelector({json.dumps(selector)}).textContent")
 
 
 def is_hidden(tab, selector):
